@@ -1,0 +1,1 @@
+"""The place of the CUDA kernels; installed as tinycnn.kernels."""

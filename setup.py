@@ -1,0 +1,33 @@
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="tinycnn",
+    version="0.1.0",
+    description="How a GPU computes a convolution: a from-scratch autograd engine with hand-written kernels, for learning",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.10",
+    packages=[*find_packages(include=["tinycnn", "tinycnn.*"]), "tinycnn.kernels"],
+    package_dir={"tinycnn.kernels": "kernels"},
+    package_data={"tinycnn.kernels": ["*.cu", "*.cuh"]},
+    install_requires=[
+        "click>=8.1",
+        "matplotlib>=3.7",
+        "numba>=0.60",
+        "numpy>=1.26",
+        "pillow>=10",
+        "pooch>=1.8",
+        "safetensors>=0.4.3",
+        "tabulate>=0.9",
+        "tqdm>=4.65",
+    ],
+    extras_require={
+        "cuda12": ["cupy-cuda12x>=13"],
+        "cuda13": ["cupy-cuda13x>=13.6"],
+        "test": ["pytest>=8", "hypothesis>=6", "keras>=3.3", "jax>=0.4.30"],
+    },
+    entry_points={"console_scripts": ["tinycnn=tinycnn.cli:main"]},
+)

@@ -1,0 +1,16 @@
+"""What the documents use of `keras.backend`."""
+
+from tinycnn.devices import current_device
+from tinycnn.session import clear_session
+
+__all__ = ["clear_session", "floatx", "image_data_format"]
+
+
+def image_data_format():
+    """Images are (N, H, W, C), always."""
+    return "channels_last"
+
+
+def floatx():
+    """The precision of the current device: 'float32' or 'float64'."""
+    return current_device().dtype

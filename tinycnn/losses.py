@@ -1,0 +1,56 @@
+"""The losses. Softmax and cross-entropy are one operation on logits, so nothing overflows and nothing is clipped.
+
+Like TensorFlow under Keras, a loss that is given probabilities looks for the logits they were made from.
+"""
+
+import numpy as np
+
+from tinycnn import functional as F
+from tinycnn.tensor import Tensor
+
+
+def categorical_crossentropy(y_true, y_pred):
+    """The mean cross-entropy of one-hot (or soft) labels (N,K) and a softmax layer's output (N,K), as a Tensor (1,)."""
+    return F.softmax_crossentropy(logits_of(y_pred), y_true)[0]
+
+
+def sparse_categorical_crossentropy(y_true, y_pred):
+    """The same for labels that are whole numbers, shape (N,)."""
+    return F.softmax_crossentropy(logits_of(y_pred), one_hot(y_true, y_pred.shape[-1]))[0]
+
+
+def logits_of(y_pred):
+    """The tensor that a softmax output was computed from. Raises ValueError where it is not one."""
+    logits = getattr(y_pred, "logits", None)
+    if logits is None:
+        raise ValueError(
+            "cross-entropy needs a network that ends in softmax: Dense(10, activation='softmax'), "
+            "or Flatten() and Activation('softmax')"
+        )
+    return logits
+
+
+def one_hot(y, classes):
+    """float32 (N, classes) from whole numbers (N,). Raises ValueError for a label that is out of range."""
+    y = np.asarray(y.numpy() if isinstance(y, Tensor) else y)
+    y = y.reshape(y.shape[0]) if y.ndim == 2 and y.shape[1] == 1 else y
+    if y.ndim != 1:
+        raise ValueError(f"labels must be whole numbers of shape (N,), not an array of shape {y.shape}")
+    labels = y.astype(np.int64)
+    if not np.array_equal(labels, y):
+        raise ValueError("labels must be whole numbers")
+    if y.size and not (labels.min() >= 0 and labels.max() < classes):
+        bad = labels[(labels < 0) | (labels >= classes)][0]
+        raise ValueError(f"label {bad} is out of range: with {classes} classes labels are 0 to {classes - 1}")
+    return np.eye(classes, dtype=np.float32)[labels]
+
+
+LOSSES = {f.__name__: f for f in (categorical_crossentropy, sparse_categorical_crossentropy)}
+
+
+def get(loss):
+    """The loss called `loss`, or the function itself if it is one of this module's. Raises ValueError."""
+    function = LOSSES.get(loss) if isinstance(loss, str) else loss
+    if function not in LOSSES.values():
+        raise ValueError(f"no loss is called {loss!r}; there are: {', '.join(LOSSES)}")
+    return function

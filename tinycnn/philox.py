@@ -1,0 +1,76 @@
+"""Counter-based random numbers: Philox4x32-10.
+
+Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+A counter goes in, four random words come out, and nothing is remembered in between. So any
+thread of any device computes the number of any element on its own, and all of them agree.
+
+Here the counter is (block, stream, step low, step high) and the key is the 64-bit seed:
+
+* element i of a sequence is word i % 4 of block i // 4,
+* a stream is one use of randomness (one dropout layer, one layer's weights, the shuffle),
+* the step is what moves on in training.
+"""
+
+import numpy as np
+
+MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+KEY_INCREMENTS = (0x9E3779B9, 0xBB67AE85)
+ROUNDS = 10
+
+# The kinds of stream. A layer's streams bear the layer's own number.
+WEIGHTS, DROPOUT, SHUFFLE, SYNTHETIC = range(4)
+
+
+def stream_id(kind, index=0):
+    """The stream of one use of randomness: `kind` is one of this module's four, index below 2**24."""
+    return (kind << 24) | index
+
+
+def philox4x32(counter, key):
+    """Ten rounds of Philox.
+
+    counter: four uint32 arrays of one shape (or ints); key: two ints below 2**32.
+    Returns four uint32 arrays.
+    """
+    c0, c1, c2, c3 = (np.asarray(c, dtype=np.uint64) for c in counter)
+    k0, k1 = key
+    low = np.uint64(0xFFFFFFFF)
+    word = np.uint64(32)
+    m0, m1 = (np.uint64(m) for m in MULTIPLIERS)
+    for _ in range(ROUNDS):
+        p0, p1 = c0 * m0, c2 * m1
+        c0, c1, c2, c3 = (p1 >> word) ^ c1 ^ np.uint64(k0), p1 & low, (p0 >> word) ^ c3 ^ np.uint64(k1), p0 & low
+        k0 = (k0 + KEY_INCREMENTS[0]) & 0xFFFFFFFF
+        k1 = (k1 + KEY_INCREMENTS[1]) & 0xFFFFFFFF
+    return tuple(c.astype(np.uint32) for c in (c0, c1, c2, c3))
+
+
+def random_bits(n, seed, stream, step=0, start=0):
+    """uint32 words number `start` to `start + n` of a stream, as an array of shape (n,)."""
+    first = start // 4
+    blocks = np.arange(first, (start + n + 3) // 4, dtype=np.uint64)
+    words = philox4x32(
+        (blocks, np.full_like(blocks, stream), np.full_like(blocks, step & 0xFFFFFFFF), np.full_like(blocks, step >> 32)),
+        (seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF),
+    )
+    return np.stack(words, axis=1).reshape(-1)[start - 4 * first :][:n]
+
+
+def uniform(n, seed, stream, step=0):
+    """float64 numbers in [0, 1), 24 bits each (the most that float32 keeps), shape (n,)."""
+    return (random_bits(n, seed, stream, step) >> np.uint32(8)) * 2.0**-24
+
+
+def normal(n, seed, stream, step=0):
+    """Standard normal float64 numbers by the transform of Box and Muller (1958), shape (n,)."""
+    pairs = (n + 1) // 2
+    u = uniform(2 * pairs, seed, stream, step)
+    radius = np.sqrt(-2.0 * np.log(1.0 - u[0::2]))  # 1 - u lies in (0, 1]: its logarithm is finite
+    angle = 2.0 * np.pi * u[1::2]
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1).reshape(-1)[:n]
+
+
+def permutation(n, seed, stream, step=0):
+    """A random order of 0 to n - 1 as int64: the numbers sorted by 64 random bits each."""
+    bits = random_bits(2 * n, seed, stream, step).astype(np.uint64)
+    return np.argsort((bits[0::2] << np.uint64(32)) | bits[1::2], kind="stable")

@@ -1,0 +1,96 @@
+"""What a network looks like: the table that Keras prints, with receptive fields and parameter formulas.
+
+The receptive field of a layer is the square of input pixels that one of its outputs depends on. A window of
+size k that moves by s on top of a layer with field f, whose neighbouring outputs are j input pixels apart,
+has the field f + (k - 1) * j, and its outputs are j * s apart.
+"""
+
+from dataclasses import dataclass
+
+from tinycnn.layers import Dense
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a summary. Shapes are without the batch; the receptive field is (rows, columns) in pixels."""
+
+    name: str
+    type: str
+    output_shape: tuple
+    params: int
+    receptive_field: tuple
+    formula: str
+
+
+def rows(model):
+    """A Row for each connection of the model, in order. Raises ValueError for a model without an input shape."""
+    if model.output is None:
+        raise ValueError(f"{model.name} does not know its input's shape yet: give its first layer input_shape=, or build() it")
+    whole = model.input.shape[:2]
+    field, jump = {model.input: (1, 1)}, {model.input: (1, 1)}
+    result = []
+    for symbol in model.symbols:
+        layer = symbol.layer
+        if symbol.inputs:
+            before = tuple(max(pair) for pair in zip(*(field[i] for i in symbol.inputs), strict=True))
+            step = jump[symbol.inputs[0]]
+            field[symbol] = tuple(f + (k - 1) * j for f, k, j in zip(before, layer.window, step, strict=True))
+            jump[symbol] = tuple(j * s for j, s in zip(step, layer.stride, strict=True))
+            if isinstance(layer, Dense):  # every output sees the whole image
+                field[symbol] = whole
+        if layer in model.layers:
+            result.append(Row(layer.name, layer.type, symbol.shape, layer.count_params(), field[symbol], layer.formula()))
+    return result
+
+
+def parameter_counts(model):
+    """{"total", "trainable", "non_trainable"}"""
+    trainable = sum(w.size for w in model.trainable_weights)
+    return {"total": model.count_params(), "trainable": trainable, "non_trainable": model.count_params() - trainable}
+
+
+def as_json(model):
+    """The summary as plain data: `receptive_field` is the side of a square field, else [rows, columns]."""
+    layers = [
+        {
+            "type": row.type,
+            "output_shape": list(row.output_shape),
+            "params": row.params,
+            "receptive_field": row.receptive_field[0] if len(set(row.receptive_field)) == 1 else list(row.receptive_field),
+        }
+        for row in rows(model)
+    ]
+    return {"layers": layers, "params": parameter_counts(model)}
+
+
+def summary_text(model):
+    """The table as one string."""
+    header = ("Layer (type)", "Output Shape", "Param #", "Receptive field", "Formula")
+    table = [header] + [
+        (
+            f"{row.name} ({row.type})",
+            str((None, *row.output_shape)),
+            f"{row.params}",
+            "x".join(str(n) for n in row.receptive_field),
+            row.formula,
+        )
+        for row in rows(model)
+    ]
+    widths = [max(len(line[i]) for line in table) + 3 for i in range(len(header))]
+    lines = ["".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in table]
+    thin, thick = "_" * sum(widths), "=" * sum(widths)
+    counts = parameter_counts(model)
+    return "\n".join(
+        [
+            f'Model: "{model.name}"',
+            thin,
+            lines[0],
+            thick,
+            f"\n{thin}\n".join(lines[1:]),
+            thick,
+            f"Total params: {counts['total']:,}",
+            f"Trainable params: {counts['trainable']:,}",
+            f"Non-trainable params: {counts['non_trainable']:,}",
+            thin,
+        ]
+    )

@@ -1,0 +1,7 @@
+"""Small helpers with Keras's names."""
+
+from tinycnn.session import set_random_seed
+from tinycnn.utils import np_utils
+from tinycnn.utils.np_utils import to_categorical
+
+__all__ = ["np_utils", "set_random_seed", "to_categorical"]
