@@ -181,10 +181,12 @@ def fit(model, x, y, batch_size, epochs, verbose, callbacks, validation_data, va
         order = np.arange(data.count)
         if shuffle:
             order = philox.permutation(data.count, model.seed, philox.stream_id(philox.SHUFFLE), epoch)
+        began = time.perf_counter()
         logs = run_epoch(model, steps, order, batch_size, Progress(verbose, epoch, epochs, data.count), callbacks)
+        seconds = time.perf_counter() - began
         if validation is not None:
             logs["val_loss"], logs["val_acc"] = validation.evaluate(batch_size)
-        logs["lr"] = model.optimizer.learning_rate
+        logs.update(lr=model.optimizer.learning_rate, seconds=seconds)
         if not model.metrics:
             logs = cb.Logs({name: value for name, value in logs.items() if not name.endswith("acc")})
         model.epoch = epoch + 1
@@ -199,10 +201,10 @@ def fit(model, x, y, batch_size, epochs, verbose, callbacks, validation_data, va
 
 
 def run_epoch(model, steps, order, batch_size, progress, callbacks):
-    """One pass over the data in this order; returns the Logs of the epoch so far."""
+    """One pass over the data in this order; returns the Logs of the training, means over its batches."""
     watching = [c for c in callbacks if type(c).on_train_batch_end is not cb.Callback.on_train_batch_end]
     steps.start(order)
-    began, done = time.perf_counter(), 0
+    done = 0
     with progress:
         for batch, size in enumerate(steps.data.batch_sizes(batch_size)):
             model.optimizer.before_step()
@@ -214,7 +216,7 @@ def run_epoch(model, steps, order, batch_size, progress, callbacks):
                     listener.on_train_batch_end(batch, cb.Logs(loss=loss, acc=accuracy))
             progress.advance(size, lambda: steps.means(done))  # noqa: B023 (called at once)
     loss, accuracy = steps.means(done)
-    return cb.Logs(loss=loss, acc=accuracy, seconds=time.perf_counter() - began)
+    return cb.Logs(loss=loss, acc=accuracy)
 
 
 def epoch_line(epoch, epochs, logs, count):

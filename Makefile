@@ -1,0 +1,37 @@
+# Everything happens in .venv, which is made at first use. Python 3.10 or newer is all that is needed.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: train test list doctor bench readme clean
+
+train: .venv/run
+	$(BIN)/tinycnn train go-crazy
+
+test: .venv/test
+	$(BIN)/python -m pytest
+
+list doctor: .venv/run
+	$(BIN)/tinycnn $@
+
+bench: .venv/test
+	$(BIN)/python benchmarks/train_frameworks.py
+
+readme: .venv/run
+	$(BIN)/python benchmarks/readme_tables.py
+
+# The venvs' marks: made again when what is to be installed has changed.
+.venv/made:
+	@$(PYTHON) -c 'import sys; sys.exit("tinycnn needs Python 3.10 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 10) else None'
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/run: .venv/made setup.py
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+.venv/test: .venv/made setup.py
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	@touch $@ .venv/run
+
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache

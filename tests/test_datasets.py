@@ -1,0 +1,501 @@
+"""Data: what loads, what it is called, and how every bad file is refused."""
+
+import gzip
+import hashlib
+import http.server
+import os
+import subprocess
+import sys
+import threading
+from functools import partial
+
+import numpy as np
+import pytest
+
+from tinycnn import datasets
+from tinycnn.datasets import DataError, DownloadError, download, files, glyphs, idx, mnist, synthetic
+
+REAL = os.environ.get("TINYCNN_DATA")
+needs_mnist = pytest.mark.skipif(
+    not REAL or REAL == "synthetic", reason="TINYCNN_DATA does not name a folder with MNIST"
+)
+
+
+@pytest.fixture(autouse=True)
+def no_data_and_no_network(monkeypatch, tmp_path):
+    """A machine with an empty cache, no TINYCNN_DATA, and mirrors that refuse the connection."""
+    monkeypatch.delenv("TINYCNN_DATA", raising=False)
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(download, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(download, "MIRRORS", ("http://127.0.0.1:1/one/", "http://127.0.0.1:1/two/"))
+    monkeypatch.setattr(synthetic, "load", partial(synthetic.load, train=20, test=10))
+
+
+def small_set(side=28):
+    rng = np.random.default_rng(0)
+    return files.Arrays(
+        rng.integers(0, 256, (12, side, side), dtype=np.uint8),
+        np.arange(12, dtype=np.uint8) % 10,
+        rng.integers(0, 256, (10, side, side), dtype=np.uint8),
+        np.arange(10, dtype=np.uint8),
+    )
+
+
+def assert_same(arrays, expected):
+    for array, wanted in zip(arrays, expected, strict=True):
+        assert array.dtype == np.uint8
+        np.testing.assert_array_equal(array, wanted)
+
+
+def write_folder(folder, arrays, names=files.IDX_FILES, suffix=".gz"):
+    folder.mkdir()
+    for name, array in zip(names, arrays, strict=True):
+        idx.write_idx(folder / (name + suffix), array)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_folder(tmp_path / "kuzushiji", small_set())
+
+
+def refusal(call, *arguments):
+    """The message of the DataError that the call must raise."""
+    with pytest.raises(DataError) as caught:
+        call(*arguments)
+    return str(caught.value)
+
+
+# --- IDX files ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["a.idx", "a.gz"])
+@pytest.mark.parametrize("shape", [(), (0,), (7,), (3, 4), (2, 3, 4), (2, 1, 3, 2)])
+def test_idx_reads_back_what_it_wrote(tmp_path, name, shape):
+    array = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
+    idx.write_idx(tmp_path / name, array)
+    back = idx.read_idx(tmp_path / name)
+    assert back.dtype == np.uint8 and back.shape == shape
+    np.testing.assert_array_equal(back, array)
+
+
+def test_idx_content_is_the_published_format(tmp_path):
+    idx.write_idx(tmp_path / "a", np.array([[1, 2, 255]], np.uint8))
+    assert (tmp_path / "a").read_bytes() == b"\0\0\x08\x02\0\0\0\x01\0\0\0\x03\x01\x02\xff"
+
+
+def test_the_same_array_makes_the_same_gzip_file(tmp_path, monkeypatch):
+    idx.write_idx(tmp_path / "a.gz", np.zeros(5, np.uint8))
+    monkeypatch.setattr("time.time", lambda: 1e9)
+    idx.write_idx(tmp_path / "b.gz", np.zeros(5, np.uint8))
+    assert (tmp_path / "a.gz").read_bytes() == (tmp_path / "b.gz").read_bytes()
+
+
+def test_idx_arrays_can_be_written_to(tmp_path):
+    idx.write_idx(tmp_path / "a", np.zeros(5, np.uint8))
+    idx.read_idx(tmp_path / "a")[0] = 1
+
+
+def test_idx_writes_only_bytes(tmp_path):
+    assert "float32" in refusal(idx.write_idx, tmp_path / "a", np.zeros(5, np.float32))
+    assert not (tmp_path / "a").exists()
+
+
+GOOD = idx.idx_bytes(np.arange(30, dtype=np.uint8).reshape(5, 6))
+
+
+def flipped(content, place):
+    return content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :]
+
+
+@pytest.mark.parametrize(
+    "name, content, fault",
+    [
+        ("a.gz", GOOD, "named .gz and is not gzip"),
+        ("a.gz", b"", "magic number is 0x(nothing)"),
+        ("a.gz", b"<html>Not found</html>", "named .gz and is not gzip"),
+        ("a.gz", gzip.compress(GOOD)[:-12], "corrupt gzip"),
+        ("a.gz", flipped(gzip.compress(GOOD), -6), "corrupt gzip: CRC check failed"),
+        ("a.gz", flipped(gzip.compress(GOOD), 12), "corrupt gzip"),
+        ("a.gz", gzip.compress(GOOD) + b"more", "corrupt gzip"),
+        ("a", gzip.compress(GOOD), "end its name in .gz"),
+        ("a", b"", "magic number is 0x(nothing)"),
+        ("a", b"<html>Not found</html>", "magic number is 0x3c68746d"),
+        ("a", b"\0\0\x0d\x02" + GOOD[4:], "magic number is 0x00000d02"),
+        ("a", GOOD[:7], "truncated: the header of an array of rank 2 takes 12 bytes and the file has 7"),
+        ("a", GOOD[:-1], "truncated: shape (5, 6) takes 30 bytes after the header and 29 were found"),
+        ("a", GOOD + b"xy", "trailing bytes: shape (5, 6) takes 30 bytes after the header and 32 were found"),
+        ("a", b"\0\0\x08\xff" + b"\0\0\0\x01" * 255 + b"x", "Replace it with the original file"),
+    ],
+)
+def test_a_damaged_idx_file_is_refused(tmp_path, name, content, fault):
+    path = tmp_path / name
+    path.write_bytes(content)
+    message = refusal(idx.read_idx, path)
+    assert str(path) in message and fault in message
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path):
+    assert "No such file" in refusal(idx.read_idx, tmp_path / "none")
+    assert str(tmp_path) in refusal(idx.read_idx, tmp_path)  # a folder
+
+
+# --- sets in folders and archives --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize("spelling", ["-idx", ".idx"])
+def test_a_folder_loads_under_either_spelling_gzipped_or_not(tmp_path, suffix, spelling):
+    arrays = small_set()
+    names = [name.replace("-idx", spelling) for name in files.IDX_FILES]
+    assert_same(files.read(write_folder(tmp_path / "set", arrays, names, suffix)), arrays)
+
+
+def test_the_dataset_is_floats_from_0_to_1_with_a_channel(folder):
+    arrays, data = small_set(), datasets.load(folder)
+    assert data.x_train.dtype == np.float32 and data.x_train.shape == (12, 28, 28, 1)
+    assert data.x_test.dtype == np.float32 and data.x_test.shape == (10, 28, 28, 1)
+    assert data.y_train.dtype == data.y_test.dtype == np.int64
+    np.testing.assert_array_equal(data.x_train[..., 0], arrays.x_train.astype(np.float32) / np.float32(255))
+    np.testing.assert_array_equal(data.y_test, arrays.y_test)
+    assert data.x_train.min() == 0 and data.x_train.max() == 1
+    assert (data.classes, data.name, data.source) == (10, "kuzushiji", str(folder))
+
+
+def test_images_need_not_be_28_by_28(tmp_path):
+    assert datasets.load(write_folder(tmp_path / "tiny", small_set(side=9))).x_test.shape == (10, 9, 9, 1)
+
+
+@pytest.mark.parametrize("where", ["folder", "file"])
+def test_an_npz_file_loads_by_its_own_path_or_its_folders(tmp_path, where):
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    arrays = small_set()
+    np.savez_compressed(folder / "mnist.npz", **arrays._asdict())
+    assert_same(files.read(folder if where == "folder" else folder / "mnist.npz"), arrays)
+
+
+def test_only_mnists_content_is_called_mnist(tmp_path, monkeypatch):
+    arrays = small_set()
+    folder = write_folder(tmp_path / "MNIST", arrays)
+    assert datasets.load(folder).name == "MNIST (not MNIST's content)"
+    np.savez(tmp_path / "mnist.npz", **arrays._asdict())
+    assert datasets.load(tmp_path / "mnist.npz").name == "mnist (not MNIST's content)"
+    # Were these arrays MNIST's, every form of them would be.
+    digests = [hashlib.sha256(idx.idx_bytes(array)).hexdigest() for array in arrays]
+    monkeypatch.setattr(files, "MNIST_CONTENT", files.Arrays(*digests))
+    assert datasets.load(folder).name == datasets.load(tmp_path / "mnist.npz").name == "MNIST"
+    # Were one number of any file different, it would not.
+    for name, array in arrays._asdict().items():
+        array.flat[3] ^= 1
+        assert datasets.load(write_folder(tmp_path / name, arrays)).name == name
+        array.flat[3] ^= 1
+
+
+def replaced(**changes):
+    return small_set()._replace(**changes)
+
+
+@pytest.mark.parametrize(
+    "arrays, file, fault",
+    [
+        (replaced(y_train=np.zeros(11, np.uint8)), "train-labels", "11 labels for the 12 images of"),
+        (replaced(y_test=np.zeros(11, np.uint8)), "t10k-labels", "11 labels for the 10 images of"),
+        (replaced(x_train=np.zeros((0, 28, 28), np.uint8), y_train=np.zeros(0, np.uint8)), "train-images", "no pixels"),
+        (replaced(x_test=np.zeros((10, 28, 0), np.uint8)), "t10k-images", "no pixels"),
+        (replaced(x_test=np.zeros((10, 28, 27), np.uint8)), "t10k-images", "images of (28, 27) pixels"),
+        (replaced(x_train=small_set().y_train), "train-images", "magic number 0x00000803"),
+        (replaced(y_test=small_set().x_test), "t10k-labels", "magic number 0x00000801"),
+        (
+            replaced(y_train=np.arange(12, dtype=np.uint8)),
+            "train-labels",
+            "label number 10 is 10; labels go from 0 to 9",
+        ),
+    ],
+)
+def test_idx_files_that_make_no_set_are_refused(tmp_path, arrays, file, fault):
+    message = refusal(datasets.load, write_folder(tmp_path / "set", arrays))
+    assert f"{file}-idx" in message.split(": ")[0] and fault in message
+
+
+def test_missing_files_are_named(folder):
+    (folder / "train-labels-idx1-ubyte.gz").unlink()
+    (folder / "t10k-images-idx3-ubyte.gz").unlink()
+    message = refusal(datasets.load, folder)
+    assert f"{folder}: missing train-labels-idx1-ubyte[.gz], t10k-images-idx3-ubyte[.gz]." in message
+
+
+def test_a_path_that_is_not_there_is_refused(tmp_path):
+    assert "no such file or folder" in refusal(datasets.load, tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    "changes, fault",
+    [
+        ({"x_test": None, "y_test": None}, "has no array x_test, y_test"),
+        ({"x_train": small_set().x_train / 255}, "x_train: is float64 of shape (12, 28, 28)"),
+        ({"y_test": np.zeros(10)}, "y_test: is float64 of shape (10,)"),
+        ({"y_test": np.eye(10, dtype=np.int64)}, "y_test: is int64 of shape (10, 10)"),
+        ({"y_test": np.full(10, -1)}, "y_test: label number 0 is -1"),
+        ({"y_test": np.full(10, 256)}, "y_test: label number 0 is 256"),
+        ({"y_test": np.array([None] * 10)}, "allow_pickle=False"),
+    ],
+)
+def test_an_npz_file_of_other_arrays_is_refused(tmp_path, changes, fault):
+    arrays = {name: array for name, array in {**small_set()._asdict(), **changes}.items() if array is not None}
+    np.savez(tmp_path / "set.npz", **arrays)
+    message = refusal(datasets.load, tmp_path / "set.npz")
+    assert str(tmp_path / "set.npz") in message and fault in message
+
+
+def test_a_damaged_npz_file_is_refused(tmp_path):
+    path = tmp_path / "set.npz"
+    np.savez(path, **small_set()._asdict())
+    good = path.read_bytes()
+    for content in (b"", b"PK\3\4 and no more", good[:-100], flipped(good, 700), gzip.compress(good)):
+        path.write_bytes(content)
+        message = refusal(datasets.load, path)
+        assert str(path) in message and ("not an .npz file" in message or "not an intact .npz file" in message)
+    np.save(tmp_path / "array.npy", small_set().x_train)
+    assert "not an .npz file" in refusal(datasets.load, tmp_path / "array.npy")
+
+
+def test_int64_labels_in_an_npz_file_are_welcome(tmp_path):
+    np.savez(tmp_path / "set.npz", **replaced(y_test=np.arange(10))._asdict())
+    np.testing.assert_array_equal(datasets.load(tmp_path / "set.npz").y_test, np.arange(10))
+
+
+# --- where data is looked for ------------------------------------------------------------------------------------
+
+
+def test_the_environment_names_the_data(folder, monkeypatch):
+    monkeypatch.setenv("TINYCNN_DATA", str(folder))
+    assert datasets.load().name == "kuzushiji"
+    assert datasets.load("synthetic").name == "synthetic digits"  # what is asked for by name goes first
+
+
+def test_an_error_says_that_the_environment_named_the_data(tmp_path, monkeypatch):
+    monkeypatch.setenv("TINYCNN_DATA", str(tmp_path / "none"))
+    assert "TINYCNN_DATA" in refusal(datasets.load)
+
+
+@pytest.fixture
+def mirror(tmp_path, monkeypatch):
+    """A mirror on this machine, with a small set in MNIST's place: (its URL, its folder, the paths asked of it)."""
+    folder = write_folder(tmp_path / "mirror", small_set())
+    digests = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.iterdir()}
+    monkeypatch.setattr(download, "SHA256", digests)
+    asked = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            asked.append(self.path)
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/", folder, asked
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_mnist_is_downloaded_once_from_the_first_mirror_that_answers(mirror, monkeypatch):
+    url, _, asked = mirror
+    monkeypatch.setattr(download, "MIRRORS", ("http://127.0.0.1:1/", url, "http://127.0.0.1:1/"))
+    np.testing.assert_array_equal(datasets.load().y_test, np.arange(10))
+    assert len(asked) == 4
+    datasets.load()
+    assert len(asked) == 4
+
+
+def test_a_damaged_file_in_the_cache_is_downloaded_again(mirror, monkeypatch):
+    url, _, asked = mirror
+    monkeypatch.setattr(download, "MIRRORS", (url,))
+    datasets.load()
+    (download.cache_folder() / "t10k-labels-idx1-ubyte.gz").write_bytes(b"half a fi")
+    np.testing.assert_array_equal(datasets.load().y_test, np.arange(10))
+    assert len(asked) == 5
+
+
+def test_a_download_with_other_content_is_not_kept(mirror, monkeypatch):
+    url, folder, _ = mirror
+    monkeypatch.setattr(download, "MIRRORS", (url,))
+    idx.write_idx(folder / "train-images-idx3-ubyte.gz", np.zeros((12, 28, 28), np.uint8))
+    message = refusal(datasets.load)
+    assert url in message and "hash" in message
+    kept = {file.name for file in download.cache_folder().iterdir()}
+    assert kept <= set(download.SHA256) - {"train-images-idx3-ubyte.gz"}
+
+
+def test_a_failed_download_lists_every_mirror_and_the_remedies(mirror, monkeypatch):
+    url, folder, _ = mirror
+    (folder / "t10k-labels-idx1-ubyte.gz").unlink()
+    monkeypatch.setattr(download, "MIRRORS", ("http://127.0.0.1:1/", url))
+    with pytest.raises(DownloadError) as caught:
+        datasets.load()
+    message = str(caught.value)
+    for expected in ("http://127.0.0.1:1/: ", f"{url}: 404", "--data DIR", "TINYCNN_DATA", "--data synthetic"):
+        assert expected in message
+
+
+def test_the_fallback_is_loud_and_says_what_it_is(capsys):
+    data = datasets.load(synthetic_fallback=True, seed=3)
+    assert data.name == "synthetic digits" and "seed 3" in data.source
+    np.testing.assert_array_equal(data.y_train, synthetic.load(seed=3)[0][1])
+    warning = capsys.readouterr().err
+    for expected in ("WARNING", "SYNTHETIC", "not MNIST's", *download.MIRRORS, "--data DIR", "TINYCNN_DATA"):
+        assert expected in warning
+    assert warning.count("\n") > 5
+
+
+def test_the_fallback_never_replaces_data_that_was_named(folder, monkeypatch):
+    (folder / "train-images-idx3-ubyte.gz").write_bytes(b"broken")
+    with pytest.raises(DataError):
+        datasets.load(folder, synthetic_fallback=True)
+    monkeypatch.setenv("TINYCNN_DATA", str(folder))
+    with pytest.raises(DataError):
+        datasets.load(synthetic_fallback=True)
+
+
+# --- the face of keras.datasets.mnist ----------------------------------------------------------------------------
+
+
+def test_load_data_gives_what_keras_gives(folder):
+    with pytest.warns(UserWarning, match="kuzushiji, not MNIST"):
+        (x_train, y_train), (x_test, y_test) = mnist.load_data(path=folder)
+    assert_same((x_train, y_train, x_test, y_test), small_set())
+
+
+def test_the_name_of_keras_cached_file_means_the_usual_search(folder, monkeypatch):
+    monkeypatch.setenv("TINYCNN_DATA", str(folder))
+    with pytest.warns(UserWarning, match="kuzushiji"):
+        assert len(mnist.load_data("mnist.npz")[0][0]) == 12
+
+
+@needs_mnist
+def test_mnist_is_mnist(monkeypatch, recwarn):
+    monkeypatch.setenv("TINYCNN_DATA", REAL)
+    (x_train, y_train), (x_test, y_test) = mnist.load_data()
+    assert not recwarn.list
+    assert x_train.shape == (60000, 28, 28) and x_test.shape == (10000, 28, 28)
+    assert y_train[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
+    assert np.bincount(y_test).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    assert datasets.load().name == "MNIST"
+
+
+# --- synthetic digits --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """2,000 digits to learn from and 400 others to test with."""
+    return (*synthetic.digits(2000), *synthetic.digits(400, first=synthetic.FIRST_TEST_IMAGE))
+
+
+def test_a_digit_does_not_depend_on_how_many_are_drawn(drawn):
+    images, labels = drawn[:2]
+    for n, first in ((1, 0), (300, 0), (1, 1234), (200, 1100)):
+        some, their_labels = synthetic.digits(n, first=first)
+        np.testing.assert_array_equal(some, images[first : first + n])
+        np.testing.assert_array_equal(their_labels, labels[first : first + n])
+
+
+def test_another_seed_draws_other_digits(drawn):
+    images, _ = synthetic.digits(50, seed=1)
+    assert not (images == drawn[0][:50]).all(axis=(1, 2)).any()
+
+
+def test_training_and_test_digits_are_different_ones():
+    (x_train, y_train), (x_test, y_test) = synthetic.load(train=30, test=20, seed=5)
+    assert x_train.shape == (30, 28, 28) and x_test.shape == (20, 28, 28)
+    assert x_train.dtype == y_train.dtype == np.uint8
+    np.testing.assert_array_equal(x_test, synthetic.digits(20, 5, synthetic.FIRST_TEST_IMAGE)[0])
+    assert not (x_train[:20] == x_test).all(axis=(1, 2)).any()
+
+
+def test_no_digits_are_no_images():
+    assert synthetic.digits(0)[0].shape == (0, 28, 28)
+
+
+def test_every_digit_and_every_style_is_drawn(drawn):
+    assert np.bincount(drawn[1], minlength=10).min() > 150
+    # Over all random numbers for the digit and its style, each style of glyphs.py comes up, under its own digit.
+    first, second, count = glyphs.dots()
+    label, style = (grid.ravel() for grid in np.meshgrid(*[np.arange(0, 1, 0.01)] * 2))
+    labels, x, _ = synthetic._pose({"label": label, "style": style, "pose": np.full_like(label, 1 / 12)})
+    for digit, styles in enumerate(np.split(first[:, :, 0], np.cumsum(count)[:-1])):
+        drawn_styles = np.unique(x[labels == digit], axis=0)
+        np.testing.assert_allclose(drawn_styles, np.unique(styles, axis=0), atol=1e-9)
+        assert len(drawn_styles) == count[digit] >= 2
+
+
+def test_a_stroke_is_smooth_but_for_points_written_twice():
+    def turns(stroke):
+        dots = glyphs._spaced(glyphs._curve(stroke), 60)
+        steps = np.diff(dots, axis=0) / np.linalg.norm(np.diff(dots, axis=0), axis=1, keepdims=True)
+        return dots, (steps[1:] * steps[:-1]).sum(axis=1).min()  # the cosine of the largest turn
+
+    smooth, cosine = turns("0,0 60,0 60,60")
+    assert cosine > 0.9
+    corner, cosine = turns("0,0 60,0 60,0 60,60")
+    assert cosine < 0.8
+    off_the_lines = np.minimum(abs(corner[:, 1]), abs(corner[:, 0] - 60))
+    assert off_the_lines.max() < 1 < np.minimum(abs(smooth[:, 1]), abs(smooth[:, 0] - 60)).max()
+
+
+def test_the_elastic_distortion_moves_neighbours_together():
+    rng = np.random.default_rng(0)
+    x, y = np.tile(np.linspace(6, 22, 65), (500, 1)), np.full((500, 65), 14.0)
+    moved_x, moved_y = synthetic._elastic(x, y, rng.random((500, 2, *[len(synthetic.NODES)] * 2)))
+    for move in (moved_x - x, moved_y - y):
+        assert 0.8 < np.std(move) / synthetic.STRETCH < 1.2
+        assert np.abs(np.diff(move, axis=1)).max() < 0.4  # dots a quarter of a pixel apart
+        assert abs(np.corrcoef(move[:, 0], move[:, -1])[0, 1]) < 0.2  # and far ones move each its own way
+
+
+def test_digits_lean_more_often_to_the_right(drawn):
+    images, pixel = drawn[0].astype(float), np.arange(28) - 14.0
+    lean = -np.einsum("nyx,y,x->n", images, pixel, pixel) / np.einsum("nyx,y->n", images, pixel**2)
+    ones = lean[drawn[1] == 1]
+    assert ones.mean() > 0.1 and ones.std() > 0.28 and (ones < 0).mean() > 0.05
+
+
+def test_digits_have_mnists_size_place_and_ink(drawn):
+    images = drawn[0].astype(float)
+    mass, pixel = images.sum(axis=(1, 2)), np.arange(28)
+    for axis in (1, 2):
+        middle = images.sum(axis=axis) @ pixel / mass
+        assert (np.abs(middle - 14) <= 0.5).all()  # MNIST: centred to whole pixels
+    assert abs(images.mean() / 255 - 0.1307) < 0.01  # MNIST's mean
+    assert abs(images.std() / 255 - 0.3081) < 0.02  # and standard deviation
+    assert (images.max(axis=(1, 2)) > 190).all()
+    longer_side = np.maximum(*(np.ptp(np.where((images > 128).any(axis=axis), pixel, 14), axis=1) for axis in (1, 2)))
+    assert 16 < longer_side.mean() < 20
+
+
+def test_digits_are_neither_trivial_nor_impossible(drawn):
+    """The nearest of 2,000 training digits is usually, but not always, the same digit."""
+    x, y, x_test, y_test = (a.reshape(len(a), -1).astype(np.float32) for a in drawn)
+    distance = (x**2).sum(axis=1) - 2 * x_test @ x.T
+    right = (y[distance.argmin(axis=1)] == y_test).mean()
+    assert 0.9 < right < 0.995
+
+
+@needs_mnist
+def test_digits_resemble_mnists(drawn, monkeypatch):
+    """A digit of MNIST is mostly nearest to a synthetic one of the same name: one in ten would be by chance."""
+    arrays = files.read(REAL)
+    x, y = drawn[0].reshape(2000, -1).astype(np.float32), drawn[1]
+    x_test = arrays.x_test[:1000].reshape(1000, -1).astype(np.float32)
+    distance = (x**2).sum(axis=1) - 2 * x_test @ x.T
+    assert (y[distance.argmin(axis=1)] == arrays.y_test[:1000]).mean() > 0.7
+
+
+# --- the package -------------------------------------------------------------------------------------------------
+
+
+def test_importing_datasets_imports_nothing_heavy():
+    heavy = {"pooch", "requests", "tqdm", "matplotlib", "scipy", "cupy", "numba"}
+    code = f"import sys, tinycnn.datasets; print({heavy} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"

@@ -1,0 +1,86 @@
+"""A data set as a network takes it, and the search for one."""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from . import download, files, synthetic
+from .errors import DataError, DownloadError
+
+SYNTHETIC_NAME = "synthetic digits"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images and labels for training and testing.
+
+    x_train, x_test: float32 (N, H, W, 1), from 0 to 1. y_train, y_test: int64 (N,), below `classes`.
+    name: what the data is ("MNIST" only if its content is MNIST's). source: where it came from.
+    """
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    classes: int
+    name: str
+    source: str
+
+
+def load(data=None, seed=0, synthetic_fallback=False):
+    """The Dataset that `data` names.
+
+    data: a folder with four IDX files or mnist.npz, an .npz file, or "synthetic". None takes what the environment
+    variable TINYCNN_DATA names, else MNIST from the cache, else downloads MNIST into the cache.
+    seed: of the synthetic digits.
+    synthetic_fallback: warn and draw synthetic digits where MNIST cannot be had. A file or folder that was
+    named is never replaced so.
+
+    Raises DataError if what was named is missing, damaged or of another form, and DownloadError, a DataError,
+    if nothing was named and MNIST cannot be had.
+    """
+    try:
+        arrays, name, source = find(data, seed)
+    except DownloadError as error:
+        if not synthetic_fallback:
+            raise
+        _warn(error)
+        arrays, name, source = find("synthetic", seed)
+    return Dataset(
+        x_train=_pixels(arrays.x_train),
+        y_train=arrays.y_train.astype(np.int64),
+        x_test=_pixels(arrays.x_test),
+        y_test=arrays.y_test.astype(np.int64),
+        classes=files.CLASSES,
+        name=name,
+        source=source,
+    )
+
+
+def find(data=None, seed=0):
+    """(files.Arrays, name, source) of what `data` names, as in `load`."""
+    if data is None and os.environ.get("TINYCNN_DATA"):
+        try:
+            return find(os.environ["TINYCNN_DATA"], seed)
+        except DataError as error:
+            raise DataError(f"TINYCNN_DATA names data that cannot be used: {error}") from error
+    if data == "synthetic":
+        (x_train, y_train), (x_test, y_test) = synthetic.load(seed=seed)
+        return files.Arrays(x_train, y_train, x_test, y_test), SYNTHETIC_NAME, f"drawn by tinycnn with seed {seed}"
+    path = download.fetch() if data is None else Path(data).expanduser()
+    arrays = files.read(path)
+    return arrays, files.name_of(arrays, path), str(path)
+
+
+def _pixels(images):
+    """uint8 (N, H, W) from 0 to 255 as float32 (N, H, W, 1) from 0 to 1."""
+    return np.divide(images[..., None], 255, dtype=np.float32)
+
+
+def _warn(error):
+    bar = "*" * 78
+    headline = "WARNING: these are SYNTHETIC digits, drawn by tinycnn. Accuracies on them are not MNIST's."
+    print(f"{bar}\n{headline}\n{error}\n{bar}", file=sys.stderr)

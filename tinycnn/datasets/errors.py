@@ -1,0 +1,9 @@
+"""What goes wrong with data. Every message names the file or place, what is wrong and the remedy."""
+
+
+class DataError(ValueError):
+    """The data cannot be used as it is."""
+
+
+class DownloadError(DataError):
+    """MNIST is not on this machine and could not be downloaded: nothing is wrong with any file here."""

@@ -1,0 +1,139 @@
+"""Image sets in files of MNIST's form: four IDX files, or one .npz with four arrays."""
+
+import hashlib
+import os
+import zipfile
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from .errors import DataError
+from .idx import idx_bytes, read_idx
+
+CLASSES = 10
+
+
+class Arrays(NamedTuple):
+    """x: uint8 (N, H, W); y: uint8 (N,), each label below CLASSES."""
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+
+
+IDX_FILES = Arrays(
+    "train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
+)
+NPZ_FILE = "mnist.npz"
+
+# sha256 of the four IDX files before gzip: what makes a set MNIST is its content, not its name.
+MNIST_CONTENT = Arrays(
+    "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+)
+
+
+def read(path):
+    """The Arrays in a folder (four IDX files, else mnist.npz) or in an .npz file.
+
+    An IDX file may be gzipped (.gz) or not, and may have '.' for the '-' before "idx".
+    Raises DataError, naming the file: missing or damaged files, images that are not (N, H, W) of one size,
+    no images, different counts of images and labels, labels outside 0 to 9.
+    """
+    path = Path(path)
+    if not os.path.exists(path):  # unlike Path.exists, no PermissionError
+        raise DataError(f"{path}: no such file or folder. Name {_WANTED}.")
+    if not path.is_dir():
+        return _read_npz(path)
+    found = Arrays(*(_find(path, name) for name in IDX_FILES))
+    if None not in found:
+        arrays = Arrays(*(read_idx(file) for file in found))
+        _check(arrays, found)
+        return arrays
+    if os.path.exists(path / NPZ_FILE):
+        return _read_npz(path / NPZ_FILE)
+    missing = [f"{name}[.gz]" for name, file in zip(IDX_FILES, found, strict=True) if file is None]
+    raise DataError(f"{path}: missing {', '.join(missing)}. Name {_WANTED}.")
+
+
+def name_of(arrays, path):
+    """What the data is: "MNIST" if its content is MNIST's, else the name of its folder or file."""
+    digests = Arrays(*(hashlib.sha256(idx_bytes(array)).hexdigest() for array in arrays))
+    if digests == MNIST_CONTENT:
+        return "MNIST"
+    path = Path(path).resolve()
+    name = path.name if path.is_dir() else path.stem
+    return f"{name} (not MNIST's content)" if name.lower() == "mnist" else name
+
+
+_WANTED = (
+    f"an .npz file or a folder with {NPZ_FILE} or the four IDX files {', '.join(IDX_FILES)}, each gzipped (.gz) or not"
+)
+
+
+def _find(folder, name):
+    """The path of an IDX file under any of its names, or None."""
+    for spelling in (name, name.replace("-idx", ".idx")):
+        for suffix in ("", ".gz"):
+            file = folder / (spelling + suffix)
+            if os.path.exists(file):
+                return file
+    return None
+
+
+def _read_npz(path):
+    if not zipfile.is_zipfile(path):
+        raise DataError(f"{path}: not an .npz file, or one cut short. Name {_WANTED}.")
+    try:
+        with np.load(path, allow_pickle=False) as archive:  # pickles run code
+            missing = [name for name in Arrays._fields if name not in archive]
+            arrays = None if missing else Arrays(*(np.asarray(archive[name]) for name in Arrays._fields))
+    except (OSError, EOFError, ValueError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path}: not an intact .npz file of plain arrays: {error}. Copy or save it again.") from error
+    if missing:
+        raise DataError(f"{path}: has no array {', '.join(missing)}. Save x_train, y_train, x_test and y_test in it.")
+    names = Arrays(*(f"{path}: {name}" for name in Arrays._fields))
+    _check(arrays, names)
+    return Arrays(*(array.astype(np.uint8, copy=False) for array in arrays))
+
+
+def _check(arrays, names):
+    """Raise DataError unless the four arrays, known to the user as `names`, make a data set."""
+    for images, name in ((arrays.x_train, names.x_train), (arrays.x_test, names.x_test)):
+        if images.dtype != np.uint8 or images.ndim != 3:
+            raise DataError(
+                f"{name}: is {images.dtype} of shape {images.shape}; images are uint8 of shape (N, H, W), "
+                "magic number 0x00000803 in an IDX file. Replace it with the images."
+            )
+        if 0 in images.shape:
+            raise DataError(f"{name}: holds no pixels: its shape is {images.shape}. Replace it with the images.")
+    if arrays.x_train.shape[1:] != arrays.x_test.shape[1:]:
+        raise DataError(
+            f"{names.x_test}: images of {arrays.x_test.shape[1:]} pixels, and {names.x_train} has "
+            f"{arrays.x_train.shape[1:]}. Take both from one data set."
+        )
+    for labels, name, images, images_name in (
+        (arrays.y_train, names.y_train, arrays.x_train, names.x_train),
+        (arrays.y_test, names.y_test, arrays.x_test, names.x_test),
+    ):
+        if not np.issubdtype(labels.dtype, np.integer) or labels.ndim != 1:
+            raise DataError(
+                f"{name}: is {labels.dtype} of shape {labels.shape}; labels are integers of shape (N,), "
+                "magic number 0x00000801 in an IDX file. Replace it with the labels."
+            )
+        if len(labels) != len(images):
+            raise DataError(
+                f"{name}: {len(labels)} labels for the {len(images)} images of {images_name}. "
+                "Take both from one data set."
+            )
+        wrong = np.flatnonzero((labels < 0) | (labels >= CLASSES))
+        if wrong.size:
+            raise DataError(
+                f"{name}: label number {wrong[0]} is {labels[wrong[0]]}; labels go from 0 to {CLASSES - 1}. "
+                "Replace it with the labels of ten classes."
+            )

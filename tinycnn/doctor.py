@@ -1,0 +1,84 @@
+"""What this machine has, which devices it can use, and what would mend those that it cannot."""
+
+import ctypes
+import importlib.metadata
+import os
+import platform
+import shutil
+import sys
+
+from tinycnn.devices import DEVICES, DeviceError, get_device
+
+
+def version(*distributions):
+    """The version of the first of these packages that is installed, or None."""
+    for name in distributions:
+        try:
+            return f"{importlib.metadata.version(name)}" + (f" ({name})" if len(distributions) > 1 else "")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def cuda_driver():
+    """The CUDA version of the NVIDIA driver, as '13.0', or None without a driver."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return None
+    number = ctypes.c_int()
+    if driver.cuDriverGetVersion(ctypes.byref(number)) != 0:
+        return None
+    return f"{number.value // 1000}.{number.value % 1000 // 10}"
+
+
+def compiler():
+    """The path of the host's C++ compiler, or None."""
+    return next((path for path in map(shutil.which, ("g++", "clang++")) if path), None)
+
+
+def cupy_remedy(driver):
+    """The command that brings the CuPy that fits the driver."""
+    return f"pip install 'tinycnn[cuda{driver.split('.')[0]}]'" if driver else "an NVIDIA GPU and its driver come first"
+
+
+def parts():
+    """[(what, found or None, the remedy)] for everything tinycnn can make use of."""
+    driver = cuda_driver()
+    return [
+        ("Python", platform.python_version(), None),
+        ("NumPy", version("numpy"), "pip install numpy"),
+        ("Numba", version("numba"), "pip install numba"),
+        ("CuPy", version("cupy-cuda13x", "cupy-cuda12x", "cupy"), cupy_remedy(driver)),
+        ("NVIDIA driver", driver and f"CUDA {driver}", "install the driver of your GPU: https://www.nvidia.com/drivers"),
+        ("C++ compiler", compiler(), "apt install g++"),
+    ]
+
+
+def devices():
+    """[(name, usable, reason)] for every device."""
+    result = []
+    for name in DEVICES:
+        try:
+            get_device(name)
+            result.append((name, True, None))
+        except (DeviceError, ImportError) as error:
+            result.append((name, False, str(error)))
+    return result
+
+
+def data():
+    """Where MNIST would be read from, in words."""
+    folder = os.environ.get("TINYCNN_DATA")
+    return f"TINYCNN_DATA={folder}" if folder else "the cache, else downloaded"
+
+
+def report():
+    """All of it as plain data."""
+    return {
+        "platform": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
+        "executable": sys.executable,
+        "parts": [{"name": n, "found": f, "remedy": None if f else r} for n, f, r in parts()],
+        "devices": [{"name": n, "usable": u, "reason": r} for n, u, r in devices()],
+        "data": data(),
+    }

@@ -1,0 +1,106 @@
+"""What `tinycnn train` does once its arguments are known."""
+
+import time
+from dataclasses import dataclass
+
+from tinycnn import optimizers
+from tinycnn.architectures import schedule_function
+from tinycnn.callbacks import Callback, JSONLogger, LearningRateScheduler, ModelCheckpoint
+from tinycnn.utils import to_categorical
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train: the recipe, with what the command line replaces in it."""
+
+    epochs: int
+    batch_size: int
+    schedule: tuple | None
+
+    @classmethod
+    def of(cls, model, epochs, batch_size, optimizer, lr, seed):
+        """Settle what is trained how, and compile the model for it. Raises ValueError for a contradiction."""
+        recipe = model.recipe or {"batch_size": 128, "epochs": 12, "schedule": None}
+        schedule = recipe["schedule"]
+        begun = model.epoch > 0
+        if begun and seed is not None and seed != model.seed:
+            raise ValueError(f"the saved training has seed {model.seed}, not {seed}; leave --seed out to go on with it")
+        if optimizer and optimizer != model.optimizer.name.lower():
+            if begun:
+                raise ValueError(f"the saved training uses {model.optimizer.name}; it cannot go on with {optimizer}")
+            # The documented schedule belongs to the documented optimiser.
+            model.compile(optimizers.get(optimizer), model.loss, model.metrics)
+            schedule = None
+        if lr:
+            model.optimizer.learning_rate = lr
+            schedule = schedule and [schedule[0], lr, *schedule[2:]]
+        settings = cls(epochs or recipe["epochs"], batch_size or recipe["batch_size"], schedule)
+        model.recipe = {**recipe, "epochs": settings.epochs, "batch_size": settings.batch_size, "schedule": schedule}
+        return settings
+
+
+class Interruptible(Callback):
+    """Knows how far the training came, for the message after Ctrl-C."""
+
+    def __init__(self):
+        self.finished = 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.finished = epoch + 1
+
+
+def run(model, settings, data, save, plot, log, started):
+    """Train, report, draw. Raises KeyboardInterrupt with the way to go on in it."""
+    rate = f"{model.optimizer.name} at {model.optimizer.learning_rate:g}{' on a schedule' if settings.schedule else ''}"
+    print(
+        f"{model.name}: {model.count_params():,} parameters on {model.device.name}\n"
+        f"data: {data.name}, {len(data.x_train):,} training and {len(data.x_test):,} validation images, from {data.source}\n"
+        f"{rate}, batches of {settings.batch_size}, {settings.epochs} epochs, seed {model.seed}",
+        flush=True,
+    )
+    if model.epoch >= settings.epochs:
+        print(f"already trained for {model.epoch} epochs; ask for more with --epochs")
+    progress = Interruptible()
+    callbacks = [progress]
+    if settings.schedule:
+        callbacks.append(LearningRateScheduler(schedule_function(settings.schedule)))
+    if log:
+        callbacks.append(JSONLogger(log, data=data.name))
+    if save:
+        callbacks.append(ModelCheckpoint(save))
+    try:
+        history = model.fit(
+            data.x_train,
+            to_categorical(data.y_train, data.classes),
+            batch_size=settings.batch_size,
+            epochs=settings.epochs,
+            validation_data=(data.x_test, to_categorical(data.y_test, data.classes)),
+            callbacks=callbacks,
+            initial_epoch=model.epoch,
+        )
+    except KeyboardInterrupt:
+        going_on = f"; {save} holds epoch {progress.finished}, --resume goes on from it" if save and progress.finished else ""
+        raise KeyboardInterrupt(f" after {progress.finished} finished epochs{going_on}") from None
+    accuracy = history.history["val_acc"][-1]
+    print(
+        f"{model.name} on {data.name}: validation accuracy {accuracy:.4f} after {model.epoch} epochs, "
+        f"{duration(time.perf_counter() - started)}"
+    )
+    if plot:
+        from tinycnn.lessons.pictures import plot_history
+
+        plot_history(history, plot, documented=documented_history(model), title=f"{model.name} on {data.name}")
+
+
+def documented_history(model):
+    """The documented curves of this network, or None."""
+    from tinycnn.architectures import ARCHITECTURES
+
+    architecture = ARCHITECTURES.get(model.recipe.get("architecture"))
+    return architecture.history if architecture else None
+
+
+def duration(seconds):
+    """'2 min 41 s'"""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
