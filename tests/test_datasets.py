@@ -28,7 +28,8 @@ def no_data_and_no_network(monkeypatch, tmp_path):
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr(download, "cache_folder", lambda: tmp_path / "cache")
     monkeypatch.setattr(download, "MIRRORS", ("http://127.0.0.1:1/one/", "http://127.0.0.1:1/two/"))
-    monkeypatch.setattr(synthetic, "load", partial(synthetic.load, train=20, test=10))
+    monkeypatch.setattr(synthetic, "TRAIN", 20)
+    monkeypatch.setattr(synthetic, "TEST", 10)
 
 
 def small_set(side=28):
@@ -342,7 +343,7 @@ def test_a_failed_download_lists_every_mirror_and_the_remedies(mirror, monkeypat
 def test_the_fallback_is_loud_and_says_what_it_is(capsys):
     data = datasets.load(synthetic_fallback=True, seed=3)
     assert data.name == "synthetic digits" and "seed 3" in data.source
-    np.testing.assert_array_equal(data.y_train, synthetic.load(seed=3)[0][1])
+    np.testing.assert_array_equal(data.y_train, synthetic.load(20, 10, seed=3)[0][1])
     warning = capsys.readouterr().err
     for expected in ("WARNING", "SYNTHETIC", "not MNIST's", *download.MIRRORS, "--data DIR", "TINYCNN_DATA"):
         assert expected in warning
@@ -499,3 +500,13 @@ def test_importing_datasets_imports_nothing_heavy():
     heavy = {"pooch", "requests", "tqdm", "matplotlib", "scipy", "cupy", "numba"}
     code = f"import sys, tinycnn.datasets; print({heavy} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
+
+
+def test_a_limit_takes_the_first_images(folder):
+    whole, part = datasets.load(folder), datasets.load(folder, limit=3)
+    np.testing.assert_array_equal(part.x_train, whole.x_train[:3])
+    np.testing.assert_array_equal(part.y_test, whole.y_test[:3])
+
+
+def test_there_is_no_end_of_synthetic_digits():
+    assert len(datasets.load("synthetic", limit=25).x_train) == 25  # more than the usual set has here

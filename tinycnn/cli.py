@@ -108,19 +108,6 @@ def checkpoint(path):
     return load_model(path)
 
 
-def load_data(data, seed, limit, fallback=False):
-    """The data set, cut to `limit` images."""
-    import dataclasses
-
-    from tinycnn import datasets
-
-    found = datasets.load(data, seed=seed, synthetic_fallback=fallback)
-    if limit is None:
-        return found
-    cut = {name: getattr(found, name)[:limit] for name in ("x_train", "y_train", "x_test", "y_test")}
-    return dataclasses.replace(found, **cut)
-
-
 # ---------------------------------------------------------------- commands
 
 
@@ -177,6 +164,7 @@ def train(network, epochs, batch_size, optimizer, lr, seed, device, data, limit,
 
     Settings that are not given are the documented ones. A FILE.safetensors goes on where it was saved.
     """
+    from tinycnn import datasets
     from tinycnn.train_command import Settings, run
 
     if resume and not save:
@@ -191,7 +179,7 @@ def train(network, epochs, batch_size, optimizer, lr, seed, device, data, limit,
     if resuming:
         refuse_another_network(model, network, save)
     settings = Settings.of(model, epochs, batch_size, optimizer, lr, seed)
-    found = load_data(data, model.seed, limit, fallback=True)
+    found = datasets.load(data, model.seed, synthetic_fallback=True, limit=limit)
     run(model, settings, found, save, plot, log, started)
 
 
@@ -228,12 +216,13 @@ def check_writable(path):
 @json_option
 def evaluate(file, device, data, limit, batch_size, plot, as_json):
     """Loss and accuracy of a trained network on the validation images."""
+    from tinycnn import datasets
     from tinycnn.utils import to_categorical
 
     check_writable(plot)
     use(device)
     model = checkpoint(file)
-    found = load_data(data, model.seed, limit)
+    found = datasets.load(data, model.seed, limit=limit)
     loss, accuracy = model.evaluate(found.x_test, to_categorical(found.y_test, found.classes), batch_size, verbose=0)
     if plot:
         from tinycnn.lessons.pictures import plot_confusion

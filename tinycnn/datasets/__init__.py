@@ -8,8 +8,8 @@
 Data that cannot be used or had raises DataError, which names the file, what is wrong and the remedy.
 """
 
-from . import idx, mnist, synthetic
-from .dataset import Dataset, load
-from .errors import DataError, DownloadError
+from tinycnn.datasets import idx, mnist, synthetic
+from tinycnn.datasets.dataset import Dataset, load
+from tinycnn.datasets.errors import DataError, DownloadError
 
 __all__ = ["DataError", "Dataset", "DownloadError", "idx", "load", "mnist", "synthetic"]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from . import download, files, synthetic
-from .errors import DataError, DownloadError
+from tinycnn.datasets import download, files, synthetic
+from tinycnn.datasets.errors import DataError, DownloadError
 
 SYNTHETIC_NAME = "synthetic digits"
 
@@ -30,7 +30,7 @@ class Dataset:
     source: str
 
 
-def load(data=None, seed=0, synthetic_fallback=False):
+def load(data=None, seed=0, synthetic_fallback=False, limit=None):
     """The Dataset that `data` names.
 
     data: a folder with four IDX files or mnist.npz, an .npz file, or "synthetic". None takes what the environment
@@ -38,37 +38,40 @@ def load(data=None, seed=0, synthetic_fallback=False):
     seed: of the synthetic digits.
     synthetic_fallback: warn and draw synthetic digits where MNIST cannot be had. A file or folder that was
     named is never replaced so.
+    limit: only the first so many training images and the first so many test images. Of synthetic digits there is
+    no end: `limit` training images are drawn, however many.
 
     Raises DataError if what was named is missing, damaged or of another form, and DownloadError, a DataError,
     if nothing was named and MNIST cannot be had.
     """
     try:
-        arrays, name, source = find(data, seed)
+        arrays, name, source = find(data, seed, limit)
     except DownloadError as error:
         if not synthetic_fallback:
             raise
         _warn(error)
-        arrays, name, source = find("synthetic", seed)
+        arrays, name, source = find("synthetic", seed, limit)
     return Dataset(
-        x_train=_pixels(arrays.x_train),
-        y_train=arrays.y_train.astype(np.int64),
-        x_test=_pixels(arrays.x_test),
-        y_test=arrays.y_test.astype(np.int64),
+        x_train=_pixels(arrays.x_train[:limit]),
+        y_train=arrays.y_train[:limit].astype(np.int64),
+        x_test=_pixels(arrays.x_test[:limit]),
+        y_test=arrays.y_test[:limit].astype(np.int64),
         classes=files.CLASSES,
         name=name,
         source=source,
     )
 
 
-def find(data=None, seed=0):
-    """(files.Arrays, name, source) of what `data` names, as in `load`."""
+def find(data=None, seed=0, limit=None):
+    """(files.Arrays, name, source) of what `data` names, as in `load`; files are read whole whatever the limit."""
     if data is None and os.environ.get("TINYCNN_DATA"):
         try:
-            return find(os.environ["TINYCNN_DATA"], seed)
+            return find(os.environ["TINYCNN_DATA"], seed, limit)
         except DataError as error:
             raise DataError(f"TINYCNN_DATA names data that cannot be used: {error}") from error
     if data == "synthetic":
-        (x_train, y_train), (x_test, y_test) = synthetic.load(seed=seed)
+        train, test = (synthetic.TRAIN, synthetic.TEST) if limit is None else (limit, min(limit, synthetic.TEST))
+        (x_train, y_train), (x_test, y_test) = synthetic.load(train, test, seed)
         return files.Arrays(x_train, y_train, x_test, y_test), SYNTHETIC_NAME, f"drawn by tinycnn with seed {seed}"
     path = download.fetch() if data is None else Path(data).expanduser()
     arrays = files.read(path)

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from .errors import DownloadError
+from tinycnn.datasets.errors import DownloadError
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .errors import DataError
-from .idx import idx_bytes, read_idx
+from tinycnn.datasets.errors import DataError
+from tinycnn.datasets.idx import idx_bytes, read_idx
 
 CLASSES = 10
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import DataError
+from tinycnn.datasets.errors import DataError
 
 UNSIGNED_BYTE = 8
 

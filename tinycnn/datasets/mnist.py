@@ -6,7 +6,7 @@ LeCun, Cortes and Burges, "The MNIST database of handwritten digits", 1998.
 import warnings
 from pathlib import Path
 
-from .dataset import find
+from tinycnn.datasets.dataset import find
 
 KERAS_CACHE_NAME = "mnist.npz"
 

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from .. import philox
-from .glyphs import dots
+from tinycnn import philox
+from tinycnn.datasets.glyphs import dots
 
 SIDE = 28  # pixels of an image
 BOX = 20.0  # pixels of the digit's longer side, pen included
