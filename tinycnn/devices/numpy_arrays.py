@@ -36,13 +36,13 @@ class NumpyArrays(Device):
         return np.zeros(shape, dtype=dtype or self.dtype)
 
     def copy(self, array):
-        return array.copy()
+        return np.array(array, order="C")
 
     def assign(self, destination, source):
         destination[...] = source
 
     def elementwise(self, operation, *arrays):
-        return ELEMENTWISE[operation](*arrays).astype(self.dtype, copy=False)
+        return np.asarray(ELEMENTWISE[operation](*arrays), dtype=self.dtype)
 
     def reduce(self, operation, array, axis=None, keepdims=False):
         return np.asarray(REDUCTIONS[operation](array, axis=axis, keepdims=keepdims))

@@ -1,0 +1,76 @@
+"""Dropout, its mask drawn by Philox4x32-10 (tinycnn/philox.py) in SIMD.
+
+One block of Philox gives the random words of four neighbouring elements. A thread computes many
+blocks side by side, one in each lane of a register; the compiler does this by itself, because the
+blocks do not depend on each other. The mask has one byte per element: a block's four bytes are
+written as one 32-bit number.
+"""
+
+import numpy as np
+from numba import njit, uint32, uint64
+
+from tinycnn.devices.cpu.launch import floats, integers32, kernel, launch, octets, real
+from tinycnn.devices.cpu.memory import pool
+from tinycnn.philox import KEY_INCREMENTS, MULTIPLIERS, ROUNDS
+
+TASK = 8192  # elements, a multiple of 4
+
+M0, M1 = (uint64(multiplier) for multiplier in MULTIPLIERS)
+K0, K1 = (uint64(increment) for increment in KEY_INCREMENTS)
+LOW, WORD = uint64(0xFFFFFFFF), uint64(32)
+
+
+@njit(inline="always")
+def keep_four(block, stream, step_low, step_high, key0, key1, threshold):
+    """Four bytes, each 1 where the random word reaches the threshold."""
+    c0, c1, c2, c3 = uint64(block), uint64(stream), uint64(step_low), uint64(step_high)
+    k0, k1 = uint64(key0), uint64(key1)
+    for _ in range(ROUNDS):
+        p0, p1 = (c0 & LOW) * M0, (c2 & LOW) * M1  # the instruction takes the low halves by itself: `& LOW` costs nothing
+        c0, c1, c2, c3 = (p1 >> WORD) ^ c1 ^ k0, p1, (p0 >> WORD) ^ c3 ^ k1, p0
+        k0, k1 = (k0 + K0) & LOW, (k1 + K1) & LOW
+    limit = uint64(threshold)
+    return (
+        (uint32(1) if c0 & LOW >= limit else uint32(0))
+        | (uint32(1 << 8) if c1 & LOW >= limit else uint32(0))
+        | (uint32(1 << 16) if c2 & LOW >= limit else uint32(0))
+        | (uint32(1 << 24) if c3 & LOW >= limit else uint32(0))
+    )
+
+
+@kernel
+def draw_mask(arguments, task, thread):
+    """The mask bytes of one task's elements; the mask's length is rounded up to a whole block."""
+    mask, blocks = integers32(arguments, 0), arguments[1]
+    stream, step_low, step_high = arguments[2], arguments[3], arguments[4]
+    key0, key1, threshold = arguments[5], arguments[6], arguments[7]
+    first = task * (TASK // 4)
+    for block in range(first, min(first + TASK // 4, blocks)):
+        mask[block] = keep_four(block, stream, step_low, step_high, key0, key1, threshold)
+
+
+@kernel
+def apply_mask(arguments, task, thread):
+    """y = x * factor where the mask is 1, else 0."""
+    x, mask, y = floats(arguments, 0), octets(arguments, 1), floats(arguments, 2)
+    factor, size = real(arguments, 3), arguments[4]
+    for i in range(task * TASK, min(task * TASK + TASK, size)):
+        y[i] = x[i] * factor if mask[i] else np.float32(0)
+
+
+def backward(dy, rate, mask):
+    """dy * 1 / (1 - rate) where the mask keeps."""
+    dx = pool.empty(dy.shape, np.float32)
+    launch(apply_mask, -(-dy.size // TASK), dy, mask, dx, 1 / (1 - rate), dy.size)
+    return dx
+
+
+def forward(x, rate, seed, stream, step):
+    """(y, mask)."""
+    blocks = -(-x.size // 4)
+    mask = pool.empty((4 * blocks,), np.uint8)
+    step = int(step[0])
+    words = (step & 0xFFFFFFFF, step >> 32, seed & 0xFFFFFFFF, seed >> 32)
+    launch(draw_mask, -(-x.size // TASK), mask, blocks, stream, *words, round(rate * 2**32))
+    mask = mask[: x.size].reshape(x.shape)
+    return backward(x, rate, mask), mask

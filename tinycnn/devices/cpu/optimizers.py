@@ -1,0 +1,99 @@
+"""The optimisers' steps: one launch for all parameters of a model.
+
+The parameters are cut into pieces of at most 4096 floats; a task updates one piece. It finds the
+arrays by their addresses, in tables with one entry per parameter.
+"""
+
+import math
+from functools import cache
+
+import numpy as np
+
+from tinycnn.devices.cpu.launch import address, floats, integers, kernel, launch, real
+
+PIECE = 4096
+
+
+@cache
+def _pieces(sizes):
+    """Which parameter each piece belongs to, where it begins and ends: (3, pieces)."""
+    pieces = [(i, begin, min(begin + PIECE, size)) for i, size in enumerate(sizes) for begin in range(0, size, PIECE)]
+    return np.ascontiguousarray(np.array(pieces, np.int64).reshape(-1, 3).T)
+
+
+def _launch_pieces(kernel, lists, *numbers):
+    """lists: parameters, gradients and the optimiser's state, in the kernel's order."""
+    pieces = _pieces(tuple(array.size for array in lists[0]))
+    count = pieces.shape[1]
+    tables = np.array([[address(array) for array in arrays] for arrays in lists], np.int64)
+    launch(kernel, count, tables, len(lists[0]), pieces, count, *map(float, numbers))
+
+
+@kernel
+def sgd_piece(arguments, task, thread):
+    tables, count, pieces, all_pieces = integers(arguments, 0), arguments[1], integers(arguments, 2), arguments[3]
+    learning_rate = real(arguments, 4)
+    i, begin, end = pieces[task], pieces[all_pieces + task], pieces[2 * all_pieces + task]
+    p, g = floats(tables, i), floats(tables, count + i)
+    for k in range(begin, end):
+        p[k] -= learning_rate * g[k]
+
+
+@kernel
+def momentum_piece(arguments, task, thread):
+    tables, count, pieces, all_pieces = integers(arguments, 0), arguments[1], integers(arguments, 2), arguments[3]
+    learning_rate, momentum, nesterov = real(arguments, 4), real(arguments, 5), real(arguments, 6)
+    i, begin, end = pieces[task], pieces[all_pieces + task], pieces[2 * all_pieces + task]
+    p, g, v = floats(tables, i), floats(tables, count + i), floats(tables, 2 * count + i)
+    for k in range(begin, end):
+        step = learning_rate * g[k]
+        speed = momentum * v[k] - step
+        v[k] = speed
+        p[k] += momentum * speed - step if nesterov != 0 else speed
+
+
+@kernel
+def adam_piece(arguments, task, thread):
+    tables, count, pieces, all_pieces = integers(arguments, 0), arguments[1], integers(arguments, 2), arguments[3]
+    learning_rate, new_1, new_2, epsilon = real(arguments, 4), real(arguments, 5), real(arguments, 6), real(arguments, 7)
+    i, begin, end = pieces[task], pieces[all_pieces + task], pieces[2 * all_pieces + task]
+    p, g = floats(tables, i), floats(tables, count + i)
+    m, v = floats(tables, 2 * count + i), floats(tables, 3 * count + i)
+    for k in range(begin, end):
+        m_k = m[k] + new_1 * (g[k] - m[k])
+        v_k = v[k] + new_2 * (g[k] * g[k] - v[k])
+        m[k] = m_k
+        v[k] = v_k
+        p[k] -= learning_rate * m_k / (math.sqrt(v_k) + epsilon)
+
+
+@kernel
+def adadelta_piece(arguments, task, thread):
+    tables, count, pieces, all_pieces = integers(arguments, 0), arguments[1], integers(arguments, 2), arguments[3]
+    learning_rate, new, epsilon = real(arguments, 4), real(arguments, 5), real(arguments, 6)
+    i, begin, end = pieces[task], pieces[all_pieces + task], pieces[2 * all_pieces + task]
+    p, g = floats(tables, i), floats(tables, count + i)
+    a, d = floats(tables, 2 * count + i), floats(tables, 3 * count + i)
+    for k in range(begin, end):
+        a_k = a[k] + new * (g[k] * g[k] - a[k])
+        update = g[k] * math.sqrt(d[k] + epsilon) / math.sqrt(a_k + epsilon)
+        a[k] = a_k
+        d[k] += new * (update * update - d[k])
+        p[k] -= learning_rate * update
+
+
+def sgd_step(parameters, gradients, velocities, learning_rate, momentum, nesterov):
+    if velocities:
+        _launch_pieces(momentum_piece, (parameters, gradients, velocities), learning_rate[0], momentum, nesterov)
+    else:
+        _launch_pieces(sgd_piece, (parameters, gradients), learning_rate[0])
+
+
+def adam_step(parameters, gradients, m, v, learning_rate, step, beta_1, beta_2, epsilon):
+    t = int(step[0])
+    corrected = learning_rate[0] * math.sqrt(1 - beta_2**t) / (1 - beta_1**t)
+    _launch_pieces(adam_piece, (parameters, gradients, m, v), corrected, 1 - beta_1, 1 - beta_2, epsilon)
+
+
+def adadelta_step(parameters, gradients, mean_square, mean_delta, learning_rate, rho, epsilon):
+    _launch_pieces(adadelta_piece, (parameters, gradients, mean_square, mean_delta), learning_rate[0], 1 - rho, epsilon)

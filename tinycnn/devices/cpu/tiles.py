@@ -1,0 +1,245 @@
+"""The inner loops of convolution, written by a program: one function per shape of tile.
+
+All three directions of a convolution come down to one step, repeated:
+
+    total[i][j] += scalar[i] * vector[j]        (each vector[j] 8 or 16 channels wide)
+
+Computing one output at a time, every multiplication would need two loads. A tile computes many at
+once: with 12 scalars and 2 vectors, 14 loads feed 24 multiplications, and all 24 totals stay in
+registers until the end. What the scalars and vectors are:
+
+    forward        pixels of x    times  a filter tap's output channels     total: a tile of y
+    backward data  the same, with dy for x and the filter turned round      total: a tile of dx
+    backward filter  x under a tap  times  the pixel's dy                   total: a tile of dw
+
+A compiler keeps totals in registers only if each has its own name, so the functions are generated as
+source text: total_3_1 is scalar 3 times vector 1. The text goes to a cache directory, where it can be
+read, and where Numba finds its compiled form again the next time.
+"""
+
+import hashlib
+import importlib.util
+import math
+import os
+import sys
+import tempfile
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import numba
+from llvmlite import binding
+from numba import types
+
+from tinycnn.devices.cpu.launch import compile_announced
+from tinycnn.devices.cpu.simd import FLOATS
+
+_features = binding.get_host_cpu_features()
+HAS_512_BITS = bool(_features.get("avx512f"))
+REGISTERS = 32 if HAS_512_BITS or binding.get_process_triple().startswith(("aarch64", "arm64")) else 16
+WIDTHS = (16, 8) if HAS_512_BITS else (8,)
+
+FORWARD_SIGNATURE = types.void(*[FLOATS] * 4, *[types.int64] * 9, types.float32)
+FILTER_SIGNATURE = types.void(*[FLOATS] * 3, *[types.int64] * 11)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """rows x columns scalars by len(widths) vectors.
+
+    Scalar (row, column) lies row * row_step + column * column_step floats behind the tile's first.
+    """
+
+    rows: int
+    columns: int
+    widths: tuple
+    row_step: int
+    column_step: int
+
+    @property
+    def lanes(self):
+        return sum(self.widths)
+
+    def scalars(self):
+        return [row * self.row_step + column * self.column_step for row in range(self.rows) for column in range(self.columns)]
+
+    def vectors(self):
+        """(where the vector starts, its width) for each."""
+        return [(sum(self.widths[:j]), width) for j, width in enumerate(self.widths)]
+
+
+def multiply_lines(tile, indent):
+    """total_i_j += scalar_i * vector_j for all i, j; x and vectors are addressed from `a`."""
+    lines = []
+    for i, step in enumerate(tile.scalars()):
+        lines.append(f"scalar = broadcast{tile.widths[0]}(x, a + {step})")
+        for j in range(len(tile.widths)):
+            lines.append(f"total_{i}_{j} = fma(scalar, vector_{j}, total_{i}_{j})")
+    return [" " * indent + line for line in lines]
+
+
+def forward_source(tile):
+    """A tile of y: rows x columns pixels by up to tile.lanes channels, added to `begin`: the bias, or an earlier y."""
+    totals = [(row, column, j) for row in range(tile.rows) for column in range(tile.columns) for j in range(len(tile.widths))]
+    name = {(row, column, j): f"total_{row * tile.columns + column}_{j}" for row, column, j in totals}
+    vectors = tile.vectors()
+    lines = [
+        "def tile(",
+        "    x, w, begin, y, outer, inner, x_outer, w_outer, begin_row, begin_column, y_row, y_column, lanes, floor",
+        "):",
+    ]
+    for row, column, j in totals:
+        start, width = vectors[j]
+        place = f"{row} * begin_row + {column} * begin_column + {start}"
+        lines.append(f"    {name[row, column, j]} = load_first{width}(begin, {place}, lanes - {start})")
+    lines += ["    for o in range(outer):", "        a = o * x_outer", "        b = o * w_outer", "        for t in range(inner):"]
+    lines += [f"            vector_{j} = load{width}(w, b + {start})" for j, (start, width) in enumerate(vectors)]
+    lines += multiply_lines(tile, 12)
+    lines += ["            a += 1", f"            b += {tile.lanes}"]
+    lines += [f"    least = fill{tile.widths[0]}(floor)"]
+    for row, column, j in totals:
+        start = vectors[j][0]
+        place = f"{row} * y_row + {column} * y_column + {start}"
+        lines.append(f"    store_first(y, {place}, maximum({name[row, column, j]}, least), lanes - {start})")
+    return lines
+
+
+def filter_source(tile):
+    """A tile of dw: rows x columns taps by up to tile.lanes channels, summed over some images."""
+    totals = [(i, j) for i in range(tile.rows * tile.columns) for j in range(len(tile.widths))]
+    lines = [
+        "def tile(",
+        "    x, dy, dw, images, outer, inner, x_image, x_outer, x_inner, dy_image, dy_outer, dw_row, channels, lanes",
+        "):",
+    ]
+    lines += [f"    total_{i}_{j} = fill{tile.widths[j]}(float32(0.0))" for i, j in totals]
+    lines += ["    for n in range(images):", "        for o in range(outer):"]
+    lines += ["            a = n * x_image + o * x_outer", "            b = n * dy_image + o * dy_outer"]
+    lines += ["            for t in range(inner):"]
+    for j, (start, width) in enumerate(tile.vectors()):
+        lines.append(f"                vector_{j} = load_first{width}(dy, b + {start}, lanes - {start})")
+    lines += multiply_lines(tile, 16)
+    lines += ["                a += x_inner", "                b += channels"]
+    for row in range(tile.rows):
+        for column in range(tile.columns):
+            i = row * tile.columns + column
+            lines.append(f"    a = {row} * dw_row + {column} * channels")
+            for j, (start, _) in enumerate(tile.vectors()):
+                lines.append(f"    store_first(dw, a + {start}, total_{i}_{j}, lanes - {start})")
+    return lines
+
+
+def cache_directory():
+    """Where generated source is kept: NUMBA_CACHE_DIR, else the user's cache directory, else a temporary one."""
+    if numba.config.CACHE_DIR:
+        choices = [Path(numba.config.CACHE_DIR) / "tinycnn"]
+    elif sys.platform == "win32":
+        choices = [Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local")).expanduser() / "tinycnn"]
+    else:
+        choices = [Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "tinycnn"]
+    for choice in choices:
+        try:
+            choice.mkdir(parents=True, exist_ok=True)
+            if os.access(choice, os.W_OK):
+                return choice
+        except OSError:
+            pass
+    return _temporary_directory()
+
+
+@cache
+def _temporary_directory():
+    return Path(tempfile.mkdtemp(prefix="tinycnn-"))
+
+
+def _module(lines):
+    """The generated function `tile`, imported from a file in the cache directory."""
+    text = "\n".join(['"""Generated by tinycnn/devices/cpu/tiles.py, which explains it."""', "", *IMPORTS, "", "", *lines, ""])
+    name = f"tinycnn_tile_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    path = cache_directory() / f"{name}.py"
+    if not path.exists():  # written under another name first: two processes may do this at once
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False) as file:
+            file.write(text)
+        os.replace(file.name, path)
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # Numba looks for it there when it loads the compiled form
+    spec.loader.exec_module(module)
+    return module.tile
+
+
+IMPORTS = [
+    "from numba import float32",
+    "",
+    "from tinycnn.devices.cpu.simd import (",
+    *[f"    {name}{width}," for name in ("broadcast", "fill", "load", "load_first") for width in (8, 16)],
+    "    fma,",
+    "    maximum,",
+    "    store_first,",
+    ")",
+]
+
+
+@cache
+def _compile(source, signature, tile):
+    function = _module(source(tile))
+    return compile_announced(lambda: numba.cfunc(signature, cache=True, error_model="numpy")(function))
+
+
+def forward_tile(tile):
+    """The address of the compiled function for a tile of y."""
+    return _compile(forward_source, FORWARD_SIGNATURE, tile).address
+
+
+def filter_tile(tile):
+    """The address of the compiled function for a tile of dw."""
+    return _compile(filter_source, FILTER_SIGNATURE, tile).address
+
+
+def step_cycles(scalars, widths):
+    """About how many cycles one step takes: multiplications, or loads, or waiting for the last sum; and the loop."""
+    halves = sum(widths) / WIDTHS[0]
+    multiplications = scalars * halves
+    loads = scalars / 2 + halves
+    waiting = 4 / (1 if WIDTHS[0] == 16 else 2)  # a sum is ready 4 cycles after it was begun
+    return max(multiplications, loads, waiting) + 0.5
+
+
+def _vector_choices(channels):
+    """Ways to cover the channels by blocks of one to four equal vectors (mixing widths costs shuffles)."""
+    for width in WIDTHS:
+        for count in range(1, 5):
+            if (count - 1) * width < channels:
+                yield (width,) * count
+
+
+@cache
+def choose(rows, columns, channels, row_step, column_step, overlap=True):
+    """The Tile that covers rows x columns scalars and `channels` in the fewest estimated cycles.
+
+    With `overlap` the last tile of a row or column overlaps the one before it, so a width that divides
+    wastes nothing. Without, what remains of a row takes a narrower tile (see `remainder`).
+    """
+    best = None
+    # Addresses 4096 bytes apart share a place in the L1 cache, which has room for 8: no more scalars than that.
+    most_columns = min(columns, 6 * 4096 // math.gcd(4096, 4 * column_step))
+    for widths in _vector_choices(channels):
+        blocks = -(-channels // sum(widths))
+        limit = (REGISTERS - len(widths) - 1) // len(widths)
+        for tile_rows in range(1, min(rows, limit) + 1):
+            for tile_columns in range(1, min(most_columns, limit // tile_rows) + 1):
+                row_cycles = columns // tile_columns * step_cycles(tile_rows * tile_columns, widths)
+                if columns % tile_columns:
+                    rest = tile_columns if overlap else columns % tile_columns
+                    row_cycles += step_cycles(tile_rows * rest, widths)
+                cycles = blocks * -(-rows // tile_rows) * row_cycles
+                # Several rows tie a tile to one image width: only where that clearly pays.
+                cycles *= 1.0 if tile_rows == 1 else 1.1
+                if best is None or cycles < best[0]:
+                    best = cycles, Tile(tile_rows, tile_columns, widths, row_step if tile_rows > 1 else 0, column_step)
+    return best[1]
+
+
+def remainder(tile, columns):
+    """The tile for what is left of `columns`, or `tile` itself if nothing is."""
+    return replace(tile, columns=columns % tile.columns or tile.columns)
