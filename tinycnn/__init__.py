@@ -1,4 +1,4 @@
-"""tinycnn: convolutional networks from the autograd engine down to hand-written CUDA kernels, for learning how they work."""
+"""tinycnn: convolutional networks from autograd down to hand-written CUDA kernels, for learning how they work."""
 
 import importlib
 

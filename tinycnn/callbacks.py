@@ -3,6 +3,7 @@
 import csv
 import inspect
 import json
+import math
 import os
 from pathlib import Path
 
@@ -56,6 +57,7 @@ class History(Callback):
 
     def __init__(self, previous=None, initial_epoch=0):
         self.epoch, self.history = [], Logs()
+        self._rows = []
         if previous is not None:
             for epoch, logs in previous.rows():
                 if epoch < initial_epoch:
@@ -63,12 +65,13 @@ class History(Callback):
 
     def append(self, epoch, logs):
         self.epoch.append(epoch)
+        self._rows.append((epoch, Logs(logs)))
         for name, value in logs.items():
             self.history.setdefault(name, []).append(value)
 
     def rows(self):
         """[(epoch, Logs), ...]"""
-        return [(epoch, Logs({k: v[i] for k, v in self.history.items()})) for i, epoch in enumerate(self.epoch)]
+        return list(self._rows)
 
 
 class LearningRateScheduler(Callback):
@@ -101,14 +104,14 @@ class Best:
             raise ValueError(f"mode must be 'auto', 'min' or 'max', not {mode!r}")
         self.monitor, self.min_delta = monitor, abs(min_delta)
         self.sign = 1 if mode == "max" or (mode == "auto" and "acc" in monitor) else -1
-        self.value = None
+        self.value = -self.sign * math.inf
 
     def improved(self, logs):
         """Whether this epoch is better than all before it; remembers it if so. Raises ValueError."""
         if self.monitor not in logs:
             raise ValueError(f"nothing called {self.monitor!r} is measured; there is: {', '.join(logs)}")
         value = logs[self.monitor]
-        better = self.value is None or self.sign * (value - self.value) > self.min_delta
+        better = self.sign * (value - self.value) > self.min_delta  # NaN never is
         if better:
             self.value = value
         return better

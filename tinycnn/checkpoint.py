@@ -67,6 +67,7 @@ def configuration(model):
     """Everything but the arrays, as plain data."""
     layers = unique_layers(model)
     place = {symbol: i for i, symbol in enumerate(model.symbols)}
+    outputs = [place[o] for o in model.output] if isinstance(model.output, (list, tuple)) else place[model.output]
     history = model.history.rows() if model.history else []
     optimizer = model.optimizer
     return {
@@ -75,10 +76,17 @@ def configuration(model):
         "class": type(model).__name__,
         "seed": model.seed,
         "layers": [
-            {"type": layer.type, "name": layer.name, "seed": layer.seed, "stream": layer.stream, "options": layer.options()}
+            {
+                "type": layer.type,
+                "name": layer.name,
+                "seed": layer.seed,
+                "stream": layer.stream,
+                "options": layer.options(),
+            }
             for layer in layers
         ],
         "graph": [{"layer": layers.index(s.layer), "inputs": [place[i] for i in s.inputs]} for s in model.symbols],
+        "outputs": outputs,  # a number, or a list of them
         "training": optimizer
         and {
             "optimizer": optimizer.name.lower(),
@@ -143,12 +151,14 @@ def fill(weights, tensors, path):
             raise CheckpointError(f"{path} belongs to another network: it has no weight {name} of shape {weight.shape}")
         if tensors[name].shape != weight.shape:
             raise CheckpointError(
-                f"{path} belongs to another network: its weight {name} has shape {tensors[name].shape}, this network's {weight.shape}"
+                f"{path} belongs to another network: its weight {name} has shape {tensors[name].shape}, "
+                f"this network's {weight.shape}"
             )
     extra = [n for n in tensors if n not in weights and not n.startswith("optimizer.")]
     if extra:
         raise CheckpointError(
-            f"{path} belongs to another network: its weight {extra[0]} of shape {tensors[extra[0]].shape} has no place in this one"
+            f"{path} belongs to another network: its weight {extra[0]} of shape {tensors[extra[0]].shape} "
+            "has no place in this one"
         )
     for name, weight in weights.items():
         weight.device.assign(weight.data, tensors[name])
@@ -192,7 +202,9 @@ def rebuild(config):
         model.layers = layers[1:]
         model._connect(symbols[0], symbols[-1])
     else:
-        model = Model(symbols[0], symbols[-1], name=config["name"])
+        outputs = config["outputs"]
+        outputs = [symbols[i] for i in outputs] if isinstance(outputs, list) else symbols[outputs]
+        model = Model(symbols[0], outputs, name=config["name"])
     model.seed, model.recipe, model.epoch = config["seed"], config["recipe"], config["epoch"]
     return model
 
@@ -209,7 +221,10 @@ def restore_training(model, config, tensors):
             optimizer.bind(model.trainable_weights)
             for slot, arrays in optimizer.state.items():
                 for i, array in enumerate(arrays):
-                    model.device.assign(array, tensors[f"optimizer.{slot}.{i}"])
+                    name = f"optimizer.{slot}.{i}"
+                    if tensors[name].shape != array.shape:
+                        raise ValueError(f"{name} has shape {tensors[name].shape}, its parameter {array.shape}")
+                    model.device.assign(array, tensors[name])
     model.history = History()
     for row in config["history"]:
         model.history.append(row["epoch"], Logs({k: v for k, v in row.items() if k != "epoch"}))

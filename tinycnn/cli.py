@@ -150,8 +150,14 @@ def summary(network, as_json):
 @click.option("--epochs", type=click.IntRange(min=1), help="The documented number if not given.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="The documented size if not given.")
 @click.option("--optimizer", type=click.Choice(["sgd", "adam", "adadelta"]), help="The documented one if not given.")
-@click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="The learning rate (where there is a schedule, its first).")
-@click.option("--seed", type=click.IntRange(0, 2**64 - 1), help="Decides weights, shuffling and dropout; 0 if not given.")
+@click.option(
+    "--lr",
+    type=click.FloatRange(min=0, min_open=True),
+    help="The learning rate (where there is a schedule, its first).",
+)
+@click.option(
+    "--seed", type=click.IntRange(0, 2**64 - 1), help="Decides weights, shuffling and dropout; 0 if not given."
+)
 @device_option
 @data_option
 @limit_option
@@ -190,7 +196,9 @@ def refuse_another_network(model, text, path):
     with session.without_initial_weights():
         wanted = find_network(text)
     if notation(wanted) != notation(model):
-        raise click.UsageError(f"{path} holds another network, {notation(model)}, not {notation(wanted)}; give --save another file")
+        raise click.UsageError(
+            f"{path} holds another network, {notation(model)}, not {notation(wanted)}; give --save another file"
+        )
 
 
 def check_writable(path):
@@ -277,7 +285,9 @@ def doctor(as_json):
         print_json(facts)
         return
     click.echo(f"{facts['platform']}, {facts['executable']}\n")
-    print_table([(p["name"], p["found"] or "not found", p["remedy"] or "") for p in facts["parts"]], ("part", "found", "remedy"))
+    print_table(
+        [(p["name"], p["found"] or "not found", p["remedy"] or "") for p in facts["parts"]], ("part", "found", "remedy")
+    )
     click.echo()
     print_table(
         [(d["name"], "yes" if d["usable"] else "no", d["reason"] or "") for d in facts["devices"]],

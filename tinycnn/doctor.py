@@ -50,7 +50,11 @@ def parts():
         ("NumPy", version("numpy"), "pip install numpy"),
         ("Numba", version("numba"), "pip install numba"),
         ("CuPy", version("cupy-cuda13x", "cupy-cuda12x", "cupy"), cupy_remedy(driver)),
-        ("NVIDIA driver", driver and f"CUDA {driver}", "install the driver of your GPU: https://www.nvidia.com/drivers"),
+        (
+            "NVIDIA driver",
+            driver and f"CUDA {driver}",
+            "install the driver of your GPU: https://www.nvidia.com/drivers",
+        ),
         ("C++ compiler", compiler(), "apt install g++"),
     ]
 

@@ -125,7 +125,11 @@ class BatchNormInference(Function):
         rows = tuple(range(len(dy.shape) - 1))
         x_hat = of("divide", of("subtract", self.x, self.moving_mean), std)
         dx = of("multiply", dy, of("divide", self.gamma, std))
-        return dx, self.device.reduce("sum", of("multiply", dy, x_hat), axis=rows), self.device.reduce("sum", dy, axis=rows)
+        return (
+            dx,
+            self.device.reduce("sum", of("multiply", dy, x_hat), axis=rows),
+            self.device.reduce("sum", dy, axis=rows),
+        )
 
 
 class Dropout(Function):
@@ -194,7 +198,10 @@ def conv2d(x, w, b=None, stride=1, padding="valid", activation=None):
     stride, relu = pair(stride, "stride"), fused_relu(activation)
     require(x.ndim == 4, f"conv2d: the images must have shape (N, H, W, C), not {x.shape}")
     require(w.ndim == 4, f"conv2d: the filters must have shape (R, S, C, K), not {w.shape}")
-    require(x.shape[3] == w.shape[2], f"conv2d: images {x.shape} have {x.shape[3]} channels, filters {w.shape} want {w.shape[2]}")
+    require(
+        x.shape[3] == w.shape[2],
+        f"conv2d: images {x.shape} have {x.shape[3]} channels, filters {w.shape} want {w.shape[2]}",
+    )
     require(b is None or b.shape == w.shape[3:], f"conv2d: filters {w.shape} need a bias of shape {w.shape[3:]}")
     window_output(x.shape, w.shape[:2], stride, check_padding(padding), "conv2d")
     inputs = (x, w) if b is None else (x, w, b)
@@ -212,7 +219,9 @@ def conv1x1(x, w, b=None, activation=None):
 def dense(x, w, b=None, activation=None):
     """x (N,I) @ w (I,O) + b (O,) -> (N,O). activation: None or 'relu', fused."""
     require(x.ndim == 2, f"dense: the input must have shape (N, inputs), not {x.shape}; flatten it first")
-    require(w.ndim == 2 and x.shape[1] == w.shape[0], f"dense: input {x.shape} does not fit a kernel of shape {w.shape}")
+    require(
+        w.ndim == 2 and x.shape[1] == w.shape[0], f"dense: input {x.shape} does not fit a kernel of shape {w.shape}"
+    )
     require(b is None or b.shape == w.shape[1:], f"dense: a kernel {w.shape} needs a bias of shape {w.shape[1:]}")
     return Dense(fused_relu(activation))(*((x, w) if b is None else (x, w, b)))
 
@@ -241,7 +250,10 @@ def batchnorm(x, gamma, beta, moving_mean, moving_variance, training, momentum=0
     training: the batch's own statistics, and the moving ones move; otherwise the moving ones are used.
     """
     for parameter in (gamma, beta, moving_mean, moving_variance):
-        require(parameter.shape == x.shape[-1:], f"batchnorm: input {x.shape} needs parameters of shape {x.shape[-1:]}, not {parameter.shape}")
+        require(
+            parameter.shape == x.shape[-1:],
+            f"batchnorm: input {x.shape} needs parameters of shape {x.shape[-1:]}, not {parameter.shape}",
+        )
     if training:
         return BatchNorm(moving_mean, moving_variance, momentum, epsilon)(x, gamma, beta)
     return BatchNormInference(moving_mean, moving_variance, epsilon)(x, gamma, beta)
@@ -276,7 +288,10 @@ def softmax_crossentropy(logits, labels):
     Returns (loss, correct): a Tensor (1,) and the device array (1,) of how many rows were classified rightly.
     """
     labels = labels.data if isinstance(labels, Tensor) else logits.device.asarray(labels)
-    require(logits.ndim == 2 and logits.shape == labels.shape, f"softmax_crossentropy: logits {logits.shape} and labels {labels.shape} must be alike, (N, classes)")
+    require(
+        logits.ndim == 2 and logits.shape == labels.shape,
+        f"softmax_crossentropy: logits {logits.shape} and labels {labels.shape} must be alike, (N, classes)",
+    )
     function = SoftmaxCrossEntropy(labels)
     return function(logits), function.correct
 
@@ -292,5 +307,8 @@ def flatten(x):
 def concatenate(tensors):
     """Join tensors (..., C_i) along their last axis -> (..., sum of C_i)."""
     tensors = list(tensors)
-    require(tensors and len({t.shape[:-1] for t in tensors}) == 1, f"concatenate: all axes but the last must agree; got {[t.shape for t in tensors]}")
+    require(
+        tensors and len({t.shape[:-1] for t in tensors}) == 1,
+        f"concatenate: all axes but the last must agree; got {[t.shape for t in tensors]}",
+    )
     return Concatenate()(*tensors)

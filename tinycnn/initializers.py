@@ -59,9 +59,7 @@ def he_normal(shape, seed=0, stream=0):
     return _truncated_normal(math.sqrt(2 / fans(shape)[0]), shape, seed, stream)
 
 
-INITIALIZERS = {
-    f.__name__: f for f in (zeros, ones, glorot_uniform, glorot_normal, he_uniform, he_normal)
-}
+INITIALIZERS = {f.__name__: f for f in (zeros, ones, glorot_uniform, glorot_normal, he_uniform, he_normal)}
 
 
 def get(name):

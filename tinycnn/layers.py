@@ -83,7 +83,9 @@ class Layer:
             self.build(shape)
             self.built_shape = shape
         elif self.parameters and shape[-1] != self.built_shape[-1]:
-            raise ShapeError(f"{self.name} was built for inputs (None, {numbers(self.built_shape)}), not (None, {numbers(shape)})")
+            raise ShapeError(
+                f"{self.name} was built for inputs (None, {numbers(self.built_shape)}), not (None, {numbers(shape)})"
+            )
 
     def add_weight(self, name, shape, initializer, trainable=True):
         device = current_device()

@@ -8,6 +8,11 @@ import numpy as np
 from tinycnn import functional as F
 from tinycnn.tensor import Tensor
 
+NO_SOFTMAX = (
+    "cross-entropy needs a network that ends in softmax: Dense(10, activation='softmax'), "
+    "or Flatten() and Activation('softmax')"
+)
+
 
 def categorical_crossentropy(y_true, y_pred):
     """The mean cross-entropy of one-hot (or soft) labels (N,K) and a softmax layer's output (N,K), as a Tensor (1,)."""
@@ -23,10 +28,7 @@ def logits_of(y_pred):
     """The tensor that a softmax output was computed from. Raises ValueError where it is not one."""
     logits = getattr(y_pred, "logits", None)
     if logits is None:
-        raise ValueError(
-            "cross-entropy needs a network that ends in softmax: Dense(10, activation='softmax'), "
-            "or Flatten() and Activation('softmax')"
-        )
+        raise ValueError(NO_SOFTMAX)
     return logits
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tinycnn import losses, optimizers, session, training
-from tinycnn.devices import current_device
+from tinycnn.devices import current_device, use_device
 from tinycnn.layers import Dropout, Input, InputLayer, Layer, Symbol
 from tinycnn.shapes import ShapeError
 from tinycnn.tensor import Tensor, no_grad
@@ -188,14 +188,16 @@ class Sequential(Model):
         if isinstance(layer, InputLayer):
             return
         if self.output is not None:
-            self._connect(self.input, layer(self.output))
+            with use_device(self.device.name, self.device.dtype):
+                self._connect(self.input, layer(self.output))
         self.layers.append(layer)
 
     def build(self, input_shape):
         """Make the weights for images of `input_shape` (H, W, C)."""
         symbol = inputs = Input(input_shape)
-        for layer in self.layers:
-            symbol = layer(symbol)
+        with use_device(self.device.name, self.device.dtype):  # it may no longer be the current one
+            for layer in self.layers:
+                symbol = layer(symbol)
         self._connect(inputs, symbol)
 
     def __call__(self, x, training=False):

@@ -50,7 +50,12 @@ def random_bits(n, seed, stream, step=0, start=0):
     first = start // 4
     blocks = np.arange(first, (start + n + 3) // 4, dtype=np.uint64)
     words = philox4x32(
-        (blocks, np.full_like(blocks, stream), np.full_like(blocks, step & 0xFFFFFFFF), np.full_like(blocks, step >> 32)),
+        (
+            blocks,
+            np.full_like(blocks, stream),
+            np.full_like(blocks, step & 0xFFFFFFFF),
+            np.full_like(blocks, step >> 32),
+        ),
         (seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF),
     )
     return np.stack(words, axis=1).reshape(-1)[start - 4 * first :][:n]

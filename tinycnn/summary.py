@@ -25,7 +25,9 @@ class Row:
 def rows(model):
     """A Row for each connection of the model, in order. Raises ValueError for a model without an input shape."""
     if model.output is None:
-        raise ValueError(f"{model.name} does not know its input's shape yet: give its first layer input_shape=, or build() it")
+        raise ValueError(
+            f"{model.name} does not know its input's shape yet: give its first layer input_shape=, or build() it"
+        )
     whole = model.input.shape[:2]
     field, jump = {model.input: (1, 1)}, {model.input: (1, 1)}
     result = []
@@ -39,7 +41,9 @@ def rows(model):
             if isinstance(layer, Dense):  # every output sees the whole image
                 field[symbol] = whole
         if layer in model.layers:
-            result.append(Row(layer.name, layer.type, symbol.shape, layer.count_params(), field[symbol], layer.formula()))
+            result.append(
+                Row(layer.name, layer.type, symbol.shape, layer.count_params(), field[symbol], layer.formula())
+            )
     return result
 
 
@@ -56,7 +60,9 @@ def as_json(model):
             "type": row.type,
             "output_shape": list(row.output_shape),
             "params": row.params,
-            "receptive_field": row.receptive_field[0] if len(set(row.receptive_field)) == 1 else list(row.receptive_field),
+            "receptive_field": row.receptive_field[0]
+            if len(set(row.receptive_field)) == 1
+            else list(row.receptive_field),
         }
         for row in rows(model)
     ]

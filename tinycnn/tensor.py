@@ -135,7 +135,9 @@ class Tensor:
     def _upstream(self, upstream):
         if upstream is None:
             if self.size != 1:
-                raise ValueError(f"backward() of a tensor of shape {self.shape} needs an upstream gradient of that shape")
+                raise ValueError(
+                    f"backward() of a tensor of shape {self.shape} needs an upstream gradient of that shape"
+                )
             upstream = np.ones(self.shape)
         upstream = Tensor(upstream, device=self.device)
         if upstream.shape != self.shape:

@@ -54,7 +54,8 @@ def run(model, settings, data, save, plot, log, started):
     rate = f"{model.optimizer.name} at {model.optimizer.learning_rate:g}{' on a schedule' if settings.schedule else ''}"
     print(
         f"{model.name}: {model.count_params():,} parameters on {model.device.name}\n"
-        f"data: {data.name}, {len(data.x_train):,} training and {len(data.x_test):,} validation images, from {data.source}\n"
+        f"data: {data.name}, {len(data.x_train):,} training and {len(data.x_test):,} validation images, "
+        f"from {data.source}\n"
         f"{rate}, batches of {settings.batch_size}, {settings.epochs} epochs, seed {model.seed}",
         flush=True,
     )
@@ -79,7 +80,9 @@ def run(model, settings, data, save, plot, log, started):
             initial_epoch=model.epoch,
         )
     except KeyboardInterrupt:
-        going_on = f"; {save} holds epoch {progress.finished}, --resume goes on from it" if save and progress.finished else ""
+        going_on = (
+            f"; {save} holds epoch {progress.finished}, --resume goes on from it" if save and progress.finished else ""
+        )
         raise KeyboardInterrupt(f" after {progress.finished} finished epochs{going_on}") from None
     accuracy = history.history["val_acc"][-1]
     print(

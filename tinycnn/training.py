@@ -143,8 +143,12 @@ def prepare(model, x, y, x_name, y_name):
     x = check_images(x, model, x_name)
     if model.output is None:
         model.build(x.shape[1:])
+    if isinstance(model.output, (list, tuple)):
+        raise ValueError(f"{model.name} has {len(model.output)} outputs; only a network with one can be trained or evaluated")
     if len(model.output.shape) != 1:
         raise ShapeError(f"{model.name} ends with shape {model.output.shape}, not (classes,): add Flatten()")
+    if getattr(model.output.layer, "activation", None) != "softmax":
+        raise ValueError(losses.NO_SOFTMAX)
     return Resident(model.device, x, check_labels(y, model, len(x), y_name))
 
 

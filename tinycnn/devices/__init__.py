@@ -61,7 +61,7 @@ def set_device(name, dtype=None):
 def use_device(name, dtype=None):
     """`with use_device("reference", "float64"):` the current device for a while."""
     global _current
-    before = current_device()
+    before = _current
     try:
         yield set_device(name, dtype)
     finally:

@@ -106,8 +106,8 @@ def finish_statistics(arguments, task, thread):
     partial, mean, inverse_std = floats(arguments, 0), doubles(arguments, 1), doubles(arguments, 2)
     gamma, beta, scale, shift = floats(arguments, 3), floats(arguments, 4), floats(arguments, 5), floats(arguments, 6)
     moving_mean, moving_variance = floats(arguments, 7), floats(arguments, 8)
-    new, epsilon = real(arguments, 9), real(arguments, 10)
-    size, chunk, period, chunks, C = arguments[11], arguments[12], arguments[13], arguments[14], arguments[15]
+    new, epsilon, factor = real(arguments, 9), real(arguments, 10), real(arguments, 11)
+    size, chunk, period, chunks, C = arguments[12], arguments[13], arguments[14], arguments[15], arguments[16]
     c, places, M = task, chunks * period, size // C
     total = 0.0
     for i in range(c, places, C):
@@ -126,8 +126,8 @@ def finish_statistics(arguments, task, thread):
     moving_mean[c] += (mean_c - moving_mean[c]) * new
     moving_variance[c] += (variance - moving_variance[c]) * new
     for j in range(c, period, C):
-        scale[j] = gamma[c] * inverse_std[c]
-        shift[j] = beta[c] - mean_c * gamma[c] * inverse_std[c]
+        scale[j] = gamma[c] * inverse_std[c] * factor
+        shift[j] = (beta[c] - mean_c * gamma[c] * inverse_std[c]) * factor
 
 
 @njit
@@ -164,8 +164,8 @@ def apply(x, scale, shift, parts):
     return y
 
 
-def forward(x, gamma, beta, moving_mean, moving_variance, momentum, epsilon):
-    """(y, saved), and the moving statistics moved."""
+def normalizer(x, gamma, beta, moving_mean, moving_variance, momentum, epsilon, factor):
+    """(scale, shift, saved) that normalise x and multiply by `factor`; the moving statistics are moved."""
     C = x.shape[-1]
     parts = cut(x.size, C)
     sizes = x.size, parts.floats, parts.period, parts.chunks
@@ -173,8 +173,14 @@ def forward(x, gamma, beta, moving_mean, moving_variance, momentum, epsilon):
     mean, inverse_std = np.empty(C), np.empty(C)
     launch(statistics, parts.chunks, x, partial, *sizes)
     results = mean, inverse_std, gamma, beta, scale, shift, moving_mean, moving_variance
-    launch(finish_statistics, C, partial, *results, float(1 - momentum), float(epsilon), *sizes, C)
-    return apply(x, scale, shift, parts), (mean, inverse_std)
+    launch(finish_statistics, C, partial, *results, float(1 - momentum), float(epsilon), float(factor), *sizes, C)
+    return scale, shift, (mean, inverse_std)
+
+
+def forward(x, gamma, beta, moving_mean, moving_variance, momentum, epsilon):
+    """(y, saved), and the moving statistics moved."""
+    scale, shift, saved = normalizer(x, gamma, beta, moving_mean, moving_variance, momentum, epsilon, 1)
+    return apply(x, scale, shift, cut(x.size, x.shape[-1])), saved
 
 
 def inference(x, gamma, beta, moving_mean, moving_variance, epsilon):
@@ -183,20 +189,24 @@ def inference(x, gamma, beta, moving_mean, moving_variance, epsilon):
     return apply(x, parts.spread(scale), parts.spread(beta - moving_mean * scale), parts)
 
 
+def finish(partial, mean, inverse_std, gamma, parts, size):
+    """(dgamma, dbeta, a, b, c) from the sums of all chunks: see finish_backward."""
+    C = len(gamma)
+    dgamma, dbeta = np.empty(C, np.float32), np.empty(C, np.float32)
+    a, b, c = parts.places(), parts.places(), parts.places()
+    results = mean, inverse_std, gamma, dgamma, dbeta, a, b, c
+    launch(finish_backward, C, partial, *results, size, parts.period, parts.chunks, C)
+    return dgamma, dbeta, a, b, c
+
+
 def backward(dy, x, gamma, saved):
     """(dx, dgamma, dbeta)."""
     mean, inverse_std = saved
-    C = x.shape[-1]
-    parts = cut(x.size, C)
-    partial, a, b, c = parts.partial(2), parts.places(), parts.places(), parts.places()
-    dgamma, dbeta = np.empty(C, np.float32), np.empty(C, np.float32)
+    parts = cut(x.size, x.shape[-1])
+    partial = parts.partial(2)
+    sizes = x.size, parts.floats, parts.period
+    launch(backward_sums, parts.chunks, dy, x, parts.spread(mean), partial, *sizes, parts.chunks)
+    dgamma, dbeta, a, b, c = finish(partial, mean, inverse_std, gamma, parts, x.size)
     dx = pool.empty(x.shape, np.float32)
-    launch(
-        backward_sums,
-        parts.chunks,
-        *(dy, x, parts.spread(mean), partial, x.size, parts.floats, parts.period, parts.chunks),
-    )
-    results = mean, inverse_std, gamma, dgamma, dbeta, a, b, c
-    launch(finish_backward, C, partial, *results, x.size, parts.period, parts.chunks, C)
-    launch(backward_apply, parts.chunks, dy, x, dx, a, b, c, x.size, parts.floats, parts.period)
+    launch(backward_apply, parts.chunks, dy, x, dx, a, b, c, *sizes)
     return dx, dgamma, dbeta

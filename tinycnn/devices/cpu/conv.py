@@ -96,18 +96,20 @@ def forward_images(arguments, task, thread):
         image = frame
     y_block = offset(y, min(n * y_image, y_last) + block * lanes)
     w_block = offset(w, block * lanes * R * S * C)
-    row = frame_W * C
+    begin, row, channels = offset(bias, block * lanes), frame_W * C, K - block * lanes
     for i in range((P + tile_rows - 1) // tile_rows):
         p = min(i * tile_rows, P - tile_rows)
         for j in range((Q + tile_columns - 1) // tile_columns):
             q = min(j * tile_columns, Q - tile_columns)
             x_tile = offset(image, p * row_stride * row + q * column_stride * C)
             y_tile = offset(y_block, (p * Q + q) * K)
-            begin = offset(bias, block * lanes)
             call(
                 tile,
-                (x_tile, w_block, begin, y_tile, R, S * C, row, S * C * lanes, 0, 0, Q * K, K, K - block * lanes, floor),
-            )
+                (
+                    x_tile, w_block, begin, y_tile, R, S * C, row, S * C * lanes,
+                    0, 0, Q * K, K, channels, floor,
+                ),
+            )  # fmt: skip
 
 
 @kernel
@@ -124,7 +126,7 @@ def backward_data_images(arguments, task, thread):
 
     n, block = task % N, task // N
     image = offset(dy, n * P * Q * K)
-    channels = min(lanes, C - block * lanes)
+    channels, no_floor = min(lanes, C - block * lanes), np.float32(-np.inf)
     for h in range(H):
         dx_row = offset(dx, (n * H + h) * W * C + block * lanes)
         for column in range(W):
@@ -139,7 +141,7 @@ def backward_data_images(arguments, task, thread):
                     tile if q + tile_columns <= Q else rest,
                     (
                         dy_tile, w_s, dx_tile, dx_tile, last_r - first_r, K, -Q * K, K * lanes,
-                        0, C, 0, C, channels, np.float32(-np.inf),
+                        0, C, 0, C, channels, no_floor,
                     ),
                 )  # fmt: skip
 
@@ -271,8 +273,9 @@ def backward_filter(x, dy, w_shape, stride, padding):
         x = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
         N, H, W, C = x.shape
     tile = choose(R, S * C, K, W * C, 1)
-    image_bytes = 4 * (H * W * C + P * Q * K)
-    images = max(1, CHUNK_BYTES // image_bytes, -(-N // MOST_CHUNKS), -(-N // max(1, PARTIAL_BYTES // (4 * R * S * C * K))))
+    image_bytes, dw_bytes = 4 * (H * W * C + P * Q * K), 4 * R * S * C * K
+    most_chunks = min(MOST_CHUNKS, max(1, PARTIAL_BYTES // dw_bytes))
+    images = max(1, CHUNK_BYTES // image_bytes, -(-N // most_chunks))
     chunks = -(-N // images)
     row_tiles, column_tiles, blocks = -(-R // tile.rows), -(-(S * C) // tile.columns), -(-K // tile.lanes)
     shape = np.array(

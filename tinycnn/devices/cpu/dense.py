@@ -23,7 +23,8 @@ def backward_filter_rows(arguments, task, thread):
     """One tile of one chunk's partial dw. Task: chunk * tiles + tile."""
     x, dy, partial, tile = floats(arguments, 0), floats(arguments, 1), floats(arguments, 2), arguments[3]
     M, C, K = arguments[4], arguments[5], arguments[6]
-    tile_columns, lanes, rows, column_tiles, blocks = arguments[7], arguments[8], arguments[9], arguments[10], arguments[11]
+    tile_columns, lanes, rows = arguments[7], arguments[8], arguments[9]
+    column_tiles, blocks = arguments[10], arguments[11]
     chunk, place = task // (column_tiles * blocks), task % (column_tiles * blocks)
     block = place % blocks
     c = min(place // blocks * tile_columns, C - tile_columns)

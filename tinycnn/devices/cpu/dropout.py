@@ -26,7 +26,10 @@ def keep_four(block, stream, step_low, step_high, key0, key1, threshold):
     c0, c1, c2, c3 = uint64(block), uint64(stream), uint64(step_low), uint64(step_high)
     k0, k1 = uint64(key0), uint64(key1)
     for _ in range(ROUNDS):
-        p0, p1 = (c0 & LOW) * M0, (c2 & LOW) * M1  # the instruction takes the low halves by itself: `& LOW` costs nothing
+        p0, p1 = (
+            (c0 & LOW) * M0,
+            (c2 & LOW) * M1,
+        )  # the instruction takes the low halves by itself: `& LOW` costs nothing
         c0, c1, c2, c3 = (p1 >> WORD) ^ c1 ^ k0, p1, (p0 >> WORD) ^ c3 ^ k1, p0
         k0, k1 = (k0 + K0) & LOW, (k1 + K1) & LOW
     limit = uint64(threshold)
@@ -38,15 +41,24 @@ def keep_four(block, stream, step_low, step_high, key0, key1, threshold):
     )
 
 
-@kernel
-def draw_mask(arguments, task, thread):
-    """The mask bytes of one task's elements; the mask's length is rounded up to a whole block."""
-    mask, blocks = integers32(arguments, 0), arguments[1]
-    stream, step_low, step_high = arguments[2], arguments[3], arguments[4]
-    key0, key1, threshold = arguments[5], arguments[6], arguments[7]
-    first = task * (TASK // 4)
-    for block in range(first, min(first + TASK // 4, blocks)):
+@njit
+def draw(mask, first, last, arguments, at):
+    """The mask's blocks first to last - 1; what `mask_words` gives stands in the arguments from `at` on."""
+    stream, step_low, step_high = arguments[at], arguments[at + 1], arguments[at + 2]
+    key0, key1, threshold = arguments[at + 3], arguments[at + 4], arguments[at + 5]
+    for block in range(first, last):
         mask[block] = keep_four(block, stream, step_low, step_high, key0, key1, threshold)
+
+
+@kernel
+def draw_and_apply(arguments, task, thread):
+    """The mask of one task's elements (its length is rounded up to a whole block), and y = x * factor where it is 1."""
+    x, mask, blocks, y = floats(arguments, 0), octets(arguments, 1), integers32(arguments, 1), floats(arguments, 2)
+    factor, size = real(arguments, 3), arguments[4]
+    begin, end = task * TASK, min(task * TASK + TASK, size)
+    draw(blocks, begin // 4, (end + 3) // 4, arguments, 5)
+    for i in range(begin, end):
+        y[i] = x[i] * factor if mask[i] else np.float32(0)
 
 
 @kernel
@@ -65,12 +77,16 @@ def backward(dy, rate, mask):
     return dx
 
 
+def mask_words(rate, seed, stream, step):
+    """What a kernel needs to draw a mask, as 64-bit words."""
+    step = int(step[0])
+    return stream, step & 0xFFFFFFFF, step >> 32, seed & 0xFFFFFFFF, seed >> 32, round(rate * 2**32)
+
+
 def forward(x, rate, seed, stream, step):
     """(y, mask)."""
-    blocks = -(-x.size // 4)
-    mask = pool.empty((4 * blocks,), np.uint8)
-    step = int(step[0])
-    words = (step & 0xFFFFFFFF, step >> 32, seed & 0xFFFFFFFF, seed >> 32)
-    launch(draw_mask, -(-x.size // TASK), mask, blocks, stream, *words, round(rate * 2**32))
-    mask = mask[: x.size].reshape(x.shape)
-    return backward(x, rate, mask), mask
+    mask = pool.empty((4 * -(-x.size // 4),), np.uint8)
+    y = pool.empty(x.shape, np.float32)
+    words = mask_words(rate, seed, stream, step)
+    launch(draw_and_apply, -(-x.size // TASK), x, mask, y, 1 / (1 - rate), x.size, *words)
+    return y, mask

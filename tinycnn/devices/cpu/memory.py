@@ -10,6 +10,7 @@ count of references to the buffer tells.
 
 import math
 import sys
+import threading
 
 import numpy as np
 
@@ -24,7 +25,9 @@ class Pool:
         self.limit = limit
         self.total = 0
         self.buffers = {}  # size: its buffers
+        self.starts = {}  # size: where in each of them the first aligned byte is
         self.order = []  # sizes, oldest buffer first
+        self.lock = threading.Lock()
         self.idle = self._references([np.empty(0)], 0)
 
     @staticmethod
@@ -37,29 +40,32 @@ class Pool:
         size = math.prod(shape) * dtype.itemsize
         if size < SMALLEST:
             return np.empty(shape, dtype)
-        return self._buffer(size)[:size].view(dtype).reshape(shape)
+        buffer, start = self._buffer(size)
+        return np.ndarray(shape, dtype, buffer, start)
 
     def _buffer(self, size):
-        buffers = self.buffers.setdefault(size, [])
-        for i in range(len(buffers)):
-            if self._references(buffers, i) == self.idle:
-                return self._aligned(buffers[i], size)
-        if size <= self.limit:
-            self.total += size
-            self.order.append(size)
-            while self.total > self.limit:
-                oldest = self.order.pop(0)
-                self.buffers[oldest].pop(0)
-                self.total -= oldest
-        buffer = np.empty(size + ALIGNMENT, np.uint8)
-        if size <= self.limit:
-            buffers.append(buffer)
-        return self._aligned(buffer, size)
+        """(a buffer of `size` bytes that is not in use, where to begin in it)."""
+        with self.lock:
+            buffers, starts = self.buffers.setdefault(size, []), self.starts.setdefault(size, [])
+            for i in range(len(buffers)):
+                if self._references(buffers, i) == self.idle:
+                    return buffers[i], starts[i]
+            buffer = np.empty(size + ALIGNMENT, np.uint8)
+            start = -buffer.ctypes.data % ALIGNMENT
+            if size <= self.limit:
+                buffers.append(buffer)
+                starts.append(start)
+                self.order.append(size)
+                self.total += size
+                while self.total > self.limit:
+                    self._drop_oldest()
+            return buffer, start
 
-    @staticmethod
-    def _aligned(buffer, size):
-        start = -buffer.ctypes.data % ALIGNMENT
-        return buffer[start : start + size]
+    def _drop_oldest(self):
+        """Forget the buffer kept longest: if it is in use, its users keep it alive."""
+        size = self.order.pop(0)
+        del self.buffers[size][0], self.starts[size][0]
+        self.total -= size
 
 
 pool = Pool(limit=1 << 29)

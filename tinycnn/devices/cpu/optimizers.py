@@ -55,7 +55,12 @@ def momentum_piece(arguments, task, thread):
 @kernel
 def adam_piece(arguments, task, thread):
     tables, count, pieces, all_pieces = integers(arguments, 0), arguments[1], integers(arguments, 2), arguments[3]
-    learning_rate, new_1, new_2, epsilon = real(arguments, 4), real(arguments, 5), real(arguments, 6), real(arguments, 7)
+    learning_rate, new_1, new_2, epsilon = (
+        real(arguments, 4),
+        real(arguments, 5),
+        real(arguments, 6),
+        real(arguments, 7),
+    )
     i, begin, end = pieces[task], pieces[all_pieces + task], pieces[2 * all_pieces + task]
     p, g = floats(tables, i), floats(tables, count + i)
     m, v = floats(tables, 2 * count + i), floats(tables, 3 * count + i)

@@ -221,6 +221,20 @@ where_equal = _choice("==", "yes where a == b, no elsewhere, lane by lane")
 
 
 @intrinsic
+def where_kept16(typing, mask, index, vector):
+    """The lanes whose bytes mask[index], mask[index + 1], ... are not 0; zeros elsewhere."""
+
+    def code(context, builder, signature, arguments):
+        mask, index, vector = arguments
+        octets = ir.VectorType(ir.IntType(8), 16)
+        kept = builder.load(_address(builder, mask, index, octets), align=1)
+        zeros = ir.Constant(vector.type, [0.0] * 16)
+        return builder.select(builder.icmp_unsigned("!=", kept, ir.Constant(octets, [0] * 16)), vector, zeros)
+
+    return vector(types.CPointer(types.uint8), types.int64, vector), code
+
+
+@intrinsic
 def load_integers_first16(typing, pointer, index, count):
     """The first `count` of 16 int32 numbers, as floats."""
 
@@ -250,7 +264,10 @@ def store_integers_first(typing, pointer, index, vector, count):
         mask = _first_lanes(builder, count, width)
         address = _address(builder, pointer, index, whole.type)
         masked_store = _declare(
-            builder, f"llvm.masked.store.v{width}i32.p0", ir.VoidType(), [whole.type, address.type, ir.IntType(32), mask.type]
+            builder,
+            f"llvm.masked.store.v{width}i32.p0",
+            ir.VoidType(),
+            [whole.type, address.type, ir.IntType(32), mask.type],
         )
         builder.call(masked_store, [whole, address, ir.IntType(32)(FLOAT_ALIGNMENT), mask])
         return context.get_dummy_value()

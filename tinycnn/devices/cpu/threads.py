@@ -34,6 +34,8 @@ CLAIMS, LINE = 24, 8
 TASK_BITS = 32
 CLOSED = (1 << TASK_BITS) - 1  # the next task of a range that nobody may claim from
 
+MOST_ARGUMENTS = 32
+
 SPINS = 2_000  # looks for a new job at full speed, about 50 microseconds
 YIELDS = 20_000  # then looks that let others have the processor first, some milliseconds
 
@@ -197,6 +199,8 @@ class Team:
         self.size = size
         self.words = np.zeros(CLAIMS + LINE * (size + 1), np.int64)
         self.state = self.words.ctypes.data + -self.words.ctypes.data % 64
+        self.arguments = (ctypes.c_int64 * MOST_ARGUMENTS)()
+        self.arguments_address = ctypes.addressof(self.arguments)
         self.asleep = []
         self.launching = threading.Lock()
         self.helpers = [threading.Thread(target=self._helper, args=(me,), daemon=True) for me in range(1, size)]
@@ -204,11 +208,12 @@ class Team:
             helper.start()
 
     def run(self, kernel, arguments, tasks):
-        """Do tasks 0 to tasks - 1 of the kernel at an address, its arguments at another."""
+        """Do tasks 0 to tasks - 1 of the kernel at an address. arguments: a list of 64-bit integers."""
         with self.launching:
             while self.asleep and tasks > 1:
                 self.asleep.pop().set()
-            self.run_compiled(self.state, self.size, kernel, arguments, tasks, self.give_way)
+            self.arguments[: len(arguments)] = arguments
+            self.run_compiled(self.state, self.size, kernel, self.arguments_address, tasks, self.give_way)
 
     def _helper(self, me):
         while not self._stopped():

@@ -1,0 +1,337 @@
+"""The `tinycnn` command as its users run it: what it prints, what it refuses, and how it ends."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import tinycnn
+from tinycnn import cli
+from tinycnn.datasets import synthetic
+from tinycnn.datasets.idx import write_idx
+from tinycnn.models import load_model
+
+TINY = "CN(4,(5,5),strides=(3,3))->BN()->DP(0.1)->MP(2,2)->FL()->DN(10)"
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory):
+    """A folder with 300 training and 60 test digits as IDX files."""
+    folder = tmp_path_factory.mktemp("digits")
+    for prefix, first, count in (("train", 0, 300), ("t10k", 10_000, 60)):
+        images, labels = synthetic.digits(count, first=first)
+        write_idx(folder / f"{prefix}-images-idx3-ubyte.gz", images)
+        write_idx(folder / f"{prefix}-labels-idx1-ubyte", labels)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def own_device():
+    """The command sets the current device; put it back."""
+    with tinycnn.use_device("reference"):
+        yield
+
+
+@pytest.fixture
+def run(capsys):
+    """run("list", "--json") -> (exit status, standard output, standard error)"""
+
+    def call(*arguments):
+        with pytest.raises(SystemExit) as end:
+            cli.main([str(a) for a in arguments])
+        captured = capsys.readouterr()
+        return end.value.code or 0, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def refused(run):
+    """refused("train", "x") -> the one line on standard error, after checking that it is one and the status is 2."""
+
+    def call(*arguments):
+        status, _, error = run(*arguments)
+        assert status == 2
+        assert error.startswith("tinycnn: ") and error.count("\n") == 1 and "Traceback" not in error
+        return error
+
+    return call
+
+
+@pytest.fixture
+def trained(run, digits, tmp_path):
+    """A network that was trained for one epoch, saved."""
+    path = tmp_path / "trained.safetensors"
+    status, _, error = run("train", TINY, "--data", digits, "--epochs", 1, "--save", path)
+    assert status == 0, error
+    return path
+
+
+# ---------------------------------------------------------------- facts
+
+
+def test_list_has_every_documented_network(run):
+    status, out, _ = run("list", "--json")
+    rows = json.loads(out)
+    assert status == 0 and len(rows) == 27
+    assert {"id": "go-crazy", "params": 13880, "documented_accuracy": 0.9919}.items() <= {
+        k: v for row in rows if row["id"] == "go-crazy" for k, v in row.items()
+    }.items()
+    assert set(rows[0]) == {"id", "title", "params", "documented_accuracy"}
+
+
+def test_list_is_a_table_for_people(run):
+    _, out, _ = run("list")
+    assert "go-crazy" in out and "13,880" in out and "0.9919" in out
+
+
+def test_summary_gives_layers_and_counts(run):
+    status, out, _ = run("summary", "vanilla-15k", "--json")
+    facts = json.loads(out)
+    assert status == 0
+    assert facts["params"] == {"total": 10524, "trainable": 10524, "non_trainable": 0}
+    assert facts["layers"][0] == {"type": "Conv2D", "output_shape": [26, 26, 8], "params": 80, "receptive_field": 3}
+    # 3, 5, 5 (1x1), then pooling: 6 with neighbours 2 apart, and four windows 3, 3, 3, 3 and one of 4
+    assert [layer["receptive_field"] for layer in facts["layers"]][:9] == [3, 5, 5, 6, 10, 14, 18, 22, 28]
+
+
+def test_summary_of_a_notation_shows_formulas(run):
+    status, out, _ = run("summary", "CN(8,(3,3))->MP(2,2)->FL()->DN(10)")
+    assert status == 0
+    assert "3x3x1x8 + 8 = 80" in out and "Total params: 13,610" in out
+
+
+def test_summary_of_a_large_network_draws_no_weights(run, monkeypatch):
+    monkeypatch.setattr("tinycnn.philox.random_bits", None)  # would fail if called
+    status, out, _ = run("summary", "models-10", "--json")
+    assert status == 0 and json.loads(out)["params"]["total"] == 37987722
+
+
+def test_doctor_reports_devices_and_remedies(run):
+    status, out, _ = run("doctor", "--json")
+    facts = json.loads(out)
+    assert status == 0
+    assert {"name": "reference", "usable": True, "reason": None} in facts["devices"]
+    for part in facts["parts"]:
+        assert part["found"] or part["remedy"]
+    assert run("doctor")[0] == 0
+
+
+# ---------------------------------------------------------------- training and what follows
+
+
+def test_train_logs_an_object_an_epoch_and_says_which_data_it_was(run, digits, tmp_path):
+    log = tmp_path / "log.jsonl"
+    status, out, _ = run("train", TINY, "--data", digits, "--epochs", 2, "--batch-size", 50, "--lr", 0.01, "--log", log)
+    assert status == 0
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2]
+    for row in rows:
+        assert list(row) == ["epoch", "loss", "acc", "val_loss", "val_acc", "lr", "seconds", "data"]
+        assert row["lr"] == 0.01 and row["data"] == digits.name
+    assert digits.name in out.splitlines()[-1] and f"{rows[-1]['val_acc']:.4f}" in out.splitlines()[-1]
+
+
+def test_the_same_seed_gives_the_same_log_and_another_seed_another(run, digits, tmp_path):
+    logs = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        log = tmp_path / name
+        run("train", TINY, "--data", digits, "--epochs", 2, "--seed", seed, "--log", log)
+        logs.append([{**json.loads(line), "seconds": 0} for line in log.read_text().splitlines()])
+    assert logs[0] == logs[1] != logs[2]
+
+
+def test_train_uses_the_documented_recipe(run, digits, tmp_path):
+    log = tmp_path / "log"
+    status, out, _ = run("train", "go-crazy", "--data", digits, "--limit", 64, "--epochs", 2, "--log", log)
+    assert status == 0 and "Adam" in out
+    assert [json.loads(line)["lr"] for line in log.read_text().splitlines()] == [0.003, 0.0022744503]
+
+
+def test_another_optimizer_leaves_the_documented_schedule(run, digits, tmp_path):
+    log = tmp_path / "log"
+    run("train", "go-crazy", "--data", digits, "--limit", 64, "--epochs", 2, "--log", log, "--optimizer", "sgd")
+    assert [json.loads(line)["lr"] for line in log.read_text().splitlines()] == [0.01, 0.01]
+
+
+def test_a_saved_training_goes_on_as_if_never_interrupted(run, digits, tmp_path):
+    whole, halves = tmp_path / "whole.safetensors", tmp_path / "halves.safetensors"
+    log = tmp_path / "log"
+    common = ("train", TINY, "--data", digits, "--seed", 5)
+    run(*common, "--epochs", 4, "--save", whole)
+    run(*common, "--epochs", 2, "--save", halves)
+    assert run(*common, "--epochs", 4, "--save", halves, "--resume", "--log", log)[0] == 0
+    for one, other in zip(load_model(whole).get_weights(), load_model(halves).get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert [json.loads(line)["epoch"] for line in log.read_text().splitlines()] == [1, 2, 3, 4]
+
+
+def test_a_file_can_be_trained_further(run, digits, trained):
+    status, out, _ = run("train", trained, "--data", digits, "--epochs", 2)
+    assert status == 0 and "Epoch 2/2" in out and "Epoch 1/2" not in out
+
+
+def test_resume_begins_where_there_is_no_file(run, digits, tmp_path):
+    path = tmp_path / "new.safetensors"
+    assert run("train", TINY, "--data", digits, "--epochs", 1, "--save", path, "--resume")[0] == 0
+    assert path.exists()
+
+
+def test_evaluate_agrees_with_the_training(run, digits, tmp_path):
+    path, log = tmp_path / "m.safetensors", tmp_path / "log"
+    run("train", TINY, "--data", digits, "--epochs", 1, "--save", path, "--log", log)
+    status, out, _ = run("evaluate", path, "--data", digits, "--json")
+    facts, row = json.loads(out), json.loads(log.read_text())
+    assert status == 0
+    assert facts["acc"] == row["val_acc"] and facts["loss"] == pytest.approx(row["val_loss"], rel=1e-6)
+    assert facts["images"] == 60 and facts["data"] == digits.name
+
+
+def test_predict_reads_idx_and_pictures_alike(run, digits, trained, tmp_path):
+    images, _ = synthetic.digits(1, first=10_003)
+    white_on_black, black_on_white = tmp_path / "a.png", tmp_path / "b.png"
+    Image.fromarray(images[0]).save(white_on_black)
+    Image.fromarray(255 - images[0]).save(black_on_white)
+    index = ("predict", trained, digits / "t10k-images-idx3-ubyte.gz", "--index", 3, "--json")
+    results = [json.loads(run(*index)[1])]
+    results += [json.loads(run("predict", trained, p, "--json")[1]) for p in (white_on_black, black_on_white)]
+    for result in results:
+        assert sum(result["probabilities"]) == pytest.approx(1, abs=1e-5)
+        np.testing.assert_allclose(result["probabilities"], results[0]["probabilities"], atol=1e-5)
+        assert result["class"] == int(np.argmax(result["probabilities"]))
+
+
+def test_pictures_are_written(run, digits, trained, tmp_path):
+    image = digits / "t10k-images-idx3-ubyte.gz"
+    curves, matrix, maps = (tmp_path / f"{name}.png" for name in ("curves", "matrix", "maps"))
+    assert run("train", TINY, "--data", digits, "--epochs", 2, "--plot", curves)[0] == 0
+    assert run("evaluate", trained, "--data", digits, "--plot", matrix)[0] == 0
+    assert run("predict", trained, image, "--plot", maps)[0] == 0
+    for path in (curves, matrix, maps):
+        with Image.open(path) as picture:
+            assert min(picture.size) > 200
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+def test_an_unknown_network_is_refused_with_the_nearest_name(refused):
+    assert "go-crazy" in refused("summary", "go-crasy")
+
+
+@pytest.mark.parametrize("notation", ["CN(8", "XX(3)", "CN(8)->->FL()", "CN(-1)", "CN(8,(3,3),strides=(0,1))"])
+def test_a_wrong_notation_is_refused(refused, notation):
+    refused("summary", notation)
+
+
+def test_a_layer_past_the_image_is_named(refused):
+    error = refused("train", "MP(14,14)->CN(8,(3,3))->FL()->DN(10)", "--data", "synthetic", "--limit", 10)
+    assert "Negative dimension size caused by subtracting 3 from 2 for conv2d_1" in error
+
+
+def test_missing_and_broken_data_are_refused(refused, digits, tmp_path):
+    assert "nowhere" in refused("train", TINY, "--data", tmp_path / "nowhere")
+    for name in os.listdir(digits):
+        (tmp_path / name).write_bytes((digits / name).read_bytes())
+    labels = tmp_path / "train-labels-idx1-ubyte"
+    labels.write_bytes(labels.read_bytes()[:-7])
+    assert "train-labels-idx1-ubyte" in refused("train", TINY, "--data", tmp_path)
+
+
+@pytest.mark.parametrize("option", ["--save", "--log", "--plot"])
+def test_an_unwritable_path_is_refused_before_training(refused, digits, tmp_path, option):
+    missing = tmp_path / "missing" / "file.png"
+    assert "missing" in refused("train", TINY, "--data", digits, option, missing)
+    assert "folder" in refused("train", TINY, "--data", digits, option, tmp_path)
+
+
+def test_a_picture_of_no_known_kind_is_refused_before_training(refused, digits, tmp_path):
+    error = refused("train", TINY, "--data", digits, "--plot", tmp_path / "curves.xyz")
+    assert "curves.xyz" in error
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--epochs", "0"], ["--batch-size", "-3"], ["--lr", "0"], ["--lr", "x"], ["--optimizer", "rmsprop"], ["--device", "tpu"],
+     ["--seed", "-1"], ["--limit", "0"], ["--resume"], ["--no-such-option"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_wrong_options_are_refused(refused, digits, options):
+    refused("train", TINY, "--data", digits, *options)
+
+
+def test_no_command_of_that_name(refused):
+    refused("trian")
+
+
+def test_files_that_are_no_checkpoints_are_refused(refused, digits, tmp_path, trained):
+    garbage = tmp_path / "garbage.safetensors"
+    garbage.write_bytes(b"no weights here")
+    assert "garbage.safetensors" in refused("evaluate", garbage, "--data", digits)
+    assert "nothing.safetensors" in refused("evaluate", tmp_path / "nothing.safetensors", "--data", digits)
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(trained.read_bytes()[:-10])
+    assert "cut.safetensors" in refused("train", cut, "--data", digits)
+
+
+def test_a_saved_training_of_another_network_is_not_gone_on_with(refused, digits, trained):
+    error = refused("train", "CN(3)->FL()->DN(10)", "--data", digits, "--save", trained, "--resume")
+    assert "another network" in error
+    assert "seed" in refused("train", TINY, "--data", digits, "--save", trained, "--resume", "--seed", 9)
+    assert "Adam" in refused("train", TINY, "--data", digits, "--save", trained, "--resume", "--optimizer", "sgd")
+
+
+def test_predict_refuses_what_is_no_image(refused, digits, trained, tmp_path):
+    text = tmp_path / "notes.txt"
+    text.write_text("seven")
+    assert "notes.txt" in refused("predict", trained, text)
+    assert "60 images" in refused("predict", trained, digits / "t10k-images-idx3-ubyte.gz", "--index", 60)
+    assert "nothing.png" in refused("predict", trained, tmp_path / "nothing.png")
+
+
+# ---------------------------------------------------------------- as a process of its own
+
+
+def test_a_full_disk_ends_the_training_in_one_line_and_keeps_the_old_file(digits, trained):
+    before = trained.read_bytes()
+    script = (
+        "import resource, signal, sys\n"
+        "from tinycnn.cli import main\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "main(sys.argv[1:])\n"
+    )
+    arguments = ["train", str(trained), "--epochs", "2", "--data", str(digits), "--save", str(trained), "--device", "reference"]
+    ended = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True)
+    assert ended.returncode == 2 and ended.stderr.startswith("tinycnn: ") and ended.stderr.count("\n") == 1
+    assert trained.name in ended.stderr
+    assert trained.read_bytes() == before
+    assert not list(trained.parent.glob("*.tmp"))
+
+
+def test_ctrl_c_says_how_to_go_on(digits, tmp_path):
+    save = tmp_path / "run.safetensors"
+    command = [sys.executable, "-m", "tinycnn.cli", "train", TINY, "--data", str(digits), "--epochs", "100000"]
+    with subprocess.Popen(
+        [*command, "--save", str(save), "--device", "reference"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stdout:
+            if line.startswith("Epoch 3/"):  # the files of the first two epochs are written
+                process.send_signal(signal.SIGINT)
+                break
+        _, error = process.communicate()
+    assert process.returncode == 130
+    assert "Traceback" not in error and "--resume" in error and str(save) in error
+    assert load_model(save).epoch >= 2
+
+
+def test_import_is_light():
+    """Importing tinycnn brings none of the heavy packages."""
+    script = "import sys, tinycnn; print([m for m in ('numba', 'matplotlib', 'cupy', 'pooch', 'click') if m in sys.modules])"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "[]"
