@@ -749,3 +749,10 @@ def test_the_old_form_of_a_convolution_means_its_two_extents():
     assert Conv2D(16, 3, 5).window == (3, 5) and Conv2D(16, 3, 5).stride == (1, 1)
     assert Conv2D(16, 3).window == (3, 3) and Conv2D(16, (3, 2), 2).stride == (2, 2)
     assert Conv2D(16, 3, strides=(2, 1)).stride == (2, 1)
+    assert Conv2D(16, (3, 3), (2, 1), "same").stride == (2, 1)
+    assert Conv2D(16, 3, 5, strides=2).window == (3, 5) and Conv2D(16, 3, 5, strides=2).stride == (2, 2)
+
+
+def test_strides_by_name_are_strides_even_where_all_are_numbers():
+    layer = Conv2D(16, 3, strides=2)
+    assert layer.window == (3, 3) and layer.stride == (2, 2)

@@ -184,8 +184,11 @@ class _EpochLog(Callback):
         self.file.flush()
 
     def on_epoch_end(self, epoch, logs=None):
-        self.write(epoch, logs)
-        self.file.flush()
+        try:
+            self.write(epoch, logs)
+            self.file.flush()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.filename)) from error
 
     def on_train_end(self, logs=None):
         self.file.close()

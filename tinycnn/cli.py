@@ -20,10 +20,8 @@ def main(arguments=None):
         sys.exit(cli.main(args=arguments, prog_name="tinycnn", standalone_mode=False))
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
-    except click.Abort:
+    except click.Abort:  # what click makes of Ctrl-C
         fail("interrupted", INTERRUPTED)
-    except KeyboardInterrupt as interrupt:
-        fail(f"interrupted{interrupt}", INTERRUPTED)
     except click.ClickException as error:
         fail(error.format_message())
     except BrokenPipeError:
@@ -171,7 +169,7 @@ def train(network, epochs, batch_size, optimizer, lr, seed, device, data, limit,
     Settings that are not given are the documented ones. A FILE.safetensors goes on where it was saved.
     """
     from tinycnn import datasets
-    from tinycnn.train_command import Settings, run
+    from tinycnn.train_command import Interrupted, Settings, run
 
     if resume and not save:
         raise click.UsageError("--resume goes on from the file that --save names; give --save too")
@@ -186,7 +184,10 @@ def train(network, epochs, batch_size, optimizer, lr, seed, device, data, limit,
         refuse_another_network(model, network, save)
     settings = Settings.of(model, epochs, batch_size, optimizer, lr, seed)
     found = datasets.load(data, model.seed, synthetic_fallback=True, limit=limit)
-    run(model, settings, found, save, plot, log, started)
+    try:
+        run(model, settings, found, save, plot, log, started)
+    except Interrupted as interrupt:
+        fail(str(interrupt), INTERRUPTED)
 
 
 def refuse_another_network(model, text, path):

@@ -166,18 +166,21 @@ class Conv2D(Layer):
 
     kernel_size and strides: an int or (rows, columns). padding: 'valid' or 'same'.
     activation: None or 'relu', fused into the kernel. The old form Conv2D(16, 3, 3), where the
-    third argument is the kernel's second extent, is understood as Keras 2 did.
+    third argument is the kernel's second extent, is understood as Keras 2 did; strides=2 means strides.
 
     >>> Conv2D(8, (3, 3), activation="relu", input_shape=(28, 28, 1))
     """
 
     kind = "conv2d"
 
-    def __init__(self, filters, kernel_size, strides=(1, 1), padding="valid", activation=None, use_bias=True,
-                 kernel_initializer="glorot_uniform", name=None, input_shape=None):  # fmt: skip
+    def __init__(self, filters, kernel_size, third=None, padding="valid", activation=None, use_bias=True,
+                 kernel_initializer="glorot_uniform", name=None, input_shape=None, strides=None):  # fmt: skip
         super().__init__(name, input_shape)
-        if isinstance(kernel_size, int) and isinstance(strides, int):
-            kernel_size, strides = (kernel_size, strides), (1, 1)
+        if isinstance(kernel_size, int) and isinstance(third, int):
+            kernel_size = (kernel_size, third)
+        elif strides is None:
+            strides = third
+        strides = (1, 1) if strides is None else strides
         self.filters = positive(filters, "filters")
         self.window = pair(kernel_size, "kernel_size")
         self.stride = pair(strides, "strides")

@@ -39,8 +39,12 @@ class Settings:
         return settings
 
 
-class Interruptible(Callback):
-    """Knows how far the training came, for the message after Ctrl-C."""
+class Interrupted(Exception):
+    """Ctrl-C during training; says how far it came and how to go on."""
+
+
+class Counter(Callback):
+    """Counts the finished epochs."""
 
     def __init__(self):
         self.finished = 0
@@ -50,7 +54,7 @@ class Interruptible(Callback):
 
 
 def run(model, settings, data, save, plot, log, started):
-    """Train, report, draw. Raises KeyboardInterrupt with the way to go on in it."""
+    """Train, report, draw. Raises Interrupted on Ctrl-C."""
     rate = f"{model.optimizer.name} at {model.optimizer.learning_rate:g}{' on a schedule' if settings.schedule else ''}"
     print(
         f"{model.name}: {model.count_params():,} parameters on {model.device.name}\n"
@@ -61,8 +65,8 @@ def run(model, settings, data, save, plot, log, started):
     )
     if model.epoch >= settings.epochs:
         print(f"already trained for {model.epoch} epochs; ask for more with --epochs")
-    progress = Interruptible()
-    callbacks = [progress]
+    counter = Counter()
+    callbacks = [counter]
     if settings.schedule:
         callbacks.append(LearningRateScheduler(schedule_function(settings.schedule)))
     if log:
@@ -80,10 +84,8 @@ def run(model, settings, data, save, plot, log, started):
             initial_epoch=model.epoch,
         )
     except KeyboardInterrupt:
-        going_on = (
-            f"; {save} holds epoch {progress.finished}, --resume goes on from it" if save and progress.finished else ""
-        )
-        raise KeyboardInterrupt(f" after {progress.finished} finished epochs{going_on}") from None
+        way_on = f"; {save} holds epoch {counter.finished}, --resume goes on from it" if save and counter.finished else ""
+        raise Interrupted(f"interrupted after {counter.finished} finished epochs{way_on}") from None
     accuracy = history.history["val_acc"][-1]
     print(
         f"{model.name} on {data.name}: validation accuracy {accuracy:.4f} after {model.epoch} epochs, "

@@ -1,0 +1,329 @@
+"""Networks as text, and text from networks: CN(8,(3,3))->BN()->MP(2,2)->FL()->DN(10)
+
+    CN(filters,(rows,columns))  convolution with relu. CN(8,3) is 3x3; CN(8) takes the kernel of the CN before it
+                                in the text, and the first one is 3x3
+    BN()                        batch normalisation
+    MP(rows,columns)            max pooling; also MP(2) and MP((2,2))
+    DP(rate)                    dropout
+    FL()                        flatten
+    DN(units)                   a dense layer with relu; also DN(units,activation)
+    AC(activation)              an activation of its own
+    [CN(8,1)|CN(8,5)->BN()|]    branches from the same input, joined along the channels; an empty one passes it on
+
+Named after these, as in CN(8,3,padding=same,init=he_normal): for CN strides, padding, activation (relu or none),
+init, bias (True or False); for DN activation (relu, none or softmax), init, bias; for MP strides, padding; for BN
+momentum, epsilon. Between layers stands `->`, the arrow character, or only a space.
+
+A CN or DN that does not say activation= has relu, but none where an AC follows it, or FL() and an AC.
+
+The text may leave out the classifier. A text that ends in a softmax of `classes` is complete, and a DN(classes) at
+the end has the softmax. After a CN at the end that gives (1, 1, classes), without relu unless it says so, and after
+anything else of that shape comes FL()->AC(softmax). What ends flat gets DN(classes), the rest FL()->DN(classes).
+"""
+
+import ast
+import re
+from dataclasses import dataclass, field
+
+from tinycnn.layers import (
+    Activation,
+    BatchNormalization,
+    Concatenate,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    Input,
+    MaxPooling2D,
+    Symbol,
+    positive,
+)
+from tinycnn.models import Model, Sequential
+from tinycnn.shapes import pair
+
+# code: (layer, the arguments that come first, those that are named and what they are when left out)
+WEIGHTS = {"activation": "relu", "kernel_initializer": "glorot_uniform", "use_bias": True}
+CODES = {
+    "CN": (Conv2D, ("filters", "kernel_size"), {"strides": (1, 1), "padding": "valid", **WEIGHTS}),
+    "BN": (BatchNormalization, (), {"momentum": 0.99, "epsilon": 1e-3}),
+    "MP": (MaxPooling2D, ("pool_size",), {"strides": None, "padding": "valid"}),
+    "DP": (Dropout, ("rate",), {}),
+    "FL": (Flatten, (), {}),
+    "DN": (Dense, ("units", "activation"), WEIGHTS),
+    "AC": (Activation, ("activation",), {}),
+}
+SHORT = {"kernel_initializer": "init", "use_bias": "bias"}
+TOKEN = re.compile(r"\s*(?P<token>(?P<code>\w+)\s*\((?:[^()]|\([^()]*\))*\)|->|→|[\[\]|]|$)")
+
+
+class NotationError(ValueError):
+    """A text that is not a network. The message quotes the text with a ^ before the wrong place."""
+
+    def __init__(self, problem, text, start):
+        before = text[:start] if start <= 30 else "..." + text[start - 27 : start]
+        after = text[start:] if len(text) - start <= 40 else text[start : start + 37] + "..."
+        super().__init__(f"{problem}, at character {start + 1}: {before}^{after}")
+
+
+# ---------------------------------------------------------------- from a text to a network
+
+
+@dataclass
+class Step:
+    """A layer of the text, or "[" and its branches. activation: of a CN or DN whose options have none."""
+
+    code: str
+    start: int
+    options: dict = field(default_factory=dict)
+    branches: list = field(default_factory=list)
+    activation: str | None = "relu"
+
+
+class Reader:
+    """Reads a text once, from left to right, into Steps."""
+
+    def __init__(self, text):
+        self.text, self.kernel = text, (3, 3)
+        self.tokens, end = [], 0
+        while not self.tokens or self.token:
+            match = TOKEN.match(text, end)
+            if match is None:
+                start = end + len(text[end:]) - len(text[end:].lstrip())
+                raise NotationError("expected a layer like CN(8,(3,3)), -> or one of [ | ]", text, start)
+            self.tokens.append(match)
+            end = match.end()
+        self.tokens.reverse()
+
+    @property
+    def token(self):
+        """The characters of the next token, none at the end."""
+        return self.tokens[-1]["token"]
+
+    def fail(self, problem):
+        raise NotationError(problem, self.text, self.tokens[-1].start("token"))
+
+    def expected(self, what):
+        self.fail(f"expected {what}, not {self.token or 'the end'}")
+
+    def take(self, *wanted):
+        """Whether the next token is one of these; if so it is read."""
+        return self.token in wanted and bool(self.tokens.pop())
+
+    def network(self):
+        steps = self.chain()
+        if self.token:
+            self.expected("-> and a layer")
+        return steps
+
+    def chain(self):
+        steps = [self.step()]
+        while self.take("->", "→") or self.after_a_space():
+            steps.append(self.step())
+        for i, step in enumerate(steps):
+            following = [s.code for s in steps[i + 1 :] if s.code != "FL"]
+            step.activation = None if following[:1] == ["AC"] else "relu"
+        return steps
+
+    def after_a_space(self):
+        """Whether a layer or branches come next, with a space before them."""
+        match = self.tokens[-1]
+        return (match["code"] or self.token == "[") and match.start() < match.start("token")
+
+    def step(self):
+        start, code = self.tokens[-1].start("token"), self.tokens[-1]["code"]
+        if self.take("["):
+            return Step("[", start, branches=self.branches())
+        if code not in CODES:
+            self.expected(f"a layer ({', '.join(CODES)}) or [")
+        step = Step(code, start, self.options(code))
+        self.tokens.pop()
+        return step
+
+    def branches(self):
+        branches = []
+        while not branches or self.take("|"):
+            branches.append([] if self.token in ("|", "]") else self.chain())
+        if len(branches) < 2 or not self.take("]"):
+            self.expected("->, | or ]" if len(branches) > 1 else "-> or | and a second branch")
+        return branches
+
+    def options(self, code):
+        """The arguments in the parentheses, {name of the layer's argument: value}."""
+        _, first, named = CODES[code]
+        try:
+            call = ast.parse(self.token, mode="eval").body
+            values = [value_of(argument) for argument in call.args]
+            pairs = [(keyword.arg, value_of(keyword.value)) for keyword in call.keywords]
+        except (SyntaxError, ValueError):
+            self.expected(f"numbers, pairs of numbers and words in {usage(code)}")
+        if code == "MP" and len(values) == 2:
+            values = [tuple(values)]
+        if len(values) > len(first) or (first and not values and code != "MP"):
+            self.expected(usage(code))
+        options = dict(zip(first, values, strict=False))
+        keys = {SHORT.get(name, name): name for name in named}
+        for key, value in pairs:
+            if keys.get(key) in (None, *options):
+                self.fail(f"{key}= is unknown or comes twice in {self.token}; expected {usage(code)}")
+            options[keys[key]] = value
+        if code == "CN":
+            try:
+                options["kernel_size"] = self.kernel = pair(options.get("kernel_size", self.kernel), "the kernel")
+            except ValueError as error:
+                self.fail(error)
+        if not isinstance(options.get("use_bias", True), bool):
+            self.expected("bias=True or bias=False")
+        return options
+
+
+def value_of(node):
+    """What an argument means: a literal, or a word. Raises ValueError."""
+    if isinstance(node, ast.Name):
+        return None if node.id == "none" else node.id
+    return ast.literal_eval(node)
+
+
+def usage(code):
+    """How a layer is written: 'DN(units, activation, init=, bias=)'"""
+    _, first, named = CODES[code]
+    return f"{code}({', '.join([*first, *(SHORT.get(name, name) + '=' for name in named if name not in first)])})"
+
+
+def parse(text, input_shape=(28, 28, 1), classes=10):
+    """The network that `text` describes, for images (H, W, C): a Sequential, or a Model where it has branches.
+
+    It is not compiled, and ends in a softmax of `classes`. Raises NotationError for a text that is no network, and
+    ShapeError, naming the layer, where a layer does not fit the one before it.
+
+    >>> parse("CN(8,(3,3))->MP(2,2)->FL()").count_params()
+    13610
+    """
+    steps, classes = Reader(text).network(), positive(classes, "classes")
+    last = steps[-1]
+    if last.code == "DN" and last.options["units"] == classes:
+        last.activation = "softmax"
+    inputs = Input(input_shape)
+    if any(step.branches for step in steps):
+        symbol = connect(steps, inputs, text)
+        for layer in classifier(symbol, last, classes):
+            symbol = layer(symbol)
+        return Model(inputs=inputs, outputs=symbol)
+    model = Sequential([inputs])
+    for step in steps:
+        model.add(make(step, text))
+    for layer in classifier(model.output, last, classes):
+        model.add(layer)
+    return model
+
+
+def connect(steps, symbol, text):
+    """What comes out of a chain of steps after `symbol`."""
+    for step in steps:
+        if step.branches:
+            symbol = Concatenate()([connect(branch, symbol, text) for branch in step.branches])
+        else:
+            symbol = make(step, text)(symbol)
+    return symbol
+
+
+def make(step, text):
+    """The layer of a step without branches."""
+    cls, _, named = CODES[step.code]
+    default = {"activation": step.activation} if "activation" in named else {}
+    try:
+        return cls(**{**default, **step.options})
+    except ValueError as error:
+        raise NotationError(f"{error}", text, step.start) from None
+    except TypeError:  # a word for a number, for instance
+        raise NotationError(f"expected {usage(step.code)}", text, step.start) from None
+
+
+def classifier(symbol, last, classes):
+    """The layers that the text left out after `symbol`, which the step `last` gave."""
+    if symbol.shape == (classes,) and getattr(symbol.layer, "activation", None) == "softmax":
+        return []
+    if symbol.shape == (1, 1, classes):
+        if last.code == "CN" and "activation" not in last.options:
+            symbol.layer.activation = None
+        return [Flatten(), Activation("softmax")]
+    flatten = [Flatten()] if len(symbol.shape) > 1 else []
+    return [*flatten, Dense(classes, activation="softmax")]
+
+
+# ---------------------------------------------------------------- from a network to a text
+
+
+def notation(model):
+    """The text that `parse` makes this network of again, with every kernel written out.
+
+    Names and weights are not in it. Raises ValueError for a network that has no text: one that does not know its
+    input's shape, has several outputs or layers of other kinds, uses a layer twice, or is not made of branches
+    that begin at one place and end in one Concatenate.
+    """
+    if not isinstance(model.output, Symbol):
+        raise ValueError(f"{model.name} cannot be written: it has no output shape yet, or several outputs")
+    before = {}  # symbol: the one before it, for a Concatenate the one where its branches begin
+    for symbol in model.symbols[1:]:
+        paths = [path(i, before) for i in symbol.inputs]
+        before[symbol] = next(s for s in paths[0] if all(s in other for other in paths[1:]))
+    written = []
+    text = chain_text(model.output, model.input, "end", before, written)
+    if len(written) != len(set(written)):
+        raise ValueError(f"{model.name} cannot be written: a layer is used twice, or branches are entangled")
+    return text
+
+
+def path(symbol, before):
+    """From `symbol` back to the input, past branches at one stride."""
+    symbols = [symbol]
+    while symbols[-1] in before:
+        symbols.append(before[symbols[-1]])
+    return symbols
+
+
+def chain_text(symbol, start, following, before, written):
+    """The layers after the symbol `start` up to `symbol`.
+
+    following: the code of the layer after them, leaving out FL; "end" where the network ends, "" where a branch does.
+    """
+    texts = []
+    while symbol is not start:
+        layer = symbol.layer
+        written.append(layer)
+        if isinstance(layer, Concatenate):
+            branches = [chain_text(i, before[symbol], "", before, written) for i in symbol.inputs]
+            code, text = "[", f"[{'|'.join(branches)}]"
+        else:
+            code, text = layer_text(layer, following)
+        texts.append(text)
+        if code != "FL":
+            following = code
+        elif following == "end":
+            following = ""
+        symbol = before[symbol]
+    return "->".join(reversed(texts))
+
+
+def layer_text(layer, following):
+    """(code, text) of a layer; an activation that depends on what follows is written out."""
+    code = next((code for code, (cls, *_) in CODES.items() if type(layer) is cls), None)
+    if code is None:
+        raise ValueError(f"{layer.name} cannot be written: the notation has no {layer.type}")
+    _, first, named = CODES[code]
+    options, named = layer.options(), dict(named)
+    if code == "MP" and options["strides"] == options["pool_size"]:
+        options["strides"] = None
+    if "activation" in named and following in ("AC", "end"):
+        named["activation"] = "softmax" if (code, following) == ("DN", "end") else "said"
+    arguments = [value_text(options[name]) for name in first if name not in named]
+    if code == "MP":
+        arguments = [arguments[0].strip("()")]
+    said = [name for name in named if options[name] != named[name]]
+    arguments += [f"{SHORT.get(name, name)}={value_text(options[name])}" for name in said]
+    return code, f"{code}({','.join(arguments)})"
+
+
+def value_text(value):
+    if isinstance(value, tuple):
+        return f"({','.join(map(str, value))})"
+    return "none" if value is None else str(value)
