@@ -405,8 +405,9 @@ NOTATED = [
         ADAM_12,
         Params(479_650, 478_930, 720),
         accuracy=0.9915,
-        note="The document's notation says 5x5 for the first layer; its code and its summary (300 parameters) say 3x3, "
-        "which is followed. The accuracy is the document's; its log ends at 0.9923.",
+        note="The document's notation says 5x5, with which the network does not fit the image; its code and its "
+        "summary (300 parameters in the first layer) say 3x3 and are followed. The log ends at 0.9923, not at the "
+        "accuracy that the document gives.",
     ),
 ]
 

@@ -101,9 +101,14 @@ def find_network(text):
 
 
 def checkpoint(path):
+    """The model of a file; one that was saved without a way of training gets the usual one."""
     from tinycnn.models import load_model
 
-    return load_model(path)
+    model = load_model(path)
+    if model.loss is None:
+        model.compile("adam", "categorical_crossentropy")
+    model.metrics = ["accuracy"]
+    return model
 
 
 # ---------------------------------------------------------------- commands
@@ -173,8 +178,9 @@ def train(network, epochs, batch_size, optimizer, lr, seed, device, data, limit,
 
     if resume and not save:
         raise click.UsageError("--resume goes on from the file that --save names; give --save too")
-    for path in (save, plot, log):
-        check_writable(path)
+    check_writable(save)
+    check_writable(log)
+    check_picture(plot)
     use(device)
     tinycnn.set_random_seed(seed or 0)
     started = time.perf_counter()
@@ -215,6 +221,14 @@ def check_writable(path):
         raise click.UsageError(f"cannot write {path}: permission denied")
 
 
+def check_picture(path):
+    """The same for a picture, whose kind its name tells."""
+    from tinycnn.lessons.pictures.paper import check_path
+
+    check_writable(path)
+    check_path(path)
+
+
 @cli.command()
 @click.argument("file", metavar="FILE.safetensors")
 @device_option
@@ -225,14 +239,15 @@ def check_writable(path):
 @json_option
 def evaluate(file, device, data, limit, batch_size, plot, as_json):
     """Loss and accuracy of a trained network on the validation images."""
-    from tinycnn import datasets
-    from tinycnn.utils import to_categorical
+    from tinycnn import datasets, training
+    from tinycnn.losses import labels_for
 
-    check_writable(plot)
+    check_picture(plot)
     use(device)
     model = checkpoint(file)
     found = datasets.load(data, model.seed, limit=limit)
-    loss, accuracy = model.evaluate(found.x_test, to_categorical(found.y_test, found.classes), batch_size, verbose=0)
+    labels = labels_for(model.loss, found.y_test, found.classes)
+    loss, accuracy = training.evaluate(model, found.x_test, labels, batch_size)
     if plot:
         from tinycnn.lessons.pictures import plot_confusion
 
@@ -258,7 +273,7 @@ def predict(file, image, index, device, plot, as_json):
     """
     from tinycnn.images import read_image
 
-    check_writable(plot)
+    check_picture(plot)
     use(device)
     model = checkpoint(file)
     x, how = read_image(image, model.input.shape, index)

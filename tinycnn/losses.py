@@ -47,6 +47,11 @@ def one_hot(y, classes):
     return np.eye(classes, dtype=np.float32)[labels]
 
 
+def labels_for(loss, y, classes):
+    """Whole numbers (N,) in the form that `loss` takes: as they are, or one-hot (N, classes)."""
+    return y if loss is sparse_categorical_crossentropy else one_hot(y, classes)
+
+
 LOSSES = {f.__name__: f for f in (categorical_crossentropy, sparse_categorical_crossentropy)}
 
 

@@ -37,9 +37,11 @@ class Model:
     def _connect(self, inputs, outputs):
         self.input, self.output = inputs, outputs
         self.symbols = symbols_between(inputs, outputs)
-        for symbol in self.symbols:
-            if isinstance(symbol.layer, Dropout):
-                symbol.layer.step = self.step
+        dropouts = [symbol.layer for symbol in self.symbols if isinstance(symbol.layer, Dropout)]
+        # Layers that are in another model too keep its counter, which then counts the passes of both.
+        self.step = next((layer.step for layer in dropouts if layer.step is not None), self.step)
+        for layer in dropouts:
+            layer.step = self.step
 
     def __call__(self, x, training=False):
         """The network's output for images (N, H, W, C), a Tensor or an array; a list where it has several.

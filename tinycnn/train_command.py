@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from tinycnn import optimizers
 from tinycnn.architectures import schedule_function
 from tinycnn.callbacks import Callback, JSONLogger, LearningRateScheduler, ModelCheckpoint
-from tinycnn.utils import to_categorical
+from tinycnn.losses import labels_for
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,10 @@ def run(model, settings, data, save, plot, log, started):
     try:
         history = model.fit(
             data.x_train,
-            to_categorical(data.y_train, data.classes),
+            labels_for(model.loss, data.y_train, data.classes),
             batch_size=settings.batch_size,
             epochs=settings.epochs,
-            validation_data=(data.x_test, to_categorical(data.y_test, data.classes)),
+            validation_data=(data.x_test, labels_for(model.loss, data.y_test, data.classes)),
             callbacks=callbacks,
             initial_epoch=model.epoch,
         )
