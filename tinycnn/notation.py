@@ -8,7 +8,8 @@
     FL()                        flatten
     DN(units)                   a dense layer with relu; also DN(units,activation)
     AC(activation)              an activation of its own
-    [CN(8,1)|CN(8,5)->BN()|]    branches from the same input, joined along the channels; an empty one passes it on
+    [CN(8,1)|MP(3,3,strides=1,padding=same)->BN()|]
+                                branches from the same input, joined along the channels; an empty one passes it on
 
 Named after these, as in CN(8,3,padding=same,init=he_normal): for CN strides, padding, activation (relu or none),
 init, bias (True or False); for DN activation (relu, none or softmax), init, bias; for MP strides, padding; for BN
@@ -61,8 +62,11 @@ class NotationError(ValueError):
 
     def __init__(self, problem, text, start):
         before = text[:start] if start <= 30 else "..." + text[start - 27 : start]
-        after = text[start:] if len(text) - start <= 40 else text[start : start + 37] + "..."
-        super().__init__(f"{problem}, at character {start + 1}: {before}^{after}")
+        super().__init__(f"{problem}, at character {start + 1}: {before}^{shortened(text[start:], 40)}")
+
+
+def shortened(text, length):
+    return text if len(text) <= length else text[: length - 3] + "..."
 
 
 # ---------------------------------------------------------------- from a text to a network
@@ -103,14 +107,17 @@ class Reader:
         raise NotationError(problem, self.text, self.tokens[-1].start("token"))
 
     def expected(self, what):
-        self.fail(f"expected {what}, not {self.token or 'the end'}")
+        self.fail(f"expected {what}, not {shortened(self.token, 80) or 'the end'}")
 
     def take(self, *wanted):
         """Whether the next token is one of these; if so it is read."""
         return self.token in wanted and bool(self.tokens.pop())
 
     def network(self):
-        steps = self.chain()
+        try:
+            steps = self.chain()
+        except RecursionError:
+            self.fail("branches are nested too deeply")
         if self.token:
             self.expected("-> and a layer")
         return steps
@@ -154,7 +161,7 @@ class Reader:
             call = ast.parse(self.token, mode="eval").body
             values = [value_of(argument) for argument in call.args]
             pairs = [(keyword.arg, value_of(keyword.value)) for keyword in call.keywords]
-        except (SyntaxError, ValueError):
+        except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two: nested too deeply
             self.expected(f"numbers, pairs of numbers and words in {usage(code)}")
         if code == "MP" and len(values) == 2:
             values = [tuple(values)]
@@ -164,7 +171,7 @@ class Reader:
         keys = {SHORT.get(name, name): name for name in named}
         for key, value in pairs:
             if keys.get(key) in (None, *options):
-                self.fail(f"{key}= is unknown or comes twice in {self.token}; expected {usage(code)}")
+                self.fail(f"{key}= is unknown or comes twice in {shortened(self.token, 80)}; expected {usage(code)}")
             options[keys[key]] = value
         if code == "CN":
             try:
@@ -284,7 +291,8 @@ def path(symbol, before):
 def chain_text(symbol, start, following, before, written):
     """The layers after the symbol `start` up to `symbol`.
 
-    following: the code of the layer after them, leaving out FL; "end" where the network ends, "" where a branch does.
+    following: the code of the layer after them, AC also with FL() before it; "end" where the network ends, "" where
+    a branch does.
     """
     texts = []
     while symbol is not start:
@@ -296,10 +304,8 @@ def chain_text(symbol, start, following, before, written):
         else:
             code, text = layer_text(layer, following)
         texts.append(text)
-        if code != "FL":
+        if (code, following) != ("FL", "AC"):
             following = code
-        elif following == "end":
-            following = ""
         symbol = before[symbol]
     return "->".join(reversed(texts))
 

@@ -102,12 +102,12 @@ def backward_apply(arguments, task, thread):
 
 @kernel
 def finish_statistics(arguments, task, thread):
-    """From all chunks' sums: mean and 1 / std, the moving ones, and scale and shift for every place. Task: channel c."""
+    """From all chunks' sums: mean, 1 / std, the moving ones; scale and shift for every place. Task: channel c."""
     partial, mean, inverse_std = floats(arguments, 0), doubles(arguments, 1), doubles(arguments, 2)
     gamma, beta, scale, shift = floats(arguments, 3), floats(arguments, 4), floats(arguments, 5), floats(arguments, 6)
-    moving_mean, moving_variance = floats(arguments, 7), floats(arguments, 8)
-    new, epsilon, factor = real(arguments, 9), real(arguments, 10), real(arguments, 11)
-    size, chunk, period, chunks, C = arguments[12], arguments[13], arguments[14], arguments[15], arguments[16]
+    moving_mean, moving_variance, means = floats(arguments, 7), floats(arguments, 8), floats(arguments, 9)
+    new, epsilon, factor = real(arguments, 10), real(arguments, 11), real(arguments, 12)
+    size, chunk, period, chunks, C = arguments[13], arguments[14], arguments[15], arguments[16], arguments[17]
     c, places, M = task, chunks * period, size // C
     total = 0.0
     for i in range(c, places, C):
@@ -126,6 +126,7 @@ def finish_statistics(arguments, task, thread):
     moving_mean[c] += (mean_c - moving_mean[c]) * new
     moving_variance[c] += (variance - moving_variance[c]) * new
     for j in range(c, period, C):
+        means[j] = mean_c
         scale[j] = gamma[c] * inverse_std[c] * factor
         shift[j] = (beta[c] - mean_c * gamma[c] * inverse_std[c]) * factor
 
@@ -169,12 +170,12 @@ def normalizer(x, gamma, beta, moving_mean, moving_variance, momentum, epsilon, 
     C = x.shape[-1]
     parts = cut(x.size, C)
     sizes = x.size, parts.floats, parts.period, parts.chunks
-    partial, scale, shift = parts.partial(3), parts.places(), parts.places()
+    partial, scale, shift, means = parts.partial(3), parts.places(), parts.places(), parts.places()
     mean, inverse_std = np.empty(C), np.empty(C)
     launch(statistics, parts.chunks, x, partial, *sizes)
-    results = mean, inverse_std, gamma, beta, scale, shift, moving_mean, moving_variance
+    results = mean, inverse_std, gamma, beta, scale, shift, moving_mean, moving_variance, means
     launch(finish_statistics, C, partial, *results, float(1 - momentum), float(epsilon), float(factor), *sizes, C)
-    return scale, shift, (mean, inverse_std)
+    return scale, shift, (means, mean, inverse_std)
 
 
 def forward(x, gamma, beta, moving_mean, moving_variance, momentum, epsilon):
@@ -201,11 +202,11 @@ def finish(partial, mean, inverse_std, gamma, parts, size):
 
 def backward(dy, x, gamma, saved):
     """(dx, dgamma, dbeta)."""
-    mean, inverse_std = saved
+    means, mean, inverse_std = saved
     parts = cut(x.size, x.shape[-1])
     partial = parts.partial(2)
     sizes = x.size, parts.floats, parts.period
-    launch(backward_sums, parts.chunks, dy, x, parts.spread(mean), partial, *sizes, parts.chunks)
+    launch(backward_sums, parts.chunks, dy, x, means, partial, *sizes, parts.chunks)
     dgamma, dbeta, a, b, c = finish(partial, mean, inverse_std, gamma, parts, x.size)
     dx = pool.empty(x.shape, np.float32)
     launch(backward_apply, parts.chunks, dy, x, dx, a, b, c, *sizes)

@@ -23,7 +23,7 @@ MOST_CHUNKS = 64
 
 
 class Cut:
-    """How an array of `size` floats in C channels is cut: `chunks` of `floats`, a multiple of `period`, the last shorter."""
+    """How `size` floats in C channels are cut: `chunks` of `floats`, a multiple of `period`; the last is shorter."""
 
     def __init__(self, size, C):
         repeat = math.lcm(C, 16)

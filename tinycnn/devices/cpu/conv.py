@@ -202,7 +202,8 @@ def convolve(x, packed, bias, y, tile, x_shape, y_shape, geometry, relu, frame=N
     x_image, x_last, y_image, y_last = spans or (H * W * C, x.size, P * Q * K, y.size)
     shape = np.array(
         [
-            N, H, W, C, P, Q, K, R, S, *stride, frame is not None, top, left, row_spread, column_spread, frame_H, frame_W,
+            N, H, W, C, P, Q, K, R, S, *stride,
+            frame is not None, top, left, row_spread, column_spread, frame_H, frame_W,
             tile.rows, tile.columns, tile.lanes, x_image, x_last, y_image, y_last,
         ],
         np.int64,

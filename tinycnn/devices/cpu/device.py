@@ -5,7 +5,6 @@ import numpy as np
 from tinycnn.devices.cpu import (
     activation,
     batchnorm,
-    batchnorm_dropout,
     conv,
     dense,
     dropout,
@@ -104,18 +103,6 @@ class CpuDevice(NumpyArrays):
 
     def batchnorm_backward(self, dy, x, gamma, saved):
         return batchnorm.backward(dy, x, gamma, saved)
-
-    def batchnorm_dropout_forward(
-        self, x, gamma, beta, moving_mean, moving_variance, momentum, epsilon, rate, seed, stream, step
-    ):
-        """batchnorm_forward, then dropout_forward: (y, saved)."""
-        return batchnorm_dropout.forward(
-            x, gamma, beta, moving_mean, moving_variance, momentum, epsilon, rate, seed, stream, step
-        )
-
-    def relu_batchnorm_dropout_backward(self, dy, x, gamma, saved, rate):
-        """dropout_backward, batchnorm_backward, bias_relu_backward: (dz, dgamma, dbeta, db). x: the ReLU's output."""
-        return batchnorm_dropout.backward(dy, x, gamma, saved, rate)
 
     def dropout_forward(self, x, rate, seed, stream, step):
         return dropout.forward(x, rate, seed, stream, step)

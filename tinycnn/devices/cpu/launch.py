@@ -14,13 +14,14 @@ of one thread block:
 
 `arguments` is a row of 64-bit words: the address of each array, integers, and real numbers. Kernels
 compile to plain C functions, which the threads (threads.py) call by their address. Numba's own
-parallel loops would take seconds to compile each; a kernel takes a tenth of a second.
+parallel loops would take seconds to compile each; a kernel takes a quarter of a second.
 
 Which thread does which task never changes a result: a task writes where no other task writes, and
 sums are cut into tasks by the shapes alone and added up in a fixed order.
 """
 
 import ctypes
+import operator
 import struct
 import sys
 
@@ -31,6 +32,7 @@ from numba import types
 from numba.core import event
 from numba.extending import intrinsic
 
+from tinycnn.devices.cpu.cache import in_use
 from tinycnn.devices.cpu.threads import WORDS, team
 
 SIGNATURE = types.void(WORDS, types.int64, types.int64)
@@ -90,10 +92,10 @@ class _Announcement(event.Listener):
 _announcement = _Announcement()
 
 
-def compile_announced(compile_function):
-    """compile_function(), announced if Numba has to compile and finds nothing in its cache."""
-    with event.install_listener("numba:run_pass", _announcement):
-        return compile_function()
+def compile_cached(function, signature, **options):
+    """`function` as a C function, from the cache, or compiled and announced."""
+    with in_use(), event.install_listener("numba:run_pass", _announcement):
+        return numba.cfunc(signature, cache=True, error_model="numpy", **options)(function)
 
 
 class kernel:
@@ -106,8 +108,7 @@ class kernel:
     @property
     def address(self):
         if self.compiled is None:
-            decorate = numba.cfunc(SIGNATURE, cache=True, fastmath=FASTMATH, error_model="numpy")
-            self.compiled = compile_announced(lambda: decorate(self.function))
+            self.compiled = compile_cached(self.function, SIGNATURE, fastmath=FASTMATH)
         return self.compiled.address
 
 
@@ -132,6 +133,6 @@ def address(array):
 def _word(argument):
     if isinstance(argument, np.ndarray):
         return address(argument)
-    if isinstance(argument, float):
+    if isinstance(argument, (float, np.floating)):
         return struct.unpack("q", struct.pack("d", argument))[0]
-    return argument
+    return operator.index(argument)

@@ -26,6 +26,8 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from tinycnn.devices.cpu.cache import in_use
+
 WORDS = types.CPointer(types.int64)
 
 # The shared words. Each thread's claim word has a cache line (8 words) of its own, followed by where its range ends.
@@ -193,8 +195,9 @@ class Team:
 
     def __init__(self, size):
         signature = types.void(*[types.int64] * 6)
-        self.run_compiled = njit(signature, nogil=True, cache=True)(_run)
-        self.help_compiled = njit(types.void(*[types.int64] * 4), nogil=True, cache=True)(_help)
+        with in_use():
+            self.run_compiled = njit(signature, nogil=True, cache=True)(_run)
+            self.help_compiled = njit(types.void(*[types.int64] * 4), nogil=True, cache=True)(_help)
         self.give_way = _give_way_address()
         self.size = size
         self.words = np.zeros(CLAIMS + LINE * (size + 1), np.int64)
