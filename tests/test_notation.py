@@ -193,6 +193,8 @@ def test_the_notation_of_cn_3_cannot_mean_what_it_says():
     "text, written",
     [
         ("CN(8,3)->MP(2)", "CN(8,(3,3))->MP(2,2)->FL()->DN(10)"),
+        ("CN(8,3)->BN()->DP(0.1)", "CN(8,(3,3))->BN()->DP(0.1)->FL()->DN(10)"),
+        ("BN(momentum=0.9,epsilon=0.1)", "BN(momentum=0.9,epsilon=0.1)->FL()->DN(10)"),
         ("CN(10,28)", "CN(10,(28,28),activation=none)->FL()->AC(softmax)"),
         ("CN(10,28,activation=relu)", "CN(10,(28,28),activation=relu)->FL()->AC(softmax)"),
         ("CN(10,27)->CN(10,2)", "CN(10,(27,27))->CN(10,(2,2),activation=none)->FL()->AC(softmax)"),
@@ -206,6 +208,14 @@ def test_the_notation_of_cn_3_cannot_mean_what_it_says():
 def test_a_network_is_written_with_everything_that_it_has(text, written):
     assert notation(parse(text)) == written
     assert notation(parse(written)) == written
+
+
+def test_a_network_without_a_classifier_is_written_as_it_is():
+    x = Flatten()(inputs := Input((4, 4, 1)))
+    dense = Dense(10, activation="softmax")(x)
+    assert notation(Model(inputs=inputs, outputs=Flatten()(dense))) == "FL()->DN(10,activation=softmax)->FL()"
+    assert notation(Model(inputs=inputs, outputs=Dense(10)(x))) == "FL()->DN(10,activation=none)"
+    assert notation(Model(inputs=inputs, outputs=Dense(10, activation="relu")(x))) == "FL()->DN(10,activation=relu)"
 
 
 @pytest.mark.parametrize("name", architectures.ARCHITECTURES)
@@ -342,7 +352,7 @@ def test_a_network_that_cannot_be_written_is_refused_by_name():
         ("CN(8,3+x)", "expected numbers, pairs of numbers and words"),
         ("CN(8,__import__('os'))", "expected numbers, pairs of numbers and words"),
         ("CN(-1)", "filters must be a whole number of at least 1, not -1, at character 1: ^CN(-1)"),
-        ("CN(8,(3,3,3))", "the kernel must be an integer or a pair"),
+        ("CN(8,(3,3,3))", "the kernel must be a whole number or a pair"),
         ("CN(8,0)", "the kernel must be at least 1"),
         ("CN(8,(3,3),strides=(0,1))", "strides must be at least 1"),
         ("CN(8,padding=full)", "'valid' or 'same'"),
@@ -373,6 +383,15 @@ def test_layers_that_do_not_fit_are_refused_by_name(text, message):
     with pytest.raises(ShapeError, match=message) as error:
         parse(text)
     assert not isinstance(error.value, NotationError)
+
+
+@pytest.mark.parametrize(
+    "text, message", [("[" * 5000, "nested too deeply"), (f"CN({'-' * 50_000}1)", "expected numbers")]
+)
+def test_what_is_nested_without_end_is_refused_too(text, message):
+    with pytest.raises(NotationError, match=message) as error:
+        parse(text)
+    assert len(str(error.value)) < 300
 
 
 PIECES = [*"()[]|,=->→ 0123.", "->", "CN(", "CN(2,3)", "BN()", "MP(2,2)", "DP(0.5)", "FL()", "DN(3)", "AC(relu)"]

@@ -1,4 +1,4 @@
-"""Every operation of every device against an oracle in float64 that is written here, in another way than reference.py."""
+"""Every operation of every device against an oracle in float64, written here in another way than reference.py."""
 
 import itertools
 import math
@@ -139,7 +139,15 @@ def test_convolution_and_its_two_gradients(device, window, stride, kind):
 
 @pytest.mark.parametrize(
     "x_shape, filters",
-    [((1, 9, 7, 1), 1), ((3, 9, 7, 1), 4), ((1, 9, 7, 2), 1), ((2, 10, 9, 16), 32), ((2, 8, 9, 33), 17), ((1, 3, 3, 8), 8), ((2, 28, 28, 1), 8)],
+    [
+        ((1, 9, 7, 1), 1),
+        ((3, 9, 7, 1), 4),
+        ((1, 9, 7, 2), 1),
+        ((2, 10, 9, 16), 32),
+        ((2, 8, 9, 33), 17),
+        ((1, 3, 3, 8), 8),
+        ((2, 28, 28, 1), 8),
+    ],
     ids=str,
 )
 @pytest.mark.parametrize("kind", ["valid", "same"])
@@ -181,7 +189,9 @@ def test_convolution_of_any_shape(device, data, seed):
     check_conv2d(device, rng_of(seed), x_shape, filters, window, stride, kind, relu=data.draw(st.booleans(), "relu"))
 
 
-@pytest.mark.parametrize("shape", [(2, 11, 13, 3, 5), (1, 1, 1, 1, 1), (3, 4, 5, 1, 7), (3, 5, 4, 6, 1), (2, 8, 7, 33, 34)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(2, 11, 13, 3, 5), (1, 1, 1, 1, 1), (3, 4, 5, 1, 7), (3, 5, 4, 6, 1), (2, 8, 7, 33, 34)], ids=str
+)
 @pytest.mark.parametrize("relu", [False, True])
 def test_one_by_one_convolution_and_its_gradients(device, shape, relu):
     N, H, W, C, K = shape
@@ -289,7 +299,9 @@ def test_pooling_of_any_shape_where_of_equal_values_the_first_wins(device, data,
     pool = data.draw(st.tuples(st.integers(1, 4), st.integers(1, 4)), "pool")
     kind = data.draw(st.sampled_from(["valid", "same"]), "padding")
     least = pool if kind == "valid" else (1, 1)
-    shape = data.draw(st.tuples(st.integers(1, 3), st.integers(least[0], 9), st.integers(least[1], 9), st.integers(1, 9)), "x")
+    shape = data.draw(
+        st.tuples(st.integers(1, 3), st.integers(least[0], 9), st.integers(least[1], 9), st.integers(1, 9)), "x"
+    )
     stride = data.draw(st.tuples(st.integers(1, 4), st.integers(1, 4)), "stride")
     rng = rng_of(seed)
     x = {
@@ -322,7 +334,9 @@ def check_batchnorm(device, rng, x, factor=8):
     # x holds numbers of this size in units of the standard deviation: what rounding the mean costs.
     cancellation = float((np.abs(mean) / np.sqrt(variance + epsilon)).max(initial=0))
 
-    dev_x, dev_gamma, dev_beta, dev_dy, dev_mean, dev_variance = on(device, x, gamma, beta, dy, moving_mean, moving_variance)
+    dev_x, dev_gamma, dev_beta, dev_dy, dev_mean, dev_variance = on(
+        device, x, gamma, beta, dy, moving_mean, moving_variance
+    )
     y, saved = device.batchnorm_forward(dev_x, dev_gamma, dev_beta, dev_mean, dev_variance, momentum, epsilon)
     assert_close(device.numpy(y), y_want, scale=np.abs(y_want).max() + cancellation, factor=factor)
     want = moving_mean * momentum + mean * (1 - momentum)
@@ -333,8 +347,16 @@ def check_batchnorm(device, rng, x, factor=8):
     dx, dgamma, dbeta = device.batchnorm_backward(dev_dy, dev_x, dev_gamma, saved)
     dx_want, dgamma_want, dbeta_want = batchnorm_gradient(dy, x, gamma, epsilon)
     size = max(1, np.abs(dx_want).max()) * (1 + cancellation)
-    assert_close(device.numpy(dx), dx_want, grown, scale=size * max(1, np.abs(dgamma_want).max() / grown**2), factor=factor)
-    assert_close(device.numpy(dgamma), dgamma_want, grown**2, scale=max(1, np.abs(dgamma_want).max()) + cancellation, factor=factor)
+    assert_close(
+        device.numpy(dx), dx_want, grown, scale=size * max(1, np.abs(dgamma_want).max() / grown**2), factor=factor
+    )
+    assert_close(
+        device.numpy(dgamma),
+        dgamma_want,
+        grown**2,
+        scale=max(1, np.abs(dgamma_want).max()) + cancellation,
+        factor=factor,
+    )
     assert_close(device.numpy(dbeta), dbeta_want, grown**2)
 
 
@@ -387,7 +409,13 @@ def test_batch_normalisation_of_a_constant_channel_is_beta(device):
 @pytest.mark.parametrize("shape", [(5, 7), (3, 4, 5, 6), (1, 1, 1, 1), (2, 9, 8, 33)], ids=str)
 def test_batch_normalisation_for_inference_uses_the_moving_statistics_and_leaves_them(device, shape):
     rng, C = rng_of(14), shape[-1]
-    x, gamma, beta, mean, variance = normal(rng, *shape), normal(rng, C), normal(rng, C), normal(rng, C), normal(rng, C) ** 2
+    x, gamma, beta, mean, variance = (
+        normal(rng, *shape),
+        normal(rng, C),
+        normal(rng, C),
+        normal(rng, C),
+        normal(rng, C) ** 2,
+    )
     arrays = on(device, x, gamma, beta, mean, variance)
     y = device.batchnorm_inference(*arrays, 1e-3)
     want = (x - mean) / np.sqrt(variance + 1e-3) * gamma + beta
@@ -400,7 +428,10 @@ def test_batch_normalisation_for_inference_uses_the_moving_statistics_and_leaves
 
 
 @given(
-    shape=st.one_of(st.tuples(st.integers(1, 300)), st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 5), st.integers(1, 9))),
+    shape=st.one_of(
+        st.tuples(st.integers(1, 300)),
+        st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 5), st.integers(1, 9)),
+    ),
     rate=st.floats(0, 0.95),
     seed=st.integers(0, 2**64 - 1),
     stream=st.integers(0, 2**32 - 1),
@@ -419,6 +450,16 @@ def test_a_dropout_mask_is_philox_of_seed_stream_step_and_element(device, shape,
     dx = device.dropout_backward(dev_dy, rate, seed, stream, saved)
     assert np.array_equal(device.numpy(dx) != 0, kept)
     assert_close(device.numpy(dx), np.where(kept, dy / (1 - rate), 0))
+
+
+def test_an_element_whose_number_is_the_rate_itself_is_kept(device):
+    """Kept from round(rate * 2^32) on, to the last bit."""
+    words = philox.random_bits(64, 1, 2)
+    (ones,) = on(device, np.ones(64))
+    for i in np.flatnonzero(words < 2**31)[:8]:
+        for offset, kept in ((0, True), (1, False)):
+            y, _ = device.dropout_forward(ones, (int(words[i]) + offset) / 2**32, 1, 2, counter(device))
+            assert (device.numpy(y)[i] != 0) == kept
 
 
 def test_a_dropout_mask_outlives_the_step_that_made_it(device):
@@ -461,7 +502,9 @@ def test_softmax_and_its_gradient(device, N, K, scale, seed):
     spread = 1 + np.ptp(x)  # the rounding of x - max is that of the exponent
     assert_close(device.numpy(y), want, K, scale=spread)
     jacobian = np.einsum("ni,ij->nij", want, np.eye(K)) - np.einsum("ni,nj->nij", want, want)
-    assert_close(device.numpy(device.softmax_backward(dev_dy, y)), np.einsum("nij,nj->ni", jacobian, dy), K, scale=4 * spread)
+    assert_close(
+        device.numpy(device.softmax_backward(dev_dy, y)), np.einsum("nij,nj->ni", jacobian, dy), K, scale=4 * spread
+    )
 
 
 def test_softmax_of_large_numbers_is_finite(device):
@@ -697,7 +740,9 @@ BINARY = {"add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divi
 
 
 @pytest.mark.parametrize("operation", ["add", "subtract", "multiply", "divide", "power", "equal", "greater"])
-@pytest.mark.parametrize("a_shape, b_shape", [((2, 3), (2, 3)), ((2, 1, 4), (3, 1)), ((1,), (5, 7)), ((), (3,)), ((3, 2), ())], ids=str)
+@pytest.mark.parametrize(
+    "a_shape, b_shape", [((2, 3), (2, 3)), ((2, 1, 4), (3, 1)), ((1,), (5, 7)), ((), (3,)), ((3, 2), ())], ids=str
+)
 def test_elementwise_arithmetic_broadcasts(device, operation, a_shape, b_shape):
     rng = rng_of(20)
     a, b = rng.integers(1, 5, a_shape) / 2.0, rng.integers(1, 5, b_shape) / 2.0
@@ -722,7 +767,10 @@ def test_elementwise_arithmetic_broadcasts(device, operation, a_shape, b_shape):
 @pytest.mark.parametrize("operation", ["negative", "exp", "log", "sqrt"])
 def test_elementwise_functions(device, operation):
     x = np.array([[0.25, 1.0, 2.0], [3.0, 0.5, 7.0]])
-    want = [[{"negative": lambda v: -v, "exp": math.exp, "log": math.log, "sqrt": math.sqrt}[operation](v) for v in row] for row in x]
+    want = [
+        [{"negative": lambda v: -v, "exp": math.exp, "log": math.log, "sqrt": math.sqrt}[operation](v) for v in row]
+        for row in x
+    ]
     assert_close(device.numpy(device.elementwise(operation, *on(device, x))), want)
 
 
@@ -801,7 +849,9 @@ def passes(device, scale=1.0):
     pooled, argmax = device.maxpool2d_forward(dev_x, (3, 2), (2, 1), ((1, 0), (0, 1)))
     (dyp,) = on(device, normal(rng, *pooled.shape) * scale)
     done["maxpool2d"] = [pooled], [device.maxpool2d_backward(dyp, argmax, x.shape, (3, 2), (2, 1), ((1, 0), (0, 1)))]
-    gamma, beta, mean, variance, dyn = on(device, normal(rng, 3), normal(rng, 3), np.zeros(3), np.ones(3), normal(rng, *x.shape) * scale)
+    gamma, beta, mean, variance, dyn = on(
+        device, normal(rng, 3), normal(rng, 3), np.zeros(3), np.ones(3), normal(rng, *x.shape) * scale
+    )
     normed, saved = device.batchnorm_forward(dev_x, gamma, beta, mean, variance, 0.9, 1e-3)
     done["batchnorm"] = [normed, mean, variance], list(device.batchnorm_backward(dyn, dev_x, gamma, saved))
     dropped, mask = device.dropout_forward(dev_x, 0.3, 5, 6, counter(device, 7))

@@ -5,6 +5,7 @@ A layer has weights and a `call`. Called on a Tensor it computes; called on a Sy
 """
 
 import math
+import numbers
 
 import numpy as np
 
@@ -48,12 +49,13 @@ class Layer:
     """
 
     kind = None  # the name that instances are numbered under: conv2d_1, conv2d_2, ...
+    draws = True  # whether it has a random stream of its own
     window, stride = (1, 1), (1, 1)  # what one output sees of the input, for the receptive field
 
     def __init__(self, name=None, input_shape=None):
         self.name = name or session.next_name(self.kind)
         self.input_shape = None if input_shape is None else tuple(positive(n, "input_shape") for n in input_shape)
-        self.seed, self.stream = session.seed(), session.next_stream()
+        self.seed, self.stream = session.seed(), session.next_stream() if self.draws else None
         self.built_shape = None
         self.parameters = {}  # name: Tensor, in Keras's order
         self.output = None  # the Symbol of the layer's first connection
@@ -84,7 +86,7 @@ class Layer:
             self.built_shape = shape
         elif self.parameters and shape[-1] != self.built_shape[-1]:
             raise ShapeError(
-                f"{self.name} was built for inputs (None, {numbers(self.built_shape)}), not (None, {numbers(shape)})"
+                f"{self.name} was built for inputs (None, {as_text(self.built_shape)}), not (None, {as_text(shape)})"
             )
 
     def add_weight(self, name, shape, initializer, trainable=True):
@@ -143,6 +145,7 @@ class InputLayer(Layer):
     """Where images enter a network."""
 
     kind = "input"
+    draws = False  # so that weights do not depend on how a network is written down
 
     def __init__(self, input_shape, name=None):
         super().__init__(name, input_shape)
@@ -178,7 +181,9 @@ class Conv2D(Layer):
         super().__init__(name, input_shape)
         if isinstance(kernel_size, int) and isinstance(third, int):
             kernel_size = (kernel_size, third)
-        elif strides is None:
+        elif third is not None:
+            if strides is not None:
+                raise TypeError(f"{self.name} was given strides twice: {third!r} and {strides!r}")
             strides = third
         strides = (1, 1) if strides is None else strides
         self.filters = positive(filters, "filters")
@@ -296,6 +301,8 @@ class BatchNormalization(Layer):
         if axis not in (-1, 3):
             raise ValueError(f"{self.name}: images are NHWC, so the channel axis is -1, not {axis!r}")
         self.momentum, self.epsilon = float(momentum), float(epsilon)
+        if not (0 <= self.momentum <= 1 and self.epsilon > 0):
+            raise ValueError(f"{self.name}: momentum must be in [0, 1] and epsilon positive, not {momentum}, {epsilon}")
 
     def build(self, shape):
         channels = shape[-1:]
@@ -323,7 +330,7 @@ class Dropout(Layer):
 
     def __init__(self, rate, name=None, input_shape=None):
         super().__init__(name, input_shape)
-        if not 0 <= rate < 1:
+        if not isinstance(rate, numbers.Real) or not 0 <= rate < 1:
             raise ValueError(f"{self.name}: the dropout rate must be in [0, 1), not {rate!r}")
         self.rate = float(rate)
         self.step = None  # the model's counter of training passes, once the layer is in a model
@@ -399,5 +406,5 @@ Convolution2D = Conv2D
 MaxPool2D = MaxPooling2D
 
 
-def numbers(shape):
+def as_text(shape):
     return ", ".join(str(n) for n in shape)

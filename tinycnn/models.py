@@ -211,17 +211,17 @@ class Sequential(Model):
 def symbols_between(inputs, outputs):
     """Every Symbol that `outputs` depends on, each after its inputs. Raises ValueError where `inputs` is not one."""
     order = {}
-
-    def visit(symbol):
+    # Depth first without recursion: a network may be deeper than Python's stack.
+    stack = [(o, False) for o in reversed(outputs if isinstance(outputs, (list, tuple)) else [outputs])]
+    while stack:
+        symbol, inputs_done = stack.pop()
         if not isinstance(symbol, Symbol):
             raise TypeError(f"Model(outputs=...) takes what a layer returned for an Input, not {type(symbol).__name__}")
-        if symbol not in order:
-            for before in symbol.inputs:
-                visit(before)
+        if inputs_done:
             order[symbol] = True
-
-    for output in outputs if isinstance(outputs, (list, tuple)) else [outputs]:
-        visit(output)
+        elif symbol not in order:
+            stack.append((symbol, True))
+            stack.extend((before, False) for before in reversed(symbol.inputs))
     starts = [symbol for symbol in order if not symbol.inputs]
     if starts != [inputs]:
         raise ValueError("the outputs do not depend on the given input alone")

@@ -39,11 +39,14 @@ class Optimizer:
     lr = learning_rate
 
     def bind(self, parameters):
-        """Make the state for these parameters on their device, unless it is there. Raises ValueError for another network's."""
+        """Make the state for these parameters on their device, unless it is there.
+
+        Raises ValueError where it is that of another network.
+        """
         if self.state is not None:
             held = [[array.shape for array in arrays] for arrays in self.state.values()]
             if any(shapes != [p.shape for p in parameters] for shapes in held):
-                raise ValueError(f"this optimizer, {self.name}, holds the state of another network; make a new one for this one")
+                raise ValueError(f"this optimizer, {self.name}, holds the state of another network: make a new one")
             return
         self.device = parameters[0].device if parameters else current_device()
         self.rate_on_device = self.device.zeros((1,))

@@ -1,5 +1,7 @@
 """The arithmetic of windows: output sizes and padding of convolution and pooling, as Keras computes them."""
 
+import operator
+
 
 class ShapeError(ValueError):
     """Arrays, or layers, whose shapes do not fit."""
@@ -7,11 +9,10 @@ class ShapeError(ValueError):
 
 def pair(value, what):
     """(rows, columns) from an int or a pair of ints, all at least 1. `what` names it in the error."""
-    values = (value, value) if isinstance(value, int) else value
     try:
-        rows, columns = (int(v) for v in values)
+        rows, columns = (operator.index(v) for v in (value if isinstance(value, (tuple, list)) else (value, value)))
     except (TypeError, ValueError):
-        raise ValueError(f"{what} must be an integer or a pair of integers, not {value!r}") from None
+        raise ValueError(f"{what} must be a whole number or a pair of them, not {value!r}") from None
     if rows < 1 or columns < 1:
         raise ValueError(f"{what} must be at least 1 in both directions, not {value!r}")
     return rows, columns

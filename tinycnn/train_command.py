@@ -84,7 +84,9 @@ def run(model, settings, data, save, plot, log, started):
             initial_epoch=model.epoch,
         )
     except KeyboardInterrupt:
-        way_on = f"; {save} holds epoch {counter.finished}, --resume goes on from it" if save and counter.finished else ""
+        way_on = ""
+        if save and counter.finished:
+            way_on = f"; {save} holds epoch {counter.finished}, --resume goes on from it"
         raise Interrupted(f"interrupted after {counter.finished} finished epochs{way_on}") from None
     accuracy = history.history["val_acc"][-1]
     print(

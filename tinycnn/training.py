@@ -5,8 +5,8 @@ import time
 import numpy as np
 
 from tinycnn import callbacks as cb
-from tinycnn import losses, philox
 from tinycnn import functional as F
+from tinycnn import losses, philox
 from tinycnn.progress import Progress
 from tinycnn.shapes import ShapeError
 from tinycnn.tensor import Tensor, no_grad
@@ -32,7 +32,8 @@ def check_images(x, model, what):
         hint = ""
         if (*x.shape[1:], 1) == wanted:
             hint = f"; reshape it with {what}.reshape(-1, {', '.join(map(str, wanted))})"
-        raise ShapeError(f"{what} has shape {x.shape}, but {model.name} takes ({', '.join(map(str, ('N', *wanted)))}){hint}")
+        takes = ", ".join(map(str, ("N", *wanted)))
+        raise ShapeError(f"{what} has shape {x.shape}, but {model.name} takes ({takes}){hint}")
     if x.dtype.kind == "f" and not np.isfinite(x).all():
         bad = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
         raise ValueError(f"{what} holds NaN or infinity, first at {bad}; mend or drop those images")
@@ -144,7 +145,7 @@ def prepare(model, x, y, x_name, y_name):
     if model.output is None:
         model.build(x.shape[1:])
     if isinstance(model.output, (list, tuple)):
-        raise ValueError(f"{model.name} has {len(model.output)} outputs; only a network with one can be trained or evaluated")
+        raise ValueError(f"{model.name} has {len(model.output)} outputs; it takes one to train or evaluate")
     if len(model.output.shape) != 1:
         raise ShapeError(f"{model.name} ends with shape {model.output.shape}, not (classes,): add Flatten()")
     if getattr(model.output.layer, "activation", None) != "softmax":
