@@ -1,6 +1,6 @@
 """Trains documented networks by their documented recipe and keeps what they reached.
 
-    python benchmarks/reproduce.py go-crazy vanilla-15k     # all that have fewer than 50,000 parameters if none is named
+    python benchmarks/reproduce.py go-crazy vanilla-15k     # all with fewer than 50,000 parameters if none is named
     python benchmarks/reproduce.py --epochs 3               # fewer epochs than documented; the result says so
 
 A network that is in the results file already, with as many epochs, is left out, so an interrupted run goes on.
