@@ -58,13 +58,13 @@ def run(model, settings, data, save, plot, log, started):
     rate = f"{model.optimizer.name} at {model.optimizer.learning_rate:g}{' on a schedule' if settings.schedule else ''}"
     print(
         f"{model.name}: {model.count_params():,} parameters on {model.device.name}\n"
-        f"data: {data.name}, {len(data.x_train):,} training and {len(data.x_test):,} validation images, "
-        f"from {data.source}\n"
-        f"{rate}, batches of {settings.batch_size}, {settings.epochs} epochs, seed {model.seed}",
+        f"data: {data.name}, {len(data.x_train):,} training and {len(data.x_test):,} validation images "
+        f"({data.source})\n"
+        f"{rate}, batches of {settings.batch_size}, {count(settings.epochs, 'epoch')}, seed {model.seed}",
         flush=True,
     )
     if model.epoch >= settings.epochs:
-        print(f"already trained for {model.epoch} epochs; ask for more with --epochs")
+        print(f"already trained for {count(model.epoch, 'epoch')}; ask for more with --epochs")
     counter = Counter()
     callbacks = [counter]
     if settings.schedule:
@@ -87,10 +87,10 @@ def run(model, settings, data, save, plot, log, started):
         way_on = ""
         if save and counter.finished:
             way_on = f"; {save} holds epoch {counter.finished}, --resume goes on from it"
-        raise Interrupted(f"interrupted after {counter.finished} finished epochs{way_on}") from None
+        raise Interrupted(f"interrupted after {count(counter.finished, 'finished epoch')}{way_on}") from None
     accuracy = history.history["val_acc"][-1]
     print(
-        f"{model.name} on {data.name}: validation accuracy {accuracy:.4f} after {model.epoch} epochs, "
+        f"{model.name} on {data.name}: validation accuracy {accuracy:.4f} after {count(model.epoch, 'epoch')}, "
         f"{duration(time.perf_counter() - started)}"
     )
     if plot:
@@ -105,6 +105,11 @@ def documented_history(model):
 
     architecture = ARCHITECTURES.get(model.recipe.get("architecture"))
     return architecture.history if architecture else None
+
+
+def count(n, noun):
+    """'1 epoch', '2 epochs'"""
+    return f"{n} {noun}{'s' * (n != 1)}"
 
 
 def duration(seconds):

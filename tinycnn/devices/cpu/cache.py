@@ -22,7 +22,7 @@ def folder():
     base = numba.config.CACHE_DIR or os.environ.get("XDG_CACHE_HOME")
     if not base:
         base = os.environ.get("LOCALAPPDATA", "~/AppData/Local") if sys.platform == "win32" else "~/.cache"
-    path = Path(base).expanduser() / "tinycnn" / _digest()
+    path = Path(base).expanduser() / "tinycnn" / "cpu" / _digest()
     try:
         path.mkdir(parents=True, exist_ok=True)
         if os.access(path, os.W_OK):
