@@ -12,7 +12,7 @@ setup(
     python_requires=">=3.10",
     packages=[*find_packages(include=["tinycnn", "tinycnn.*"]), "tinycnn.kernels"],
     package_dir={"tinycnn.kernels": "kernels"},
-    package_data={"tinycnn.kernels": ["*.cu", "*.cuh"]},
+    package_data={"tinycnn.kernels": ["*.cu", "*.cuh"], "tinycnn.emulator": ["*.h", "*.cpp"]},
     install_requires=[
         "click>=8.1",
         "matplotlib>=3.7",
@@ -27,7 +27,8 @@ setup(
     extras_require={
         "cuda12": ["cupy-cuda12x>=13"],
         "cuda13": ["cupy-cuda13x>=13.6"],
-        "test": ["pytest>=8", "hypothesis>=6", "keras>=3.3", "jax>=0.4.30"],
+        "zig": ["ziglang>=0.13"],
+        "test": ["pytest>=8", "hypothesis>=6", "keras>=3.3", "jax>=0.4.30", "nvidia-cuda-nvrtc>=13; sys_platform == 'linux'"],
     },
     entry_points={"console_scripts": ["tinycnn=tinycnn.cli:main"]},
 )

@@ -24,17 +24,23 @@ settings.load_profile("tinycnn")
 
 def pytest_addoption(parser):
     parser.addoption(
-        "--device", action="append", metavar="NAME", help="run the tests of this device only (repeatable; all by default)"
+        "--device",
+        action="append",
+        metavar="NAME",
+        help="run the tests of this device only (repeatable; all by default)",
     )
+
+
+def pytest_configure(config):
+    for name in config.getoption("--device") or []:
+        if name not in DEVICES:
+            raise pytest.UsageError(f"--device {name}: there are: {', '.join(DEVICES)}")
 
 
 def pytest_generate_tests(metafunc):
     if "device" not in metafunc.fixturenames:
         return
     wanted = metafunc.config.getoption("--device") or list(DEVICES)
-    unknown = [name for name in wanted if name not in DEVICES]
-    if unknown:
-        raise pytest.UsageError(f"--device {unknown[0]}: there are: {', '.join(DEVICES)}")
     kinds = [(name, dtype) for name, (_, _, dtypes) in DEVICES.items() if name in wanted for dtype in dtypes]
     metafunc.parametrize("device", kinds, indirect=True, ids=["-".join(kind) for kind in kinds])
 

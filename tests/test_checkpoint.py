@@ -19,7 +19,17 @@ from safetensors.numpy import save_file
 import tinycnn
 from tinycnn import callbacks, checkpoint, optimizers, session
 from tinycnn.checkpoint import CheckpointError
-from tinycnn.layers import Activation, BatchNormalization, Concatenate, Conv2D, Dense, Dropout, Flatten, Input, MaxPooling2D
+from tinycnn.layers import (
+    Activation,
+    BatchNormalization,
+    Concatenate,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    Input,
+    MaxPooling2D,
+)
 from tinycnn.models import Model, Sequential, load_model
 
 X, Y = images(np.random.default_rng(0), 22)
@@ -110,7 +120,9 @@ def test_everything_comes_back_to_the_bit(device, path, build, optimizer):
     assert_same_weights(back, model)
     assert [layer.name for layer in back.layers] == [layer.name for layer in model.layers]
     assert [layer.options() for layer in back.layers] == [layer.options() for layer in model.layers]
-    assert [(layer.seed, layer.stream) for layer in back.layers] == [(layer.seed, layer.stream) for layer in model.layers]
+    assert [(layer.seed, layer.stream) for layer in back.layers] == [
+        (layer.seed, layer.stream) for layer in model.layers
+    ]
     assert back.history.rows() == model.history.rows()
     assert device.numpy(back.step).tolist() == device.numpy(model.step).tolist() == [6]
     assert type(back.optimizer) is type(model.optimizer)
@@ -245,7 +257,12 @@ print("done", flush=True)
 
 def child(device, path, resume=False, moment=()):
     code = CHILD.format(
-        tests=str(Path(__file__).parent), name=device.name, dtype=device.dtype, path=str(path), resume=resume, moment=moment
+        tests=str(Path(__file__).parent),
+        name=device.name,
+        dtype=device.dtype,
+        path=str(path),
+        resume=resume,
+        moment=moment,
     )
     return subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
@@ -316,7 +333,16 @@ def test_a_file_cut_short_anywhere_is_refused(saved, path):
             network().load_weights(path)
 
 
-@pytest.mark.parametrize("data", [b"not a checkpoint at all", b"\x00" * 4096, b"\xff" * 4096, np.random.default_rng(0).bytes(512), b"PK\x03\x04" + b"0" * 200])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"not a checkpoint at all",
+        b"\x00" * 4096,
+        b"\xff" * 4096,
+        np.random.default_rng(0).bytes(512),
+        b"PK\x03\x04" + b"0" * 200,
+    ],
+)
 def test_garbage_is_refused(float64, path, data):
     path.write_bytes(data)
     with pytest.raises(CheckpointError):

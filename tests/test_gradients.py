@@ -56,7 +56,9 @@ def test_gradients_of_convolution_with_fused_relu(device, window, has_bias):
 
 def test_gradients_of_one_by_one_convolution(device):
     rng = rng_of(4)
-    check_gradients(F.conv1x1, normal(rng, 2, 3, 4, 5), normal(rng, 1, 1, 5, 3), normal(rng, 3), device=device, length=24)
+    check_gradients(
+        F.conv1x1, normal(rng, 2, 3, 4, 5), normal(rng, 1, 1, 5, 3), normal(rng, 3), device=device, length=24
+    )
     check_gradients(F.conv1x1, normal(rng, 2, 3, 4, 5), normal(rng, 1, 1, 5, 3), device=device, length=24)
 
 
@@ -84,7 +86,9 @@ def test_gradients_of_relu(device):
 @pytest.mark.parametrize("padding", ["valid", "same"])
 @pytest.mark.parametrize("pool, stride", [(2, None), (3, 2), ((3, 2), 1), (2, (1, 2)), ((1, 4), (2, 3))], ids=str)
 def test_gradients_of_pooling(device, pool, stride, padding):
-    check_gradients(lambda x: F.maxpool2d(x, pool, stride, padding), spaced(rng_of(7), 2, 7, 6, 3), device=device, length=9)
+    check_gradients(
+        lambda x: F.maxpool2d(x, pool, stride, padding), spaced(rng_of(7), 2, 7, 6, 3), device=device, length=9
+    )
 
 
 def test_the_gradient_of_equal_maxima_goes_to_the_first(device):
@@ -234,7 +238,9 @@ def learnt(build, device, values=None):
     if values is None:
         rng = rng_of(15)
         values = [np.float32(w + 0.25 * normal(rng, *w.shape)) for w in model.get_weights()]
-        values = [np.abs(v) + 0.5 if "moving_variance" in name else v for v, name in zip(values, names(model), strict=True)]
+        values = [
+            np.abs(v) + 0.5 if "moving_variance" in name else v for v, name in zip(values, names(model), strict=True)
+        ]
     model.set_weights(values)
     return model, values
 

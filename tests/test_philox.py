@@ -37,7 +37,10 @@ def test_an_element_is_a_word_of_the_block_that_its_number_its_stream_and_its_st
 
 
 def test_philox_takes_arrays_of_counters():
-    many = philox.philox4x32([np.array([0, 0x243F6A88]), np.array([0, 0x85A308D3]), np.array([0, 0x13198A2E]), np.array([0, 0x03707344])], (0, 0))
+    many = philox.philox4x32(
+        [np.array([0, 0x243F6A88]), np.array([0, 0x85A308D3]), np.array([0, 0x13198A2E]), np.array([0, 0x03707344])],
+        (0, 0),
+    )
     for word, known in zip(many, words(KNOWN_ANSWERS[0][2]), strict=True):
         assert int(word[0]) == known and int(word[1]) != known
 

@@ -26,7 +26,15 @@ def leaf(values):
 
 # ---------------------------------------------------------------- arithmetic
 
-BROADCASTS = [((3, 4), (3, 4)), ((2, 3, 4), (4,)), ((2, 1, 4), (3, 1)), ((1,), (3, 2)), ((), (2, 3)), ((5,), ()), ((), ())]
+BROADCASTS = [
+    ((3, 4), (3, 4)),
+    ((2, 3, 4), (4,)),
+    ((2, 1, 4), (3, 1)),
+    ((1,), (3, 2)),
+    ((), (2, 3)),
+    ((5,), ()),
+    ((), ()),
+]
 OPERATORS = {
     "a + b": lambda a, b: a + b,
     "a - b": lambda a, b: a - b,
@@ -69,7 +77,24 @@ def test_binary_operators_broadcast_and_so_do_their_gradients(device, operator, 
         lambda a: np.float64(2.0) * a,
         lambda a: np.float32(2.0) / a,
     ],
-    ids=["2-a", "2.5/a", "3a+1", "a-1.5", "a^3", "1/a", "2^a", "-a", "exp", "log", "sqrt", "array*a", "array-a[0]", "a/list", "float64*a", "float32/a"],
+    ids=[
+        "2-a",
+        "2.5/a",
+        "3a+1",
+        "a-1.5",
+        "a^3",
+        "1/a",
+        "2^a",
+        "-a",
+        "exp",
+        "log",
+        "sqrt",
+        "array*a",
+        "array-a[0]",
+        "a/list",
+        "float64*a",
+        "float32/a",
+    ],
 )
 def test_numbers_arrays_and_functions_of_one_tensor(device, function):
     check_gradients(function, positive(rng_of(2), 2, 3), device=device)
@@ -373,7 +398,14 @@ def test_a_chain_of_5000_functions_needs_no_deep_stack(device):
 
 
 def test_tensors_are_of_the_device_s_precision(device):
-    for values in ([1, 2], np.arange(3, dtype=np.int64), np.ones(2, np.float64), np.ones(2, np.float32), np.ones(2, bool), 3.5):
+    for values in (
+        [1, 2],
+        np.arange(3, dtype=np.int64),
+        np.ones(2, np.float64),
+        np.ones(2, np.float32),
+        np.ones(2, bool),
+        3.5,
+    ):
         t = Tensor(values)
         assert t.numpy().dtype == device.dtype
         assert t.device is device

@@ -8,7 +8,8 @@ import pytest
 from helpers import assert_close, assert_same_bits, images, one_hot
 
 import tinycnn
-from tinycnn import callbacks, functional as F, optimizers, philox, session
+from tinycnn import callbacks, optimizers, philox, session
+from tinycnn import functional as F
 from tinycnn.layers import (
     Activation,
     BatchNormalization,
@@ -388,7 +389,9 @@ def test_verbose_prints_a_line_an_epoch_and_zero_prints_nothing(float64, capsys)
 # ---------------------------------------------------------------- callbacks
 
 
-@pytest.mark.parametrize("schedule", [lambda epoch: 0.1 / (epoch + 1), lambda epoch, lr: 0.1 if epoch == 0 else 0.1 / (epoch + 1)])
+@pytest.mark.parametrize(
+    "schedule", [lambda epoch: 0.1 / (epoch + 1), lambda epoch, lr: 0.1 if epoch == 0 else 0.1 / (epoch + 1)]
+)
 def test_a_schedule_sets_the_rate_of_each_epoch_from_zero(float64, schedule, capsys):
     x, y = toy()
     history = fit(linear(), x, y, epochs=3, callbacks=[callbacks.LearningRateScheduler(schedule, verbose=1)])
@@ -466,7 +469,9 @@ def test_early_stopping_waits_patiently(float64, patience, epochs):
 def test_early_stopping_counts_only_improvements_that_are_large_enough(float64):
     x, y = toy()
     stop = callbacks.EarlyStopping(patience=2, min_delta=0.5)
-    history = fit(linear(), x, y, epochs=8, validation_data=(x, y), callbacks=[Script([3, 2.9, 2.8, 2, 1, 0, 0, 0]), stop])
+    history = fit(
+        linear(), x, y, epochs=8, validation_data=(x, y), callbacks=[Script([3, 2.9, 2.8, 2, 1, 0, 0, 0]), stop]
+    )
     assert len(history.epoch) == 3
 
 
@@ -628,7 +633,11 @@ def test_sparse_labels_that_do_not_fit_are_refused(idle, labels, message):
 
 @pytest.mark.parametrize("size", [0, -1, 2.5, "8", None])
 def test_a_batch_size_is_a_whole_number_of_at_least_one(idle, size):
-    for call in (lambda: fit(idle, X, Y, batch_size=size), lambda: idle.evaluate(X, Y, batch_size=size), lambda: idle.predict(X, batch_size=size)):
+    for call in (
+        lambda: fit(idle, X, Y, batch_size=size),
+        lambda: idle.evaluate(X, Y, batch_size=size),
+        lambda: idle.predict(X, batch_size=size),
+    ):
         with pytest.raises(ValueError, match="batch_size"):
             call()
 
@@ -649,7 +658,12 @@ def test_training_before_compile_is_an_error_that_says_what_to_do(idle):
 
 @pytest.mark.parametrize(
     "last",
-    [[Dense(3)], [Dense(3, activation="relu")], [Dense(3, activation="softmax"), Activation("relu")], [Dense(3, activation="softmax"), Dropout(0.5)]],
+    [
+        [Dense(3)],
+        [Dense(3, activation="relu")],
+        [Dense(3, activation="softmax"), Activation("relu")],
+        [Dense(3, activation="softmax"), Dropout(0.5)],
+    ],
     ids=["dense", "relu", "relu after softmax", "dropout after softmax"],
 )
 def test_a_network_that_does_not_end_in_softmax_is_refused(idle, last):

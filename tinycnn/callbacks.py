@@ -4,6 +4,7 @@ import csv
 import inspect
 import json
 import math
+import numbers
 import os
 from pathlib import Path
 
@@ -88,10 +89,9 @@ class LearningRateScheduler(Callback):
     def on_epoch_begin(self, epoch, logs=None):
         rate = self.model.optimizer.learning_rate
         rate = self.schedule(epoch, rate) if self.takes_rate else self.schedule(epoch)
-        try:
-            self.model.optimizer.learning_rate = float(rate)
-        except (TypeError, ValueError):
-            raise ValueError(f"the schedule must return a number, not {rate!r}") from None
+        if not isinstance(rate, numbers.Real) or not 0 <= rate < math.inf:
+            raise ValueError(f"the schedule must return a number that is finite and not negative, not {rate!r}")
+        self.model.optimizer.learning_rate = float(rate)
         if self.verbose:
             print(f"Epoch {epoch + 1:05d}: LearningRateScheduler setting learning rate to {float(rate)}.")
 

@@ -169,7 +169,7 @@ class Function:
         self.device = tensors[0].device
         for tensor in tensors:
             if tensor.device is not self.device:
-                raise ValueError(f"{self.name}: inputs on two devices, {self.device.name} and {tensor.device.name}")
+                raise ValueError(f"{self.name}: inputs on two devices, {self.device} and {tensor.device}")
         output = Tensor.wrap(self.forward(*(tensor.data for tensor in tensors)), self.device)
         if _grad_enabled and any(tensor.requires_grad for tensor in tensors):
             output.requires_grad, output.creator = True, self

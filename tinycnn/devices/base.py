@@ -26,6 +26,9 @@ class Device(ABC):
     def __init__(self, dtype="float32"):
         self.dtype = dtype
 
+    def __str__(self):
+        return f"{self.name} ({self.dtype})"
+
     # ---------------------------------------------------------------- arrays
 
     @abstractmethod
