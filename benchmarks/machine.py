@@ -71,3 +71,10 @@ def write_atomically(path, text):
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def gpu():
+    """'NVIDIA H200': the name of the GPU that CuPy uses."""
+    import cupy
+
+    return cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)["name"].decode()

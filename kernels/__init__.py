@@ -1,1 +1,71 @@
-"""The place of the CUDA kernels; installed as tinycnn.kernels."""
+"""The CUDA kernels: what this project teaches. One operation a file; `common.cuh` is what they share.
+
+Installed as tinycnn.kernels. INSTANCES says which forms of each kernel exist: `T` stands for float or double.
+"""
+
+import re
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+
+INSTANCES = {
+    "activation": ("relu_forward<T>", "relu_backward<T>", "bias_relu_backward<T>"),
+    "batchnorm": (
+        "batchnorm_statistics<T>",
+        "batchnorm_finish_statistics<T>",
+        "batchnorm_normalize<T>",
+        "batchnorm_backward_sums<T>",
+        "batchnorm_finish_backward<T>",
+        "batchnorm_backward_data<T>",
+    ),
+    "conv1x1": (
+        *(f"conv1x1_{way}<T, {columns}>" for way in ("forward", "backward_data") for columns in (8, 16, 32)),
+        "conv1x1_backward_filter<T>",
+    ),
+    "conv2d": (
+        *(
+            f"conv2d_{way}<T, {pixels}, {vector}>"
+            for way in ("forward", "backward_data")
+            for pixels in (1, 4)
+            for vector in ("false", "true")
+        ),
+        "conv2d_backward_filter<T, false>",
+        "conv2d_backward_filter<T, true>",
+    ),
+    "dense": (
+        *(f"dense_{way}<T, {tile}>" for way in ("forward", "backward_data", "backward_filter") for tile in (32, 64)),
+        "dense_finish<T>",
+    ),
+    "dropout": ("dropout<T>",),
+    "elementwise": ("binary<T>", "binary_flat<T>", "binary_number<T>", "unary<T>"),
+    "layout": ("transpose<T>", "transpose_matrix<T>", "copy_columns<T>"),
+    "optimizers": ("sgd<T>", "adam<T>", "adadelta<T>"),
+    "pooling": tuple(f"maxpool2d_{way}<T, {width}>" for way in ("forward", "backward") for width in (1, 4)),
+    "reduce": ("reduce<T>",),
+    "softmax_crossentropy": (
+        "softmax_forward<T>",
+        "softmax_backward<T>",
+        "softmax_crossentropy<T>",
+        "softmax_crossentropy_finish<T>",
+    ),
+    "training": ("gather_batch<T>", "accumulate<T>", "fill<T>", "advance<long long>", "fill<long long>"),
+}
+
+
+def path(name):
+    """The file of the kernels called `name`, as 'conv2d'."""
+    return FOLDER / f"{name}.cu"
+
+
+def instances(name, ctype):
+    """The kernels of a file as C++ name expressions; ctype: 'float' or 'double'."""
+    return tuple(re.sub(r"\bT\b", ctype, instance) for instance in INSTANCES[name])
+
+
+def source(name):
+    """The text of a kernel file with common.cuh put into it, for NVRTC. Lines keep their numbers."""
+    text, common = path(name).read_text(), (FOLDER / "common.cuh").read_text()
+    common = common.replace("#pragma once\n", "\n")
+    before, after = text.split('#include "common.cuh"\n')
+    line = before.count("\n") + 2
+    return f'{before}#line 1 "common.cuh"\n{common}#line {line} "{name}.cu"\n{after}'

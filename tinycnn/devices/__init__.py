@@ -11,6 +11,8 @@ from contextlib import contextmanager
 DEVICES = {
     "reference": ("tinycnn.devices.reference", "ReferenceDevice", ("float32", "float64")),
     "cpu": ("tinycnn.devices.cpu", "CpuDevice", ("float32",)),
+    "cuda": ("tinycnn.devices.cuda", "CudaDevice", ("float32", "float64")),
+    "emulator": ("tinycnn.devices.emulator", "EmulatorDevice", ("float32", "float64")),
 }
 DEFAULT = "cpu"
 

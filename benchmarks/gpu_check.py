@@ -1,0 +1,154 @@
+"""What only a GPU can show: the tests on `cuda`, the sanitizers, a training, and the trace against the hardware.
+
+    benchmarks/gpu_check.sh                                # on a machine with an NVIDIA GPU, in under eight minutes
+    python benchmarks/gpu_check.py --device emulator       # the same steps without one; writes nothing
+
+The steps:
+tests        the device suite with --device cuda
+sanitizers   compute-sanitizer's memcheck, racecheck, initcheck and synccheck over every kernel
+training     `tinycnn train go-crazy` for two epochs
+sectors      global-memory sectors of six kernels: the emulator's trace beside Nsight Compute's counters
+
+A tool that is not installed is reported as absent. Writes results/<GPU>/check.json; exit status 1 if a step failed.
+"""
+
+import argparse
+import csv
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import machine
+
+import tinycnn
+from tinycnn import emulator
+from tinycnn.devices import DeviceError
+from tinycnn.devices.kernel_cases import cases
+
+ROOT = Path(__file__).resolve().parent.parent
+SUITE = ["test_operations.py", "test_tensor.py", "test_gradients.py", "test_training.py", "test_checkpoint.py"]
+TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
+METRICS = {
+    "load": "l1tex__t_sectors_pipe_lsu_mem_global_op_ld.sum",
+    "store": "l1tex__t_sectors_pipe_lsu_mem_global_op_st.sum",
+}
+# One kernel of each of six files; of several launches the first is compared.
+COMPARED = ("activation", "conv1x1", "conv2d", "dropout", "pooling", "layout")
+
+
+def command(words, seconds):
+    """(exit status, output) of a command; status None where it ran past its time."""
+    try:
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return None, f"stopped after {seconds} s"
+    return done.returncode, done.stdout + done.stderr
+
+
+def tests(device):
+    files = [str(ROOT / "tests" / name) for name in SUITE]
+    status, output = command([sys.executable, "-m", "pytest", "-q", "--device", device, *files], 240)
+    last = output.strip().splitlines()[-1] if output.strip() else ""
+    return {"passed": status == 0, "summary": last, "output": "" if status == 0 else output[-4000:]}
+
+
+def sanitizers(device):
+    tool = shutil.which("compute-sanitizer")
+    if tool is None or device != "cuda":
+        return {"passed": True, "absent": "compute-sanitizer is not installed" if tool is None else "no GPU is used"}
+    results = {}
+    for name in TOOLS:
+        words = [tool, "--tool", name, "--error-exitcode", "9", sys.executable, "benchmarks/gpu_kernels.py"]
+        status, output = command(words, 90)
+        results[name] = {"clean": status == 0, "output": "" if status == 0 else output[-2000:]}
+    return {"passed": all(r["clean"] for r in results.values()), "tools": results}
+
+
+def training(device):
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log.jsonl"
+        network = (
+            ["go-crazy", "--epochs", "2"] if device == "cuda" else ["breakdown-2", "--epochs", "1", "--limit", "256"]
+        )
+        words = [sys.executable, "-m", "tinycnn.cli", "train", *network, "--device", device, "--log", str(log)]
+        status, output = command(words, 120)
+        rows = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    return {"passed": status == 0 and bool(rows), "epochs": rows, "output": "" if status == 0 else output[-2000:]}
+
+
+def traced_sectors(file):
+    """(kernel, {"load": sectors, "store": sectors}) of the file's first launch, every block traced."""
+    launch = cases(file, "float32")[0]
+    blocks = launch.grid[0] * launch.grid[1] * launch.grid[2] if len(launch.grid) == 3 else 1_000_000
+    lines = emulator.trace(ROOT / "kernels" / f"{file}.cu", launch, blocks).as_json()["lines"]
+    sums = dict.fromkeys(METRICS, 0)
+    for line in lines:
+        if line["space"] == "global" and line["op"] in sums:
+            sums[line["op"]] += line["sectors"]
+    return launch.kernel, sums
+
+
+def counted_sectors(file, kernel):
+    """The same from Nsight Compute for the first launch of this kernel, or the reason why not."""
+    tool = shutil.which("ncu")
+    if tool is None:
+        return None, "ncu is not installed"
+    words = [tool, "--csv", "--clock-control", "none", "--metrics", ",".join(METRICS.values()), "--kernel-name"]
+    words += [re.split(r"[<\s]", kernel)[0], "--launch-count", "1", sys.executable]
+    words += ["benchmarks/gpu_kernels.py", "--file", file, "--dtype", "float32"]
+    status, output = command(words, 60)
+    table = output[output.find('"ID"') :]
+    values = {
+        row["Metric Name"]: row["Metric Value"] for row in csv.DictReader(io.StringIO(table)) if row.get("Metric Name")
+    }
+    if status != 0 or not all(name in values for name in METRICS.values()):
+        return None, output[-500:]
+    return {op: int(float(values[name].replace(",", ""))) for op, name in METRICS.items()}, None
+
+
+def sectors(device):
+    rows = []
+    for file in COMPARED:
+        kernel, traced = traced_sectors(file)
+        counted, why = counted_sectors(file, kernel) if device == "cuda" else (None, "no GPU is used")
+        rows.append({"file": file, "kernel": kernel, "traced": traced, "counted": counted, "absent": why})
+    return {"passed": all(r["counted"] in (None, r["traced"]) for r in rows), "kernels": rows}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cuda", choices=["cuda", "emulator"])
+    parser.add_argument("--steps", nargs="+", default=["tests", "sanitizers", "training", "sectors"])
+    parser.add_argument("--results", type=Path, default=machine.RESULTS)
+    arguments = parser.parse_args()
+    try:
+        tinycnn.get_device(arguments.device)
+    except DeviceError as error:
+        print(f"gpu_check.py: {error}", file=sys.stderr)
+        sys.exit(2)
+    device = machine.gpu() if arguments.device == "cuda" else "emulator"
+    facts = {"device": device, "versions": machine.versions(["tinycnn", "numpy", "cupy-cuda13x", "cupy-cuda12x"])}
+    for step in arguments.steps:
+        began = time.perf_counter()
+        facts[step] = {"tests": tests, "sanitizers": sanitizers, "training": training, "sectors": sectors}[step](
+            arguments.device
+        )
+        facts[step]["seconds"] = round(time.perf_counter() - began, 1)
+        print(f"{step}: {'passed' if facts[step]['passed'] else 'FAILED'}, {facts[step]['seconds']} s", flush=True)
+        if arguments.device == "cuda":
+            machine.write_atomically(
+                arguments.results / machine.slug(device) / "check.json", json.dumps(facts, indent=1) + "\n"
+            )
+    if not all(facts[step]["passed"] for step in arguments.steps):
+        print(json.dumps({step: facts[step] for step in arguments.steps if not facts[step]["passed"]}, indent=1))
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+// What the kernels share: vector loads, sums in a fixed order, and one tile of a matrix product.
+//
+// The kernels include nothing but this file, and this file includes nothing: NVRTC has no headers of its own.
+// `T` is float or double everywhere. Sizes are ints; offsets that may pass 2^31 are `long long`.
+#pragma once
+
+constexpr unsigned int ALL_LANES = 0xffffffffu;
+
+// Shared memory whose size the launch chooses. float4, so that every array laid into it can be read 16 bytes at a
+// time.
+extern __shared__ float4 dynamic_memory[];
+
+template <typename T>
+__device__ __forceinline__ T* shared_array(long long offset) {
+    return reinterpret_cast<T*>(dynamic_memory) + offset;
+}
+
+__device__ __forceinline__ int least(int a, int b) { return a < b ? a : b; }
+__device__ __forceinline__ int most(int a, int b) { return a > b ? a : b; }
+
+// max(x, 0) that lets NaN through: a network that has diverged must show it.
+template <typename T>
+__device__ __forceinline__ T relu_of(T x) {
+    return x < 0 ? T(0) : x;
+}
+
+// Four neighbours as 16-byte accesses: one for float, two for double. `p` must be a multiple of 16 bytes.
+__device__ __forceinline__ void load4(float (&v)[4], const float* p) {
+    const float4 t = *reinterpret_cast<const float4*>(p);
+    v[0] = t.x, v[1] = t.y, v[2] = t.z, v[3] = t.w;
+}
+
+__device__ __forceinline__ void load4(double (&v)[4], const double* p) {
+    const double2 low = reinterpret_cast<const double2*>(p)[0], high = reinterpret_cast<const double2*>(p)[1];
+    v[0] = low.x, v[1] = low.y, v[2] = high.x, v[3] = high.y;
+}
+
+__device__ __forceinline__ void store4(float* p, const float (&v)[4]) {
+    *reinterpret_cast<float4*>(p) = make_float4(v[0], v[1], v[2], v[3]);
+}
+
+__device__ __forceinline__ void store4(double* p, const double (&v)[4]) {
+    reinterpret_cast<double2*>(p)[0] = make_double2(v[0], v[1]);
+    reinterpret_cast<double2*>(p)[1] = make_double2(v[2], v[3]);
+}
+
+// The first `count` of four neighbours, 0 for the rest; one vector load where all four are there and `vector` says
+// that p is aligned.
+template <typename T>
+__device__ __forceinline__ void load_some(T (&v)[4], const T* p, int count, bool vector) {
+    if (vector && count >= 4) {
+        load4(v, p);
+        return;
+    }
+#pragma unroll
+    for (int i = 0; i < 4; i++) v[i] = i < count ? p[i] : T(0);
+}
+
+template <typename T>
+__device__ __forceinline__ void store_some(T* p, const T (&v)[4], int count, bool vector) {
+    if (vector && count >= 4) {
+        store4(p, v);
+        return;
+    }
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        if (i < count) p[i] = v[i];
+}
+
+// The sum (the maximum) of a value over the 32 lanes of a warp, known to all of them. Every lane must take part.
+// The order is a fixed tree, so the same numbers give the same bits.
+template <typename T>
+__device__ __forceinline__ T warp_sum(T value) {
+#pragma unroll
+    for (int distance = 16; distance > 0; distance /= 2) value += __shfl_xor_sync(ALL_LANES, value, distance);
+    return value;
+}
+
+template <typename T>
+__device__ __forceinline__ T warp_max(T value) {
+#pragma unroll
+    for (int distance = 16; distance > 0; distance /= 2) {
+        const T other = __shfl_xor_sync(ALL_LANES, value, distance);
+        value = other > value ? other : value;
+    }
+    return value;
+}
+
+// Rows are summed by blocks of (blockDim.x columns, blockDim.y rows). This adds up the blockDim.y values of each
+// column by halving, and leaves the sum in row 0. `values` is shared memory, one element a thread, already written.
+template <typename T>
+__device__ void sum_over_block_rows(T* values) {
+    const int place = threadIdx.y * blockDim.x + threadIdx.x;
+    for (int rows = blockDim.y; rows > 1;) {
+        const int half = (rows + 1) / 2;
+        __syncthreads();
+        if (int(threadIdx.y) < rows - half) values[place] += values[place + half * blockDim.x];
+        rows = half;
+    }
+    __syncthreads();
+}
+
+// ---------------------------------------------------------------- one tile of a matrix product
+//
+//     for m, n:  C[m][n] = sum over l of A[m][l] * B[l][n]          A (M,L), B (L,N)
+//
+// A block of BM * BN / 16 threads computes a tile of BM x BN outputs, each thread 4 x 4 of them in registers. The
+// tile walks along l, 16 at a time: the block copies 16 columns of A and 16 rows of B to shared memory, and every
+// number there is used 4 times by each thread that reads it. A is kept with m fastest, so that a thread reads its
+// four rows, and its four columns of B, with one 16-byte load each: 16 multiply-adds for two loads.
+//
+// A_TURNED means that A lies in memory as (L,M), B_TURNED that B lies as (N,L): the product of a transposed matrix
+// without transposing it. Whichever way a matrix lies, neighbouring threads read neighbouring numbers of it.
+constexpr int TILE_L = 16;
+
+template <typename T, int BM, int BN, bool A_TURNED, bool B_TURNED>
+__device__ __forceinline__ void multiply_tile(
+    T (&sum)[4][4], const T* __restrict__ A, const T* __restrict__ B, int M, int N, int L, int m0, int n0, int first,
+    int last) {
+    constexpr int THREADS = BM * BN / 16;
+    __shared__ __align__(16) T a_tile[TILE_L][BM + 4];  // 4 more: neighbouring l in different banks, still 16-byte rows
+    __shared__ __align__(16) T b_tile[TILE_L][BN + 4];
+    const int column = 4 * (threadIdx.x % (BN / 4)), row = 4 * (threadIdx.x / (BN / 4));
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+#pragma unroll
+        for (int j = 0; j < 4; j++) sum[i][j] = 0;
+
+    for (int l0 = first; l0 < last; l0 += TILE_L) {
+        for (int i = threadIdx.x; i < BM * TILE_L; i += THREADS) {
+            const int m = A_TURNED ? i % BM : i / TILE_L, l = A_TURNED ? i / BM : i % TILE_L;
+            const bool inside = m0 + m < M && l0 + l < last;
+            const long long place = A_TURNED ? (long long)(l0 + l) * M + m0 + m : (long long)(m0 + m) * L + l0 + l;
+            a_tile[l][m] = inside ? A[place] : T(0);
+        }
+        for (int i = threadIdx.x; i < BN * TILE_L; i += THREADS) {
+            const int n = B_TURNED ? i / TILE_L : i % BN, l = B_TURNED ? i % TILE_L : i / BN;
+            const bool inside = n0 + n < N && l0 + l < last;
+            const long long place = B_TURNED ? (long long)(n0 + n) * L + l0 + l : (long long)(l0 + l) * N + n0 + n;
+            b_tile[l][n] = inside ? B[place] : T(0);
+        }
+        __syncthreads();
+#pragma unroll 4
+        for (int l = 0; l < TILE_L; l++) {
+            T a[4], b[4];
+            load4(a, &a_tile[l][row]);
+            load4(b, &b_tile[l][column]);
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+#pragma unroll
+                for (int j = 0; j < 4; j++) sum[i][j] += a[i] * b[j];
+        }
+        __syncthreads();  // before the next 16 overwrite these
+    }
+}
+
+// The tile's outputs to `out` (M,N), through bias and ReLU where they are wanted.
+template <typename T, int BN>
+__device__ __forceinline__ void store_tile(
+    const T (&sum)[4][4], T* __restrict__ out, int M, int N, int m0, int n0, const T* __restrict__ bias, bool has_bias,
+    bool relu) {
+    const int n = n0 + 4 * (threadIdx.x % (BN / 4)), m = m0 + 4 * (threadIdx.x / (BN / 4));
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        if (m + i >= M || n >= N) return;
+        T y[4];
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            y[j] = sum[i][j] + (has_bias && n + j < N ? bias[n + j] : T(0));
+            if (relu) y[j] = relu_of(y[j]);
+        }
+        store_some(out + (long long)(m + i) * N + n, y, N - n, N % 4 == 0);
+    }
+}

@@ -1,0 +1,116 @@
+// Softmax, and the cross-entropy loss with its gradient in one pass.
+//
+//     y[n][k] = exp(x[n][k] - max of row n) / sum over k of the same
+//     loss    = mean over n of -sum over k of labels[n][k] * log y[n][k]
+//     correct = how many rows have their largest logit where their largest label is (the first of equal ones)
+//     dlogits = (y - labels) / N
+//
+// All arrays (N,K). devices/reference.py has the lines in NumPy. K is the number of classes, often 10.
+//
+// A warp computes a row: its lanes take every 32nd k and join their maxima and sums by shuffles, which need no
+// barrier and no shared memory. Blocks are (32, rows). Every row writes its loss and whether it was right; one block
+// then adds these up in a fixed order (softmax_crossentropy_finish, shared memory: one number a thread, static).
+#include "common.cuh"
+
+template <typename T>
+__device__ __forceinline__ T row_max(const T* row, int K) {
+    T largest = -T(1) / T(0);
+    for (int k = threadIdx.x; k < K; k += 32)
+        largest = row[k] > largest ? row[k] : largest;  // a NaN shows in the sum instead
+    return warp_max(largest);
+}
+
+template <typename T>
+__device__ __forceinline__ T row_sum_of_exp(const T* row, int K, T largest) {
+    T sum = 0;
+    for (int k = threadIdx.x; k < K; k += 32) sum += exp(row[k] - largest);
+    return warp_sum(sum);
+}
+
+// Where the first of the largest numbers is.
+template <typename T>
+__device__ __forceinline__ int row_argmax(const T* row, int K) {
+    T best = -T(1) / T(0);
+    int where = K;
+    for (int k = threadIdx.x; k < K; k += 32)
+        if (where == K || row[k] > best) best = row[k], where = k;
+#pragma unroll
+    for (int distance = 16; distance > 0; distance /= 2) {
+        const T other = __shfl_xor_sync(ALL_LANES, best, distance);
+        const int there = __shfl_xor_sync(ALL_LANES, where, distance);
+        if (there < K && (where == K || other > best || (other == best && there < where))) best = other, where = there;
+    }
+    return where;
+}
+
+template <typename T>
+__global__ void softmax_forward(const T* __restrict__ x, T* __restrict__ y, int N, int K) {
+    const int n = blockIdx.x * blockDim.y + threadIdx.y;
+    if (n >= N) return;  // the whole warp
+    x += (long long)n * K;
+    y += (long long)n * K;
+    const T largest = row_max(x, K), sum = row_sum_of_exp(x, K, largest);
+    for (int k = threadIdx.x; k < K; k += 32) y[k] = exp(x[k] - largest) / sum;
+}
+
+// dx = y * (dy - sum over k of dy * y)
+template <typename T>
+__global__ void softmax_backward(const T* __restrict__ dy, const T* __restrict__ y, T* __restrict__ dx, int N, int K) {
+    const int n = blockIdx.x * blockDim.y + threadIdx.y;
+    if (n >= N) return;  // the whole warp
+    const long long row = (long long)n * K;
+    T dot = 0;
+    for (int k = threadIdx.x; k < K; k += 32) dot += dy[row + k] * y[row + k];
+    dot = warp_sum(dot);
+    for (int k = threadIdx.x; k < K; k += 32) dx[row + k] = y[row + k] * (dy[row + k] - dot);
+}
+
+// row_loss, row_correct: (N,).
+template <typename T>
+__global__ void softmax_crossentropy(
+    const T* __restrict__ logits, const T* __restrict__ labels, T* __restrict__ dlogits, T* __restrict__ row_loss,
+    T* __restrict__ row_correct, int N, int K) {
+    const int n = blockIdx.x * blockDim.y + threadIdx.y;
+    if (n >= N) return;  // the whole warp
+    const long long row = (long long)n * K;
+    const T largest = row_max(logits + row, K);
+    const T log_sum = log(row_sum_of_exp(logits + row, K, largest));
+    T loss = 0;
+    for (int k = threadIdx.x; k < K; k += 32) {
+        const T log_p = logits[row + k] - largest - log_sum, label = labels[row + k];
+        loss -= label * log_p;
+        dlogits[row + k] = (exp(log_p) - label) / N;
+    }
+    loss = warp_sum(loss);
+    const int answer = row_argmax(logits + row, K), truth = row_argmax(labels + row, K);
+    if (threadIdx.x == 0) {
+        row_loss[n] = loss;
+        row_correct[n] = answer == truth ? T(1) : T(0);
+    }
+}
+
+// One block of 256: loss[0] = mean of row_loss, correct[0] = sum of row_correct.
+template <typename T>
+__global__ void softmax_crossentropy_finish(
+    const T* __restrict__ row_loss, const T* __restrict__ row_correct, T* loss, T* correct, int N) {
+    __shared__ T losses[256], rights[256];
+    const int thread = threadIdx.x;
+    T sum = 0, right = 0;
+    for (int n = thread; n < N; n += 256) {
+        sum += row_loss[n];
+        right += row_correct[n];
+    }
+    losses[thread] = sum;
+    rights[thread] = right;
+    for (int half = 128; half > 0; half /= 2) {
+        __syncthreads();
+        if (thread < half) {
+            losses[thread] += losses[thread + half];
+            rights[thread] += rights[thread + half];
+        }
+    }
+    if (thread == 0) {
+        *loss = losses[0] / N;
+        *correct = rights[0];
+    }
+}

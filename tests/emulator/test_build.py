@@ -1,0 +1,132 @@
+"""Kernel files are built once, and what does not build is shown as the compiler says it."""
+
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from tinycnn import emulator
+from tinycnn.emulator import build, elf
+
+COPY = 'extern "C" __global__ void copy(const float* x, float* y) {\n    y[threadIdx.x] = x[threadIdx.x] * SCALE;\n}\n'
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with scale.cuh and copy.cu, and a cache of its own."""
+    monkeypatch.setenv("TINYCNN_EMULATOR_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "scale.cuh").write_text("#define SCALE 2.f\n")
+    (tmp_path / "copy.cu").write_text('#include "scale.cuh"\n' + COPY)
+    return tmp_path
+
+
+def scale(path):
+    x, y = np.ones(4, np.float32), np.zeros(4, np.float32)
+    emulator.load(path, ["copy"]).launch("copy", (1,), (4,), [x, y])
+    return y[0]
+
+
+def test_equal_content_is_built_once(folder):
+    first = build.build(folder / "copy.cu", ["copy"])
+    before = first.stat().st_mtime_ns
+    assert build.build(folder / "copy.cu", ["copy"]) == first and first.stat().st_mtime_ns == before
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    for name in ("copy.cu", "scale.cuh"):
+        (elsewhere / name).write_text((folder / name).read_text())
+    assert build.build(elsewhere / "copy.cu", ["copy"]) == first
+
+
+def test_a_change_in_what_is_included_builds_anew(folder):
+    assert scale(folder / "copy.cu") == 2
+    (folder / "scale.cuh").write_text("#define SCALE 3.f\n")
+    assert scale(folder / "copy.cu") == 3
+    (folder / "scale.cuh").write_text("#define SCALE 2.f\n")
+    assert scale(folder / "copy.cu") == 2
+
+
+def test_the_cache_holds_whole_files_only(folder):
+    """Several builders at once, of one file: each gets a file that works, and nothing else is left."""
+    paths = []
+    threads = [
+        threading.Thread(target=lambda: paths.append(build.build(folder / "copy.cu", ["copy"]))) for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(paths)) == 1 and scale(folder / "copy.cu") == 2
+    assert {p.suffix for p in (folder / "cache").iterdir()} == {".so", ".o"}
+
+
+def test_a_mistake_is_shown_with_its_line(folder):
+    (folder / "copy.cu").write_text("// a comment\n" + COPY)
+    with pytest.raises(emulator.BuildError) as error:
+        build.build(folder / "copy.cu", ["copy"])
+    assert f"{folder / 'copy.cu'}:3:" in str(error.value) and "SCALE" in str(error.value)
+    assert "wrapper.cpp" not in str(error.value)
+    assert not list((folder / "cache").glob("*.so"))
+
+
+@pytest.mark.parametrize("name", ["nothing", "nothing<float>", "copy<float>"])
+def test_a_kernel_that_is_not_there(folder, name):
+    with pytest.raises(emulator.BuildError, match=f"kernel {name}:1|{name.split('<')[0]}"):
+        build.build(folder / "copy.cu", [name])
+
+
+@pytest.mark.parametrize("name", ["", "copy; int evil", "copy>", "copy()", "#include"])
+def test_what_is_no_name(folder, name):
+    with pytest.raises(emulator.BuildError, match="is not the name of a kernel"):
+        build.build(folder / "copy.cu", [name])
+
+
+def test_writing_to_threadidx_or_a_const_pointer_is_an_error(folder):
+    for line in ("threadIdx.x = 1;", "x[0] = 1.f;"):
+        (folder / "bad.cu").write_text(f'extern "C" __global__ void bad(const float* x) {{\n    {line}\n}}\n')
+        with pytest.raises(emulator.BuildError, match="bad.cu:2:"):
+            build.build(folder / "bad.cu", ["bad"])
+
+
+@pytest.mark.parametrize(
+    "symbol, name",
+    [
+        ("smem", "smem"),
+        ("_ZZ9transposePKfPfE4tile", "tile"),
+        ("_ZZ9transposeIfLi32EEvPKT_PS0_E4tile_0", "tile"),
+        ("_ZZ2k3E1s", "s"),
+        ("_ZZ1kvE3a1b", "a1b"),
+        ("_ZN2ns3fooE", "foo"),
+        ("_ZL5table", "table"),
+    ],
+)
+def test_variables_are_shown_by_their_names_in_the_source(symbol, name):
+    assert elf.plain_name(symbol) == name
+
+
+def test_a_missing_file(folder):
+    with pytest.raises(FileNotFoundError, match="no such kernel file"):
+        emulator.load(folder / "missing.cu", ["copy"])
+
+
+def test_without_a_compiler_it_says_what_mends_it(folder, monkeypatch):
+    environment = {**os.environ, "PATH": str(folder)}
+    environment.pop("CXX", None)
+    code = (
+        "import importlib.util, tinycnn.emulator as e\n"
+        "importlib.util.find_spec = lambda name: None\n"
+        "try: e.build.find_compiler()\n"
+        "except e.CompilerMissing as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert "apt install g++" in done.stdout and "tinycnn[zig]" in done.stdout, done.stderr
+
+
+def test_importing_needs_no_compiler_and_little_time(folder):
+    code = "import sys, tinycnn.emulator; print(sorted({'cupy', 'numba', 'matplotlib'} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PATH": ""}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,156 @@
+"""`check` finds each of these faults at its line, and nothing in the kernels' correct twins."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinycnn import emulator
+from tinycnn.emulator import Launch
+
+SOURCE = Path(__file__).parent / "faults.cu"
+
+FLOATS = [np.linspace(0, 1, 256, dtype=np.float32), np.zeros(256, np.float32)]
+BYTES = [np.zeros(64, np.uint8), np.zeros(64, np.uint8)]
+N = [np.int32(50)]
+SHORT = [np.ones(50, np.float32), np.zeros(50, np.float32)]
+
+# kernel: (kind, grid, block, args, bytes of shared memory in the right and the wrong launch)
+FAULTS = {
+    "barrier_missing": ("race", 2, 64, FLOATS, 0, 0),
+    "second_barrier": ("race", 1, 64, FLOATS, 0, 0),
+    "guard_missing": ("out-of-bounds", 2, 32, SHORT + N, 0, 0),
+    "atomic_missing": ("race", 2, 32, [np.arange(64, dtype=np.int32), np.zeros(8, np.int32)], 0, 0),
+    "halo": ("out-of-bounds", 2, 32, [np.ones(64, np.float32), np.zeros(64, np.float32), np.int32(64)], 0, 0),
+    "shuffle_mask": ("warp-intrinsic", 1, 32, FLOATS, 0, 0),
+    "shuffle_lane": ("warp-intrinsic", 1, 16, FLOATS, 0, 0),
+    "intrinsics_differ": ("warp-intrinsic", 1, 32, FLOATS, 0, 0),
+    "barrier_in_branch": ("divergent-barrier", 1, 64, FLOATS, 0, 0),
+    "barriers_differ": ("divergent-barrier", 1, 64, FLOATS, 0, 0),
+    "uninitialised": ("uninitialised", 1, 64, FLOATS, 0, 0),
+    "dynamic_too_small": ("out-of-bounds", 1, 64, FLOATS, 256, 252),
+    "warp_unsynchronised": ("race", 1, 32, FLOATS, 0, 0),
+    "partial_syncwarp": ("race", 1, 32, FLOATS, 0, 0),
+    "misaligned": ("misaligned", 1, 8, FLOATS, 0, 0),
+    "blocks_collide": ("race", 2, 32, BYTES, 0, 0),
+}
+
+
+def launches(kernel):
+    _, grid, block, args, right, wrong = FAULTS[kernel]
+    return (
+        Launch(f"{kernel}<true>", (grid,), (block,), args, right),
+        Launch(f"{kernel}<false>", (grid,), (block,), args, wrong),
+    )
+
+
+@pytest.fixture(scope="module")
+def reports():
+    """{kernel: its reports}, all in one build."""
+    found = emulator.check(SOURCE, [launch for kernel in FAULTS for launch in launches(kernel)])
+    by_kernel = {}
+    for report in found:
+        by_kernel.setdefault(report.kernel, []).append(report)
+    return by_kernel
+
+
+@pytest.mark.parametrize("kernel", FAULTS)
+def test_a_fault_is_found_at_its_line(reports, find_line, kernel):
+    kind, line = FAULTS[kernel][0], find_line(SOURCE, f"FAULT {kernel}")
+    found = reports[f"{kernel}<false>"]
+    mine = [report for report in found if report.kind == kind and line in (report.line, report.other_line)]
+    assert mine, f"expected {kind} at line {line}; got: " + "\n".join(map(str, found))
+    assert Path(mine[0].file).resolve() == SOURCE.resolve()
+    assert len(mine[0].block) == len(mine[0].thread) == 3
+
+
+@pytest.mark.parametrize("kernel", FAULTS)
+def test_the_correct_twin_has_no_report(reports, kernel):
+    assert not reports.get(f"{kernel}<true>"), "\n".join(map(str, reports[f"{kernel}<true>"]))
+
+
+def test_a_report_names_array_element_and_both_threads(reports):
+    race = next(r for r in reports["barrier_missing<false>"] if r.kind == "race")
+    assert "shared memory" in race.message and "tile[" in race.message and "no barrier in between" in race.message
+    bounds = reports["guard_missing<false>"][0]
+    assert (bounds.block, bounds.thread) == ((1, 0, 0), (18, 0, 0))
+    assert "x + 200 bytes; it has 200 bytes" in bounds.message
+    blocks = reports["blocks_collide<false>"][0]
+    assert "y[31]" in blocks.message and "of block (0,0,0)" in blocks.message
+
+
+def test_equal_faults_are_one_report_with_a_count(reports):
+    (bounds,) = reports["guard_missing<false>"]
+    assert bounds.count == 14  # threads 50 to 63, each ended at its first access out of bounds
+    assert "(14 times)" in str(bounds)
+
+
+def test_a_race_that_gave_the_right_numbers_is_a_race(reports):
+    """Run here, in the order of the threads, this reads what is meant to be read from half of the tile."""
+    assert reports["warp_unsynchronised<false>"]
+
+
+def test_the_arrays_of_a_launch_stay_as_they_are():
+    x, y = np.ones(50, np.float32), np.zeros(50, np.float32)
+    emulator.check(SOURCE, [Launch("guard_missing<true>", (2,), (32,), [x, y, np.int32(50)])])
+    assert (x == 1).all() and (y == 0).all()
+
+
+def test_arrays_that_share_memory_still_do(tmp_path):
+    """In place, and by overlapping slices: here element i + 1 of x is element i of y."""
+    source = tmp_path / "shift.cu"
+    source.write_text(
+        'extern "C" __global__ void shift(const float* x, float* y) { y[threadIdx.x] = x[threadIdx.x]; }\n'
+    )
+    base = np.zeros(40, np.float32)
+    in_place, shifted = [base[:32], base[:32]], [base[:32], base[1:33]]
+    assert not emulator.check(source, [Launch("shift", (1,), (32,), in_place)])
+    (report,) = emulator.check(source, [Launch("shift", (1,), (32,), shifted)])
+    assert report.kind == "race"
+
+
+def test_arrays_behind_a_table_of_pointers(tmp_path):
+    source = tmp_path / "table.cu"
+    source.write_text(
+        'extern "C" __global__ void fill(float* const* tables, int n) {\n'
+        "    if (threadIdx.x < n) tables[blockIdx.x][threadIdx.x] = 1.f;\n}\n"
+    )
+    buffers = [np.zeros(8, np.float32) for _ in range(2)]
+    tables = np.array([b.ctypes.data for b in buffers], np.uint64)
+    assert not emulator.check(source, [Launch("fill", (2,), (32,), [tables, np.int32(8)], buffers=buffers)])
+    assert not any(b.any() for b in buffers)
+
+
+def test_a_device_function_in_an_included_file_is_named(tmp_path):
+    (tmp_path / "common.cuh").write_text("\n__device__ float last(const float* x, int n) { return x[n]; }\n")
+    source = tmp_path / "include.cu"
+    source.write_text(
+        '#include "common.cuh"\nextern "C" __global__ void f(const float* x, float* y, int n) { y[0] = last(x, n); }\n'
+    )
+    launch = Launch("f", (1,), (1,), [np.zeros(4, np.float32), np.zeros(1, np.float32), np.int32(4)])
+    (report,) = emulator.check(source, [launch])
+    assert (Path(report.file).name, report.line, report.kind) == ("common.cuh", 2, "out-of-bounds")
+
+
+def test_variables_of_the_file_are_watched_too(tmp_path):
+    source = tmp_path / "variables.cu"
+    source.write_text(
+        "__device__ int counter;\n__constant__ float table[4];\n"
+        'extern "C" __global__ void count() {\n    counter += 1;\n}\n'
+        'extern "C" __global__ void look(float* y) {\n    y[threadIdx.x] = table[threadIdx.x];\n}\n'
+    )
+    launches = [Launch("count", (1,), (2,), []), Launch("look", (1,), (4,), [np.zeros(4, np.float32)])]
+    (race,) = emulator.check(source, launches)
+    assert (race.kind, race.line, race.kernel) == ("race", 4, "count") and "counter[0]" in race.message
+
+
+def test_null_and_wild_pointers(tmp_path):
+    source = tmp_path / "wild.cu"
+    source.write_text('extern "C" __global__ void wild(const float* x, float* y, long long i) { y[0] = x[i]; }\n')
+    y = np.zeros(4, np.float32)
+    launches = [Launch("wild", (1,), (1,), [x, y, np.int64(i)]) for x, i in ((None, 0), (y, 2**40), (y, -1))]
+    for launch, words in zip(
+        launches, ("to none of the launch's", "to none of the launch's", "x/y - 4 bytes"), strict=True
+    ):
+        (report,) = emulator.check(source, [launch])
+        assert report.kind == "out-of-bounds" and words in report.message

@@ -1,0 +1,203 @@
+"""What the devices of the CUDA kernels have beyond every device: chunks of shared memory, recorded launches, and the
+cuda device's logic, on a stand-in for CuPy."""
+
+import sys
+
+import numpy as np
+import pytest
+import stand_in_cupy
+from helpers import assert_close, assert_same_bits, images, normal
+
+import tinycnn
+from tinycnn import emulator, kernels, layers, optimizers
+from tinycnn.devices import DeviceError, cuda, kernel_cases
+from tinycnn.devices.emulator import EmulatorDevice
+from tinycnn.devices.kernels_host import conv2d as launches
+from tinycnn.models import Sequential
+
+
+def rng_of(*seed):
+    return np.random.default_rng(seed)
+
+
+# ---------------------------------------------------------------- launches
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"SHARED_BYTES": 4096, "BLOCKS": 1},
+        {"ENOUGH_THREADS": 1},
+        {"ENOUGH_THREADS": 1, "SHARED_BYTES": 6000},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(
+    "x_shape, w_shape, stride, padding",
+    [
+        ((2, 9, 8, 12), (3, 3, 12, 7), (1, 1), ((1, 1), (1, 1))),
+        ((3, 11, 7, 5), (5, 4, 5, 9), (2, 1), ((2, 1), (0, 3))),
+        ((1, 9, 17, 1), (7, 8, 1, 36), (1, 1), ((0, 0), (0, 0))),
+        ((2, 5, 6, 40), (2, 2, 40, 3), (3, 2), ((0, 1), (1, 0))),
+    ],
+    ids=str,
+)
+def test_convolution_in_chunks_is_the_same(dtype, limits, x_shape, w_shape, stride, padding):
+    """Large layers take their channels and filter rows in chunks, four pixels a thread; here small ones do so too."""
+    reference, device, rng = (
+        tinycnn.get_device("reference", "float64"),
+        tinycnn.get_device("emulator", dtype),
+        rng_of(1),
+    )
+    x, w, b = normal(rng, *x_shape), normal(rng, *w_shape), normal(rng, w_shape[3])
+    y = reference.conv2d_forward(x, w, b, stride, padding, False)
+    dy = normal(rng, *y.shape)
+    on = [device.asarray(a) for a in (x, w, b, dy)]
+    length = int(np.prod(w_shape[:2])) * max(w_shape[2:])
+    with kernel_cases.lowered(**limits):
+        assert_close(device.conv2d_forward(*on[:3], stride, padding, False), y, length)
+        dx = device.conv2d_backward_data(on[3], on[1], x_shape, stride, padding)
+        assert_close(dx, reference.conv2d_backward_data(dy, w, x_shape, stride, padding), length)
+        dw = device.conv2d_backward_filter(on[0], on[3], w_shape, stride, padding)
+        assert_close(dw, reference.conv2d_backward_filter(x, dy, w_shape, stride, padding), dy.size // dy.shape[3])
+
+
+@pytest.mark.parametrize("itemsize", [4, 8])
+@pytest.mark.parametrize(
+    "shape",  # images, P, Q, C, K, R, S
+    [
+        (1, 128, 128, 512, 512, 3, 3),
+        (1, 28, 28, 1, 8, 28, 28),
+        (1, 4, 2000, 3, 5, 1, 900),
+        (64, 7, 7, 2048, 10, 8, 8),
+    ],
+    ids=str,
+)
+def test_any_convolution_gets_a_launch_that_a_gpu_can_start(itemsize, shape):
+    images, P, Q, C, K, R, S = shape
+    tile = launches.choose_tile(images, P, Q, C, K, R, S, (1, 1), itemsize)
+    assert tile.shared <= 48 * 1024 and 1 <= tile.block[0] * tile.block[1] <= 256
+    assert tile.rows * tile.columns <= tile.block[1] * tile.pixels and tile.KB == 4 * tile.block[0]
+    tile = launches.choose_filter_tile(P, Q, C, K, R, S, (1, 1), itemsize)
+    assert tile.shared <= 48 * 1024 and 1 <= tile.units * tile.splits <= 512
+
+
+def test_a_filter_that_no_block_can_hold_says_so():
+    with pytest.raises(ValueError, match="filters of 3 x 9000 do not fit"):
+        launches.choose_tile(1, 1, 1, 1, 4, 3, 9000, (1, 1), 8)
+
+
+@pytest.mark.parametrize("dtype, ctype", [("float32", "float"), ("float64", "double")])
+@pytest.mark.parametrize("name", kernels.INSTANCES)
+def test_the_cases_launch_every_kernel_of_a_file_and_the_check_reports_nothing(name, dtype, ctype):
+    cases = kernel_cases.cases(name, dtype)
+    assert {launch.kernel for launch in cases} == set(kernels.instances(name, ctype))
+    assert [str(report) for report in emulator.check(kernels.path(name), cases)] == []
+
+
+def test_cases_of_an_unknown_file_name_those_that_exist():
+    with pytest.raises(ValueError, match="conv2d"):
+        kernel_cases.cases("conv3d")
+
+
+def test_an_integer_too_large_for_the_kernel_is_an_error(tmp_path):
+    device = tinycnn.get_device("emulator")
+    with pytest.raises(OverflowError):
+        device.launch("reduce", "reduce<T>", (1,), (32,), 2**31)
+
+
+def test_without_a_compiler_the_emulator_names_the_remedy(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    emulator.build.find_compiler.cache_clear()
+    try:
+        with pytest.raises(DeviceError, match="no-such-compiler"):
+            EmulatorDevice()
+    finally:
+        emulator.build.find_compiler.cache_clear()
+
+
+# ---------------------------------------------------------------- the cuda device
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", stand_in_cupy)
+    monkeypatch.setattr(cuda, "driver_version", lambda: (13, 0))
+    return stand_in_cupy
+
+
+def trained(device, monkeypatch, optimizer=optimizers.Adam):
+    """(the weights, the history) of a small network with every kind of layer after three epochs of uneven batches."""
+    monkeypatch.setitem(tinycnn.devices._made, (device.name, "float32"), device)
+    tinycnn.session.clear_session()
+    tinycnn.session.set_random_seed(3)
+    x, y = images(rng_of(4), 22, channels=2)
+    with tinycnn.use_device(device.name):
+        model = Sequential()
+        model.add(layers.Conv2D(4, 3, activation="relu", input_shape=(8, 8, 2)))
+        model.add(layers.BatchNormalization())
+        model.add(layers.Dropout(0.25))
+        model.add(layers.MaxPooling2D())
+        model.add(layers.Conv2D(5, 1))
+        model.add(layers.Flatten())
+        model.add(layers.Dense(3, activation="softmax"))
+        model.compile(optimizer(), "categorical_crossentropy", ["accuracy"])
+        history = model.fit(x, y, batch_size=8, epochs=3, verbose=0, validation_data=(x[:6], y[:6]))
+    return [np.array(w) for w in model.get_weights()], history.history["loss"]
+
+
+@pytest.mark.parametrize("optimizer", [optimizers.SGD, optimizers.Adam, optimizers.Adadelta])
+def test_a_step_recorded_and_replayed_trains_as_one_that_is_launched(stand_in, monkeypatch, optimizer):
+    recordings = []
+    record = cuda.CudaDriver.record
+
+    def remembered(self, step):
+        recordings.append(record(self, step))
+        return recordings[-1]
+
+    monkeypatch.setattr(cuda.CudaDriver, "record", remembered)
+    weights, losses = trained(cuda.CudaDevice(), monkeypatch, optimizer)
+    want_weights, want_losses = trained(EmulatorDevice(), monkeypatch, optimizer)
+    for one, other in zip(weights, want_weights, strict=True):
+        assert_same_bits(one, other)
+    assert losses == want_losses
+    # 22 images are two batches of 8 and one of 6, three times; the six validation images one batch.
+    runs = sorted((r.runs, r.graph.launches) for r in recordings)
+    assert runs == [(3, 2), (3, 2), (6, 5)]
+
+
+def test_without_a_driver_cupy_or_gpu_the_remedy_is_named(stand_in, monkeypatch):
+    monkeypatch.setattr(stand_in.runtime, "getDeviceCount", lambda: 0)
+    with pytest.raises(DeviceError, match="no GPU.*nvidia-smi.*emulator"):
+        cuda.CudaDevice()
+    monkeypatch.setattr(cuda, "driver_version", lambda: (12, 4))
+    with pytest.raises(DeviceError, match=r"made for CUDA 13.*supports CUDA 12\.4.*pip install 'tinycnn\[cuda12\]'"):
+        cuda.CudaDevice()
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(DeviceError, match=r"pip install 'tinycnn\[cuda12\]'"):
+        cuda.CudaDevice()
+    monkeypatch.setattr(cuda, "driver_version", lambda: None)
+    with pytest.raises(DeviceError, match="https://www.nvidia.com/drivers.*--device emulator"):
+        cuda.CudaDevice()
+
+
+def test_out_of_memory_says_how_much_was_asked_and_what_fits(stand_in, monkeypatch):
+    device = cuda.CudaDevice()
+
+    def refuse(shape, dtype):
+        raise stand_in.OutOfMemoryError("out")
+
+    monkeypatch.setattr(stand_in, "empty", refuse)
+    with pytest.raises(
+        MemoryError, match=r"no 2 GB left for an array of shape \(1024, 512, 1024\): 3 GB of 4 GB.*batch of 256"
+    ):
+        device.empty((1024, 512, 1024))
+
+
+@pytest.mark.parametrize(
+    "batch, needed, available, fits",
+    [(128, 100, 90, 32), (2, 100, 90, 1), (1000, 10**9, 1, 1), (8192, 101, 100, 4096 // 2)],
+)
+def test_the_batch_that_fits_is_a_smaller_power_of_two(batch, needed, available, fits):
+    assert cuda.batch_that_fits(batch, needed, available) == fits

@@ -1,0 +1,211 @@
+"""Launches of every shipped kernel on small odd shapes, for `tinycnn check` and `tinycnn trace`.
+
+They are recorded from the operations of the device itself, so the launch code has one source: what is checked is
+what runs. The shapes leave tiles, warps and vectors partly empty.
+"""
+
+from contextlib import contextmanager
+
+import numpy as np
+
+from tinycnn import emulator, kernels
+from tinycnn.devices.emulator import EmulatorDriver
+from tinycnn.devices.kernels_host import KernelDevice
+from tinycnn.devices.kernels_host import conv2d as conv2d_launches
+
+
+class RecordingDriver(EmulatorDriver):
+    """Runs launches, and keeps a description of each with its arrays as they were before."""
+
+    def __init__(self):
+        super().__init__()
+        self.launches = []  # (file, emulator.Launch)
+        self.behind_table = {}  # id of a table of addresses: (the table, the arrays that it points to)
+
+    def address_table(self, rows):
+        table = super().address_table(rows)
+        self.behind_table[id(table)] = table, [n for row in rows for n in row if isinstance(n, np.ndarray)]
+        return table
+
+    def launch(self, file, kernel, ctype, grid, block, args, shared):
+        buffers = [a for arg in args if id(arg) in self.behind_table for a in self.behind_table[id(arg)][1]]
+        kept = [a.copy() if isinstance(a, np.ndarray) else a for a in args]
+        launch = emulator.Launch(kernel=kernel, grid=grid, block=block, args=kept, shared=shared, buffers=buffers)
+        self.launches.append((file, launch))
+        super().launch(file, kernel, ctype, grid, block, args, shared)
+
+
+class Operations:
+    """A recording device, and inputs for it."""
+
+    def __init__(self, dtype):
+        self.driver = RecordingDriver()
+        self.device = KernelDevice(dtype, self.driver)
+        self.rng = np.random.default_rng(0)
+
+    def normal(self, *shape):
+        return self.device.asarray(self.rng.standard_normal(shape))
+
+    def counter(self, value=0):
+        return self.device.asarray(np.array([value]), "int64")
+
+    def convolve(self, x_shape, w_shape, stride=(1, 1), padding=((0, 0), (0, 0)), relu=False):
+        """All three passes of one convolution."""
+        x, w = self.normal(*x_shape), self.normal(*w_shape)
+        y = self.device.conv2d_forward(x, w, self.normal(w_shape[3]) if relu else None, stride, padding, relu)
+        dy = self.normal(*y.shape)
+        self.device.conv2d_backward_data(dy, w, x_shape, stride, padding)
+        self.device.conv2d_backward_filter(x, dy, w_shape, stride, padding)
+
+    def pool(self, x_shape, pool, stride, padding=((0, 0), (0, 0))):
+        y, argmax = self.device.maxpool2d_forward(self.normal(*x_shape), pool, stride, padding)
+        self.device.maxpool2d_backward(self.normal(*y.shape), argmax, x_shape, pool, stride, padding)
+
+
+# ---------------------------------------------------------------- one function a kernel file
+
+
+def activation(on):
+    for shape in ((31, 33, 2), (2, 3, 260)):
+        y = on.device.relu_forward(on.normal(*shape))
+        on.device.relu_backward(on.normal(*shape), y)
+        on.device.bias_relu_backward(on.normal(*shape), y)
+
+
+def batchnorm(on):
+    for shape in ((2, 19, 21, 3), (1, 9, 260), (3, 1)):
+        C = shape[-1]
+        x, gamma, beta = on.normal(*shape), on.normal(C), on.normal(C)
+        mean, variance = on.device.zeros((C,)), on.device.zeros((C,))
+        _, saved = on.device.batchnorm_forward(x, gamma, beta, mean, variance, 0.9, 1e-3)
+        on.device.batchnorm_backward(on.normal(*shape), x, gamma, saved)
+        on.device.batchnorm_inference(x, gamma, beta, mean, variance, 1e-3)
+
+
+def conv1x1(on):
+    for C, K in ((3, 5), (9, 12), (20, 33)):
+        x, w, dy = on.normal(2, 5, 7, C), on.normal(1, 1, C, K), on.normal(2, 5, 7, K)
+        on.device.conv1x1_forward(x, w, on.normal(K), True)
+        on.device.conv1x1_forward(x, w, None, False)
+        on.device.conv1x1_backward_data(dy, w)
+        on.device.conv1x1_backward_filter(x, dy)
+
+
+def conv2d(on):
+    on.convolve((2, 9, 11, 1), (3, 3, 1, 5), relu=True)
+    on.convolve((2, 8, 7, 4), (3, 3, 4, 8), padding=((1, 1), (1, 1)), relu=True)
+    on.convolve((1, 9, 10, 3), (4, 3, 3, 6), stride=(2, 3), padding=((1, 2), (0, 1)))
+    on.convolve((1, 6, 5, 12), (2, 5, 12, 35), padding=((0, 0), (2, 2)))
+    with lowered(ENOUGH_THREADS=1):  # four pixels a thread
+        on.convolve((1, 13, 9, 3), (3, 2, 3, 7), padding=((1, 1), (0, 1)))
+        on.convolve((1, 11, 8, 8), (3, 3, 8, 12), stride=(2, 1), relu=True)
+    with lowered(SHARED_BYTES=512 * on.device.itemsize, BLOCKS=1):  # channels and filter rows in several chunks
+        on.convolve((2, 7, 6, 12), (3, 3, 12, 7))
+        on.convolve((1, 8, 7, 5), (5, 4, 5, 6), stride=(1, 2), padding=((2, 2), (1, 0)))
+
+
+@contextmanager
+def lowered(**limits):
+    """The limits that decide which kernel a shape takes, lowered: small shapes then run as large ones do."""
+    before = {name: getattr(conv2d_launches, name) for name in limits}
+    try:
+        for name, value in limits.items():
+            setattr(conv2d_launches, name, value)
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(conv2d_launches, name, value)
+
+
+def dense(on):
+    for N, inputs, units in ((5, 13, 3), (7, 300, 10), (35, 37, 39)):
+        x, w, dy = on.normal(N, inputs), on.normal(inputs, units), on.normal(N, units)
+        on.device.dense_forward(x, w, on.normal(units), True)
+        on.device.dense_forward(x, w, None, False)
+        on.device.dense_backward_data(dy, w)
+        on.device.dense_backward_filter(x, dy)
+    on.device.dense_backward_data(on.normal(3, 270), on.normal(5, 270))
+    on.device.dense_backward_filter(on.normal(270, 3), on.normal(270, 5))
+
+
+def dropout(on):
+    x = on.normal(5, 7, 3)
+    _, saved = on.device.dropout_forward(x, 0.3, 2**40 + 1, 7, on.counter(3))
+    on.device.dropout_backward(x, 0.3, 2**40 + 1, 7, saved)
+
+
+def elementwise(on):
+    a, b = on.normal(5, 7, 3), on.normal(5, 7, 3)
+    on.device.elementwise("add", a, b)
+    on.device.elementwise("power", on.normal(2, 1, 4), on.normal(3, 1))
+    on.device.elementwise("divide", 0.5, a)
+    on.device.elementwise("exp", a)
+
+
+def layout(on):
+    x = on.normal(3, 5, 7, 2)
+    on.device.transpose(x, (2, 0, 3, 1))
+    on.device.transpose(on.normal(33, 35), (1, 0))
+    joined = on.device.concatenate([x, on.normal(3, 5, 7, 5)])
+    on.device.split(joined, [3, 4])
+
+
+def optimizers(on):
+    shapes = [(3, 3, 1, 5), (5,), (1, 1100), (45, 7)]
+
+    def arrays():
+        return [on.normal(*shape) ** 2 for shape in shapes]
+
+    rate = on.device.asarray(np.array([0.1]))
+    on.device.sgd_step(arrays(), arrays(), [], rate, 0.0, False)
+    on.device.sgd_step(arrays(), arrays(), arrays(), rate, 0.9, True)
+    on.device.adam_step(arrays(), arrays(), arrays(), arrays(), rate, on.counter(2), 0.9, 0.999, 1e-7)
+    on.device.adadelta_step(arrays(), arrays(), arrays(), arrays(), rate, 0.95, 1e-7)
+
+
+def pooling(on):
+    on.pool((2, 7, 9, 3), (2, 2), (2, 2))
+    on.pool((1, 6, 7, 8), (3, 2), (2, 1), ((1, 1), (0, 1)))
+
+
+def reduce(on):
+    for shape, axis in (((5, 7, 3), None), ((2, 9, 35), 1), ((17001,), 0), ((7, 3), -1)):
+        on.device.reduce("sum", on.normal(*shape), axis)
+        on.device.reduce("max", on.normal(*shape), axis)
+
+
+def softmax_crossentropy(on):
+    for N, K in ((5, 10), (3, 37), (261, 2)):
+        logits, labels = on.normal(N, K), on.device.asarray(np.eye(K)[on.rng.integers(0, K, N)])
+        on.device.softmax_backward(on.normal(N, K), on.device.softmax_forward(logits))
+        on.device.softmax_crossentropy(logits, labels)
+
+
+def training(on):
+    for shape in ((4, 3, 1), (8, 5, 2)):
+        images, labels = on.normal(9, *shape), on.normal(9, 3)
+        order = on.device.asarray(on.rng.permutation(9), "int64")
+        on.device.gather_batch(images, labels, order, on.counter(2), 5)
+    on.device.increment(on.counter())
+    on.device.accumulate(on.device.zeros((2,), "float64"), on.normal(1), on.normal(1), 5)
+    on.device.assign(on.device.zeros((1,)), np.array([0.5]))
+    on.device.assign(on.counter(), np.array([5]))
+
+
+OPERATIONS = {f.__name__: f for f in (
+    activation, batchnorm, conv1x1, conv2d, dense, dropout, elementwise, layout, optimizers, pooling, reduce,
+    softmax_crossentropy, training,
+)}  # fmt: skip
+
+
+def cases(file_name, dtype="float32"):
+    """The launches of kernels/`file_name`.cu (the name without .cu), as emulator.Launch: every kernel at least once.
+
+    Raises ValueError for a file that does not exist.
+    """
+    name = str(file_name).removesuffix(".cu")
+    if name not in OPERATIONS:
+        raise ValueError(f"there is no kernels/{name}.cu; there are: {', '.join(kernels.INSTANCES)}")
+    on = Operations(dtype)
+    OPERATIONS[name](on)
+    return [launch for file, launch in on.driver.launches if file == name]

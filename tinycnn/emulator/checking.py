@@ -1,0 +1,121 @@
+"""Finds the faults of a kernel: runs it with every access to memory watched.
+
+    for report in emulator.check("conv2d.cu", [emulator.Launch("conv2d<float>", (4,), (256,), [x, w, y])]):
+        print(report)
+
+A kernel with a race may well give the right numbers, on this CPU or on that GPU, today. So the check does not look at
+the numbers: for each access it asks whether a barrier stands between it and what other threads did to the same place
+(shadow.cpp). The same goes for reads of shared memory that nobody wrote, and for accesses outside the arrays.
+
+It cannot see what a launch does not do: give it small odd shapes, that leave threads and tiles partly empty. It
+cannot tell an index that runs over the end of one shared array into the next. And two things it holds against correct
+kernels: threads that write the same value, and blocks that hand over data by __threadfence and an atomic.
+"""
+
+from dataclasses import asdict, dataclass
+
+from tinycnn.emulator import instrument
+
+KINDS = ("", "race", "out-of-bounds", "misaligned", "uninitialised", "divergent-barrier", "warp-intrinsic", "trap")
+RACE, OUT_OF_BOUNDS, MISALIGNED, UNINITIALISED = 1, 2, 3, 4
+
+
+@dataclass
+class Report:
+    """One fault: where in the source, by which thread first, and how often."""
+
+    kind: str
+    kernel: str
+    file: str
+    line: int
+    other_line: int | None  # of a race: where the other access stands
+    block: tuple
+    thread: tuple
+    message: str
+    count: int = 1
+
+    def __str__(self):
+        times = f" ({self.count} times)" if self.count > 1 else ""
+        who = f"block {_triple(self.block)} thread {_triple(self.thread)}"
+        return f"{self.file}:{self.line}: {self.kind}: {self.kernel}: {who}: {self.message}{times}"
+
+    def as_json(self):
+        return asdict(self)
+
+
+def check(path, launches):
+    """Run launches of a kernel file's kernels, watched, and return what was wrong: a list of Report, empty if nothing.
+
+    The arrays of the launches stay as they are. Raises LaunchError and BuildError like `load` and `Module.launch`.
+    """
+    launches = list(launches)
+    watched = instrument.Watched(path, [launch.kernel for launch in launches])
+    reports = {}
+    for launch in launches:
+        with watched.watch(launch, check=True):
+            problems = [type(p).from_buffer_copy(p) for p in watched.module.problems()]
+        # Races first: where a barrier is missing, there may also be reads of what is yet to be written.
+        problems.sort(key=lambda problem: problem.kind)
+        where = watched.places([pc for p in problems for pc in (p.pc, p.other_pc) if pc])
+        for problem in problems:
+            report = _report(watched, launch, problem, where)
+            lines = frozenset([report.line, report.other_line or report.line])
+            known = reports.setdefault((report.kind, report.kernel, report.file, lines), report)
+            if known is not report:
+                known.count += report.count
+    return list(reports.values())
+
+
+def _report(watched, launch, problem, where):
+    if problem.pc:
+        file, line = where[problem.pc]
+    else:
+        file, line = instrument.source_file(problem.file.decode(), watched.path.parent), problem.line
+    other_line = where[problem.other_pc][1] if problem.other_pc else None
+    return Report(
+        KINDS[problem.kind],
+        launch.kernel,
+        file,
+        line,
+        other_line,
+        tuple(problem.block),
+        tuple(problem.thread),
+        _message(watched, launch, problem, where),
+        problem.count,
+    )
+
+
+def _message(watched, launch, problem, where):
+    if problem.message:
+        return problem.message.decode()
+    name, itemsize, size = watched.array_of(problem.region)
+    space = "shared" if problem.space else "global"
+    element = f"{name}[{problem.offset // (itemsize or problem.size)}]"
+    did = "writes" if problem.write else "reads"
+    if problem.kind == RACE:
+        other_file, other_line = where[problem.other_pc]
+        other = f"thread {_triple(problem.other_thread)}"
+        if tuple(problem.other_block) != tuple(problem.block):
+            other += f" of block {_triple(problem.other_block)}"
+            cause = "nothing orders the blocks of a launch"
+        else:
+            cause = "no barrier in between"
+        also = "writes" if problem.other_write else "reads"
+        return f"{space} memory: {did} {element}, which {other} {also} at {other_file}:{other_line}; {cause}"
+    if problem.kind == OUT_OF_BOUNDS:
+        if problem.space and itemsize is None:
+            size = launch.shared if name in watched.module.shared_names[: watched.module.dynamic_count] else size
+        if problem.region < 0:
+            return f"{did} {problem.size} bytes through a pointer that leads to none of the launch's arrays"
+        return f"{space} memory: {did} {problem.size} bytes at {_place(name, problem.offset)}; it has {size} bytes"
+    if problem.kind == MISALIGNED:
+        return f"{did} {problem.size} bytes at {_place(name, problem.offset)}, which is no multiple of {problem.size}"
+    return f"shared memory: reads {element}, which no thread of this block has written yet"
+
+
+def _place(name, offset):
+    return f"{name} {'-' if offset < 0 else '+'} {abs(offset)} bytes"
+
+
+def _triple(index):
+    return "({},{},{})".format(*index)

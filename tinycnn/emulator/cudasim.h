@@ -1,0 +1,336 @@
+// What a CUDA kernel sees when a host C++ compiler builds it.
+//
+// This header is put in front of every kernel file (g++ -include cudasim.h); the file itself is not touched. It gives
+// the C++ compiler the words of CUDA that it does not know: the qualifiers, threadIdx and its like, the vector types,
+// the barriers, the warp intrinsics, the atomics and the mathematics. What they do is in the runtime, beside it.
+//
+// CUDASIM is defined in every build; CUDASIM_HOOKED where each memory access calls the tools (check and trace).
+#pragma once
+#define CUDASIM 1
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <utility>
+
+#define CUDASIM_INLINE __attribute__((always_inline)) inline
+#if defined(__clang__)
+#define CUDASIM_UNHOOKED __attribute__((disable_sanitizer_instrumentation))
+#else
+#define CUDASIM_UNHOOKED __attribute__((no_sanitize_thread, no_sanitize_coverage))
+#endif
+
+// ---------------------------------------------------------------- qualifiers
+//
+// A __shared__ array belongs to a block. One block runs at a time, so any static storage would do; thread_local is the
+// storage class that is legal both inside a function (where it implies static) and after extern, which covers
+// static and dynamic shared memory with one word. That the arrays are thread-local symbols also tells them from
+// everything else in the built file: the tools find them, and their names, by that.
+#define __shared__ thread_local
+#define __global__ __attribute__((noinline))
+#ifdef CUDASIM_HOOKED
+#define __device__ __attribute__((always_inline))  // one copy per call, laid out in source order: trace.cpp says why
+#else
+#define __device__
+#endif
+#define __host__
+#define __constant__ __attribute__((visibility("default"), used))
+#define __forceinline__ CUDASIM_INLINE
+#define __noinline__ __attribute__((noinline))
+#define __launch_bounds__(...)
+#define __grid_constant__
+#define __align__(n) __attribute__((aligned(n)))
+
+// ---------------------------------------------------------------- vector types
+//
+// A float4 is read and written by one 16-byte access, as on the GPU: it copies itself as one vector value, because
+// the compiler is free to copy a plain struct member by member. A misaligned one is an error on the GPU. The fast build
+// forgives it (it would otherwise end the whole Python process); `tinycnn check` reports it.
+#ifdef CUDASIM_HOOKED
+#define CUDASIM_WIDE(T, n) typedef T wide __attribute__((vector_size(n * sizeof(T)), may_alias))
+#else
+#define CUDASIM_WIDE(T, n) typedef T wide __attribute__((vector_size(n * sizeof(T)), may_alias, aligned(sizeof(T))))
+#endif
+#define CUDASIM_COPIES_WHOLE(name, T, n)                                        \
+    CUDASIM_WIDE(T, n);                                                         \
+    name() = default;                                                           \
+    CUDASIM_INLINE name(const name& o) { *(wide*)this = *(const wide*)&o; }     \
+    CUDASIM_INLINE name& operator=(const name& o) { *(wide*)this = *(const wide*)&o; return *this; }
+
+#define CUDASIM_VECTORS(T, base)                                                                                    \
+    struct base##1 { T x; };                                                                                        \
+    struct __align__(2 * sizeof(T)) base##2 {                                                                       \
+        T x, y;                                                                                                     \
+        CUDASIM_COPIES_WHOLE(base##2, T, 2)                                                                         \
+        CUDASIM_INLINE constexpr base##2(T x, T y) : x(x), y(y) {}                                                  \
+    };                                                                                                              \
+    struct base##3 { T x, y, z; };                                                                                  \
+    struct __align__(4 * sizeof(T) > 16 ? 16 : 4 * sizeof(T)) base##4 {                                             \
+        T x, y, z, w;                                                                                               \
+        CUDASIM_COPIES_WHOLE(base##4, T, 4)                                                                         \
+        CUDASIM_INLINE constexpr base##4(T x, T y, T z, T w) : x(x), y(y), z(z), w(w) {}                            \
+    };                                                                                                              \
+    CUDASIM_INLINE constexpr base##1 make_##base##1(T x) { return {x}; }                                            \
+    CUDASIM_INLINE base##2 make_##base##2(T x, T y) { return base##2(x, y); }                                       \
+    CUDASIM_INLINE constexpr base##3 make_##base##3(T x, T y, T z) { return {x, y, z}; }                            \
+    CUDASIM_INLINE base##4 make_##base##4(T x, T y, T z, T w) { return base##4(x, y, z, w); }
+
+CUDASIM_VECTORS(float, float)
+CUDASIM_VECTORS(int, int)
+CUDASIM_VECTORS(unsigned, uint)
+CUDASIM_VECTORS(signed char, char)
+CUDASIM_VECTORS(unsigned char, uchar)
+CUDASIM_VECTORS(short, short)
+CUDASIM_VECTORS(unsigned short, ushort)
+// An access is never wider than 16 bytes: of these, two are the most that stay whole.
+struct __align__(16) double2 {
+    double x, y;
+    CUDASIM_COPIES_WHOLE(double2, double, 2)
+    CUDASIM_INLINE constexpr double2(double x, double y) : x(x), y(y) {}
+};
+struct __align__(16) longlong2 {
+    long long x, y;
+    CUDASIM_COPIES_WHOLE(longlong2, long long, 2)
+    CUDASIM_INLINE constexpr longlong2(long long x, long long y) : x(x), y(y) {}
+};
+struct double3 { double x, y, z; };
+struct __align__(16) double4 { double x, y, z, w; };
+CUDASIM_INLINE double2 make_double2(double x, double y) { return double2(x, y); }
+CUDASIM_INLINE longlong2 make_longlong2(long long x, long long y) { return longlong2(x, y); }
+
+struct dim3 {
+    unsigned x, y, z;
+    constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
+};
+
+// ---------------------------------------------------------------- who am I
+//
+// The runtime sets these before a thread runs on. To a kernel they are constants, which is also true: a thread never
+// sees them change, so the compiler may keep them in registers across a barrier.
+#ifdef CUDASIM_RUNTIME
+#define CUDASIM_BUILTIN extern
+#else
+#define CUDASIM_BUILTIN extern const
+#endif
+#pragma GCC visibility push(hidden)
+CUDASIM_BUILTIN uint3 threadIdx, blockIdx;
+CUDASIM_BUILTIN dim3 blockDim, gridDim;
+constexpr int warpSize = 32;
+
+namespace cudasim {
+
+// Where in the source a barrier or an intrinsic stands: as a default argument it takes the caller's line.
+struct Site {
+    const char* file;
+    int line;
+    static constexpr Site here(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+        return {file, line};
+    }
+};
+
+// ---------------------------------------------------------------- barriers (scheduler.cpp)
+
+enum class Vote { None, Count, And, Or };
+int barrier(Vote vote, int predicate, Site site);
+[[noreturn]] void trap(Site site);
+
+// ---------------------------------------------------------------- warp intrinsics (warp.cpp)
+
+enum class Warp { Sync, Shuffle, ShuffleUp, ShuffleDown, ShuffleXor, Ballot, Any, All };
+uint64_t warp(Warp operation, unsigned mask, uint64_t value, int lane, int width, Site site);
+unsigned active_mask(Site site);
+
+template <typename T>
+CUDASIM_INLINE T shuffle(Warp operation, unsigned mask, T value, int lane, int width, Site site) {
+    static_assert(sizeof(T) == 4 || sizeof(T) == 8, "a shuffle moves 4 or 8 bytes");
+    uint64_t bits = 0;
+    __builtin_memcpy(&bits, &value, sizeof(T));
+    bits = warp(operation, mask, bits, lane, width, site);
+    __builtin_memcpy(&value, &bits, sizeof(T));
+    return value;
+}
+
+}  // namespace cudasim
+
+#define CUDASIM_HERE cudasim::Site site = cudasim::Site::here()
+
+CUDASIM_INLINE void __syncthreads(CUDASIM_HERE) { cudasim::barrier(cudasim::Vote::None, 0, site); }
+CUDASIM_INLINE int __syncthreads_count(int p, CUDASIM_HERE) { return cudasim::barrier(cudasim::Vote::Count, p, site); }
+CUDASIM_INLINE int __syncthreads_and(int p, CUDASIM_HERE) { return cudasim::barrier(cudasim::Vote::And, p, site); }
+CUDASIM_INLINE int __syncthreads_or(int p, CUDASIM_HERE) { return cudasim::barrier(cudasim::Vote::Or, p, site); }
+CUDASIM_INLINE void __syncwarp(unsigned mask = 0xffffffffu, CUDASIM_HERE) {
+    cudasim::warp(cudasim::Warp::Sync, mask, 0, 0, 32, site);
+}
+CUDASIM_INLINE void __threadfence() {}
+CUDASIM_INLINE void __threadfence_block() {}
+CUDASIM_INLINE void __threadfence_system() {}
+CUDASIM_INLINE void __trap(CUDASIM_HERE) { cudasim::trap(site); }
+
+template <typename T>
+CUDASIM_INLINE T __shfl_sync(unsigned mask, T value, int lane, int width = 32, CUDASIM_HERE) {
+    return cudasim::shuffle(cudasim::Warp::Shuffle, mask, value, lane, width, site);
+}
+template <typename T>
+CUDASIM_INLINE T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32, CUDASIM_HERE) {
+    return cudasim::shuffle(cudasim::Warp::ShuffleUp, mask, value, (int)delta, width, site);
+}
+template <typename T>
+CUDASIM_INLINE T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32, CUDASIM_HERE) {
+    return cudasim::shuffle(cudasim::Warp::ShuffleDown, mask, value, (int)delta, width, site);
+}
+template <typename T>
+CUDASIM_INLINE T __shfl_xor_sync(unsigned mask, T value, int lanes, int width = 32, CUDASIM_HERE) {
+    return cudasim::shuffle(cudasim::Warp::ShuffleXor, mask, value, lanes, width, site);
+}
+CUDASIM_INLINE unsigned __ballot_sync(unsigned mask, int predicate, CUDASIM_HERE) {
+    return (unsigned)cudasim::warp(cudasim::Warp::Ballot, mask, predicate != 0, 0, 32, site);
+}
+CUDASIM_INLINE int __any_sync(unsigned mask, int predicate, CUDASIM_HERE) {
+    return (int)cudasim::warp(cudasim::Warp::Any, mask, predicate != 0, 0, 32, site);
+}
+CUDASIM_INLINE int __all_sync(unsigned mask, int predicate, CUDASIM_HERE) {
+    return (int)cudasim::warp(cudasim::Warp::All, mask, predicate != 0, 0, 32, site);
+}
+CUDASIM_INLINE unsigned __activemask(CUDASIM_HERE) { return cudasim::active_mask(site); }
+
+// ---------------------------------------------------------------- atomics
+//
+// One thread of the machine runs all threads of the kernel and changes from one to the next only at barriers and
+// intrinsics, so a plain update is atomic already. The tools must tell it from a plain one: they get a call.
+#ifdef CUDASIM_HOOKED
+namespace cudasim {
+void on_atomic(const void* address, int size, const void* pc);
+}
+#define CUDASIM_ATOMIC template <typename T> __attribute__((noinline)) CUDASIM_UNHOOKED
+#define CUDASIM_ON_ATOMIC(p) cudasim::on_atomic(p, sizeof(T), __builtin_return_address(0))
+#else
+#define CUDASIM_ATOMIC template <typename T> CUDASIM_INLINE
+#define CUDASIM_ON_ATOMIC(p) (void)0
+#endif
+namespace cudasim {
+template <typename T> struct Identity { typedef T type; };  // keeps the other arguments out of the deduction of T
+template <typename T> using undeduced = typename Identity<T>::type;
+}
+#define CUDASIM_ATOMIC_UPDATE(name, expression)                       \
+    CUDASIM_ATOMIC T name(T* p, cudasim::undeduced<T> value) {             \
+        CUDASIM_ON_ATOMIC(p);                                         \
+        T old = *p;                                                   \
+        *p = (expression);                                            \
+        return old;                                                   \
+    }
+CUDASIM_ATOMIC_UPDATE(atomicAdd, old + value)
+CUDASIM_ATOMIC_UPDATE(atomicSub, old - value)
+CUDASIM_ATOMIC_UPDATE(atomicMax, old < value ? value : old)
+CUDASIM_ATOMIC_UPDATE(atomicMin, value < old ? value : old)
+CUDASIM_ATOMIC_UPDATE(atomicExch, value)
+CUDASIM_ATOMIC_UPDATE(atomicAnd, old & value)
+CUDASIM_ATOMIC_UPDATE(atomicOr, old | value)
+CUDASIM_ATOMIC_UPDATE(atomicXor, old ^ value)
+CUDASIM_ATOMIC_UPDATE(atomicInc, old >= value ? 0 : old + 1)
+CUDASIM_ATOMIC_UPDATE(atomicDec, old == 0 || old > value ? value : old - 1)
+CUDASIM_ATOMIC T atomicCAS(T* p, cudasim::undeduced<T> compare, cudasim::undeduced<T> value) {
+    CUDASIM_ON_ATOMIC(p);
+    T old = *p;
+    if (memcmp(&old, &compare, sizeof(T)) == 0) *p = value;  // the hardware compares bits
+    return old;
+}
+
+// ---------------------------------------------------------------- mathematics
+//
+// Macros where the C library has, or in a later version may have, a function of that name.
+namespace cudasim {
+
+template <typename A, typename B> using common = decltype(true ? A() : B());
+
+// As fmaxf: of a number and a NaN, the number.
+template <typename A, typename B> CUDASIM_INLINE constexpr common<A, B> maximum(A a, B b) {
+    common<A, B> x = a, y = b;
+    return y != y || x > y ? x : y;
+}
+template <typename A, typename B> CUDASIM_INLINE constexpr common<A, B> minimum(A a, B b) {
+    common<A, B> x = a, y = b;
+    return y != y || x < y ? x : y;
+}
+CUDASIM_INLINE float inverse_root(float x) { return 1.0f / __builtin_sqrtf(x); }
+CUDASIM_INLINE double inverse_root(double x) { return 1.0 / __builtin_sqrt(x); }
+template <typename To, typename From> CUDASIM_INLINE To bits(From from) {
+    static_assert(sizeof(To) == sizeof(From), "");
+    To to;
+    __builtin_memcpy(&to, &from, sizeof(to));
+    return to;
+}
+
+}  // namespace cudasim
+
+template <typename A, typename B> CUDASIM_INLINE constexpr cudasim::common<A, B> max(A a, B b) {
+    return cudasim::maximum(a, b);
+}
+template <typename A, typename B> CUDASIM_INLINE constexpr cudasim::common<A, B> min(A a, B b) {
+    return cudasim::minimum(a, b);
+}
+#define fmaxf(a, b) cudasim::maximum((float)(a), (float)(b))
+#define fminf(a, b) cudasim::minimum((float)(a), (float)(b))
+#define rsqrtf(x) cudasim::inverse_root((float)(x))
+#define rsqrt(x) cudasim::inverse_root(x)
+#define __frsqrt_rn(x) cudasim::inverse_root((float)(x))
+#define __expf(x) __builtin_expf(x)
+#define __logf(x) __builtin_logf(x)
+#define __log2f(x) __builtin_log2f(x)
+#define __powf(x, y) __builtin_powf(x, y)
+#define __sinf(x) __builtin_sinf(x)
+#define __cosf(x) __builtin_cosf(x)
+#define __fdividef(x, y) ((float)(x) / (float)(y))
+#define __saturatef(x) cudasim::minimum(cudasim::maximum((float)(x), 0.0f), 1.0f)
+// What the compiler may not contract: each of these rounds once.
+#define __fmaf_rn(a, b, c) __builtin_fmaf(a, b, c)
+#define __fma_rn(a, b, c) __builtin_fma(a, b, c)
+CUDASIM_INLINE float cudasim_keep(float x) { asm("" : "+m"(x)); return x; }
+CUDASIM_INLINE double cudasim_keep(double x) { asm("" : "+m"(x)); return x; }
+#define __fadd_rn(a, b) cudasim_keep((float)(a) + (float)(b))
+#define __fsub_rn(a, b) cudasim_keep((float)(a) - (float)(b))
+#define __fmul_rn(a, b) cudasim_keep((float)(a) * (float)(b))
+#define __fdiv_rn(a, b) cudasim_keep((float)(a) / (float)(b))
+#define __frcp_rn(a) cudasim_keep(1.0f / (float)(a))
+#define __fsqrt_rn(a) cudasim_keep(__builtin_sqrtf(a))
+#define __dadd_rn(a, b) cudasim_keep((double)(a) + (double)(b))
+#define __dmul_rn(a, b) cudasim_keep((double)(a) * (double)(b))
+
+CUDASIM_INLINE unsigned __umulhi(unsigned a, unsigned b) { return (unsigned)(((uint64_t)a * b) >> 32); }
+CUDASIM_INLINE int __mulhi(int a, int b) { return (int)(((int64_t)a * b) >> 32); }
+CUDASIM_INLINE unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
+    return (unsigned long long)(((unsigned __int128)a * b) >> 64);
+}
+CUDASIM_INLINE int __popc(unsigned x) { return __builtin_popcount(x); }
+CUDASIM_INLINE int __popcll(unsigned long long x) { return __builtin_popcountll(x); }
+CUDASIM_INLINE int __ffs(int x) { return __builtin_ffs(x); }
+CUDASIM_INLINE int __clz(int x) { return x ? __builtin_clz((unsigned)x) : 32; }
+CUDASIM_INLINE unsigned __brev(unsigned x) {
+    unsigned y = 0;
+    for (int bit = 0; bit < 32; ++bit) y |= ((x >> bit) & 1u) << (31 - bit);
+    return y;
+}
+CUDASIM_INLINE int __float_as_int(float x) { return cudasim::bits<int>(x); }
+CUDASIM_INLINE unsigned __float_as_uint(float x) { return cudasim::bits<unsigned>(x); }
+CUDASIM_INLINE float __int_as_float(int x) { return cudasim::bits<float>(x); }
+CUDASIM_INLINE float __uint_as_float(unsigned x) { return cudasim::bits<float>(x); }
+CUDASIM_INLINE long long __double_as_longlong(double x) { return cudasim::bits<long long>(x); }
+CUDASIM_INLINE double __longlong_as_double(long long x) { return cudasim::bits<double>(x); }
+CUDASIM_INLINE int __float2int_rn(float x) { return (int)__builtin_rintf(x); }
+CUDASIM_INLINE int __float2int_rz(float x) { return (int)x; }
+CUDASIM_INLINE float __int2float_rn(int x) { return (float)x; }
+CUDASIM_INLINE float __uint2float_rn(unsigned x) { return (float)x; }
+
+// Loads that on a GPU hint at a cache. Macros, so that the access carries the line of the kernel.
+#define __ldg(p) (*(p))
+#define __ldcg(p) (*(p))
+#define __ldcs(p) (*(p))
+#define __ldca(p) (*(p))
+#define __stcs(p, value) (*(p) = (value))
+#define __stcg(p, value) (*(p) = (value))
+#define __stwb(p, value) (*(p) = (value))
+
+#pragma GCC visibility pop

@@ -1,0 +1,75 @@
+"""Stops a debugger in one thread of one block.
+
+On a CPU a kernel is an ordinary program, so an ordinary debugger shows its local variables, its shared arrays and the
+place of each thread. What gdb needs is a process that makes the launch again: the launch is saved to a file, which
+`python -m tinycnn.emulator.replay FILE` runs.
+"""
+
+import hashlib
+import json
+import re
+import sys
+
+import numpy as np
+
+from tinycnn.emulator import build, module
+from tinycnn.emulator.arguments import LaunchError
+
+
+def debug_command(path, launch, block=(0, 0, 0), thread=(0, 0, 0)):
+    """The gdb command, a list of words, that runs a launch and stops where this thread enters the kernel.
+
+    The kernel is built without optimisation. In gdb: `next` steps over a barrier too, and comes back in the same
+    thread; `print tile[2][5]` shows shared memory, `print threadIdx` who is running; `break 42 if threadIdx.x == 5`
+    stops in a thread at a line.
+    """
+    loaded = module.load(path, [launch.kernel], build.DEBUG)
+    loaded.signature(launch.kernel).pack(launch.args)
+    grid, size = module.check_shape(launch.kernel, launch.grid, launch.block, launch.shared)
+    selected = [_number(launch.kernel, "block", block, grid), _number(launch.kernel, "thread", thread, size)]
+    saved = save(loaded.path, launch, selected)
+    # The kernel's breakpoint is set when its turn has come: gdb would otherwise stop in every thread to look.
+    words = ["gdb", "-q", "-iex", "set debuginfod enabled off", "-ex", "set breakpoint pending on"]
+    name = re.split(r"[<\s]", launch.kernel)[0]
+    for command in ("break cudasim_selected_thread", "run", f"tbreak {name}", "continue"):
+        words += ["-ex", command]
+    return [*words, "--args", sys.executable, "-m", "tinycnn.emulator.replay", str(saved)]
+
+
+def _number(kernel, word, index, extents):
+    index = tuple(index) + (0,) * (3 - len(index))
+    if len(index) != 3 or not all(0 <= i < extent for i, extent in zip(index, extents, strict=True)):
+        raise LaunchError(f"{kernel}: there is no {word} {index} in {extents}")
+    return (index[2] * extents[1] + index[1]) * extents[0] + index[0]
+
+
+def save(path, launch, selected):
+    """Write a launch to a file in the cache folder; returns its path. Arguments that are one array stay one."""
+    if launch.buffers:
+        raise LaunchError(f"{launch.kernel}: a launch with tables of pointers cannot be saved for the debugger")
+    arrays, places = {}, []
+    for value in launch.args:
+        if value is None:
+            places.append(None)
+            continue
+        known = next((name for name, array in arrays.items() if array is value), None)
+        places.append(known or f"a{len(arrays)}")
+        arrays[places[-1]] = value
+    description = json.dumps(
+        {
+            "path": str(path),
+            "kernel": launch.kernel,
+            "grid": [int(n) for n in launch.grid],
+            "block": [int(n) for n in launch.block],
+            "shared": int(launch.shared),
+            "selected": selected,
+            "args": places,
+        }
+    )
+    digest = hashlib.sha256(description.encode())
+    for array in arrays.values():
+        digest.update(np.ascontiguousarray(array).tobytes())
+    target = build.cache_folder() / f"launch-{digest.hexdigest()[:32]}.npz"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(target, description=np.array(description), **arrays)
+    return target

@@ -1,0 +1,223 @@
+// The calls that the compiler puts before every load and store of a kernel (-fsanitize=thread), and what becomes of
+// them.
+//
+// An access is looked up in the arrays that the launch was given. On a fiber's stack it is the thread's local memory,
+// of no interest; in no array it is out of bounds, and the thread ends there, before it does harm. Otherwise the race
+// check sees it, or the tracer, which parks the thread until the whole warp can issue the access together.
+#include "tools.h"
+
+extern "C" {
+extern char __ehdr_start[] __attribute__((visibility("hidden")));  // the linker's: where this file is in memory
+extern char _end[] __attribute__((visibility("hidden")));
+}
+
+namespace cudasim {
+
+bool on_a_stack(uintptr_t address);                            // fibers.cpp
+char* shared_address(int i);                                   // scheduler.cpp
+int64_t shared_size(int i, unsigned dynamic_bytes);
+int shared_arrays_count();
+void poison_shared(unsigned dynamic_bytes);
+
+struct GlobalArray { uint64_t address, size; int granule; };   // as Python gives it
+
+constexpr int MOST_REGIONS = 1024;
+static Region regions[MOST_REGIONS];
+static int region_count, last_region;
+static unsigned dynamic_shared;
+static bool watching;
+bool checking, tracing;
+uintptr_t image_begin;
+
+Region& region_at(int id) { return regions[id]; }
+
+static void add_region(uintptr_t begin, int64_t size, int space, int granule) {
+    if (region_count == MOST_REGIONS) return;
+    Region& region = regions[region_count++];
+    region = {begin, begin + (uintptr_t)size, space, granule, nullptr, nullptr};
+    if (checking) shadow_begin(region);
+    if (tracing) trace_begin(region);
+}
+
+// Python calls these two around a launch. Regions are numbered as given, then follow the shared arrays.
+CUDASIM_EXPORT void cudasim_watch(const GlobalArray* arrays, int count, unsigned dynamic_bytes, int check, int trace) {
+    checking = check;
+    tracing = trace;
+    dynamic_shared = dynamic_bytes;
+    image_begin = (uintptr_t)__ehdr_start;
+    region_count = last_region = 0;
+    for (int i = 0; i < count; ++i) add_region(arrays[i].address, arrays[i].size, Global, arrays[i].granule);
+    for (int i = 0; i < shared_arrays_count(); ++i)
+        add_region((uintptr_t)shared_address(i), shared_size(i, dynamic_bytes), Shared, 4);
+    watching = true;
+}
+
+CUDASIM_EXPORT void cudasim_unwatch() {
+    watching = false;
+    for (int i = 0; i < region_count; ++i) {
+        free(regions[i].cells);
+        free(regions[i].touched);
+    }
+    region_count = 0;
+}
+
+int region_of(uintptr_t address) {
+    auto holds = [address](const Region& r) { return address - r.begin < r.end - r.begin; };
+    if (holds(regions[last_region])) return last_region;
+    for (int i = 0; i < region_count; ++i)
+        if (holds(regions[i])) return last_region = i;
+    return -1;
+}
+
+// The array that an address in none is most likely meant for: the nearest. Or none, for a null or a wild pointer.
+static int nearest_region(uintptr_t address) {
+    int best = -1;
+    uintptr_t distance = 1 << 26;
+    for (int i = 0; i < region_count; ++i) {
+        uintptr_t d = address >= regions[i].end ? address - regions[i].end : regions[i].begin - address;
+        if (d < distance) distance = d, best = i;
+    }
+    return best;
+}
+
+static void report_access(Kind kind, int region, const Access& access) {
+    Problem* p = find_problem(kind, access.pc, 0, {nullptr, 0});
+    if (!p || p->count++) return;
+    uint3 t = threads[current].index, b = block.index;
+    unsigned where[6] = {b.x, b.y, b.z, t.x, t.y, t.z};
+    memcpy(p->block, where, 12);
+    memcpy(p->thread, where + 3, 12);
+    p->region = region;
+    p->offset = region < 0 ? 0 : (int64_t)(access.address - regions[region].begin);
+    p->size = access.size;
+    p->write = access.write;
+    p->space = region < 0 ? Global : regions[region].space;
+}
+
+static void access(const void* address, int size, bool write, bool atomic, void* return_address) {
+    uintptr_t at = (uintptr_t)address;
+    if (!watching || on_a_stack(at)) return;
+    Access a = {(uintptr_t)return_address - image_begin, at, size, write, atomic};
+    int id = region_of(at);
+    if (id < 0) {
+        // Tables of constants, threadIdx and the like are in this file's own image.
+        if (at - image_begin < (uintptr_t)_end - image_begin) return;
+        report_access(Kind::OutOfBounds, nearest_region(at), a);
+        abandon();
+    }
+    if (at + size > regions[id].end) {
+        report_access(Kind::OutOfBounds, id, a);
+        abandon();
+    }
+    if (at & (size - 1)) {
+        report_access(Kind::Misaligned, id, a);
+        abandon();  // so does a GPU: "misaligned address" ends the launch
+    }
+    threads[current].last_access = a.pc;
+    if (tracing) {
+        threads[current].access = a;
+        wait_as(State::AtAccess);
+    }
+    if (checking) shadow_access(regions[id], id, a);
+}
+
+// Called where code branches or joins. The tracer stops lanes here too: in a loop whose body some lanes skip, the
+// rounds would otherwise go unnoticed, and lanes of different rounds be taken to be together.
+static void branch(void* return_address) {
+    if (!watching || !tracing) return;
+    threads[current].access = {(uintptr_t)return_address - image_begin, 0, 0, 0, 0};
+    wait_as(State::AtAccess);
+}
+
+void on_atomic(const void* address, int size, const void* pc) {
+    access(address, size, true, true, const_cast<void*>(pc));
+}
+
+static void range(const void* address, size_t size, bool write, void* pc) {
+    const char* at = (const char*)address;
+    size_t step = ((uintptr_t)at | size) % 4 ? 1 : 4;
+    for (size_t i = 0; i < size; i += step) access(at + i, (int)step, write, false, pc);
+}
+
+// ---------------------------------------------------------------- when the scheduler tells of something
+
+void tools_begin_block() {
+    poison_shared(dynamic_shared);
+    for (int i = 0; i < block.size; ++i) threads[i].last_access = 0;
+    shadow_begin_block();
+}
+
+// A thread that ended is not waited for at a barrier. That is as it should be if it returned before the barrier. If
+// it made an access that stands after the barrier, it went around it: the barrier was in a branch it did not take.
+void tools_after_barrier(uintptr_t pc, Site site) {
+    if (!checking) return;
+    for (int i = 0; i < block.size; ++i) {
+        if (threads[i].state != State::Done || threads[i].last_access <= pc - image_begin) continue;
+        uint3 t = threads[i].index;
+        char text[200];
+        snprintf(text, sizeof text, "divergent barrier: thread (%u,%u,%u) did not come to it, but went on behind it",
+                 t.x, t.y, t.z);
+        report(Kind::Barrier, site, i, text);
+        return;
+    }
+}
+
+// All threads stand still: the first warp that has an access to make issues the one that comes first in the code, for
+// all its lanes that are at it. The others of the warp wait for them, as they do on a GPU to come together again.
+bool issue_one_request() {
+    if (!tracing) return false;
+    for (int warp = 0; warp * 32 < block.size; ++warp) {
+        uintptr_t lowest = ~(uintptr_t)0;
+        for (int i = warp * 32; i < warp * 32 + lanes_in(warp); ++i)
+            if (threads[i].state == State::AtAccess && threads[i].access.pc < lowest) lowest = threads[i].access.pc;
+        if (lowest == ~(uintptr_t)0) continue;
+        unsigned lanes = 0;
+        for (int i = 0; i < lanes_in(warp); ++i) {
+            Thread& t = threads[warp * 32 + i];
+            if (t.state == State::AtAccess && t.access.pc == lowest) lanes |= 1u << i;
+        }
+        if (threads[warp * 32 + __builtin_ctz(lanes)].access.size) trace_request(warp, lanes);
+        for (unsigned rest = lanes; rest; rest &= rest - 1) make_ready(warp * 32 + __builtin_ctz(rest));
+        return true;
+    }
+    return false;
+}
+
+}  // namespace cudasim
+
+// ---------------------------------------------------------------- the names that the compiler calls
+
+#define CUDASIM_HOOK(name, size, write)            \
+    CUDASIM_EXPORT void __tsan_##name(void* p) {   \
+        cudasim::access(p, size, write, false, __builtin_return_address(0)); \
+    }
+#define CUDASIM_HOOKS(size)                        \
+    CUDASIM_HOOK(read##size, size, false)          \
+    CUDASIM_HOOK(write##size, size, true)          \
+    CUDASIM_HOOK(unaligned_read##size, size, false)  \
+    CUDASIM_HOOK(unaligned_write##size, size, true)  \
+    CUDASIM_HOOK(volatile_read##size, size, false) \
+    CUDASIM_HOOK(volatile_write##size, size, true) \
+    CUDASIM_HOOK(unaligned_volatile_read##size, size, false)  \
+    CUDASIM_HOOK(unaligned_volatile_write##size, size, true)
+CUDASIM_HOOKS(1)
+CUDASIM_HOOKS(2)
+CUDASIM_HOOKS(4)
+CUDASIM_HOOKS(8)
+CUDASIM_HOOKS(16)
+
+CUDASIM_EXPORT void __tsan_read_range(void* p, size_t n) { cudasim::range(p, n, false, __builtin_return_address(0)); }
+CUDASIM_EXPORT void __tsan_write_range(void* p, size_t n) { cudasim::range(p, n, true, __builtin_return_address(0)); }
+CUDASIM_EXPORT void* __tsan_memcpy(void* to, const void* from, size_t n) {
+    cudasim::range(from, n, false, __builtin_return_address(0));
+    cudasim::range(to, n, true, __builtin_return_address(0));
+    return memcpy(to, from, n);
+}
+CUDASIM_EXPORT void* __tsan_memset(void* p, int value, size_t n) {
+    cudasim::range(p, n, true, __builtin_return_address(0));
+    return memset(p, value, n);
+}
+CUDASIM_EXPORT void __sanitizer_cov_trace_pc() { cudasim::branch(__builtin_return_address(0)); }
+CUDASIM_EXPORT void __tsan_init() {}
+CUDASIM_EXPORT void __tsan_func_entry(void*) {}
+CUDASIM_EXPORT void __tsan_func_exit() {}

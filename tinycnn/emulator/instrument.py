@@ -1,0 +1,199 @@
+"""Runs a launch with the tools watching: the part that `check` and `trace` share.
+
+The arrays are copied first, each between two wide margins, so that an access out of bounds meets no other array, and
+the caller's arrays stay as they are. A copy is aligned as cudaMalloc aligns, to 256 bytes, with a slice where it was in
+its base array: sectors are counted on the GPU's addresses, not on those that NumPy's allocator chose.
+"""
+
+import ctypes
+import re
+import shutil
+import subprocess
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from tinycnn.emulator import build, elf, module
+from tinycnn.emulator.build import BuildError
+
+ALIGNMENT = 256
+MARGIN = 64 * 1024
+
+
+class GlobalArray(ctypes.Structure):
+    """`GlobalArray` of hooks.cpp."""
+
+    _fields_ = [("address", ctypes.c_uint64), ("size", ctypes.c_uint64), ("granule", ctypes.c_int)]
+
+
+class Array:
+    """An array of the launch, or several that overlap: its place in memory while the launch runs."""
+
+    def __init__(self, name, begin, end, dtype, offset=0):
+        self.name, self.begin, self.end, self.dtype = name, begin, end, dtype
+        self.offset = offset  # from the begin of the array that it is a slice of
+        self.granule = 1 if dtype.itemsize == 1 else 2 if dtype.itemsize == 2 else 4
+        self.moved_by = 0  # from the caller's addresses to the copy's
+
+    @property
+    def size(self):
+        return self.end - self.begin
+
+
+class Watched:
+    """A kernel file built with hooks, and the arrays of the launch that is being watched."""
+
+    def __init__(self, path, kernels):
+        self.module = module.load(path, kernels, build.HOOKED)
+        self.path = self.module.path
+        self.arrays = []
+
+    @contextmanager
+    def watch(self, launch, check=False, trace=False, only=None):
+        """Run the launch; what the tools found can be asked for inside."""
+        library, signature = self.module.library, self.module.signature(launch.kernel)
+        grid, block = module.check_shape(launch.kernel, launch.grid, launch.block, launch.shared)
+        signature.pack(launch.args)  # to refuse bad arguments before anything is copied
+        self.arrays, args, alive = _guarded(launch, signature)
+        self.arrays += self.variables()
+        table = [(array.begin + array.moved_by, array.size, array.granule) for array in self.arrays]
+        with self.module.lock, _kept(launch.buffers):
+            table = (GlobalArray * (len(table) or 1))(*table)
+            library.cudasim_watch(table, len(self.arrays), launch.shared, int(check), int(trace))
+            try:
+                self.module.run(signature, grid, block, args, launch.shared, only)
+                yield self
+            finally:
+                library.cudasim_unwatch()
+                del alive
+
+    def variables(self):
+        """The file's own __device__ and __constant__ variables, as arrays in place."""
+        ours = ("threadIdx", "blockIdx", "blockDim", "gridDim")
+        found = [s for s in self.module.variables.values() if s.size and "cudasim" not in s.name and s.name not in ours]
+        base = self.module.base
+        return [
+            Array(elf.plain_name(s.name), base + s.value, base + s.value + s.size, np.dtype("uint32")) for s in found
+        ]
+
+    def array_of(self, region):
+        """(name, itemsize, bytes) of a region as the runtime numbers them; itemsize None where it has no known type."""
+        if region < 0:
+            return "unknown memory", None, 0
+        if region < len(self.arrays):
+            array = self.arrays[region]
+            return array.name, array.dtype.itemsize, array.size
+        index = region - len(self.arrays)
+        return self.module.shared_names[index], None, self.module.shared[index].size
+
+    def places(self, instructions):
+        """{instruction: (file, line)}, in the source as far as can be told."""
+        return places(self.module.built, self.path, tuple(sorted(set(instructions))))
+
+
+def _guarded(launch, signature):
+    """(the arrays of a launch, its arguments on copies of them, what must stay alive)."""
+    named = [(p.name or f"argument {p.number}", a) for p, a in zip(signature.parameters, launch.args, strict=True)]
+    pointers = [(n, a) for (n, a), p in zip(named, signature.parameters, strict=True) if p.is_pointer and a is not None]
+    through_tables = [(f"buffer {i}", buffer) for i, buffer in enumerate(launch.buffers, 1)]
+    spans = sorted(
+        ((*_span(array), name, array) for name, array in pointers + through_tables if array.nbytes), key=lambda s: s[:2]
+    )
+    groups = []
+    for begin, end, name, array in spans:
+        if groups and begin < groups[-1].end:
+            group = groups[-1]
+            group.end = max(group.end, end)
+            group.granule = min(group.granule, Array(name, begin, end, array.dtype).granule)
+            if name not in group.name.split("/"):
+                group.name += f"/{name}"
+        else:
+            groups.append(Array(name, begin, end, array.dtype, begin - _span(_base(array))[0]))
+    kept = {_span(buffer)[0] for buffer in launch.buffers}  # pointers lead there, so there they stay
+    alive = [_move(group) for group in groups if not any(group.begin <= address < group.end for address in kept)]
+
+    def moved(array):
+        group = next((g for g in groups if g.begin <= _span(array)[0] < g.end), None)
+        if group is None:
+            return array  # it has no elements
+        memory = (ctypes.c_char * array.nbytes).from_address(_span(array)[0] + group.moved_by)
+        copy = np.frombuffer(memory, array.dtype).reshape(array.shape)
+        copy.flags.writeable = array.flags.writeable
+        return copy
+
+    is_pointer = [p.is_pointer and a is not None for p, a in zip(signature.parameters, launch.args, strict=True)]
+    args = [moved(a) if pointer else a for a, pointer in zip(launch.args, is_pointer, strict=True)]
+    return groups, args, alive
+
+
+def _move(group):
+    """Copy a group of arrays to memory with margins around it."""
+    margin = MARGIN + min(group.size, 16 * MARGIN)
+    memory = np.empty(2 * margin + group.size + 2 * ALIGNMENT, np.uint8)
+    start = memory.ctypes.data + margin
+    start += -start % ALIGNMENT + group.offset % ALIGNMENT
+    ctypes.memmove(start, group.begin, group.size)
+    group.moved_by = start - group.begin
+    return memory
+
+
+def _span(array):
+    begin = array.__array_interface__["data"][0]
+    return begin, begin + array.nbytes
+
+
+def _base(array):
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
+@contextmanager
+def _kept(buffers):
+    """Give these arrays their values back at the end."""
+    before = [buffer.copy() for buffer in buffers]
+    try:
+        yield
+    finally:
+        for buffer, values in zip(buffers, before, strict=True):
+            buffer[...] = values
+
+
+@cache
+def places(built, path, instructions):
+    """{instruction: (file, line)} by the debug information of a built file: the innermost line of the kernel's own."""
+    if not instructions:
+        return {}
+    tool = shutil.which("addr2line") or shutil.which("llvm-addr2line")
+    if tool is None:
+        raise BuildError("check and trace need addr2line, to tell the lines: apt install binutils")
+    # A hook knows the instruction after its call; one byte back is in the call itself.
+    addresses = [hex(instruction - 1) for instruction in instructions]
+    answer = subprocess.run([tool, "-a", "-i", "-e", built, *addresses], capture_output=True, text=True, check=True)
+    folder, found, frames = Path(path).parent, {}, []
+    for line in answer.stdout.splitlines():
+        if line.startswith("0x"):
+            frames = found.setdefault(int(line, 16) + 1, [])
+        else:
+            frames.append(line)
+    result = {}
+    for instruction, lines in found.items():
+        result[instruction] = (str(path), 0)
+        for line in lines:
+            match = re.match(r"(.*):(\d+)", line)
+            if match and "cudasim" not in match[1] and int(match[2]):
+                result[instruction] = (source_file(match[1], folder), int(match[2]))
+                break
+    return result
+
+
+def source_file(name, folder):
+    """The path to show for a file that the compiler knows by its name in the kernel file's folder."""
+    # Debug information names it in the folder of the build: by the name that stands for it, or with zig by its own.
+    path = folder / re.sub(rf"^({build.BUILT_IN}|/.*/building-[^/]*)/", "", name)
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

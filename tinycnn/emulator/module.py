@@ -1,0 +1,201 @@
+"""A built kernel file, loaded: launches its kernels on NumPy arrays."""
+
+import ctypes
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from tinycnn.emulator import arguments, build, elf
+from tinycnn.emulator.arguments import LaunchError
+
+__all__ = ["KernelError", "LaunchError", "Module", "load"]
+
+NO_MEMORY, INTERRUPTED = -1, -2  # what cudasim_launch returns, if not the number of blocks that failed
+
+MOST_THREADS = 1024
+MOST_GRID = (2**31 - 1, 65535, 65535)
+MOST_BLOCK = (1024, 1024, 64)
+
+
+class KernelError(RuntimeError):
+    """A kernel that went wrong while it ran: a divergent barrier, a warp intrinsic with bad lanes, a trap."""
+
+
+class Problem(ctypes.Structure):
+    """`Problem` of runtime.h."""
+
+    _fields_ = [
+        ("kind", ctypes.c_int),
+        ("line", ctypes.c_int),
+        ("file", ctypes.c_char * 256),
+        ("pc", ctypes.c_uint64),
+        ("other_pc", ctypes.c_uint64),
+        ("count", ctypes.c_uint64),
+        ("block", ctypes.c_uint * 3),
+        ("thread", ctypes.c_uint * 3),
+        ("other_block", ctypes.c_uint * 3),
+        ("other_thread", ctypes.c_uint * 3),
+        ("region", ctypes.c_int),
+        ("size", ctypes.c_int),
+        ("write", ctypes.c_int),
+        ("other_write", ctypes.c_int),
+        ("space", ctypes.c_int),
+        ("offset", ctypes.c_int64),
+        ("message", ctypes.c_char * 640),
+    ]
+
+
+class _Parameter(ctypes.Structure):
+    _fields_ = [
+        ("type", ctypes.c_char_p),
+        ("size", ctypes.c_int),
+        ("pointer", ctypes.c_int),
+        ("constant", ctypes.c_int),
+        ("passed", ctypes.c_int),
+    ]
+
+
+class _Kernel(ctypes.Structure):
+    _fields_ = [
+        ("name", ctypes.c_char_p),
+        ("call", ctypes.c_void_p),
+        ("parameters", ctypes.POINTER(_Parameter)),
+        ("count", ctypes.c_int),
+    ]
+
+
+class SharedArray(ctypes.Structure):
+    _fields_ = [("offset", ctypes.c_int64), ("size", ctypes.c_int64)]
+
+
+_loaded = {}  # (built file, kernel file): Module
+_locks = {}  # by the built file: its runtime plays one GPU, so one launch at a time
+
+
+def load(path, name_expressions, mode=build.FAST):
+    """Build a kernel file (unless the cache has it) and load it: a Module.
+
+    path: the .cu file. Its own folder is searched for what it includes.
+    name_expressions: its kernels, as CuPy names them: ["copy", "conv2d_forward<float>"].
+    Raises BuildError with the compiler's message, CompilerMissing where there is no compiler.
+    """
+    built = build.build(path, name_expressions, mode)
+    key = built, Path(path).resolve()
+    if key not in _loaded:
+        _loaded[key] = Module(key[1], built, list(dict.fromkeys(name_expressions)))
+    return _loaded[key]
+
+
+class Module:
+    """The kernels of one built file."""
+
+    def __init__(self, path, built, names):
+        self.path, self.built = path, built
+        self.library = ctypes.CDLL(str(built))
+        self.lock = _locks.setdefault(built, threading.Lock())
+        table = (_Kernel * len(names)).in_dll(self.library, "cudasim_kernels") if names else ()
+        parameter_names = arguments.parameter_names(build.with_includes(path))
+        self._kernels = {k.name.decode(): arguments.Signature(k, parameter_names) for k in table}
+        self.library.cudasim_problems.restype = ctypes.POINTER(Problem)
+        self.library.cudasim_launch.argtypes = [ctypes.c_void_p] * 4 + [ctypes.c_uint, ctypes.c_void_p, ctypes.c_int64]
+        self._find_variables()
+
+    def _find_variables(self):
+        """Tell the runtime where shared memory is; remember the other variables of the file, by name."""
+        symbols = [s for s in elf.variables(self.built) if s.defined]
+        anchor = next(s.value for s in symbols if s.is_tls and "cudasim_anchor" in s.name)
+        table = ctypes.addressof(ctypes.c_char.in_dll(self.library, "cudasim_kernels"))
+        self.base = table - next(s.value for s in symbols if s.name == "cudasim_kernels")  # where the file is loaded
+        shared = [s for s in symbols if s.is_tls and "cudasim" not in s.name and s.size]
+        dynamic = [s for s in shared if s.size == build.MOST_SHARED][:1]  # the others are the same memory
+        static = [s for s in shared if s.size != build.MOST_SHARED]
+        self.dynamic_count = len(dynamic)
+        self.shared_names = [elf.plain_name(s.name) for s in dynamic + static]
+        self.shared = (SharedArray * (len(shared) or 1))(*[SharedArray(s.value, s.size) for s in dynamic + static])
+        self.library.cudasim_shared(self.shared, len(self.shared_names), len(dynamic), ctypes.c_int64(anchor))
+        self.variables = {s.name: s for s in symbols if not s.is_tls}
+
+    @property
+    def kernels(self):
+        """The names of the kernels."""
+        return list(self._kernels)
+
+    def signature(self, kernel):
+        """The parameters of a kernel, as the compiler deduced them."""
+        if kernel not in self._kernels:
+            raise LaunchError(
+                f"{self.path.name} is loaded without a kernel {kernel!r}; with: {', '.join(self._kernels)}"
+            )
+        return self._kernels[kernel]
+
+    def get_global(self, name, dtype=np.uint8):
+        """The __constant__ array of that name, as a NumPy array to read and write."""
+        if name not in self.variables:
+            raise KeyError(f"{self.path.name} has no __constant__ array {name!r}")
+        size = self.variables[name].size
+        return np.frombuffer((ctypes.c_char * size).in_dll(self.library, name), dtype)
+
+    def launch(self, kernel, grid, block, args, shared=0):
+        """Run a kernel, all of it, on NumPy arrays.
+
+        grid, block: tuples of one to three ints. shared: bytes of dynamic shared memory.
+        args: as CuPy's RawKernel takes them: arrays for pointers (None for a null pointer), NumPy scalars of the
+        parameter's own type for the rest.
+
+        Raises LaunchError for what cannot be launched and KernelError for a kernel that deadlocks or misuses a
+        warp intrinsic. An access out of bounds is not noticed here: it may end Python. `check` notices it.
+        """
+        signature = self.signature(kernel)
+        grid, block = check_shape(kernel, grid, block, shared)
+        with self.lock:
+            failures = self.run(signature, grid, block, args, shared)
+            if failures:
+                raise KernelError(self._problem_text(kernel))
+
+    def run(self, signature, grid, block, args, shared, only=None):
+        packed, _alive = signature.pack(args)
+        grid, block = (ctypes.c_uint * 3)(*grid), (ctypes.c_uint * 3)(*block)
+        only = (ctypes.c_int64 * len(only))(*only) if only is not None else None
+        self.library.cudasim_forget_problems()
+        failures = self.library.cudasim_launch(
+            signature.call, packed, grid, block, shared, only, len(only) if only is not None else 0
+        )
+        if failures == NO_MEMORY:
+            raise MemoryError("no address space for the stacks of the emulator's threads")
+        if failures == INTERRUPTED:
+            raise KernelError(f"{signature.name}: interrupted")  # unless Python raises KeyboardInterrupt before
+        return failures
+
+    def problems(self):
+        """What went wrong in the last launch."""
+        count = ctypes.c_int()
+        first = self.library.cudasim_problems(ctypes.byref(count))
+        return [first[i] for i in range(count.value)]
+
+    def _problem_text(self, kernel):
+        problem = self.problems()[0]
+        where = f"{problem.file.decode()}:{problem.line}"
+        return f"{kernel}: {where}: block {tuple(problem.block)}: {problem.message.decode()}"
+
+
+def check_shape(kernel, grid, block, shared):
+    """Grid and block as three ints each, or a LaunchError that says which limit of CUDA they break."""
+    shapes = []
+    for word, shape, limits in (("grid", grid, MOST_GRID), ("block", block, MOST_BLOCK)):
+        if not isinstance(shape, tuple | list) or not 1 <= len(shape) <= 3:
+            raise LaunchError(f"{kernel}: the {word} is a tuple of one to three ints, not {shape!r}")
+        for axis, extent, most in zip("xyz", shape, limits, strict=False):
+            if not isinstance(extent, int | np.integer) or isinstance(extent, bool):
+                raise LaunchError(f"{kernel}: {word}.{axis} is an int, not {extent!r}")
+            if not 1 <= extent <= most:
+                raise LaunchError(f"{kernel}: {word}.{axis} is from 1 to {most}, not {extent}")
+        shapes.append(tuple(int(extent) for extent in shape) + (1,) * (3 - len(shape)))
+    threads = shapes[1][0] * shapes[1][1] * shapes[1][2]
+    if threads > MOST_THREADS:
+        raise LaunchError(f"{kernel}: a block has at most {MOST_THREADS} threads, not {threads} {tuple(block)}")
+    if not 0 <= shared <= build.MOST_SHARED:
+        raise LaunchError(
+            f"{kernel}: a block has at most {build.MOST_SHARED} bytes (227 KB) of shared memory, not {shared}"
+        )
+    return shapes

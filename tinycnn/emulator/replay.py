@@ -1,0 +1,26 @@
+"""python -m tinycnn.emulator.replay FILE: makes a saved launch again, for a debugger to stop in (debugging.py)."""
+
+import ctypes
+import json
+import sys
+
+import numpy as np
+
+from tinycnn.emulator import build, module
+
+
+def replay(file):
+    """Load and launch; returns the arguments as the kernel left them."""
+    with np.load(file) as saved:
+        arrays = {name: saved[name] for name in saved.files}
+    launch = json.loads(str(arrays.pop("description")))
+    values = {name: array if array.ndim else array[()] for name, array in arrays.items()}
+    args = [None if name is None else values[name] for name in launch["args"]]
+    loaded = module.load(launch["path"], [launch["kernel"]], build.DEBUG)
+    loaded.library.cudasim_select(*map(ctypes.c_int64, launch["selected"]))
+    loaded.launch(launch["kernel"], launch["grid"], launch["block"], args, launch["shared"])
+    return args
+
+
+if __name__ == "__main__":
+    replay(sys.argv[1])

@@ -1,0 +1,100 @@
+// What the parts of the runtime share. One block runs at a time, on one thread of the machine; everything here is its
+// state.
+#pragma once
+#include "cudasim.h"
+
+#define CUDASIM_EXPORT extern "C" __attribute__((visibility("default")))
+
+#pragma GCC visibility push(hidden)
+namespace cudasim {
+
+constexpr int MAX_THREADS = 1024;
+constexpr int MAX_WARPS = MAX_THREADS / 32;
+
+// ---------------------------------------------------------------- threads and the block (scheduler.cpp)
+
+enum class State : uint8_t { Unstarted, Ready, Running, AtBarrier, AtWarp, AtActiveMask, AtAccess, Done };
+
+struct Access {  // a load or store that a thread is about to make (hooks.cpp)
+    uintptr_t pc, address;
+    int size;
+    uint8_t write, atomic;
+};
+
+struct Thread {
+    uint3 index;
+    State state;
+    int fiber;        // whose stack it is on, from its first wait on
+    Site site;        // where it waits
+    uintptr_t pc;     // the instruction after its last barrier or intrinsic call
+    uintptr_t last_access;  // the instruction of its last access, in hooked builds
+    uint64_t value;   // what it brings to a warp intrinsic, and takes from one
+    int lane_argument, width;
+    Access access;    // what it is parked at, when accesses are issued in lockstep
+};
+
+struct Block {
+    int size, next, live;      // threads in all, started, and not yet at their end
+    uint3 index;
+    uint64_t ready[MAX_THREADS / 64];
+    int waiting;               // threads at the barrier
+    int counted;               // of those, with a predicate that holds
+    Vote vote;
+    int vote_result;
+    unsigned barriers;         // completed so far: the epoch of block-wide order
+    bool failed;
+};
+
+extern Thread threads[MAX_THREADS];
+extern Block block;
+extern int current;            // the running thread
+
+void make_ready(int thread);
+void wait_as(State state);     // suspend the current thread; returns when it is ready again
+void check_barrier();          // release it if everyone who is left has come
+[[noreturn]] void abandon();   // the current thread ends here, without its remaining instructions
+[[noreturn]] void stop_block();
+
+inline int warp_of(int thread) { return thread >> 5; }
+inline int lane_of(int thread) { return thread & 31; }
+inline int lanes_in(int warp) { return block.size - warp * 32 < 32 ? block.size - warp * 32 : 32; }
+extern unsigned live_lanes[MAX_WARPS];  // of each warp, the lanes that have not ended
+
+// ---------------------------------------------------------------- warps (warp.cpp)
+
+void reset_warps();
+void check_warp(int warp);     // release the intrinsics of this warp that were waiting for a thread that has ended
+const char* describe_warp_wait(int thread, char* text, size_t size);
+bool release_active_mask();    // true if some threads at __activemask could go on
+bool warp_waits_disagree();
+
+// ---------------------------------------------------------------- problems (problems.cpp)
+
+enum class Kind : int { None, Race, OutOfBounds, Misaligned, Uninitialised, Barrier, WarpIntrinsic, Trap };
+
+struct Problem {               // as Python reads it
+    int kind;
+    int line;                  // of `file`; 0 where the place is given by pc instead
+    char file[256];
+    uint64_t pc, other_pc;     // instructions of hooked code; 0 where there is none
+    uint64_t count;
+    unsigned block[3], thread[3], other_block[3], other_thread[3];
+    int region, size, write, other_write, space;
+    int64_t offset;
+    char message[640];
+};
+
+void report(Kind kind, Site site, int thread, const char* message);
+Problem* find_problem(Kind kind, uint64_t pc, uint64_t other_pc, Site site);
+
+#ifdef CUDASIM_HOOKED
+// ---------------------------------------------------------------- the tools (hooks.cpp, shadow.cpp, trace.cpp)
+
+void tools_begin_block();
+void tools_after_barrier(uintptr_t pc, Site site);
+void tools_after_warp(int warp, unsigned lanes);  // a __syncwarp
+bool issue_one_request();
+#endif
+
+}  // namespace cudasim
+#pragma GCC visibility pop

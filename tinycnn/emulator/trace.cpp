@@ -1,0 +1,126 @@
+// Counts what the accesses of a warp cost the memory of a GPU.
+//
+// The lanes of a warp that make the same access together are one request. Global memory moves in sectors of 32 bytes: a
+// request costs as many as its lanes touch. Shared memory has 32 banks, each 4 bytes wide: lanes that want different
+// words of the same bank are served one after the other. Accesses of 8 and 16 bytes are served for half and quarter
+// warps at a time.
+//
+// Which lanes are together is the question. Counting "the k-th time that a lane comes here" is wrong as soon as lanes
+// take a loop's branch at different times. Instead every thread stops at each of its accesses and branches, and when
+// all stand still, the warp goes on with what comes first in the code (issue_one_request in hooks.cpp). Lanes that
+// are behind so catch up, as on a GPU, provided that code that comes later in the source also does in the file: hence
+// -fno-reorder-blocks, and __device__ functions inlined.
+#include "tools.h"
+
+namespace cudasim {
+
+struct Row {  // the requests of one instruction to one array, as Python reads it
+    uint64_t pc;
+    int region, space, size, write, atomic;
+    uint64_t requests, lanes, possible_lanes;
+    uint64_t sectors, fewest_sectors;          // global memory
+    uint64_t passes, fewest_passes;            // shared memory
+};
+
+constexpr int MOST_ROWS = 4096;
+static Row rows[MOST_ROWS];
+static int row_count;
+
+CUDASIM_EXPORT const Row* cudasim_rows(int* count) {
+    *count = row_count;
+    return rows;
+}
+CUDASIM_EXPORT void cudasim_forget_rows() { row_count = 0; }
+
+constexpr int SECTOR = 32;
+
+void trace_begin(Region& region) { region.touched = (uint8_t*)calloc((region.end - region.begin) / SECTOR + 2, 1); }
+
+// The sectors of an array that the launch read and wrote: no launch that does the same can move fewer.
+CUDASIM_EXPORT void cudasim_touched(int id, uint64_t* read, uint64_t* written) {
+    Region& region = region_at(id);
+    *read = *written = 0;
+    for (uintptr_t i = 0; i <= (region.end - region.begin) / SECTOR; ++i) {
+        *read += region.touched[i] & 1;
+        *written += region.touched[i] >> 1 & 1;
+    }
+}
+
+static Row* find_row(const Access& access, int region) {
+    for (int i = 0; i < row_count; ++i)
+        if (rows[i].pc == access.pc && rows[i].region == region) return &rows[i];
+    if (row_count == MOST_ROWS) return nullptr;
+    Row& row = rows[row_count++];
+    memset(&row, 0, sizeof row);
+    row.pc = access.pc;
+    row.region = region;
+    row.space = region_at(region).space;
+    row.size = access.size;
+    row.write = access.write;
+    row.atomic = access.atomic;
+    return &row;
+}
+
+static int distinct(uintptr_t* values, int count) {
+    int kept = 0;
+    for (int i = 0; i < count; ++i) {
+        int j = 0;
+        while (j < kept && values[j] != values[i]) ++j;
+        if (j == kept) values[kept++] = values[i];
+    }
+    return kept;
+}
+
+static void count_sectors(Row& row, Region& region, const Access* accesses, int count) {
+    uintptr_t sectors[32], starts[32];
+    for (int i = 0; i < count; ++i) {
+        sectors[i] = accesses[i].address / SECTOR;  // an access is aligned, so it lies in one
+        starts[i] = accesses[i].address;
+        region.touched[sectors[i] - region.begin / SECTOR] |= accesses[i].atomic ? 3 : accesses[i].write ? 2 : 1;
+    }
+    row.sectors += distinct(sectors, count);
+    row.fewest_sectors += (distinct(starts, count) * (uint64_t)row.size + SECTOR - 1) / SECTOR;
+}
+
+static void count_passes(Row& row, const Access* const* lanes) {
+    int group = row.size <= 4 ? 32 : row.size == 8 ? 16 : 8;  // lanes that are served at a time
+    for (int first = 0; first < 32; first += group) {
+        uintptr_t words[32 * 4];
+        int count = 0;
+        for (int lane = first; lane < first + group; ++lane)
+            for (int byte = 0; lanes[lane] && byte < row.size; byte += 4)
+                words[count++] = (lanes[lane]->address + byte) / 4;
+        if (!count) continue;
+        count = distinct(words, count);
+        int in_bank[32] = {}, most = 0;
+        for (int i = 0; i < count; ++i)
+            if (++in_bank[words[i] % 32] > most) most = in_bank[words[i] % 32];
+        row.passes += most;
+        row.fewest_passes += 1;
+    }
+}
+
+void trace_request(int warp, unsigned lanes) {
+    while (lanes) {  // once, unless the lanes' pointers lead to different arrays
+        Access together[32];
+        const Access* by_lane[32] = {};
+        int count = 0, region = region_of(threads[warp * 32 + __builtin_ctz(lanes)].access.address);
+        for (unsigned rest = lanes; rest; rest &= rest - 1) {
+            int lane = __builtin_ctz(rest);
+            const Access& access = threads[warp * 32 + lane].access;
+            if (region_of(access.address) != region) continue;
+            together[count++] = access;
+            by_lane[lane] = &access;
+            lanes &= ~(1u << lane);
+        }
+        Row* row = find_row(together[0], region);
+        if (!row) return;
+        row->requests += 1;
+        row->lanes += count;
+        row->possible_lanes += lanes_in(warp);
+        if (row->space == Global) count_sectors(*row, region_at(region), together, count);
+        else count_passes(*row, by_lane);
+    }
+}
+
+}  // namespace cudasim
