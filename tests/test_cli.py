@@ -350,3 +350,35 @@ def test_import_is_light():
     )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ended.stdout.strip() == "[]"
+
+
+# ---------------------------------------------------------------- kernels
+
+
+@pytest.fixture
+def compiler():
+    """The emulator's compiler, or a skip that says what is missing."""
+    try:
+        tinycnn.get_device("emulator")
+    except tinycnn.DeviceError as error:
+        pytest.skip(str(error))
+
+
+def test_check_passes_our_kernels_and_finds_the_fault_in_another(run, compiler, tmp_path):
+    assert run("check", "dropout")[0] == 0
+    path = tmp_path / "copy.cu"
+    path.write_text(
+        "// launch: kernel=copy grid=4 block=256 x=float[1000] y=float[1000]\n"
+        "__global__ void copy(const float* x, float* y) {\n"
+        "    y[blockIdx.x * blockDim.x + threadIdx.x] = x[blockIdx.x * blockDim.x + threadIdx.x];\n"
+        "}\n"
+    )
+    status, out, _ = run("check", path, "--json")
+    report = json.loads(out)["reports"][0]
+    assert status == 1
+    assert (report["kind"], report["line"], report["block"], report["thread"]) == ("out-of-bounds", 3, [3, 0, 0], [232, 0, 0])
+
+
+def test_an_emulated_training_says_that_its_times_mean_nothing(run, compiler, digits):
+    status, out, _ = run("train", TINY, "--data", digits, "--limit", 64, "--epochs", 1, "--device", "emulator")
+    assert status == 0 and "emulated" in out

@@ -10,6 +10,7 @@ import click
 
 import tinycnn
 from tinycnn.devices import DEVICES, DeviceError
+from tinycnn.emulator import commands
 
 INTERRUPTED = 130  # what a shell reports for a command that Ctrl-C ended
 
@@ -311,6 +312,9 @@ def doctor(as_json):
     )
     click.echo(f"\nMNIST is read from: {facts['data']}")
 
+
+for command in (commands.check, commands.trace, commands.debug):
+    cli.add_command(command)
 
 if __name__ == "__main__":
     main()

@@ -63,6 +63,8 @@ def run(model, settings, data, save, plot, log, started):
         f"{rate}, batches of {settings.batch_size}, {count(settings.epochs, 'epoch')}, seed {model.seed}",
         flush=True,
     )
+    if model.device.remark:
+        print(f"note: {model.device.remark}", flush=True)
     if model.epoch >= settings.epochs:
         print(f"already trained for {count(model.epoch, 'epoch')}; ask for more with --epochs")
     counter = Counter()

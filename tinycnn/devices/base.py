@@ -22,6 +22,7 @@ class Device(ABC):
     """One place to compute. `name` is what the user types; `dtype` is that of every float array."""
 
     name: str
+    remark = ""  # what a user has to know before reading its times
 
     def __init__(self, dtype="float32"):
         self.dtype = dtype

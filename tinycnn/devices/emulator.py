@@ -60,6 +60,7 @@ class EmulatorDevice(KernelDevice):
     """The kernels in float32 or float64 on any CPU."""
 
     name = "emulator"
+    remark = "the kernels are emulated on the CPU: the times say nothing about their speed on a GPU"
 
     def __init__(self, dtype="float32"):
         try:

@@ -4,7 +4,9 @@ They are recorded from the operations of the device itself, so the launch code h
 what runs. The shapes leave tiles, warps and vectors partly empty.
 """
 
+from collections.abc import Callable
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 
@@ -62,48 +64,6 @@ class Operations:
         self.device.maxpool2d_backward(self.normal(*y.shape), argmax, x_shape, pool, stride, padding)
 
 
-# ---------------------------------------------------------------- one function a kernel file
-
-
-def activation(on):
-    for shape in ((31, 33, 2), (2, 3, 260)):
-        y = on.device.relu_forward(on.normal(*shape))
-        on.device.relu_backward(on.normal(*shape), y)
-        on.device.bias_relu_backward(on.normal(*shape), y)
-
-
-def batchnorm(on):
-    for shape in ((2, 19, 21, 3), (1, 9, 260), (3, 1)):
-        C = shape[-1]
-        x, gamma, beta = on.normal(*shape), on.normal(C), on.normal(C)
-        mean, variance = on.device.zeros((C,)), on.device.zeros((C,))
-        _, saved = on.device.batchnorm_forward(x, gamma, beta, mean, variance, 0.9, 1e-3)
-        on.device.batchnorm_backward(on.normal(*shape), x, gamma, saved)
-        on.device.batchnorm_inference(x, gamma, beta, mean, variance, 1e-3)
-
-
-def conv1x1(on):
-    for C, K in ((3, 5), (9, 12), (20, 33)):
-        x, w, dy = on.normal(2, 5, 7, C), on.normal(1, 1, C, K), on.normal(2, 5, 7, K)
-        on.device.conv1x1_forward(x, w, on.normal(K), True)
-        on.device.conv1x1_forward(x, w, None, False)
-        on.device.conv1x1_backward_data(dy, w)
-        on.device.conv1x1_backward_filter(x, dy)
-
-
-def conv2d(on):
-    on.convolve((2, 9, 11, 1), (3, 3, 1, 5), relu=True)
-    on.convolve((2, 8, 7, 4), (3, 3, 4, 8), padding=((1, 1), (1, 1)), relu=True)
-    on.convolve((1, 9, 10, 3), (4, 3, 3, 6), stride=(2, 3), padding=((1, 2), (0, 1)))
-    on.convolve((1, 6, 5, 12), (2, 5, 12, 35), padding=((0, 0), (2, 2)))
-    with lowered(ENOUGH_THREADS=1):  # four pixels a thread
-        on.convolve((1, 13, 9, 3), (3, 2, 3, 7), padding=((1, 1), (0, 1)))
-        on.convolve((1, 11, 8, 8), (3, 3, 8, 12), stride=(2, 1), relu=True)
-    with lowered(SHARED_BYTES=512 * on.device.itemsize, BLOCKS=1):  # channels and filter rows in several chunks
-        on.convolve((2, 7, 6, 12), (3, 3, 12, 7))
-        on.convolve((1, 8, 7, 5), (5, 4, 5, 6), stride=(1, 2), padding=((2, 2), (1, 0)))
-
-
 @contextmanager
 def lowered(**limits):
     """The limits that decide which kernel a shape takes, lowered: small shapes then run as large ones do."""
@@ -117,35 +77,111 @@ def lowered(**limits):
             setattr(conv2d_launches, name, value)
 
 
-def dense(on):
-    for N, inputs, units in ((5, 13, 3), (7, 300, 10), (35, 37, 39)):
-        x, w, dy = on.normal(N, inputs), on.normal(inputs, units), on.normal(N, units)
-        on.device.dense_forward(x, w, on.normal(units), True)
-        on.device.dense_forward(x, w, None, False)
-        on.device.dense_backward_data(dy, w)
-        on.device.dense_backward_filter(x, dy)
-    on.device.dense_backward_data(on.normal(3, 270), on.normal(5, 270))
-    on.device.dense_backward_filter(on.normal(270, 3), on.normal(270, 5))
+# ---------------------------------------------------------------- the operations of a kernel file, at one shape
 
 
-def dropout(on):
-    x = on.normal(5, 7, 3)
-    _, saved = on.device.dropout_forward(x, 0.3, 2**40 + 1, 7, on.counter(3))
-    on.device.dropout_backward(x, 0.3, 2**40 + 1, 7, saved)
+def activation(on, *shape):
+    y = on.device.relu_forward(on.normal(*shape))
+    on.device.relu_backward(on.normal(*shape), y)
+    on.device.bias_relu_backward(on.normal(*shape), y)
 
 
-def elementwise(on):
-    a, b = on.normal(5, 7, 3), on.normal(5, 7, 3)
-    on.device.elementwise("add", a, b)
-    on.device.elementwise("power", on.normal(2, 1, 4), on.normal(3, 1))
+def batchnorm(on, *shape):
+    C = shape[-1]
+    x, gamma, beta = on.normal(*shape), on.normal(C), on.normal(C)
+    mean, variance = on.device.zeros((C,)), on.device.zeros((C,))
+    _, saved = on.device.batchnorm_forward(x, gamma, beta, mean, variance, 0.9, 1e-3)
+    on.device.batchnorm_backward(on.normal(*shape), x, gamma, saved)
+    on.device.batchnorm_inference(x, gamma, beta, mean, variance, 1e-3)
+
+
+def conv1x1(on, N, H, W, C, K):
+    x, w, dy = on.normal(N, H, W, C), on.normal(1, 1, C, K), on.normal(N, H, W, K)
+    on.device.conv1x1_forward(x, w, on.normal(K), True)
+    on.device.conv1x1_forward(x, w, None, False)
+    on.device.conv1x1_backward_data(dy, w)
+    on.device.conv1x1_backward_filter(x, dy)
+
+
+def conv2d(on, N, H, W, C, K, R, S):
+    on.convolve((N, H, W, C), (R, S, C, K), relu=True)
+
+
+def dense(on, N, inputs, units):
+    x, w, dy = on.normal(N, inputs), on.normal(inputs, units), on.normal(N, units)
+    on.device.dense_forward(x, w, on.normal(units), True)
+    on.device.dense_forward(x, w, None, False)
+    on.device.dense_backward_data(dy, w)
+    on.device.dense_backward_filter(x, dy)
+
+
+def dropout(on, *shape):
+    _, saved = on.device.dropout_forward(on.normal(*shape), 0.3, 2**40 + 1, 7, on.counter(3))
+    on.device.dropout_backward(on.normal(*shape), 0.3, 2**40 + 1, 7, saved)
+
+
+def elementwise(on, *shape):
+    a = on.normal(*shape)
+    on.device.elementwise("add", a, on.normal(*shape))
+    on.device.elementwise("multiply", a, on.normal(*shape[:-1], 1))
     on.device.elementwise("divide", 0.5, a)
     on.device.elementwise("exp", a)
 
 
-def layout(on):
+def layout(on, *shape):
+    x = on.normal(*shape)
+    on.device.transpose(x, tuple(reversed(range(len(shape)))))
+    on.device.split(on.device.concatenate([x, x]), [shape[-1], shape[-1]])
+
+
+def pooling(on, N, H, W, C):
+    on.pool((N, H, W, C), (2, 2), (2, 2))
+
+
+def reduce(on, *shape):
+    on.device.reduce("sum", on.normal(*shape), 0)
+    on.device.reduce("max", on.normal(*shape), -1)
+
+
+def softmax_crossentropy(on, N, K):
+    logits, labels = on.normal(N, K), on.device.asarray(np.eye(K)[on.rng.integers(0, K, N)])
+    on.device.softmax_backward(on.normal(N, K), on.device.softmax_forward(logits))
+    on.device.softmax_crossentropy(logits, labels)
+
+
+def training(on, size, *shape):
+    images, labels = on.normal(size + 4, *shape), on.normal(size + 4, 3)
+    order = on.device.asarray(on.rng.permutation(size + 4), "int64")
+    on.device.gather_batch(images, labels, order, on.counter(2), size)
+
+
+# ---------------------------------------------------------------- what one shape does not reach
+
+
+def more_conv2d(on):
+    on.convolve((2, 8, 7, 4), (3, 3, 4, 8), padding=((1, 1), (1, 1)), relu=True)
+    on.convolve((1, 9, 10, 3), (4, 3, 3, 6), stride=(2, 3), padding=((1, 2), (0, 1)))
+    on.convolve((1, 6, 5, 12), (2, 5, 12, 35), padding=((0, 0), (2, 2)))
+    with lowered(ENOUGH_THREADS=1):  # four pixels a thread
+        on.convolve((1, 13, 9, 3), (3, 2, 3, 7), padding=((1, 1), (0, 1)))
+        on.convolve((1, 11, 8, 8), (3, 3, 8, 12), stride=(2, 1), relu=True)
+    with lowered(SHARED_BYTES=512 * on.device.itemsize, BLOCKS=1):  # channels and filter rows in several chunks
+        on.convolve((2, 7, 6, 12), (3, 3, 12, 7))
+        on.convolve((1, 8, 7, 5), (5, 4, 5, 6), stride=(1, 2), padding=((2, 2), (1, 0)))
+
+
+def more_dense(on):
+    on.device.dense_backward_data(on.normal(3, 270), on.normal(5, 270))
+    on.device.dense_backward_filter(on.normal(270, 3), on.normal(270, 5))
+
+
+def more_elementwise(on):
+    on.device.elementwise("power", on.normal(2, 1, 4), on.normal(3, 1))
+
+
+def more_layout(on):
     x = on.normal(3, 5, 7, 2)
     on.device.transpose(x, (2, 0, 3, 1))
-    on.device.transpose(on.normal(33, 35), (1, 0))
     joined = on.device.concatenate([x, on.normal(3, 5, 7, 5)])
     on.device.split(joined, [3, 4])
 
@@ -163,49 +199,74 @@ def optimizers(on):
     on.device.adadelta_step(arrays(), arrays(), arrays(), arrays(), rate, 0.95, 1e-7)
 
 
-def pooling(on):
-    on.pool((2, 7, 9, 3), (2, 2), (2, 2))
+def more_pooling(on):
     on.pool((1, 6, 7, 8), (3, 2), (2, 1), ((1, 1), (0, 1)))
 
 
-def reduce(on):
-    for shape, axis in (((5, 7, 3), None), ((2, 9, 35), 1), ((17001,), 0), ((7, 3), -1)):
+def more_reduce(on):
+    for shape, axis in (((5, 7, 3), None), ((2, 9, 35), 1)):
         on.device.reduce("sum", on.normal(*shape), axis)
         on.device.reduce("max", on.normal(*shape), axis)
 
 
-def softmax_crossentropy(on):
-    for N, K in ((5, 10), (3, 37), (261, 2)):
-        logits, labels = on.normal(N, K), on.device.asarray(np.eye(K)[on.rng.integers(0, K, N)])
-        on.device.softmax_backward(on.normal(N, K), on.device.softmax_forward(logits))
-        on.device.softmax_crossentropy(logits, labels)
-
-
-def training(on):
-    for shape in ((4, 3, 1), (8, 5, 2)):
-        images, labels = on.normal(9, *shape), on.normal(9, 3)
-        order = on.device.asarray(on.rng.permutation(9), "int64")
-        on.device.gather_batch(images, labels, order, on.counter(2), 5)
+def more_training(on):
     on.device.increment(on.counter())
     on.device.accumulate(on.device.zeros((2,), "float64"), on.normal(1), on.normal(1), 5)
     on.device.assign(on.device.zeros((1,)), np.array([0.5]))
     on.device.assign(on.counter(), np.array([5]))
 
 
-OPERATIONS = {f.__name__: f for f in (
-    activation, batchnorm, conv1x1, conv2d, dense, dropout, elementwise, layout, optimizers, pooling, reduce,
-    softmax_crossentropy, training,
-)}  # fmt: skip
+class Cases(NamedTuple):
+    """What is launched for a kernel file: `at` each of the shapes, and `more`."""
+
+    at: Callable | None
+    takes: str  # the numbers of a shape
+    shapes: tuple
+    more: Callable | None = None
 
 
-def cases(file_name, dtype="float32"):
-    """The launches of kernels/`file_name`.cu (the name without .cu), as emulator.Launch: every kernel at least once.
+CASES = {
+    "activation": Cases(activation, "...,C", ((31, 33, 2), (2, 3, 260))),
+    "batchnorm": Cases(batchnorm, "...,C", ((2, 19, 21, 3), (1, 9, 260), (3, 1))),
+    "conv1x1": Cases(conv1x1, "N,H,W,C,K", ((2, 5, 7, 3, 5), (2, 5, 7, 9, 12), (2, 5, 7, 20, 33))),
+    "conv2d": Cases(conv2d, "N,H,W,C,K,R,S", ((2, 9, 11, 1, 5, 3, 3),), more_conv2d),
+    "dense": Cases(dense, "N,I,O", ((5, 13, 3), (7, 300, 10), (35, 37, 39)), more_dense),
+    "dropout": Cases(dropout, "any shape", ((5, 7, 3),)),
+    "elementwise": Cases(elementwise, "any shape", ((5, 7, 3),), more_elementwise),
+    "layout": Cases(layout, "any shape", ((33, 35),), more_layout),
+    "optimizers": Cases(None, "", (), optimizers),
+    "pooling": Cases(pooling, "N,H,W,C", ((2, 7, 9, 3),), more_pooling),
+    "reduce": Cases(reduce, "any shape", ((7, 3), (17001,)), more_reduce),
+    "softmax_crossentropy": Cases(softmax_crossentropy, "N,K", ((5, 10), (3, 37), (261, 2))),
+    "training": Cases(training, "N,H,W,C", ((5, 4, 3, 1), (5, 8, 5, 2)), more_training),
+}
 
-    Raises ValueError for a file that does not exist.
+
+def cases(file_name, dtype="float32", shape=None):
+    """The launches of kernels/`file_name`.cu as emulator.Launch: every kernel at least once, on small odd shapes.
+
+    shape: the one shape to run the file's operations at instead; what its numbers mean is CASES[name].takes.
+    Raises ValueError for a file that does not exist, or that does not take such a shape.
     """
     name = str(file_name).removesuffix(".cu")
-    if name not in OPERATIONS:
+    if name not in CASES:
         raise ValueError(f"there is no kernels/{name}.cu; there are: {', '.join(kernels.INSTANCES)}")
-    on = Operations(dtype)
-    OPERATIONS[name](on)
+    on, case = Operations(dtype), CASES[name]
+    if shape is not None:
+        check_shape(name, case, shape)
+    for numbers in case.shapes if shape is None else (shape,):
+        case.at(on, *numbers)
+    if case.more and shape is None:
+        case.more(on)
     return [launch for file, launch in on.driver.launches if file == name]
+
+
+def check_shape(name, case, shape):
+    """Raises ValueError unless the numbers are as many as the file's operations take."""
+    if case.at is None:
+        raise ValueError(f"the launches of {name}.cu have fixed shapes")
+    fits = len(shape) >= 1 if "any" in case.takes or "..." in case.takes else len(shape) == case.takes.count(",") + 1
+    if not fits or min(shape) < 1:
+        raise ValueError(f"a shape for {name}.cu is {case.takes}, not {','.join(map(str, shape))}")
+    if name == "conv2d" and (shape[5] > shape[1] or shape[6] > shape[2]):
+        raise ValueError(f"filters of {shape[5]} x {shape[6]} do not fit into images of {shape[1]} x {shape[2]}")
