@@ -5,7 +5,7 @@ from setuptools import find_packages, setup
 setup(
     name="tinycnn",
     version="0.1.0",
-    description="How a GPU computes a convolution: a from-scratch autograd engine with hand-written kernels, for learning",
+    description="How a GPU computes a convolution: autograd and CUDA kernels written by hand, for learning",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
@@ -28,7 +28,13 @@ setup(
         "cuda12": ["cupy-cuda12x>=13"],
         "cuda13": ["cupy-cuda13x>=13.6"],
         "zig": ["ziglang>=0.13"],
-        "test": ["pytest>=8", "hypothesis>=6", "keras>=3.3", "jax>=0.4.30", "nvidia-cuda-nvrtc>=13; sys_platform == 'linux'"],
+        "test": [
+            "pytest>=8",
+            "hypothesis>=6",
+            "keras>=3.3",
+            "jax>=0.4.30",
+            "nvidia-cuda-nvrtc>=13; sys_platform == 'linux'",
+        ],
     },
     entry_points={"console_scripts": ["tinycnn=tinycnn.cli:main"]},
 )

@@ -374,9 +374,10 @@ def test_check_passes_our_kernels_and_finds_the_fault_in_another(run, compiler, 
         "}\n"
     )
     status, out, _ = run("check", path, "--json")
-    report = json.loads(out)["reports"][0]
+    (report, *_) = json.loads(out)["reports"]
     assert status == 1
-    assert (report["kind"], report["line"], report["block"], report["thread"]) == ("out-of-bounds", 3, [3, 0, 0], [232, 0, 0])
+    assert (report["kind"], report["line"]) == ("out-of-bounds", 3)
+    assert (report["block"], report["thread"]) == ([3, 0, 0], [232, 0, 0])
 
 
 def test_an_emulated_training_says_that_its_times_mean_nothing(run, compiler, digits):

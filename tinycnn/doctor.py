@@ -1,13 +1,13 @@
 """What this machine has, which devices it can use, and what would mend those that it cannot."""
 
-import ctypes
 import importlib.metadata
 import os
 import platform
-import shutil
 import sys
 
 from tinycnn.devices import DEVICES, DeviceError, get_device
+from tinycnn.devices.cuda import driver_version
+from tinycnn.emulator.build import CompilerMissing, find_compiler
 
 
 def version(*distributions):
@@ -22,19 +22,16 @@ def version(*distributions):
 
 def cuda_driver():
     """The CUDA version of the NVIDIA driver, as '13.0', or None without a driver."""
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return None
-    number = ctypes.c_int()
-    if driver.cuDriverGetVersion(ctypes.byref(number)) != 0:
-        return None
-    return f"{number.value // 1000}.{number.value % 1000 // 10}"
+    version = driver_version()
+    return version and f"{version[0]}.{version[1]}"
 
 
 def compiler():
-    """The path of the host's C++ compiler, or None."""
-    return next((path for path in map(shutil.which, ("g++", "clang++")) if path), None)
+    """The command of the C++ compiler that the emulator uses, or None."""
+    try:
+        return " ".join(find_compiler().command)
+    except CompilerMissing:
+        return None
 
 
 def cupy_remedy(driver):
@@ -55,7 +52,7 @@ def parts():
             driver and f"CUDA {driver}",
             "install the driver of your GPU: https://www.nvidia.com/drivers",
         ),
-        ("C++ compiler", compiler(), "apt install g++"),
+        ("C++ compiler", compiler(), "apt install g++, or pip install 'tinycnn[zig]'"),
     ]
 
 
