@@ -96,6 +96,24 @@ def test_the_cases_launch_every_kernel_of_a_file_and_the_check_reports_nothing(n
     assert [str(report) for report in emulator.check(kernels.path(name), cases)] == []
 
 
+def test_a_file_s_operations_run_at_a_shape_that_is_asked_for():
+    launches = kernel_cases.cases("conv2d", shape=(1, 7, 6, 2, 3, 3, 2))
+    assert [launch.kernel.split("<")[0] for launch in launches] == [
+        "conv2d_forward",
+        "conv2d_backward_data",
+        "conv2d_backward_filter",
+    ]
+    assert launches[0].args[0].shape == (1, 7, 6, 2) and launches[0].args[1].shape == (3, 2, 2, 3)
+    for name, shape, message in (
+        ("conv2d", (1, 2, 3), "N,H,W,C,K,R,S"),
+        ("conv2d", (1, 2, 3, 1, 1, 3, 3), "do not fit"),
+        ("optimizers", (3,), "fixed"),
+        ("dropout", (0,), "any shape"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            kernel_cases.cases(name, shape=shape)
+
+
 def test_cases_of_an_unknown_file_name_those_that_exist():
     with pytest.raises(ValueError, match="conv2d"):
         kernel_cases.cases("conv3d")

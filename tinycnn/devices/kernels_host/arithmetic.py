@@ -13,6 +13,11 @@ MOST_AXES = 4  # of one launch
 LONGEST_WALK = 64  # what a thread sums before a second launch is worth its cost
 
 
+def is_number(value):
+    """Whether it is one of the host's numbers, which travel with the launch, and no array of the device."""
+    return isinstance(value, (int, float, np.generic))
+
+
 def elementwise(device, operation, *arrays):
     if operation in UNARY:
         (a,) = arrays
@@ -20,8 +25,8 @@ def elementwise(device, operation, *arrays):
         device.launch("elementwise", "unary<T>", *flat(y.size), UNARY.index(operation), a, y, np.int64(y.size))
         return y
     number, (a, b) = BINARY.index(operation), arrays
-    if not hasattr(a, "shape") or not hasattr(b, "shape"):  # a number of Python's
-        number_first = not hasattr(a, "shape")
+    if is_number(a) or is_number(b):
+        number_first = is_number(a)
         array, value = (b, a) if number_first else (a, b)
         y = device.empty(array.shape)
         args = (number, array, float(value), y, np.int64(y.size), int(number_first))
