@@ -24,12 +24,14 @@ def keras():
 
     if keras.backend.backend() != "jax":
         pytest.skip(f"Keras runs on {keras.backend.backend()} here; these tests want KERAS_BACKEND=jax")
-    before = keras.config.floatx(), jax.config.jax_enable_x64
+    before = keras.config.floatx(), keras.config.dtype_policy(), jax.config.jax_enable_x64
     jax.config.update("jax_enable_x64", True)
     keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")  # it does not follow floatx once a layer has been made
     yield keras
     keras.config.set_floatx(before[0])
-    jax.config.update("jax_enable_x64", before[1])
+    keras.config.set_dtype_policy(before[1])
+    jax.config.update("jax_enable_x64", before[2])
 
 
 def close(got, want, length):
