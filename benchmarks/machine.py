@@ -7,8 +7,9 @@ import platform
 import re
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
+
+from tinycnn import checkpoint
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -60,17 +61,8 @@ def installed(module):
 
 def write_atomically(path, text):
     """Write the whole text or leave the file as it was. Makes the folder."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, path.stat().st_mode & 0o777 if path.exists() else 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    checkpoint.write_atomically(path, text.encode())
 
 
 def gpu():

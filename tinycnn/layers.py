@@ -41,7 +41,36 @@ class Symbol:
         return f"Symbol(shape={(None, *self.shape)}, from {self.layer.name})"
 
 
-class Layer:
+class Weighted:
+    """What layers and networks do with their weights, the Tensors in `self.weights`."""
+
+    @property
+    def trainable_weights(self):
+        """The parameters as Tensors with `.grad`."""
+        return [w for w in self.weights if w.requires_grad]
+
+    @property
+    def non_trainable_weights(self):
+        return [w for w in self.weights if not w.requires_grad]
+
+    def count_params(self):
+        return sum(w.size for w in self.weights)
+
+    def get_weights(self):
+        """All weights as NumPy arrays (copies), in Keras's order."""
+        return [w.numpy().copy() for w in self.weights]
+
+    def set_weights(self, values):
+        """Replace all weights by arrays of the same shapes. Raises ShapeError, and then changes nothing."""
+        values = [np.asarray(v) for v in values]
+        have, got = [w.shape for w in self.weights], [v.shape for v in values]
+        if have != got:
+            raise ShapeError(f"{self.name} has weights of shapes {have}, not {got}")
+        for weight, value in zip(self.weights, values, strict=True):
+            weight.device.assign(weight.data, value)
+
+
+class Layer(Weighted):
     """The base of all layers.
 
     A subclass has `build(shape)`, which makes the weights for inputs of that shape (without the batch),
@@ -115,30 +144,6 @@ class Layer:
     @property
     def weights(self):
         return list(self.parameters.values())
-
-    @property
-    def trainable_weights(self):
-        return [w for w in self.weights if w.requires_grad]
-
-    @property
-    def non_trainable_weights(self):
-        return [w for w in self.weights if not w.requires_grad]
-
-    def count_params(self):
-        return sum(w.size for w in self.weights)
-
-    def get_weights(self):
-        """The weights as a list of NumPy arrays (copies)."""
-        return [w.numpy().copy() for w in self.weights]
-
-    def set_weights(self, values):
-        """Replace the weights by a list of arrays of the same shapes. Raises ShapeError."""
-        values = [np.asarray(v) for v in values]
-        have, got = [w.shape for w in self.weights], [v.shape for v in values]
-        if have != got:
-            raise ShapeError(f"{self.name} has weights of shapes {have}, not {got}")
-        for weight, value in zip(self.weights, values, strict=True):
-            weight.device.assign(weight.data, value)
 
 
 class InputLayer(Layer):

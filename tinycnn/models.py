@@ -4,12 +4,12 @@ import numpy as np
 
 from tinycnn import losses, optimizers, session, training
 from tinycnn.devices import current_device, use_device
-from tinycnn.layers import Dropout, Input, InputLayer, Layer, Symbol
+from tinycnn.layers import Dropout, Input, InputLayer, Layer, Symbol, Weighted
 from tinycnn.shapes import ShapeError
 from tinycnn.tensor import Tensor, no_grad
 
 
-class Model:
+class Model(Weighted):
     """A network from the Symbol that `Input` returned to one that a layer returned (or a list of such).
 
     >>> x = Input(shape=(28, 28, 1))
@@ -64,31 +64,6 @@ class Model:
     @property
     def weights(self):
         return [w for layer in self.layers for w in layer.weights]
-
-    @property
-    def trainable_weights(self):
-        """The parameters as Tensors with `.grad`."""
-        return [w for w in self.weights if w.requires_grad]
-
-    @property
-    def non_trainable_weights(self):
-        return [w for w in self.weights if not w.requires_grad]
-
-    def count_params(self):
-        return sum(w.size for w in self.weights)
-
-    def get_weights(self):
-        """All weights as NumPy arrays (copies), in Keras's order."""
-        return [w.numpy().copy() for w in self.weights]
-
-    def set_weights(self, values):
-        """Replace all weights by arrays of the same shapes. Raises ShapeError, and then changes nothing."""
-        values = [np.asarray(v) for v in values]
-        have, got = [w.shape for w in self.weights], [v.shape for v in values]
-        if have != got:
-            raise ShapeError(f"{self.name} has weights of shapes {have}, not {got}")
-        for weight, value in zip(self.weights, values, strict=True):
-            weight.device.assign(weight.data, value)
 
     def get_layer(self, name):
         """The layer called `name`. Raises ValueError."""
