@@ -250,6 +250,12 @@ def test_an_unwritable_path_is_refused_before_training(refused, digits, tmp_path
     assert "folder" in refused("train", TINY, "--data", digits, option, tmp_path)
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs a folder that nobody can write to: /proc")
+def test_a_folder_that_takes_no_files_is_refused_before_training(run, digits):
+    status, out, error = run("train", TINY, "--data", digits, "--save", "/proc/run.safetensors")
+    assert status == 2 and "/proc/run.safetensors" in error and "Epoch" not in out
+
+
 def test_a_picture_of_no_known_kind_is_refused_before_training(refused, digits, tmp_path):
     error = refused("train", TINY, "--data", digits, "--plot", tmp_path / "curves.xyz")
     assert "curves.xyz" in error

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -218,7 +219,12 @@ def check_writable(path):
         raise click.UsageError(f"cannot write {path}: it is a folder")
     if not folder.is_dir():
         raise click.UsageError(f"cannot write {path}: there is no folder {folder}")
-    if not os.access(path if os.path.exists(path) else folder, os.W_OK):
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise click.UsageError(f"cannot write {path}: {error.strerror}") from None
+    if os.path.exists(path) and not os.access(path, os.W_OK):
         raise click.UsageError(f"cannot write {path}: permission denied")
 
 
