@@ -32,7 +32,8 @@ from tinycnn.devices import DeviceError
 from tinycnn.devices.kernel_cases import cases
 
 ROOT = Path(__file__).resolve().parent.parent
-SUITE = ["test_operations.py", "test_tensor.py", "test_gradients.py", "test_training.py", "test_checkpoint.py"]
+SUITE = ["test_products.py", "test_layer_operations.py", "test_operations.py", "test_tensor.py", "test_gradients.py"]
+SUITE += ["test_training.py", "test_checkpoint.py"]
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
 METRICS = {
     "load": "l1tex__t_sectors_pipe_lsu_mem_global_op_ld.sum",

@@ -1,0 +1,333 @@
+"""Pooling, batch normalisation, dropout, softmax, concatenation, on every device, against an oracle in float64."""
+
+import math
+
+import numpy as np
+import pytest
+from helpers import assert_close, normal, one_hot, padding_of, spaced
+from hypothesis import given
+from hypothesis import strategies as st
+from oracles import (
+    POOLS,
+    batchnorm,
+    batchnorm_gradient,
+    counter,
+    log_softmax,
+    maxpool,
+    maxpool_gradient,
+    on,
+    rng_of,
+    seeds,
+)
+
+from tinycnn import philox
+
+# ---------------------------------------------------------------- pooling
+
+
+def check_maxpool(device, x, pool, stride, kind, rng):
+    padding = padding_of(kind, x.shape, pool, stride)
+    want, where = maxpool(x, pool, stride, padding)
+    dy = normal(rng, *want.shape)
+    dev_x, dev_dy = on(device, x, dy)
+    y, argmax = device.maxpool2d_forward(dev_x, pool, stride, padding)
+    assert np.array_equal(device.numpy(y), want)
+    assert device.numpy(argmax).dtype == np.int32
+    assert np.array_equal(device.numpy(argmax), where)
+    dx = device.maxpool2d_backward(dev_dy, argmax, x.shape, pool, stride, padding)
+    assert_close(device.numpy(dx), maxpool_gradient(dy, where, x.shape, pool, stride, padding), pool[0] * pool[1])
+
+
+@pytest.mark.parametrize("kind", ["valid", "same"])
+@pytest.mark.parametrize("pool, stride", POOLS, ids=str)
+@pytest.mark.parametrize("x_shape", [(2, 11, 13, 3), (1, 4, 5, 1), (3, 8, 6, 17)], ids=str)
+def test_pooling_takes_the_maximum_and_sends_the_gradient_there(device, x_shape, pool, stride, kind):
+    rng = rng_of(11)
+    check_maxpool(device, spaced(rng, *x_shape), pool, stride, kind, rng)
+
+
+@given(data=st.data(), values=st.sampled_from(["ties", "constant", "negative", "random"]), seed=seeds)
+def test_pooling_of_any_shape_where_of_equal_values_the_first_wins(device, data, values, seed):
+    pool = data.draw(st.tuples(st.integers(1, 4), st.integers(1, 4)), "pool")
+    kind = data.draw(st.sampled_from(["valid", "same"]), "padding")
+    least = pool if kind == "valid" else (1, 1)
+    shape = data.draw(
+        st.tuples(st.integers(1, 3), st.integers(least[0], 9), st.integers(least[1], 9), st.integers(1, 9)), "x"
+    )
+    stride = data.draw(st.tuples(st.integers(1, 4), st.integers(1, 4)), "stride")
+    rng = rng_of(seed)
+    x = {
+        "ties": lambda: rng.integers(0, 3, shape) / 2.0,
+        "constant": lambda: np.zeros(shape),
+        "negative": lambda: -1 - rng.integers(0, 3, shape) / 2.0,
+        "random": lambda: normal(rng, *shape),
+    }[values]()
+    check_maxpool(device, x, pool, stride, kind, rng)
+
+
+def test_padding_never_wins_in_pooling(device):
+    x = np.full((1, 3, 3, 2), -5.0)
+    (dev_x,) = on(device, x)
+    y, argmax = device.maxpool2d_forward(dev_x, (3, 3), (1, 1), ((1, 1), (1, 1)))
+    assert (device.numpy(y) == -5).all()
+    assert device.numpy(argmax)[0, 0, 0, 0] == 4  # the first pixel of the window that lies in the image
+
+
+# ---------------------------------------------------------------- batch normalisation
+
+
+def check_batchnorm(device, rng, x, factor=8):
+    """Both passes on images whose numbers are exact in the device's precision."""
+    C, momentum, epsilon = x.shape[-1], 0.9, 1e-3
+    gamma, beta, dy = 1 + normal(rng, C) / 4, normal(rng, C), normal(rng, *x.shape)
+    moving_mean, moving_variance = normal(rng, C), 1 + np.abs(normal(rng, C))
+    y_want, mean, variance = batchnorm(x, gamma, beta, epsilon)
+    grown = math.sqrt(x.size / C)
+    # x holds numbers of this size in units of the standard deviation: what rounding the mean costs.
+    cancellation = float((np.abs(mean) / np.sqrt(variance + epsilon)).max(initial=0))
+
+    dev_x, dev_gamma, dev_beta, dev_dy, dev_mean, dev_variance = on(
+        device, x, gamma, beta, dy, moving_mean, moving_variance
+    )
+    y, saved = device.batchnorm_forward(dev_x, dev_gamma, dev_beta, dev_mean, dev_variance, momentum, epsilon)
+    assert_close(device.numpy(y), y_want, scale=np.abs(y_want).max() + cancellation, factor=factor)
+    want = moving_mean * momentum + mean * (1 - momentum)
+    assert_close(device.numpy(dev_mean), want, scale=max(1, np.abs(want).max()))
+    want = moving_variance * momentum + variance * (1 - momentum)
+    assert_close(device.numpy(dev_variance), want, grown, scale=max(1, np.abs(want).max()))
+
+    dx, dgamma, dbeta = device.batchnorm_backward(dev_dy, dev_x, dev_gamma, saved)
+    dx_want, dgamma_want, dbeta_want = batchnorm_gradient(dy, x, gamma, epsilon)
+    size = max(1, np.abs(dx_want).max()) * (1 + cancellation)
+    assert_close(
+        device.numpy(dx), dx_want, grown, scale=size * max(1, np.abs(dgamma_want).max() / grown**2), factor=factor
+    )
+    assert_close(
+        device.numpy(dgamma),
+        dgamma_want,
+        grown**2,
+        scale=max(1, np.abs(dgamma_want).max()) + cancellation,
+        factor=factor,
+    )
+    assert_close(device.numpy(dbeta), dbeta_want, grown**2)
+
+
+@given(
+    shape=st.one_of(
+        st.tuples(st.integers(2, 40), st.integers(1, 40)),
+        st.tuples(st.integers(1, 5), st.integers(2, 9), st.integers(1, 9), st.integers(1, 20)),
+    ),
+    scale=st.sampled_from([0.25, 1.0, 16.0]),
+    offset=st.sampled_from([0.0, 1.0, -32.0]),
+    seed=seeds,
+)
+def test_batch_normalisation_and_its_gradients(device, shape, scale, offset, seed):
+    rng = rng_of(seed)
+    x = (normal(rng, *shape) * scale + offset).astype(np.float32).astype(np.float64)
+    check_batchnorm(device, rng, x)
+
+
+@pytest.mark.parametrize("shape", [(64, 12, 12, 8), (2, 3, 5, 33), (128, 130), (1, 2, 1, 1)], ids=str)
+def test_batch_normalisation_of_many_and_of_few_images(device, shape):
+    rng = rng_of(12)
+    check_batchnorm(device, rng, normal(rng, *shape))
+
+
+def test_batch_normalisation_does_not_cancel_where_the_mean_is_large_and_the_variance_small(device):
+    """E[x^2] - E[x]^2 loses everything here: the mean is 4096, the deviation 1/8, and float32 keeps 24 bits."""
+    rng = rng_of(13)
+    x = 4096 + rng.integers(-256, 257, (32, 5, 7, 3)) / 1024  # exact in float32, deviation about 1/8
+    gamma, beta = np.ones(3), np.zeros(3)
+    want, mean, variance = batchnorm(x, gamma, beta, 1e-3)
+    arrays = on(device, x, gamma, beta, np.zeros(3), np.ones(3))
+    y, saved = device.batchnorm_forward(*arrays, 0.0, 1e-3)
+    # One rounding of the mean, 4096 * 2^-24, is 2^-12 / sigma in y.
+    tolerance = 8 * 4096 * np.finfo(device.dtype).eps / math.sqrt(variance.min())
+    assert np.abs(device.numpy(y) - want).max() <= tolerance
+    np.testing.assert_allclose(device.numpy(arrays[4]), variance, rtol=1e-2)
+    np.testing.assert_allclose(device.numpy(arrays[3]), mean, rtol=1e-6)
+
+
+def test_batch_normalisation_of_a_constant_channel_is_beta(device):
+    x, gamma, beta = np.full((4, 3, 3, 2), 0.5), np.array([2.0, 3.0]), np.array([-1.0, 0.25])
+    arrays = on(device, x, gamma, beta, np.zeros(2), np.ones(2))
+    y, saved = device.batchnorm_forward(*arrays, 0.99, 1e-3)
+    assert_close(device.numpy(y), np.broadcast_to(beta, x.shape))
+    dx, dgamma, dbeta = device.batchnorm_backward(*on(device, np.ones(x.shape)), arrays[0], arrays[1], saved)
+    assert_close(device.numpy(dx), np.zeros(x.shape), scale=100)  # gamma / sqrt(epsilon) times a rounding
+    assert_close(device.numpy(dbeta), [36.0, 36.0])
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (3, 4, 5, 6), (1, 1, 1, 1), (2, 9, 8, 33)], ids=str)
+def test_batch_normalisation_for_inference_uses_the_moving_statistics_and_leaves_them(device, shape):
+    rng, C = rng_of(14), shape[-1]
+    x, gamma, beta, mean, variance = (
+        normal(rng, *shape),
+        normal(rng, C),
+        normal(rng, C),
+        normal(rng, C),
+        normal(rng, C) ** 2,
+    )
+    arrays = on(device, x, gamma, beta, mean, variance)
+    y = device.batchnorm_inference(*arrays, 1e-3)
+    want = (x - mean) / np.sqrt(variance + 1e-3) * gamma + beta
+    assert_close(device.numpy(y), want, scale=np.abs(want).max() + 40 * np.abs(gamma * mean).max())
+    assert np.array_equal(device.numpy(arrays[3]), mean)
+    assert np.array_equal(device.numpy(arrays[4]), variance.astype(device.dtype))
+
+
+# ---------------------------------------------------------------- dropout
+
+
+@given(
+    shape=st.one_of(
+        st.tuples(st.integers(1, 300)),
+        st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 5), st.integers(1, 9)),
+    ),
+    rate=st.floats(0, 0.95),
+    seed=st.integers(0, 2**64 - 1),
+    stream=st.integers(0, 2**32 - 1),
+    step=st.integers(0, 2**40),
+)
+def test_a_dropout_mask_is_philox_of_seed_stream_step_and_element(device, shape, rate, seed, stream, step):
+    """The exact bits on every device; what is kept is divided by 1 - rate, and backward uses the same mask."""
+    n = math.prod(shape)
+    kept = (philox.random_bits(n, seed, stream, step).astype(np.uint64) >= round(rate * 2**32)).reshape(shape)
+    rng = rng_of(15)
+    x, dy = spaced(rng, *shape), spaced(rng, *shape)
+    dev_x, dev_dy = on(device, x, dy)
+    y, saved = device.dropout_forward(dev_x, rate, seed, stream, counter(device, step))
+    assert np.array_equal(device.numpy(y) != 0, kept)
+    assert_close(device.numpy(y), np.where(kept, x / (1 - rate), 0))
+    dx = device.dropout_backward(dev_dy, rate, seed, stream, saved)
+    assert np.array_equal(device.numpy(dx) != 0, kept)
+    assert_close(device.numpy(dx), np.where(kept, dy / (1 - rate), 0))
+
+
+def test_an_element_whose_number_is_the_rate_itself_is_kept(device):
+    """Kept from round(rate * 2^32) on, to the last bit."""
+    words = philox.random_bits(64, 1, 2)
+    (ones,) = on(device, np.ones(64))
+    for i in np.flatnonzero(words < 2**31)[:8]:
+        for offset, kept in ((0, True), (1, False)):
+            y, _ = device.dropout_forward(ones, (int(words[i]) + offset) / 2**32, 1, 2, counter(device))
+            assert (device.numpy(y)[i] != 0) == kept
+
+
+def test_a_dropout_mask_outlives_the_step_that_made_it(device):
+    """The step counter moves on in place between the two passes: backward still uses forward's mask."""
+    step = counter(device, 7)
+    (ones,) = on(device, np.ones((11, 13)))
+    y, saved = device.dropout_forward(ones, 0.5, 3, 4, step)
+    first = device.numpy(y).copy()
+    device.increment(step)
+    other, _ = device.dropout_forward(ones, 0.5, 3, 4, step)
+    assert not np.array_equal(device.numpy(other), first)
+    assert np.array_equal(device.numpy(device.dropout_backward(ones, 0.5, 3, 4, saved)), first)
+
+
+def test_dropout_drops_its_share(device):
+    (ones,) = on(device, np.ones(100_000))
+    y, _ = device.dropout_forward(ones, 0.25, 1, 2, counter(device))
+    dropped = (device.numpy(y) == 0).mean()
+    assert abs(dropped - 0.25) < 5 * math.sqrt(0.25 * 0.75 / 100_000)
+
+
+def test_dropout_of_rate_zero_changes_nothing(device):
+    x = normal(rng_of(16), 5, 7)
+    dev_x, dev_dy = on(device, x, -x)
+    y, saved = device.dropout_forward(dev_x, 0.0, 1, 2, counter(device))
+    assert np.array_equal(device.numpy(y), x)
+    assert np.array_equal(device.numpy(device.dropout_backward(dev_dy, 0.0, 1, 2, saved)), -x)
+
+
+# ---------------------------------------------------------------- softmax and the loss
+
+
+@given(N=st.integers(1, 70), K=st.integers(1, 40), scale=st.sampled_from([1.0, 16.0]), seed=seeds)
+def test_softmax_and_its_gradient(device, N, K, scale, seed):
+    rng = rng_of(seed)
+    x, dy = normal(rng, N, K) * scale, normal(rng, N, K)
+    dev_x, dev_dy = on(device, x, dy)
+    y = device.softmax_forward(dev_x)
+    want = np.exp(log_softmax(x))
+    spread = 1 + np.ptp(x)  # the rounding of x - max is that of the exponent
+    assert_close(device.numpy(y), want, K, scale=spread)
+    jacobian = np.einsum("ni,ij->nij", want, np.eye(K)) - np.einsum("ni,nj->nij", want, want)
+    assert_close(
+        device.numpy(device.softmax_backward(dev_dy, y)), np.einsum("nij,nj->ni", jacobian, dy), K, scale=4 * spread
+    )
+
+
+def test_softmax_of_large_numbers_is_finite(device):
+    x = np.array([[1e4, 1e4, -1e4], [-1e30, -1e30, -1e30], [1e38, 0, -1e38], [88.0, 89.0, 90.0]])
+    (dev_x,) = on(device, x)
+    y = device.numpy(device.softmax_forward(dev_x))
+    tail = np.exp([-2.0, -1.0, 0.0])
+    assert_close(y, np.stack([[0.5, 0.5, 0], [1 / 3] * 3, [1, 0, 0], tail / tail.sum()]))
+
+
+@given(N=st.integers(1, 70), K=st.integers(2, 40), soft=st.booleans(), seed=seeds)
+def test_softmax_crossentropy_gives_loss_hits_and_gradient(device, N, K, soft, seed):
+    rng = rng_of(seed)
+    logits = spaced(rng, N, K) * (16 / (N * K))
+    labels = rng.integers(0, K, N)
+    y = one_hot(labels, K)
+    if soft:
+        y = (0.75 * y + 0.25 / K).astype(np.float32).astype(np.float64)
+    loss, correct, dlogits = device.softmax_crossentropy(*on(device, logits, y))
+    log_p = log_softmax(logits)
+    assert_close(device.numpy(loss), [np.mean(np.sum(-y * log_p, axis=1))], N + K)
+    assert device.numpy(correct).shape == (1,)
+    assert device.numpy(correct)[0] == np.sum(np.argmax(logits, axis=1) == labels)
+    assert_close(device.numpy(dlogits), (np.exp(log_p) - y) / N, K, scale=4 / N)
+
+
+def test_softmax_crossentropy_of_extreme_logits_is_finite_and_right(device):
+    logits = np.array([[1e4, 0, 0], [0, 1e4, -1e4], [-1e30, 0, 0], [200.0, 100.0, 0.0]])
+    y = one_hot([0, 0, 1, 2], 3)
+    loss, correct, dlogits = device.softmax_crossentropy(*on(device, logits, y))
+    assert_close(device.numpy(loss), [(0 + 1e4 + math.log(2) + 200) / 4], 7)
+    assert device.numpy(correct)[0] == 2
+    want = np.array([[0, 0, 0], [-1, 1, 0], [0, -0.5, 0.5], [1, 0, -1]]) / 4
+    assert_close(device.numpy(dlogits), want)
+
+
+def test_of_equal_logits_the_first_counts_as_the_answer(device):
+    logits = np.zeros((3, 4))
+    _, correct, _ = device.softmax_crossentropy(*on(device, logits, one_hot([0, 1, 0], 4)))
+    assert device.numpy(correct)[0] == 2
+
+
+def test_softmax_crossentropy_of_many_rows(device):
+    rng = rng_of(17)
+    logits, labels = normal(rng, 1037, 10), rng.integers(0, 10, 1037)
+    loss, correct, dlogits = device.softmax_crossentropy(*on(device, logits, one_hot(labels, 10)))
+    log_p = log_softmax(logits)
+    assert_close(device.numpy(loss), [-log_p[np.arange(1037), labels].mean()], 1037)
+    assert device.numpy(correct)[0] == (logits.argmax(axis=1) == labels).sum()
+    assert_close(device.numpy(dlogits), (np.exp(log_p) - one_hot(labels, 10)) / 1037, 10, scale=1 / 1037)
+
+
+# ---------------------------------------------------------------- concatenate and split
+
+
+@given(
+    lead=st.sampled_from([(3,), (2, 3, 5), (1, 1, 1)]),
+    sizes=st.lists(st.integers(1, 9), min_size=1, max_size=5),
+    seed=seeds,
+)
+def test_concatenate_joins_the_channels_and_split_takes_them_apart(device, lead, sizes, seed):
+    rng = rng_of(seed)
+    parts = [normal(rng, *lead, size) for size in sizes]
+    joined = device.concatenate(on(device, *parts))
+    want = np.empty((*lead, sum(sizes)))
+    first = 0
+    for part in parts:
+        want[..., first : first + part.shape[-1]] = part
+        first += part.shape[-1]
+    assert np.array_equal(device.numpy(joined), want)
+    back = device.split(joined, sizes)
+    assert len(back) == len(parts)
+    for got, part in zip(back, parts, strict=True):
+        assert np.array_equal(device.numpy(got), part)
