@@ -171,6 +171,15 @@ def test_a_saved_training_goes_on_as_if_never_interrupted(run, digits, tmp_path)
     assert [json.loads(line)["epoch"] for line in log.read_text().splitlines()] == [1, 2, 3, 4]
 
 
+def test_how_long_is_asked_anew_and_how_is_kept(run, digits, tmp_path):
+    save, common = tmp_path / "run.safetensors", ("--data", digits, "--limit", 64)
+    run("train", "go-crazy", *common, "--epochs", 1, "--lr", 0.01, "--batch-size", 32, "--save", save)
+    recipe = load_model(save).recipe
+    assert (recipe["epochs"], recipe["batch_size"], recipe["schedule"][1]) == (20, 32, 0.01)
+    status, out, _ = run("train", save, *common)
+    assert status == 0 and "Epoch 2/20" in out and "Epoch 20/20" in out and "batches of 32" in out
+
+
 def test_a_file_can_be_trained_further(run, digits, trained):
     status, out, _ = run("train", trained, "--data", digits, "--epochs", 2)
     assert status == 0 and "Epoch 2/2" in out and "Epoch 1/2" not in out

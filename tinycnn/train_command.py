@@ -35,7 +35,8 @@ class Settings:
             model.optimizer.learning_rate = lr
             schedule = schedule and [schedule[0], lr, *schedule[2:]]
         settings = cls(epochs or recipe["epochs"], batch_size or recipe["batch_size"], schedule)
-        model.recipe = {**recipe, "epochs": settings.epochs, "batch_size": settings.batch_size, "schedule": schedule}
+        # How it is trained goes on with the file; how long is asked anew, and the documented number if it is not.
+        model.recipe = {**recipe, "batch_size": settings.batch_size, "schedule": schedule}
         return settings
 
 

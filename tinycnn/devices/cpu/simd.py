@@ -221,20 +221,6 @@ where_equal = _choice("==", "yes where a == b, no elsewhere, lane by lane")
 
 
 @intrinsic
-def where_kept16(typing, mask, index, vector):
-    """The lanes whose bytes mask[index], mask[index + 1], ... are not 0; zeros elsewhere."""
-
-    def code(context, builder, signature, arguments):
-        mask, index, vector = arguments
-        octets = ir.VectorType(ir.IntType(8), 16)
-        kept = builder.load(_address(builder, mask, index, octets), align=1)
-        zeros = ir.Constant(vector.type, [0.0] * 16)
-        return builder.select(builder.icmp_unsigned("!=", kept, ir.Constant(octets, [0] * 16)), vector, zeros)
-
-    return vector(types.CPointer(types.uint8), types.int64, vector), code
-
-
-@intrinsic
 def load_integers_first16(typing, pointer, index, count):
     """The first `count` of 16 int32 numbers, as floats."""
 

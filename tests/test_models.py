@@ -1,0 +1,68 @@
+"""Networks as graphs: sharing layers, depth, and what does not depend on how a network is written down."""
+
+import numpy as np
+from helpers import assert_same_bits
+
+from tinycnn import Tensor, session
+from tinycnn.layers import Activation, Conv2D, Dense, Dropout, Flatten, Input
+from tinycnn.models import Model, Sequential
+
+IMAGES = np.random.default_rng(0).normal(size=(2, 6, 6, 1))
+
+
+def dropped(model):
+    """Which outputs of a network that ends in dropout are zero in training."""
+    return model(Tensor(IMAGES), training=True).numpy() == 0
+
+
+def test_a_view_into_a_network_leaves_its_dropout_moving_on(device):
+    network = Sequential([Conv2D(8, (3, 3), input_shape=(6, 6, 1)), Dropout(0.5)])
+    Model(inputs=network.input, outputs=[layer.output for layer in network.layers])
+    first, second = dropped(network), dropped(network)
+    assert (first != second).any()
+
+
+def test_two_networks_of_the_same_layers_share_the_count_of_training_passes(device):
+    network = Sequential([Conv2D(8, (3, 3), input_shape=(6, 6, 1)), Dropout(0.5)])
+    view = Model(inputs=network.input, outputs=network.output)
+    first, second = dropped(view), dropped(view)
+    assert (first != second).any()
+    assert int(device.numpy(network.step)[0]) == 2
+
+
+def test_a_network_may_be_deeper_than_pythons_stack(float64):
+    symbol = start = Input(shape=(2, 2, 1))
+    relu = Activation("relu")
+    for _ in range(3000):
+        symbol = relu(symbol)
+    y = Model(inputs=start, outputs=symbol)(Tensor(np.ones((1, 2, 2, 1))))
+    assert (y.numpy() == 1).all()
+
+
+def test_weights_do_not_depend_on_how_a_network_is_written(device):
+    def layers(**shape):
+        return [Conv2D(3, (3, 3), activation="relu", **shape), Flatten(), Dense(4)]
+
+    def in_a_list():
+        return Sequential(layers(input_shape=(6, 6, 1)))
+
+    def one_by_one():
+        network = Sequential()
+        network.add(Input(shape=(6, 6, 1)))
+        for layer in layers():
+            network.add(layer)
+        return network
+
+    def as_a_graph():
+        symbol = start = Input(shape=(6, 6, 1))
+        for layer in layers():
+            symbol = layer(symbol)
+        return Model(inputs=start, outputs=symbol)
+
+    written = []
+    for write in (in_a_list, one_by_one, as_a_graph):
+        session.set_random_seed(7)
+        written.append(write().get_weights())
+    for other in written[1:]:
+        for weight, same in zip(written[0], other, strict=True):
+            assert_same_bits(weight, same)
