@@ -30,6 +30,7 @@ setup(
         "zig": ["ziglang>=0.13"],
         "test": [
             "pytest>=8",
+            "pytest-xdist>=3.5",
             "hypothesis>=6",
             "keras>=3.3",
             "jax>=0.4.30",
