@@ -20,9 +20,10 @@ from tinycnn.devices.cpu.launch import floats, integers, kernel, launch, real
 from tinycnn.devices.cpu.memory import pool
 from tinycnn.devices.cpu.simd import offset
 from tinycnn.devices.cpu.threads import call, team
-from tinycnn.devices.cpu.tiles import choose, filter_tile, forward_tile, remainder
+from tinycnn.devices.cpu.tiles import choose, filter_tiles, forward_tiles, remainder
 
-CHUNK_BYTES = 400_000  # what backward filter reads again for every tile of dw: has to stay in the L2 cache
+NEAR_BYTES = 24_000  # what is read again and again: has to stay in the L1 cache, of 32 KB
+CHUNK_PIXELS = 512  # a chunk has so many, or adding up the chunks would take longer than they save
 PARTIAL_BYTES = 8_000_000  # all partial dw together
 MOST_CHUNKS = 64
 
@@ -78,7 +79,7 @@ def forward_images(arguments, task, thread):
     """y for one image and one block of output channels. Task: block * N + image."""
     x, frames, w = floats(arguments, 0), floats(arguments, 1), floats(arguments, 2)
     bias, y, shape = floats(arguments, 3), floats(arguments, 4), integers(arguments, 5)
-    tile, floor = arguments[6], real(arguments, 7)
+    whole, last, floor = arguments[6], arguments[7], real(arguments, 8)
     N, H, W, C = shape[0], shape[1], shape[2], shape[3]
     P, Q, K = shape[4], shape[5], shape[6]
     R, S = shape[7], shape[8]
@@ -96,7 +97,8 @@ def forward_images(arguments, task, thread):
         image = frame
     y_block = offset(y, min(n * y_image, y_last) + block * lanes)
     w_block = offset(w, block * lanes * R * S * C)
-    begin, row, channels = offset(bias, block * lanes), frame_W * C, K - block * lanes
+    begin, row = offset(bias, block * lanes), frame_W * C
+    tile = whole if (block + 1) * lanes < K else last
     for i in range((P + tile_rows - 1) // tile_rows):
         p = min(i * tile_rows, P - tile_rows)
         for j in range((Q + tile_columns - 1) // tile_columns):
@@ -107,7 +109,7 @@ def forward_images(arguments, task, thread):
                 tile,
                 (
                     x_tile, w_block, begin, y_tile, R, S * C, row, S * C * lanes,
-                    0, 0, Q * K, K, channels, floor,
+                    0, 0, Q * K, K, floor,
                 ),
             )  # fmt: skip
 
@@ -120,59 +122,79 @@ def backward_data_images(arguments, task, thread):
     is loaded, all r and k are added, and it is stored again.
     """
     dy, w, dx, shape = floats(arguments, 0), floats(arguments, 1), floats(arguments, 2), integers(arguments, 3)
-    tile, rest = arguments[4], arguments[5]
     N, P, Q, K, H, W, C, R, S = shape[0], shape[1], shape[2], shape[3], shape[4], shape[5], shape[6], shape[7], shape[8]
     tile_columns, lanes = shape[9], shape[10]
 
     n, block = task % N, task // N
+    is_last = (block + 1) * lanes >= C
+    tile, rest = arguments[5 if is_last else 4], arguments[7 if is_last else 6]
     image = offset(dy, n * P * Q * K)
     channels, no_floor = min(lanes, C - block * lanes), np.float32(-np.inf)
-    for h in range(H):
-        dx_row = offset(dx, (n * H + h) * W * C + block * lanes)
-        for column in range(W):
-            for c in range(channels):
-                dx_row[column * C + c] = 0
-        first_r, last_r = max(0, h - P + 1), min(R, h + 1)
-        for s in range(S):
+    dx_image = offset(dx, n * H * W * C + block * lanes)
+    for pixel in range(H * W):
+        for c in range(channels):
+            dx_image[pixel * C + c] = 0
+    for s in range(S):
+        for h in range(H):
+            first_r, last_r = max(0, h - P + 1), min(R, h + 1)
             w_s = offset(w, ((block * S + s) * R + first_r) * K * lanes)
+            dx_row = offset(dx_image, (h * W + s) * C)
             for q in range(0, Q, tile_columns):
-                dy_tile, dx_tile = offset(image, ((h - first_r) * Q + q) * K), offset(dx_row, (q + s) * C)
+                dy_tile, dx_tile = offset(image, ((h - first_r) * Q + q) * K), offset(dx_row, q * C)
                 call(
                     tile if q + tile_columns <= Q else rest,
                     (
                         dy_tile, w_s, dx_tile, dx_tile, last_r - first_r, K, -Q * K, K * lanes,
-                        0, C, 0, C, channels, no_floor,
+                        0, C, 0, C, no_floor,
                     ),
                 )  # fmt: skip
 
 
 @kernel
 def backward_filter_chunks(arguments, task, thread):
-    """One tile of one chunk's partial dw. Task: chunk * tiles + tile."""
-    x, dy, partial = floats(arguments, 0), floats(arguments, 1), floats(arguments, 2)
-    tile, shape = arguments[3], integers(arguments, 4)
+    """One block of output channels of one chunk's partial dw. Task: chunk * blocks + block.
+
+    All tiles of dw walk over the same few rows of an image before the next rows come: they stay in the L1 cache.
+    Between rows a tile's totals lie in `totals`, tile by tile, because tiles may overlap in dw.
+    """
+    x, dy, totals, partial = floats(arguments, 0), floats(arguments, 1), floats(arguments, 2), floats(arguments, 3)
+    whole, last, shape = arguments[4], arguments[5], integers(arguments, 6)
     N, H, W, C = shape[0], shape[1], shape[2], shape[3]
     P, Q, K = shape[4], shape[5], shape[6]
     R, S = shape[7], shape[8]
     row_stride, column_stride = shape[9], shape[10]
     tile_rows, tile_columns, lanes = shape[11], shape[12], shape[13]
-    images, row_tiles, column_tiles, blocks = shape[14], shape[15], shape[16], shape[17]
+    images, row_tiles, column_tiles, blocks, band = shape[14], shape[15], shape[16], shape[17], shape[18]
 
-    chunk, place = task // (row_tiles * column_tiles * blocks), task % (row_tiles * column_tiles * blocks)
-    block = place // (row_tiles * column_tiles)
-    r = min(place // column_tiles % row_tiles * tile_rows, R - tile_rows)
-    t = min(place % column_tiles * tile_columns, S * C - tile_columns)
-    first = chunk * images
-    x_tile = offset(x, (first * H + r) * W * C + t)
-    dy_tile = offset(dy, first * P * Q * K + block * lanes)
-    dw_tile = offset(partial, ((chunk * R + r) * S * C + t) * K + block * lanes)
-    call(
-        tile,
-        (
-            x_tile, dy_tile, dw_tile, min(images, N - first), P, Q, H * W * C, row_stride * W * C, column_stride * C,
-            P * Q * K, Q * K, S * C * K, K, K - block * lanes,
-        ),
-    )  # fmt: skip
+    chunk, block = task // blocks, task % blocks
+    size = tile_rows * tile_columns * lanes
+    totals = offset(totals, thread * row_tiles * column_tiles * size)
+    for i in range(row_tiles * column_tiles * size):
+        totals[i] = 0
+    for n in range(chunk * images, min(chunk * images + images, N)):
+        for p in range(0, P, band):
+            rows = offset(x, (n * H + p * row_stride) * W * C)
+            dy_rows = offset(dy, (n * P + p) * Q * K + block * lanes)
+            for place in range(row_tiles * column_tiles):
+                r = min(place // column_tiles * tile_rows, R - tile_rows)
+                t = min(place % column_tiles * tile_columns, S * C - tile_columns)
+                call(
+                    whole if block + 1 < blocks else last,
+                    (
+                        offset(rows, r * W * C + t), dy_rows, offset(totals, place * size), min(band, P - p), Q,
+                        row_stride * W * C, column_stride * C, Q * K, K,
+                    ),
+                )  # fmt: skip
+    channels = min(lanes, K - block * lanes)
+    for place in range(row_tiles * column_tiles):
+        r = min(place // column_tiles * tile_rows, R - tile_rows)
+        t = min(place % column_tiles * tile_columns, S * C - tile_columns)
+        for i in range(tile_rows):
+            for j in range(tile_columns):
+                dw = offset(partial, ((chunk * R + r + i) * S * C + t + j) * K + block * lanes)
+                sums = offset(totals, place * size + (i * tile_columns + j) * lanes)
+                for k in range(channels):
+                    dw[k] = sums[k]
 
 
 @kernel
@@ -210,7 +232,7 @@ def convolve(x, packed, bias, y, tile, x_shape, y_shape, geometry, relu, frame=N
     )  # fmt: skip
     blocks = -(-K // tile.lanes)
     floor = 0.0 if relu else -np.inf
-    launch(forward_images, blocks * N, x, frames, packed, bias, y, shape, forward_tile(tile), float(floor))
+    launch(forward_images, blocks * N, x, frames, packed, bias, y, shape, *forward_tiles(tile, K), float(floor))
 
 
 def pack(w, taps, C, K, lanes, steps):
@@ -251,7 +273,7 @@ def backward_data(dy, w, x_shape, stride, padding):
         tile = choose(1, Q, C, 0, K, overlap=False)
         packed = pack(w, (S, R), K, C, tile.lanes, (C * K, S * C * K, 1, K))
         shape = np.array([N, P, Q, K, H, W, C, R, S, tile.columns, tile.lanes], np.int64)
-        tiles = forward_tile(tile), forward_tile(remainder(tile, Q))
+        tiles = *forward_tiles(tile, C), *forward_tiles(remainder(tile, Q), C)
         launch(backward_data_images, N * -(-C // tile.lanes), dy, packed, dx, shape, *tiles)
         return dx
     # A forward pass over dy, framed so that every pixel of dx sees all it contributed to.
@@ -274,20 +296,22 @@ def backward_filter(x, dy, w_shape, stride, padding):
         x = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
         N, H, W, C = x.shape
     tile = choose(R, S * C, K, W * C, 1)
-    image_bytes, dw_bytes = 4 * (H * W * C + P * Q * K), 4 * R * S * C * K
-    most_chunks = min(MOST_CHUNKS, max(1, PARTIAL_BYTES // dw_bytes))
-    images = max(1, CHUNK_BYTES // image_bytes, -(-N // most_chunks))
+    band = max(1, min(P, NEAR_BYTES // (4 * (stride[0] * W * C + Q * min(K, tile.lanes)))))
+    dw_bytes = 4 * R * S * C * K
+    images = max(1, -(-N // MOST_CHUNKS), -(-CHUNK_PIXELS // (P * Q)), -(-N * dw_bytes // PARTIAL_BYTES))
     chunks = -(-N // images)
     row_tiles, column_tiles, blocks = -(-R // tile.rows), -(-(S * C) // tile.columns), -(-K // tile.lanes)
     shape = np.array(
         [
             N, H, W, C, P, Q, K, R, S, *stride, tile.rows, tile.columns, tile.lanes,
-            images, row_tiles, column_tiles, blocks,
+            images, row_tiles, column_tiles, blocks, band,
         ],
         np.int64,
     )  # fmt: skip
+    tile_size = tile.rows * tile.columns * tile.lanes
+    totals = pool.empty((team().size * row_tiles * column_tiles * tile_size,), np.float32)
     partial = pool.empty((chunks, R * S * C * K), np.float32)
-    launch(backward_filter_chunks, chunks * row_tiles * column_tiles * blocks, x, dy, partial, filter_tile(tile), shape)
+    launch(backward_filter_chunks, chunks * blocks, x, dy, totals, partial, *filter_tiles(tile, K), shape)
     if chunks == 1:
         return partial.reshape(w_shape)
     dw = pool.empty(w_shape, np.float32)

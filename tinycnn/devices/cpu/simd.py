@@ -51,9 +51,59 @@ def _address(builder, pointer, index, llvm_type):
 
 
 def _first_lanes(builder, count, width):
-    """A mask of the first `count` lanes."""
-    lanes = ir.Constant(ir.VectorType(ir.IntType(64), width), list(range(width)))
-    return builder.icmp_signed("<", lanes, _splat(builder, count, width))
+    """A mask of the first `count` lanes, fewer than `width`."""
+    number = ir.IntType(32)
+    lanes = ir.Constant(ir.VectorType(number, width), list(range(width)))
+    return builder.icmp_signed("<", lanes, _splat(builder, builder.trunc(count, number), width))
+
+
+def _load_first(builder, pointer, index, count, vector):
+    """The first `count` elements from pointer[index] on, then zeros: masked only where some are missing."""
+    width, address = vector.count, _address(builder, pointer, index, vector)
+    name = f"llvm.masked.load.v{width}{'f32' if vector.element == ir.FloatType() else 'i32'}.p0"
+    result = cgutils.alloca_once(builder, vector)
+    with builder.if_else(builder.icmp_signed(">=", count, count.type(width))) as (whole, part):
+        with whole:
+            builder.store(builder.load(address, align=FLOAT_ALIGNMENT), result)
+        with part:
+            mask = _first_lanes(builder, count, width)
+            masked_load = _declare(builder, name, vector, [address.type, ir.IntType(32), mask.type, vector])
+            zeros = ir.Constant(vector, [0] * width)
+            some = builder.call(masked_load, [address, ir.IntType(32)(FLOAT_ALIGNMENT), mask, zeros])
+            builder.store(some, result)
+    return builder.load(result)
+
+
+def _store_first(builder, pointer, index, vector, count):
+    """Write the first `count` lanes. A few of them go in pieces of 8, 4, 2 and 1: without AVX-512 a processor takes
+    a dozen cycles for a masked store."""
+    width = vector.type.count
+    with builder.if_else(builder.icmp_signed(">=", count, count.type(width))) as (whole, part):
+        with whole:
+            builder.store(vector, _address(builder, pointer, index, vector.type), align=FLOAT_ALIGNMENT)
+        with part:
+            left, place = cgutils.alloca_once_value(builder, vector), cgutils.alloca_once_value(builder, index)
+            while width > 1:
+                width //= 2
+                with builder.if_then(builder.icmp_signed("!=", builder.and_(count, count.type(width)), count.type(0))):
+                    _store_lanes(builder, pointer, builder.load(place), builder.load(left), 0, width)
+                    builder.store(_shifted(builder, builder.load(left), width), left)
+                    builder.store(builder.add(builder.load(place), index.type(width)), place)
+
+
+def _lanes(builder, vector, numbers):
+    return builder.shuffle_vector(vector, vector, ir.Constant(ir.VectorType(ir.IntType(32), len(numbers)), numbers))
+
+
+def _shifted(builder, vector, by):
+    """The vector moved down by so many lanes."""
+    return _lanes(builder, vector, [(i + by) % vector.type.count for i in range(vector.type.count)])
+
+
+def _store_lanes(builder, pointer, index, vector, first, width):
+    """Write lanes first to first + width - 1."""
+    piece = _lanes(builder, vector, list(range(first, first + width)))
+    builder.store(piece, _address(builder, pointer, index, piece.type), align=FLOAT_ALIGNMENT)
 
 
 def _declare(builder, name, result, arguments):
@@ -80,17 +130,7 @@ def _instructions(width):
         """The first `count` of them, then zeros. What lies behind is not touched."""
 
         def code(context, builder, signature, arguments):
-            pointer, index, count = arguments
-            mask = _first_lanes(builder, count, width)
-            address = _address(builder, pointer, index, llvm_vector)
-            masked_load = _declare(
-                builder,
-                f"llvm.masked.load.v{width}f32.p0",
-                llvm_vector,
-                [address.type, ir.IntType(32), mask.type, llvm_vector],
-            )
-            zeros = ir.Constant(llvm_vector, [0.0] * width)
-            return builder.call(masked_load, [address, ir.IntType(32)(FLOAT_ALIGNMENT), mask, zeros])
+            return _load_first(builder, *arguments, llvm_vector)
 
         return vector(FLOATS, types.int64, types.int64), code
 
@@ -149,19 +189,27 @@ def store_first(typing, pointer, index, vector, count):
     """Write the first `count` lanes to pointer[index] and on."""
 
     def code(context, builder, signature, arguments):
-        pointer, index, vector, count = arguments
-        mask = _first_lanes(builder, count, vector.type.count)
-        address = _address(builder, pointer, index, vector.type)
-        masked_store = _declare(
-            builder,
-            f"llvm.masked.store.v{vector.type.count}f32.p0",
-            ir.VoidType(),
-            [vector.type, address.type, ir.IntType(32), mask.type],
-        )
-        builder.call(masked_store, [vector, address, ir.IntType(32)(FLOAT_ALIGNMENT), mask])
+        _store_first(builder, *arguments)
         return context.get_dummy_value()
 
     return types.void(FLOATS, types.int64, vector, types.int64), code
+
+
+@intrinsic(prefer_literal=True)
+def store_few(typing, pointer, index, vector, count):
+    """Write the first `count` lanes, a number in the source, in pieces that are powers of two."""
+    lanes = count.literal_value
+
+    def code(context, builder, signature, arguments):
+        pointer, index, vector, _ = arguments
+        done = 0
+        while done < lanes:
+            width = min(1 << ((lanes - done).bit_length() - 1), vector.type.count)
+            _store_lanes(builder, pointer, builder.add(index, index.type(done)), vector, done, width)
+            done += width
+        return context.get_dummy_value()
+
+    return types.void(FLOATS, types.int64, vector, count), code
 
 
 @intrinsic
@@ -225,15 +273,7 @@ def load_integers_first16(typing, pointer, index, count):
     """The first `count` of 16 int32 numbers, as floats."""
 
     def code(context, builder, signature, arguments):
-        pointer, index, count = arguments
-        vector = ir.VectorType(ir.IntType(32), 16)
-        mask = _first_lanes(builder, count, 16)
-        address = _address(builder, pointer, index, vector)
-        masked_load = _declare(
-            builder, "llvm.masked.load.v16i32.p0", vector, [address.type, ir.IntType(32), mask.type, vector]
-        )
-        zeros = ir.Constant(vector, [0] * 16)
-        whole = builder.call(masked_load, [address, ir.IntType(32)(FLOAT_ALIGNMENT), mask, zeros])
+        whole = _load_first(builder, *arguments, ir.VectorType(ir.IntType(32), 16))
         return builder.sitofp(whole, ir.VectorType(ir.FloatType(), 16))
 
     return Vector(16)(INTEGERS32, types.int64, types.int64), code
@@ -245,17 +285,8 @@ def store_integers_first(typing, pointer, index, vector, count):
 
     def code(context, builder, signature, arguments):
         pointer, index, vector, count = arguments
-        width = vector.type.count
-        whole = builder.fptosi(vector, ir.VectorType(ir.IntType(32), width))
-        mask = _first_lanes(builder, count, width)
-        address = _address(builder, pointer, index, whole.type)
-        masked_store = _declare(
-            builder,
-            f"llvm.masked.store.v{width}i32.p0",
-            ir.VoidType(),
-            [whole.type, address.type, ir.IntType(32), mask.type],
-        )
-        builder.call(masked_store, [whole, address, ir.IntType(32)(FLOAT_ALIGNMENT), mask])
+        whole = builder.fptosi(vector, ir.VectorType(ir.IntType(32), vector.type.count))
+        _store_first(builder, pointer, index, whole, count)
         return context.get_dummy_value()
 
     return types.void(INTEGERS32, types.int64, vector, types.int64), code

@@ -40,8 +40,8 @@ HAS_512_BITS = "+avx512f" in _features and numba.config.CPU_NAME in (None, bindi
 REGISTERS = 32 if HAS_512_BITS else 16  # of the widest vectors; ARM has 32 of half the width
 WIDTHS = (16, 8) if HAS_512_BITS else (8,)
 
-FORWARD_SIGNATURE = types.void(*[FLOATS] * 4, *[types.int64] * 9, types.float32)
-FILTER_SIGNATURE = types.void(*[FLOATS] * 3, *[types.int64] * 11)
+FORWARD_SIGNATURE = types.void(*[FLOATS] * 4, *[types.int64] * 8, types.float32)
+FILTER_SIGNATURE = types.void(*[FLOATS] * 3, *[types.int64] * 6)
 
 
 @dataclass(frozen=True)
@@ -68,76 +68,88 @@ class Tile:
             for column in range(self.columns)
         ]
 
-    def vectors(self):
-        """(where the vector starts, its width) for each."""
-        return [(sum(self.widths[:j]), width) for j, width in enumerate(self.widths)]
 
-
-def multiply_lines(tile, indent):
+def multiply_lines(tile, vectors, indent):
     """total_i_j += scalar_i * vector_j for all i, j; x and vectors are addressed from `a`."""
     lines = []
     for i, step in enumerate(tile.scalars()):
         lines.append(f"scalar = broadcast{tile.widths[0]}(x, a + {step})")
-        for j in range(len(tile.widths)):
+        for j, *_ in vectors:
             lines.append(f"total_{i}_{j} = fma(scalar, vector_{j}, total_{i}_{j})")
     return [" " * indent + line for line in lines]
 
 
-def forward_source(tile):
-    """A tile of y: rows x columns pixels by up to tile.lanes channels, added to `begin`: the bias, or an earlier y."""
-    totals = [
-        (row, column, j) for row in range(tile.rows) for column in range(tile.columns) for j in range(len(tile.widths))
+def vectors_of(tile, channels):
+    """(j, where vector j starts, its width, how many of its channels there are), of those that have any.
+
+    The number of channels is a constant of the generated code: a mask that came as an argument would take a register
+    from the totals, and a masked store takes AVX2 a dozen cycles.
+    """
+    starts = [sum(tile.widths[:j]) for j in range(len(tile.widths))]
+    return [
+        (j, start, width, min(width, channels - start))
+        for j, (start, width) in enumerate(zip(starts, tile.widths, strict=True))
+        if start < channels
     ]
-    name = {(row, column, j): f"total_{row * tile.columns + column}_{j}" for row, column, j in totals}
-    vectors = tile.vectors()
+
+
+def load_text(array, place, width, count):
+    return f"load{width}({array}, {place})" if count == width else f"load_first{width}({array}, {place}, {count})"
+
+
+def forward_source(tile, channels):
+    """A tile of y: rows x columns pixels by `channels` channels, added to `begin`: the bias, or an earlier y."""
+    vectors = vectors_of(tile, channels)
+    totals = [
+        (row, column, f"total_{row * tile.columns + column}_{j}", start, width, count)
+        for row in range(tile.rows)
+        for column in range(tile.columns)
+        for j, start, width, count in vectors
+    ]
     lines = [
         "def tile(",
-        "    x, w, begin, y, outer, inner, x_outer, w_outer, begin_row, begin_column, y_row, y_column, lanes, floor",
+        "    x, w, begin, y, outer, inner, x_outer, w_outer, begin_row, begin_column, y_row, y_column, floor",
         "):",
     ]
-    for row, column, j in totals:
-        start, width = vectors[j]
+    for row, column, total, start, width, count in totals:
         place = f"{row} * begin_row + {column} * begin_column + {start}"
-        lines.append(f"    {name[row, column, j]} = load_first{width}(begin, {place}, lanes - {start})")
+        lines.append(f"    {total} = {load_text('begin', place, width, count)}")
     lines += [
         "    for o in range(outer):",
         "        a = o * x_outer",
         "        b = o * w_outer",
         "        for t in range(inner):",
     ]
-    lines += [f"            vector_{j} = load{width}(w, b + {start})" for j, (start, width) in enumerate(vectors)]
-    lines += multiply_lines(tile, 12)
+    lines += [f"            vector_{j} = load{width}(w, b + {start})" for j, start, width, _ in vectors]
+    lines += multiply_lines(tile, vectors, 12)
     lines += ["            a += 1", f"            b += {tile.lanes}"]
     lines += [f"    least = fill{tile.widths[0]}(floor)"]
-    for row, column, j in totals:
-        start = vectors[j][0]
+    for row, column, total, start, _, count in totals:
         place = f"{row} * y_row + {column} * y_column + {start}"
-        lines.append(f"    store_first(y, {place}, maximum({name[row, column, j]}, least), lanes - {start})")
+        lines.append(f"    store_few(y, {place}, maximum({total}, least), {count})")
     return lines
 
 
-def filter_source(tile):
-    """A tile of dw: rows x columns taps by up to tile.lanes channels, summed over some images."""
-    totals = [(i, j) for i in range(tile.rows * tile.columns) for j in range(len(tile.widths))]
-    lines = [
-        "def tile(",
-        "    x, dy, dw, images, outer, inner, x_image, x_outer, x_inner, dy_image, dy_outer, dw_row, channels, lanes",
-        "):",
+def filter_source(tile, channels):
+    """A tile of dw, rows x columns taps by `channels` channels, summed over rows of an image onto what was there.
+
+    The tile's totals lie one after the other, tile.lanes for each tap.
+    """
+    vectors = vectors_of(tile, channels)
+    totals = [
+        (f"total_{i}_{j}", i * tile.lanes + start, width)
+        for i in range(tile.rows * tile.columns)
+        for j, start, width, _ in vectors
     ]
-    lines += [f"    total_{i}_{j} = fill{tile.widths[j]}(float32(0.0))" for i, j in totals]
-    lines += ["    for n in range(images):", "        for o in range(outer):"]
-    lines += ["            a = n * x_image + o * x_outer", "            b = n * dy_image + o * dy_outer"]
-    lines += ["            for t in range(inner):"]
-    for j, (start, width) in enumerate(tile.vectors()):
-        lines.append(f"                vector_{j} = load_first{width}(dy, b + {start}, lanes - {start})")
-    lines += multiply_lines(tile, 16)
-    lines += ["                a += x_inner", "                b += channels"]
-    for row in range(tile.rows):
-        for column in range(tile.columns):
-            i = row * tile.columns + column
-            lines.append(f"    a = {row} * dw_row + {column} * channels")
-            for j, (start, _) in enumerate(tile.vectors()):
-                lines.append(f"    store_first(dw, a + {start}, total_{i}_{j}, lanes - {start})")
+    lines = ["def tile(x, dy, totals, outer, inner, x_outer, x_inner, dy_outer, dy_inner):"]
+    lines += [f"    {total} = load{width}(totals, {place})" for total, place, width in totals]
+    lines += ["    for o in range(outer):", "        a = o * x_outer", "        b = o * dy_outer"]
+    lines += ["        for t in range(inner):"]
+    for j, start, width, count in vectors:
+        lines.append(f"            vector_{j} = {load_text('dy', f'b + {start}', width, count)}")
+    lines += multiply_lines(tile, vectors, 12)
+    lines += ["            a += x_inner", "            b += dy_inner"]
+    lines += [f"    store(totals, {place}, {total})" for total, place, _ in totals]
     return lines
 
 
@@ -166,7 +178,8 @@ IMPORTS = [
     *[f"    {name}{width}," for name in ("broadcast", "fill", "load", "load_first") for width in (8, 16)],
     "    fma,",
     "    maximum,",
-    "    store_first,",
+    "    store,",
+    "    store_few,",
     ")",
 ]
 
@@ -180,25 +193,35 @@ _compiled = []  # keeps the functions alive whose addresses are in use
 
 
 @cache
-def forward_tile(tile):
-    """The address of the compiled function for a tile of y."""
-    _compiled.append(_compile(forward_source(tile), FORWARD_SIGNATURE))
+def _address(source, tile, channels, signature):
+    _compiled.append(_compile(source(tile, channels), signature))
     return _compiled[-1].address
 
 
-@cache
-def filter_tile(tile):
-    """The address of the compiled function for a tile of dw."""
-    _compiled.append(_compile(filter_source(tile), FILTER_SIGNATURE))
-    return _compiled[-1].address
+def _addresses(source, tile, channels, signature):
+    last = channels % tile.lanes or tile.lanes
+    whole = tile.lanes if channels > tile.lanes else last
+    return _address(source, tile, whole, signature), _address(source, tile, last, signature)
+
+
+def forward_tiles(tile, K):
+    """The addresses of the compiled functions for a tile of y: for the blocks of K channels, and for the last block."""
+    return _addresses(forward_source, tile, K, FORWARD_SIGNATURE)
+
+
+def filter_tiles(tile, K):
+    """The same for a tile of dw."""
+    return _addresses(filter_source, tile, K, FILTER_SIGNATURE)
 
 
 def step_cycles(scalars, widths):
-    """About how many cycles one step takes: multiplications, or loads, or waiting for the last sum; and the loop."""
-    halves = sum(widths) / WIDTHS[0]
-    multiplications = scalars * halves
-    loads = scalars / 2 + halves
-    waiting = 4 / (1 if WIDTHS[0] == 16 else 2)  # a sum is ready 4 cycles after it was begun
+    """About how many cycles one step takes: multiplications, or loads, or waiting for the last sum; and the loop.
+
+    A core multiplies and adds 16 floats a cycle, as one vector or as two, and loads two scalars or 16 floats.
+    """
+    vectors = sum(widths) / 16
+    multiplications, loads = scalars * vectors, scalars / 2 + vectors
+    waiting = 4  # a sum is ready 4 cycles after it was begun
     return max(multiplications, loads, waiting) + 0.5
 
 
