@@ -10,9 +10,13 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.10",
-    packages=[*find_packages(include=["tinycnn", "tinycnn.*"]), "tinycnn.kernels"],
+    packages=[*find_packages(include=["tinycnn", "tinycnn.*"]), "tinycnn.kernels", "tinycnn.kernels.numba"],
     package_dir={"tinycnn.kernels": "kernels"},
-    package_data={"tinycnn.kernels": ["*.cu", "*.cuh"], "tinycnn.emulator": ["*.h", "*.cpp"]},
+    package_data={
+        "tinycnn": ["keras_values.safetensors"],
+        "tinycnn.kernels": ["*.cu", "*.cuh", "ladder/*.cu", "ladder/*.cuh", "ladder/README.md"],
+        "tinycnn.emulator": ["*.h", "*.cpp"],
+    },
     install_requires=[
         "click>=8.1",
         "matplotlib>=3.7",
@@ -27,7 +31,11 @@ setup(
     extras_require={
         "cuda12": ["cupy-cuda12x>=13"],
         "cuda13": ["cupy-cuda13x>=13.6"],
+        "numba": ["numba-cuda>=0.30", "greenlet>=3"],
+        "numba12": ["numba-cuda[cu12]>=0.30", "greenlet>=3"],
+        "numba13": ["numba-cuda[cu13]>=0.30", "greenlet>=3"],
         "zig": ["ziglang>=0.13"],
+        "keras": ["keras>=3.3", "jax>=0.4.30"],
         "test": [
             "pytest>=8",
             "pytest-xdist>=3.5",
@@ -35,6 +43,9 @@ setup(
             "keras>=3.3",
             "jax>=0.4.30",
             "nvidia-cuda-nvrtc>=13; sys_platform == 'linux'",
+            "nvidia-nvvm>=13; sys_platform == 'linux'",
+            "numba-cuda>=0.30; sys_platform != 'darwin'",
+            "greenlet>=3",
         ],
     },
     entry_points={"console_scripts": ["tinycnn=tinycnn.cli:main"]},

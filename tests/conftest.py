@@ -37,6 +37,59 @@ def pytest_configure(config):
             raise pytest.UsageError(f"--device {name}: there are: {', '.join(DEVICES)}")
 
 
+# What takes too long in Numba's simulator, where a block of 256 threads takes 5 ms and a product of two numbers half a
+# microsecond. These are deselected there, visibly; on a GPU the numba device runs them as all others.
+TOO_LARGE_FOR_THE_SIMULATOR = (
+    # whole networks and whole trainings; a step of breakdown-2 is in test_numba_kernels.py
+    "test_training.py",
+    "test_checkpoint.py",
+    "test_models.py",
+    "test_pictures.py",
+    "test_readme.py",
+    "test_a_network_s_gradients_are_those_of_the_reference",
+    # many launches
+    "test_a_chain_of_5000_functions",
+    "test_accumulate_keeps_float64_over_a_long_epoch",
+    "test_results_are_identical_from_run_to_run",
+    "test_results_stay_as_they_are_while_others_are_computed",
+    # large arrays
+    "test_dropout_drops_its_share",
+    "test_softmax_crossentropy_of_many_rows",
+    "test_batch_normalisation_of_many_and_of_few_images[numba-float32-(64, 12, 12, 8)]",
+    "test_batch_normalisation_of_many_and_of_few_images[numba-float64-(64, 12, 12, 8)]",
+    "test_dense_with_one_of_everything_and_with_much_of_everything",
+    # many shapes: float32 alone, as other tests of these operations run in both precisions
+    "test_convolution_and_its_two_gradients[numba-float64",
+    "test_convolution_of_any_batch_and_channels[numba-float64-same-(2, 8, 9, 33)-17]",
+    "test_convolution_of_any_batch_and_channels[numba-float64-valid-(2, 8, 9, 33)-17]",
+    "test_convolution_of_any_batch_and_channels[numba-float64-same-(2, 10, 9, 16)-32]",
+    "test_convolution_of_any_batch_and_channels[numba-float64-valid-(2, 10, 9, 16)-32]",
+    "test_convolution_of_a_batch_larger_than_any_block[numba-float64",
+    "test_softmax_and_its_gradient[numba-float64",
+    "test_softmax_crossentropy_gives_loss_hits_and_gradient[numba-float64",
+    "test_batch_normalisation_and_its_gradients[numba-float64",
+)
+
+
+def pytest_collection_modifyitems(config, items):
+    def too_large(item):
+        device = item.callspec.params.get("device") if hasattr(item, "callspec") else None
+        return device and device[0] == "numba" and any(part in item.nodeid for part in TOO_LARGE_FOR_THE_SIMULATOR)
+
+    large = [item for item in items if too_large(item)]
+    if large and is_simulated():
+        config.hook.pytest_deselected(items=large)
+        items[:] = [item for item in items if item not in large]
+
+
+def is_simulated():
+    """Whether the numba device is Numba's simulator here."""
+    try:
+        return "simulator" in tinycnn.get_device("numba").remark
+    except DeviceError:
+        return False
+
+
 def pytest_generate_tests(metafunc):
     if "device" not in metafunc.fixturenames:
         return

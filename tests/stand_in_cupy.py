@@ -6,6 +6,7 @@ the graph is launched; anything else that would touch values then is an error, a
 
 import contextlib
 import ctypes
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from tinycnn import emulator, kernels
 
 captured = None  # what is noted while a stream is capturing
+spoilt = False  # whether something was tried meanwhile that cannot be part of a graph
 
 
 def do(action):
@@ -20,7 +22,9 @@ def do(action):
 
 
 def not_while_capturing():
+    global spoilt
     if captured is not None:
+        spoilt = True
         raise RuntimeError("this cannot be part of a CUDA graph")
 
 
@@ -72,7 +76,7 @@ def zeros(shape, dtype):
 
 class RawModule:
     def __init__(self, code, options, name_expressions):
-        file = next(file for file in kernels.INSTANCES if kernels.source(file) == code)
+        file = next(file for file in (*kernels.INSTANCES, *kernels.LADDER) if kernels.source(file) == code)
         self.module = emulator.load(kernels.path(file), list(name_expressions))
 
     def get_function(self, name):
@@ -103,12 +107,27 @@ class Stream(contextlib.nullcontext):
         captured = []
 
     def end_capture(self):
-        global captured
-        graph, captured = Graph(captured), None
+        global captured, spoilt
+        graph, captured, was_spoilt, spoilt = Graph(captured), None, spoilt, False
+        if was_spoilt:
+            raise RuntimeError("cudaErrorStreamCaptureInvalidated")
         return graph
 
     def synchronize(self):
         pass
+
+
+class Event:
+    def record(self, stream=None):
+        self.time = time.perf_counter()
+
+    def synchronize(self):
+        pass
+
+
+class Device:
+    id, compute_capability = 0, "90"
+    attributes = {"L2CacheSize": 1}
 
 
 class Pinned(bytearray):
@@ -128,6 +147,9 @@ class Pool:
     def used_bytes(self):
         return 3 * 2**30
 
+    def free_all_blocks(self):
+        pass
+
 
 def get_default_memory_pool():
     return Pool()
@@ -136,6 +158,7 @@ def get_default_memory_pool():
 runtime = SimpleNamespace(
     runtimeGetVersion=lambda: 13000,
     getDeviceCount=lambda: 1,
+    getDeviceProperties=lambda number: {"name": b"NVIDIA H200 (stand-in)"},
     memGetInfo=lambda: (2**30, 4 * 2**30),
     CUDARuntimeError=type("CUDARuntimeError", (RuntimeError,), {}),
 )
@@ -144,6 +167,9 @@ cuda = SimpleNamespace(
     nvrtc=SimpleNamespace(getVersion=lambda: (13, 0)),
     memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
     MemoryPool=Pool,
+    Device=Device,
+    Event=Event,
+    get_elapsed_time=lambda begin, end: 1e3 * (end.time - begin.time),
     Stream=Stream,
     get_current_stream=Stream,
     using_allocator=contextlib.nullcontext,

@@ -9,10 +9,11 @@ import stand_in_cupy
 from helpers import assert_close, assert_same_bits, images, normal
 
 import tinycnn
-from tinycnn import emulator, kernels, layers, optimizers
+from tinycnn import cli, emulator, kernels, layers, optimizers
 from tinycnn.devices import DeviceError, cuda, kernel_cases
 from tinycnn.devices.emulator import EmulatorDevice
 from tinycnn.devices.kernels_host import conv2d as launches
+from tinycnn.functional import Function
 from tinycnn.models import Sequential
 
 
@@ -145,17 +146,47 @@ def stand_in(monkeypatch):
     return stand_in_cupy
 
 
-def trained(device, monkeypatch, optimizer=optimizers.Adam):
+class Peeking(layers.Layer):
+    """Looks at its values on the host, which no CUDA graph can do: in the forward or in the backward pass."""
+
+    kind = "peeking"
+
+    def __init__(self, where):
+        super().__init__()
+        self.where = where
+
+    def call(self, x, training):
+        return Peek(self.where)(x)
+
+
+class Peek(Function):
+    def __init__(self, where):
+        self.where = where
+
+    def forward(self, x):
+        if self.where == "forward":
+            self.device.numpy(x)
+        return self.device.copy(x)
+
+    def backward(self, dy):
+        if self.where == "backward":
+            self.device.numpy(dy)
+        return self.device.copy(dy)
+
+
+def trained(device, monkeypatch, optimizer=optimizers.Adam, count=22, between=()):
     """(the weights, the history) of a small network with every kind of layer after three epochs of uneven batches."""
     monkeypatch.setitem(tinycnn.devices._made, (device.name, "float32"), device)
     tinycnn.session.clear_session()
     tinycnn.session.set_random_seed(3)
-    x, y = images(rng_of(4), 22, channels=2)
+    x, y = images(rng_of(4), count, channels=2)
     with tinycnn.use_device(device.name):
         model = Sequential()
         model.add(layers.Conv2D(4, 3, activation="relu", input_shape=(8, 8, 2)))
         model.add(layers.BatchNormalization())
         model.add(layers.Dropout(0.25))
+        for layer in between:
+            model.add(layer)
         model.add(layers.MaxPooling2D())
         model.add(layers.Conv2D(5, 1))
         model.add(layers.Flatten())
@@ -165,24 +196,96 @@ def trained(device, monkeypatch, optimizer=optimizers.Adam):
     return [np.array(w) for w in model.get_weights()], history.history["loss"]
 
 
-@pytest.mark.parametrize("optimizer", [optimizers.SGD, optimizers.Adam, optimizers.Adadelta])
-def test_a_step_recorded_and_replayed_trains_as_one_that_is_launched(stand_in, monkeypatch, optimizer):
-    recordings = []
-    record = cuda.CudaDriver.record
+def assert_same_training(one, other):
+    for a, b in zip(one[0], other[0], strict=True):
+        assert_same_bits(a, b)
+    assert one[1] == other[1]
+
+
+@pytest.fixture
+def recordings(monkeypatch):
+    """All that is recorded on the cuda device from here on."""
+    made, record = [], cuda.CudaDriver.record
 
     def remembered(self, step):
-        recordings.append(record(self, step))
-        return recordings[-1]
+        made.append(record(self, step))
+        return made[-1]
 
     monkeypatch.setattr(cuda.CudaDriver, "record", remembered)
-    weights, losses = trained(cuda.CudaDevice(), monkeypatch, optimizer)
-    want_weights, want_losses = trained(EmulatorDevice(), monkeypatch, optimizer)
-    for one, other in zip(weights, want_weights, strict=True):
-        assert_same_bits(one, other)
-    assert losses == want_losses
+    return made
+
+
+@pytest.mark.parametrize("optimizer", [optimizers.SGD, optimizers.Adam, optimizers.Adadelta])
+def test_a_step_recorded_and_replayed_trains_as_one_that_is_launched(stand_in, recordings, monkeypatch, optimizer):
+    found = trained(cuda.CudaDevice(), monkeypatch, optimizer)
+    assert_same_training(found, trained(EmulatorDevice(), monkeypatch, optimizer))
     # 22 images are two batches of 8 and one of 6, three times; the six validation images one batch.
     runs = sorted((r.runs, r.graph.launches) for r in recordings)
     assert runs == [(3, 2), (3, 2), (6, 5)]
+
+
+def without_graphs(monkeypatch):
+    monkeypatch.setattr(cuda.CudaDriver, "record", lambda self, step: step)
+
+
+def test_training_is_the_same_to_the_bit_with_and_without_graphs(stand_in, monkeypatch):
+    found = trained(cuda.CudaDevice(), monkeypatch)
+    without_graphs(monkeypatch)
+    assert_same_training(found, trained(cuda.CudaDevice(), monkeypatch))
+
+
+def test_training_is_the_same_to_the_bit_with_and_without_graphs_on_a_gpu(recordings, monkeypatch):
+    try:
+        device = cuda.CudaDevice()
+    except DeviceError as error:
+        pytest.skip(f"no GPU: {error}")
+    found = trained(device, monkeypatch)
+    assert all(r.graph is not None for r in recordings) and len(recordings) == 3
+    without_graphs(monkeypatch)
+    assert_same_training(found, trained(cuda.CudaDevice(), monkeypatch))
+
+
+@pytest.mark.parametrize("where", ["forward", "backward"])
+def test_a_step_that_cannot_be_recorded_is_launched_and_the_reason_named(stand_in, recordings, monkeypatch, where):
+    with pytest.warns(UserWarning, match="launched one by one: this cannot be part of a CUDA graph$"):
+        found = trained(cuda.CudaDevice(), monkeypatch, between=[Peeking(where)])
+    assert any(r.graph is None and r.runs > 2 for r in recordings)
+    assert_same_training(found, trained(EmulatorDevice(), monkeypatch, between=[Peeking(where)]))
+
+
+def test_between_two_steps_nothing_happens_but_the_replay(stand_in, monkeypatch):
+    """However many batches an epoch has, as many kernels are launched one by one: those around the epochs."""
+    launches, launch = [], cuda.CudaDriver.launch
+
+    def counted(self, file, kernel, *args):
+        launches.append(kernel)
+        launch(self, file, kernel, *args)
+
+    monkeypatch.setattr(cuda.CudaDriver, "launch", counted)
+    counts = []
+    for batches in (3, 7):
+        launches.clear()
+        trained(cuda.CudaDevice(), monkeypatch, count=8 * batches)
+        counts.append(len(launches))
+    assert counts[0] == counts[1]
+
+
+def test_the_command_says_in_one_line_that_there_is_no_graph(stand_in, monkeypatch, capsys):
+    def refuse(self):
+        raise RuntimeError("this driver\nhas no graphs")
+
+    monkeypatch.setattr(stand_in.Stream, "begin_capture", refuse)
+    monkeypatch.setattr(stand_in.Stream, "end_capture", lambda self: None)
+    monkeypatch.delitem(tinycnn.devices._made, ("cuda", "float32"), raising=False)
+    with tinycnn.use_device("reference"), pytest.raises(SystemExit) as stop:
+        network = "CN(2,(9,9))->MP(4,4)->FL()->DN(10)"
+        words = ["train", network, "--device", "cuda", "--data", "synthetic", "--limit", "256", "--epochs", "1"]
+        cli.main(words)
+    tinycnn.devices._made.pop(("cuda", "float32"), None)
+    assert stop.value.code in (0, None)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "graph" in line]
+    assert len(set(lines)) == 1 and lines[0].startswith("tinycnn: the step cannot be recorded as a CUDA graph")
+    assert lines[0].endswith("this driver has no graphs")
 
 
 def test_without_a_driver_cupy_or_gpu_the_remedy_is_named(stand_in, monkeypatch):

@@ -7,6 +7,7 @@ import sys
 
 from tinycnn.devices import DEVICES, DeviceError, get_device
 from tinycnn.devices.cuda import driver_version
+from tinycnn.devices.numba import extra
 from tinycnn.emulator.build import CompilerMissing, find_compiler
 
 
@@ -46,6 +47,7 @@ def parts():
         ("Python", platform.python_version(), None),
         ("NumPy", version("numpy"), "pip install numpy"),
         ("Numba", version("numba"), "pip install numba"),
+        ("numba-cuda", version("numba-cuda"), f"pip install '{extra()}'"),
         ("CuPy", version("cupy-cuda13x", "cupy-cuda12x", "cupy"), cupy_remedy(driver)),
         (
             "NVIDIA driver",

@@ -49,15 +49,17 @@ class Optimizer:
                 raise ValueError(f"this optimizer, {self.name}, holds the state of another network: make a new one")
             return
         self.device = parameters[0].device if parameters else current_device()
-        self.rate_on_device = self.device.zeros((1,))
+        self.rate_on_device, self.rate_there = self.device.zeros((1,)), 0.0
         self.step_on_device = self.device.zeros((1,), "int64")
         self.state = {slot: [self.device.zeros(p.shape) for p in parameters] for slot in self.slots}
         self.device.assign(self.step_on_device, np.array([self.iterations]))
 
     def before_step(self):
-        """Bring the host's learning rate to the device. Not part of a recorded step."""
+        """Bring the host's learning rate to the device where it has changed. Not part of a recorded step."""
         rate = self._learning_rate / (1 + self.decay * self.iterations)
-        self.device.assign(self.rate_on_device, np.array([rate]))
+        if rate != self.rate_there:
+            self.device.assign(self.rate_on_device, np.array([rate]))
+            self.rate_there = rate
         self.iterations += 1
 
     def step(self, parameters):

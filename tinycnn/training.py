@@ -103,10 +103,12 @@ class Steps:
 
     def train(self, size):
         parameters = self.model.trainable_weights
-        self.forward(size, training=True).backward()
-        self.model.optimizer.step(parameters)
-        for p in parameters:
-            p.zero_grad()
+        try:
+            self.forward(size, training=True).backward()
+            self.model.optimizer.step(parameters)
+        finally:  # a step that could not be recorded is run again, and must not find half of its gradients
+            for p in parameters:
+                p.zero_grad()
 
     def infer(self, size):
         with no_grad():

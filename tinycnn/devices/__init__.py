@@ -13,6 +13,7 @@ DEVICES = {
     "cpu": ("tinycnn.devices.cpu", "CpuDevice", ("float32",)),
     "cuda": ("tinycnn.devices.cuda", "CudaDevice", ("float32", "float64")),
     "emulator": ("tinycnn.devices.emulator", "EmulatorDevice", ("float32", "float64")),
+    "numba": ("tinycnn.devices.numba", "NumbaDevice", ("float32", "float64")),
 }
 DEFAULT = "cpu"
 

@@ -9,6 +9,7 @@ import math
 import platform
 import warnings
 from collections import OrderedDict
+from contextlib import suppress
 
 import numpy as np
 
@@ -23,16 +24,28 @@ MOST_TABLES = 64
 # ---------------------------------------------------------------- what has to be there
 
 
-def driver_version():
-    """The CUDA version that the NVIDIA driver supports, as (13, 0), or None without a driver."""
+def driver_library():
+    """The NVIDIA driver as a ctypes library, or None without one."""
     try:
-        driver = ctypes.CDLL("nvcuda.dll" if platform.system() == "Windows" else "libcuda.so.1")
+        return ctypes.CDLL("nvcuda.dll" if platform.system() == "Windows" else "libcuda.so.1")
     except OSError:
         return None
-    number = ctypes.c_int()
-    if driver.cuDriverGetVersion(ctypes.byref(number)) != 0:
+
+
+def driver_version():
+    """The CUDA version that the NVIDIA driver supports, as (13, 0), or None without a driver."""
+    driver, number = driver_library(), ctypes.c_int()
+    if driver is None or driver.cuDriverGetVersion(ctypes.byref(number)) != 0:
         return None
     return number.value // 1000, number.value % 1000 // 10
+
+
+def gpu_count():
+    """How many GPUs the NVIDIA driver finds: 0 without one."""
+    driver, number = driver_library(), ctypes.c_int()
+    if driver is None or driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(number)) != 0:
+        return 0
+    return number.value
 
 
 def find_cupy():
@@ -217,7 +230,9 @@ class Recording:
             self.graph.launch(self.driver.cupy.cuda.get_current_stream())
 
     def capture(self):
+        """Record the step into self.graph, or say in a warning why that cannot be. Nothing is computed here."""
         cupy, driver = self.driver.cupy, self.driver
+        cupy.get_default_memory_pool().free_all_blocks()  # what the first run took: the graph needs as much
         self.pool = cupy.cuda.MemoryPool()
         stream = cupy.cuda.Stream(non_blocking=True)
         driver.recording = self.kept
@@ -226,11 +241,16 @@ class Recording:
                 stream.begin_capture()
                 try:
                     self.step()
-                finally:
-                    graph = stream.end_capture()
-            self.graph = graph
-        except (RuntimeError, NotImplementedError) as error:
-            warnings.warn(f"no CUDA graph of the step, its kernels are launched one by one: {error}", stacklevel=3)
+                except BaseException:
+                    with suppress(RuntimeError):  # what the step tripped over has spoilt the recording too
+                        stream.end_capture()
+                    raise
+                self.graph = stream.end_capture()
+        except (RuntimeError, NotImplementedError, MemoryError) as error:
+            why = " ".join(str(error).split())
+            warnings.warn(
+                f"the step cannot be recorded as a CUDA graph, its kernels are launched one by one: {why}", stacklevel=3
+            )
             self.kept.clear()
         finally:
             driver.recording = None

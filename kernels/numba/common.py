@@ -1,0 +1,180 @@
+# ruff: noqa: E741  (l is the C file's name)
+"""What the kernels share: templates, sums in a fixed order, and one tile of a matrix product. See common.cuh.
+
+`T` is Numba's float32 or float64 everywhere. A number written as 0.5 would be a double, and make one of what it meets:
+constants are T(0.5).
+"""
+
+import math
+from functools import cache, wraps
+
+import numpy as np
+from numba import config, cuda
+
+# In the simulator these keep the type of their argument, and know what C does with infinity; so do math's on a GPU.
+exp, log, sqrt = (np.exp, np.log, np.sqrt) if config.ENABLE_CUDASIM else (math.exp, math.log, math.sqrt)
+
+WARP = 32
+WARPS = 4  # of a block of (32, 4) threads, whose warps have a row or a channel each
+
+
+def template(define):
+    """C++'s `template <...> __global__`: called with the template's arguments, gives the kernel for them.
+
+    `define` defines the kernel as a function of its arguments; what it takes itself is a constant to the compiler.
+    """
+
+    @cache
+    @wraps(define)
+    def instance(*parameters):
+        return cuda.jit(define(*parameters))
+
+    return instance
+
+
+def device_template(define):
+    """C++'s `template <...> __device__`: the same for a function that kernels call."""
+
+    @cache
+    @wraps(define)
+    def instance(*parameters):
+        return cuda.jit(device=True)(define(*parameters))
+
+    return instance
+
+
+@device_template
+def relu_of(T):
+    """max(x, 0) that lets NaN through: a network that has diverged must show it."""
+
+    def relu_of(x):
+        return T(0) if x < 0 else x
+
+    return relu_of
+
+
+@cuda.jit(device=True)
+def warp_sum(value, values):
+    """The sum of a value over the 32 threads of a block's row, known to all of them.
+
+    values: shared memory, (WARPS, WARP), a number a thread. Every thread of the block must take part. C++ passes the
+    values from lane to lane by shuffles, without memory and without a barrier; the pairs are the same, and so is the
+    sum to the last bit.
+    """
+    lane, warp = cuda.threadIdx.x, cuda.threadIdx.y
+    values[warp, lane] = value
+    distance = WARP // 2
+    while distance > 0:
+        cuda.syncthreads()
+        if lane < distance:
+            values[warp, lane] += values[warp, lane + distance]
+        distance //= 2
+    cuda.syncthreads()
+    total = values[warp, 0]
+    cuda.syncthreads()  # before the next sum overwrites this one
+    return total
+
+
+@cuda.jit(device=True)
+def warp_max(value, values):
+    """The maximum of a value over the 32 threads of a block's row: see warp_sum."""
+    lane, warp = cuda.threadIdx.x, cuda.threadIdx.y
+    values[warp, lane] = value
+    distance = WARP // 2
+    while distance > 0:
+        cuda.syncthreads()
+        if lane < distance and values[warp, lane + distance] > values[warp, lane]:
+            values[warp, lane] = values[warp, lane + distance]
+        distance //= 2
+    cuda.syncthreads()
+    largest = values[warp, 0]
+    cuda.syncthreads()
+    return largest
+
+
+@cuda.jit(device=True)
+def sum_over_block_rows(values):
+    """Add up the blockDim.y values of each column of a block by halving, and leave the sum in row 0.
+
+    `values` is shared memory, one element a thread, already written.
+    """
+    place = cuda.threadIdx.y * cuda.blockDim.x + cuda.threadIdx.x
+    rows = cuda.blockDim.y
+    while rows > 1:
+        half = (rows + 1) // 2
+        cuda.syncthreads()
+        if cuda.threadIdx.y < rows - half:
+            values[place] += values[place + half * cuda.blockDim.x]
+        rows = half
+    cuda.syncthreads()
+
+
+# ---------------------------------------------------------------- one tile of a matrix product
+
+TILE_L = 16
+
+
+@device_template
+def multiply_tile(T, BM, BN, A_TURNED, B_TURNED):
+    """sum[i, j] = the 4 x 4 outputs of this thread in a tile of BM x BN of C = A @ B; A (M,L), B (L,N).
+
+    A block of BM * BN / 16 threads walks along l from `first` to `last`, 16 at a time: it copies 16 columns of A and 16
+    rows of B to shared memory, where each thread that reads a number uses it 4 times. A_TURNED: A lies in memory as
+    (L,M); B_TURNED: B lies as (N,L). common.cuh says more. There a thread reads its four rows and its four columns
+    with one 16-byte load each.
+    """
+    THREADS = BM * BN // 16
+    A_ROW, B_ROW = BM + 4, BN + 4
+
+    def multiply_tile(sum, A, B, M, N, L, m0, n0, first, last):
+        a_tile = cuda.shared.array((TILE_L, A_ROW), T)
+        b_tile = cuda.shared.array((TILE_L, B_ROW), T)
+        column, row = 4 * (cuda.threadIdx.x % (BN // 4)), 4 * (cuda.threadIdx.x // (BN // 4))
+        a = cuda.local.array(4, T)
+        b = cuda.local.array(4, T)
+        for i in range(4):
+            for j in range(4):
+                sum[i, j] = T(0)
+
+        for l0 in range(first, last, TILE_L):
+            for i in range(cuda.threadIdx.x, BM * TILE_L, THREADS):
+                m = i % BM if A_TURNED else i // TILE_L
+                l = i // BM if A_TURNED else i % TILE_L
+                inside = m0 + m < M and l0 + l < last
+                place = (l0 + l) * M + m0 + m if A_TURNED else (m0 + m) * L + l0 + l
+                a_tile[l, m] = A[place] if inside else T(0)
+            for i in range(cuda.threadIdx.x, BN * TILE_L, THREADS):
+                n = i // TILE_L if B_TURNED else i % BN
+                l = i % TILE_L if B_TURNED else i // BN
+                inside = n0 + n < N and l0 + l < last
+                place = (n0 + n) * L + l0 + l if B_TURNED else (l0 + l) * N + n0 + n
+                b_tile[l, n] = B[place] if inside else T(0)
+            cuda.syncthreads()
+            for l in range(TILE_L):
+                for i in range(4):
+                    a[i] = a_tile[l, row + i]
+                    b[i] = b_tile[l, column + i]
+                for i in range(4):
+                    for j in range(4):
+                        sum[i, j] += a[i] * b[j]
+            cuda.syncthreads()  # before the next 16 overwrite these
+
+    return multiply_tile
+
+
+@device_template
+def store_tile(T, BN):
+    """The tile's outputs to `out` (M,N), through bias and ReLU where they are wanted."""
+    relu_of_T = relu_of(T)
+
+    def store_tile(sum, out, M, N, m0, n0, bias, has_bias, relu):
+        n, m = n0 + 4 * (cuda.threadIdx.x % (BN // 4)), m0 + 4 * (cuda.threadIdx.x // (BN // 4))
+        for i in range(4):
+            for j in range(4):
+                if m + i < M and n + j < N:
+                    y = sum[i, j]
+                    if has_bias:
+                        y += bias[n + j]
+                    out[(m + i) * N + n + j] = relu_of_T(y) if relu else y
+
+    return store_tile

@@ -1,0 +1,185 @@
+"""Softmax, and the cross-entropy loss with its gradient in one pass. The formulas stand in softmax_crossentropy.cu.
+
+A warp computes a row: block (32, 4), lane x takes every 32nd k. C++ joins the lanes by shuffles and lets a warp without
+a row return; here they join in shared memory behind barriers, which all threads of the block reach: a row behind the
+last has K = 0 numbers.
+"""
+
+import math
+
+import numpy as np
+from numba import cuda
+from tinycnn.kernels.numba.common import (
+    WARP,
+    WARPS,
+    device_template,
+    exp,
+    log,
+    template,
+    warp_max,
+    warp_sum,
+)  # fmt: skip
+
+
+@device_template
+def row_max(T):
+    """The largest of the row's K numbers; a NaN shows in the sum instead."""
+
+    def row_max(row, K, values):
+        largest = T(-math.inf)
+        for k in range(cuda.threadIdx.x, K, WARP):
+            largest = row[k] if row[k] > largest else largest
+        return warp_max(largest, values)
+
+    return row_max
+
+
+@device_template
+def row_sum_of_exp(T):
+    """The sum of exp(row[k] - largest)."""
+
+    def row_sum_of_exp(row, K, largest, values):
+        sum = T(0)
+        for k in range(cuda.threadIdx.x, K, WARP):
+            sum += exp(row[k] - largest)
+        return warp_sum(sum, values)
+
+    return row_sum_of_exp
+
+
+@device_template
+def row_argmax(T):
+    """Where the first of the row's largest numbers is."""
+
+    def row_argmax(row, K, values, places):
+        lane, warp = cuda.threadIdx.x, cuda.threadIdx.y
+        best, where = T(-math.inf), K
+        for k in range(lane, K, WARP):
+            if where == K or row[k] > best:
+                best, where = row[k], k
+        values[warp, lane], places[warp, lane] = best, where
+        distance = WARP // 2
+        while distance > 0:
+            cuda.syncthreads()
+            if lane < distance:
+                other, there = values[warp, lane + distance], places[warp, lane + distance]
+                if there < K and (where == K or other > best or (other == best and there < where)):
+                    best, where = other, there
+                    values[warp, lane], places[warp, lane] = best, where
+            distance //= 2
+        cuda.syncthreads()
+        first = places[warp, 0]
+        cuda.syncthreads()  # before the next row overwrites this one
+        return first
+
+    return row_argmax
+
+
+@template
+def softmax_forward(T):
+    """y[n][k] = exp(x[n][k] - max of row n) / sum over k of the same.
+
+    x, y (N,K). grid: (blocks of rows,), block (32, 4): a warp a row. Shared memory (static): one number a thread,
+    where C++ has shuffles. Mirrors softmax_crossentropy.cu:47.
+    """
+    max_of_row, sum_of_row = row_max(T), row_sum_of_exp(T)
+
+    def softmax_forward(x, y, N, K):
+        values = cuda.shared.array((WARPS, WARP), T)
+        n = cuda.blockIdx.x * cuda.blockDim.y + cuda.threadIdx.y
+        here = K if n < N else 0
+        row = n * K if n < N else 0
+        largest = max_of_row(x[row:], here, values)
+        sum = sum_of_row(x[row:], here, largest, values)
+        for k in range(cuda.threadIdx.x, here, WARP):
+            y[row + k] = exp(x[row + k] - largest) / sum
+
+    return softmax_forward
+
+
+@template
+def softmax_backward(T):
+    """dx = y * (dy - sum over k of dy * y).
+
+    dy, y, dx (N,K). grid: (blocks of rows,), block (32, 4): a warp a row. Shared memory (static): one number a thread,
+    where C++ has shuffles. Mirrors softmax_crossentropy.cu:58.
+    """
+
+    def softmax_backward(dy, y, dx, N, K):
+        values = cuda.shared.array((WARPS, WARP), T)
+        n = cuda.blockIdx.x * cuda.blockDim.y + cuda.threadIdx.y
+        here = K if n < N else 0
+        row = n * K
+        dot = T(0)
+        for k in range(cuda.threadIdx.x, here, WARP):
+            dot += dy[row + k] * y[row + k]
+        dot = warp_sum(dot, values)
+        for k in range(cuda.threadIdx.x, here, WARP):
+            dx[row + k] = y[row + k] * (dy[row + k] - dot)
+
+    return softmax_backward
+
+
+@template
+def softmax_crossentropy(T):
+    """The loss of each row, whether its answer is right, and dlogits = (softmax - labels) / N.
+
+    logits, labels, dlogits (N,K); row_loss, row_correct (N,). grid: (blocks of rows,), block (32, 4): a warp a row.
+    Shared memory (static): two numbers a thread, where C++ has shuffles. Mirrors softmax_crossentropy.cu:70.
+    """
+    max_of_row, sum_of_row, argmax_of_row = row_max(T), row_sum_of_exp(T), row_argmax(T)
+
+    def softmax_crossentropy(logits, labels, dlogits, row_loss, row_correct, N, K):
+        values = cuda.shared.array((WARPS, WARP), T)
+        places = cuda.shared.array((WARPS, WARP), np.int32)
+        n = cuda.blockIdx.x * cuda.blockDim.y + cuda.threadIdx.y
+        here = K if n < N else 0
+        row = n * K if n < N else 0
+        largest = max_of_row(logits[row:], here, values)
+        log_sum = log(sum_of_row(logits[row:], here, largest, values))
+        loss = T(0)
+        for k in range(cuda.threadIdx.x, here, WARP):
+            log_p, label = logits[row + k] - largest - log_sum, labels[row + k]
+            loss -= label * log_p
+            dlogits[row + k] = (exp(log_p) - label) / T(N)
+        loss = warp_sum(loss, values)
+        answer = argmax_of_row(logits[row:], here, values, places)
+        truth = argmax_of_row(labels[row:], here, values, places)
+        if cuda.threadIdx.x == 0 and n < N:
+            row_loss[n] = loss
+            row_correct[n] = T(1) if answer == truth else T(0)
+
+    return softmax_crossentropy
+
+
+@template
+def softmax_crossentropy_finish(T):
+    """loss[0] = the mean of row_loss, correct[0] = the sum of row_correct.
+
+    row_loss, row_correct (N,); loss, correct (1,). One block of 256 threads, each with every 256th row. Shared memory
+    (static): two numbers a thread. Mirrors softmax_crossentropy.cu:94.
+    """
+
+    def softmax_crossentropy_finish(row_loss, row_correct, loss, correct, N):
+        losses = cuda.shared.array(256, T)
+        rights = cuda.shared.array(256, T)
+        thread = cuda.threadIdx.x
+        sum = T(0)
+        right = T(0)
+        for n in range(thread, N, 256):
+            sum += row_loss[n]
+            right += row_correct[n]
+        losses[thread] = sum
+        rights[thread] = right
+        half = 128
+        while half > 0:
+            cuda.syncthreads()
+            if thread < half:
+                losses[thread] += losses[thread + half]
+                rights[thread] += rights[thread + half]
+            half //= 2
+        if thread == 0:
+            loss[0] = losses[0] / T(N)
+            correct[0] = rights[0]
+
+    return softmax_crossentropy_finish

@@ -1,0 +1,78 @@
+"""Numba's kernels as PTX, without a GPU: `python numba_ptx.py sm_80 float:all double:one` prints as JSON what is in it.
+
+A program of its own, because the process of the tests may have Numba's simulator in place of its compiler.
+"""
+
+import inspect
+import json
+import re
+import sys
+from types import SimpleNamespace
+
+from numba import float32, float64, int32, int64, types, uint32, uint64
+from tinycnn.kernels import numba as in_python
+
+from tinycnn import kernels
+
+SCALARS = {
+    "float": float32,
+    "double": float64,
+    "int": int32,
+    "long long": int64,
+    "unsigned int": uint32,
+    "unsigned long long": uint64,
+}
+
+
+def parameters(file, name):
+    """[(name, C++ type)] of the kernel `name` of kernels/`file`.cu, as [('x', 'const T*'), ...]."""
+    text = re.search(rf"__global__ void {name}\((.*?)\) \{{", kernels.path(file).read_text(), re.DOTALL)[1]
+    found = [re.fullmatch(r"(.*?)\s*(\w+)", part.strip()) for part in text.replace("__restrict__", "").split(",")]
+    return [(match[2], " ".join(match[1].split())) for match in found]
+
+
+def signature(file, instance):
+    """The types of a kernel's arguments in Numba, from those in C++."""
+    name, T = re.match(r"(\w+)<([^,>]+)", instance).groups()
+
+    def numba_type(text):
+        text = re.sub(r"\bT\b", T, text.replace("const ", ""))
+        return types.Array(SCALARS[text[:-1]], 1, "C") if text.endswith("*") else SCALARS[text]
+
+    found = [numba_type(text) for _, text in parameters(file, name)]
+    if file == "optimizers":  # table and tensors; here p, g, two states and their size
+        found[:2] = [types.Array(SCALARS[T], 1, "C")] * 4 + [int64]
+    return tuple(found)
+
+
+def chosen(file, ctype, which):
+    """All forms of the file's kernels, or one of each."""
+    names = kernels.instances(file, ctype)
+    return names if which == "all" else list({name.split("<")[0]: name for name in names}.values())
+
+
+def main(arch, *wanted):
+    from numba import cuda
+    from numba.cuda import dispatcher
+
+    capability = int(arch[3:]) // 10, int(arch[3:]) % 10
+    # A kernel compiles the functions it calls for the GPU that is there.
+    dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=capability)
+    found = {}
+    for ctype, which in (word.split(":") for word in wanted):
+        for file in kernels.INSTANCES:
+            for name in chosen(file, ctype, which):
+                function = in_python.instance(file, name).py_func
+                ptx, _ = cuda.compile_ptx(function, signature(file, name), cc=capability)
+                found[name] = {
+                    "entry": ".entry" in ptx and function.__name__ in ptx,
+                    "target": re.search(r"\.target (\w+)", ptx)[1],
+                    "double": ".f64" in ptx,
+                    "local": "__local_depot" in ptx,
+                    "arguments": len(inspect.signature(function).parameters),
+                }
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
