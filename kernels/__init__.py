@@ -1,6 +1,7 @@
 """The CUDA kernels: what this project teaches. One operation a file; `common.cuh` is what they share.
 
 Installed as tinycnn.kernels. INSTANCES says which forms of each kernel exist: `T` stands for float or double.
+LADDER is one operation in steps, from the naive kernel to tensor cores: lessons, which no device uses.
 """
 
 import re
@@ -51,21 +52,46 @@ INSTANCES = {
     "training": ("gather_batch<T>", "accumulate<T>", "fill<T>", "advance<long long>", "fill<long long>"),
 }
 
+LADDER = tuple(
+    f"ladder/{step}"
+    for step in (
+        "1_naive",
+        "2_coalesced",
+        "3_shared_filters",
+        "4_halo_tile",
+        "5_register_blocking",
+        "6_implicit_gemm",
+        "7_vectorised",
+        "8_tensor_cores",
+    )
+)
+INSTANCES_OF_A_STEP = ("conv2d_forward", "conv2d_backward_data", "conv2d_backward_filter")  # in float alone
+
 
 def path(name):
-    """The file of the kernels called `name`, as 'conv2d'."""
+    """The file of the kernels called `name`, as 'conv2d' or 'ladder/1_naive'."""
     return FOLDER / f"{name}.cu"
 
 
 def instances(name, ctype):
     """The kernels of a file as C++ name expressions; ctype: 'float' or 'double'."""
+    if name in LADDER:
+        return INSTANCES_OF_A_STEP
     return tuple(re.sub(r"\bT\b", ctype, instance) for instance in INSTANCES[name])
 
 
 def source(name):
-    """The text of a kernel file with common.cuh put into it, for NVRTC. Lines keep their numbers."""
-    text, common = path(name).read_text(), (FOLDER / "common.cuh").read_text()
-    common = common.replace("#pragma once\n", "\n")
-    before, after = text.split('#include "common.cuh"\n')
-    line = before.count("\n") + 2
-    return f'{before}#line 1 "common.cuh"\n{common}#line {line} "{name}.cu"\n{after}'
+    """The text of a kernel file with the headers that it includes put into it, for NVRTC. Lines keep their numbers."""
+    return _with_headers(path(name), f"{name}.cu")
+
+
+def _with_headers(file, name):
+    lines = []
+    for number, line in enumerate(file.read_text().splitlines(), 1):
+        header = re.fullmatch(r'#include "(.*)"', line)
+        if header:
+            text = _with_headers(file.parent / header[1], header[1])
+            lines += [f'#line 1 "{header[1]}"', text.rstrip("\n"), f'#line {number + 1} "{name}"']
+        else:
+            lines.append("" if line == "#pragma once" else line)
+    return "\n".join([*lines, ""])

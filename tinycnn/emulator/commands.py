@@ -2,7 +2,8 @@
 
 What they are pointed at is a kernel file that comes with tinycnn (conv2d), one kernel in it (conv2d_forward), or a
 path of your own: copy.cu, or copy.cu::copy for the launches of one kernel. The launches of tinycnn's own kernels are
-those of `tinycnn.devices.kernel_cases`; your own file describes its launches in comments (launches.py).
+those of `tinycnn.devices.kernel_cases`; your own file, and those of the ladder, describe their launches in comments
+(launches.py).
 """
 
 import functools
@@ -55,7 +56,8 @@ def find(target, shape=None):
 
 
 def own_files():
-    return sorted(kernels_folder().glob("*.cu"))
+    """The kernels that the devices launch, then those of the ladder."""
+    return [*sorted(kernels_folder().glob("*.cu")), *sorted(kernels_folder().glob("ladder/*.cu"))]
 
 
 def _is_own(path):

@@ -1,0 +1,266 @@
+"""The ladder of kernels/ladder, step by step: what each asks of memory, and how fast it is beside cuDNN.
+
+    python benchmarks/ladder.py --emulator    # anywhere: counts sectors, bank conflicts and bytes, by the emulator
+    python benchmarks/ladder.py               # on a GPU: times each step and cuDNN
+    python benchmarks/ladder.py --tables      # writes kernels/ladder/README.md's tables again, and nothing else
+
+Three layers of the documented networks, in three directions. The counts are of two images, and are the same on every
+machine: benchmarks/results/emulator/ladder.json. The times are of 128 images, medians by device events over replays
+of a CUDA graph, over buffers that the L2 cache does not hold: benchmarks/results/<GPU>/ladder.json. A step's result is
+compared with float64 before it is timed. Steps 1 to 7 stand beside cuDNN in strict float32, the tensor cores beside
+cuDNN with TF32 allowed.
+"""
+
+import argparse
+import hashlib
+import json
+import re
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+
+import machine
+import readme_tables
+import versus
+from problems import PASSES, Convolution
+from report import summary
+from sides import Bound, How, TinycnnSide
+
+import tinycnn
+from tinycnn import emulator, kernels
+from tinycnn.devices import DeviceError
+from tinycnn.devices.cuda import OTHERWISE
+from tinycnn.devices.kernel_cases import Operations
+from tinycnn.devices.kernels_host import ladder
+
+README = kernels.FOLDER / "ladder" / "README.md"
+LAYERS = {  # name: H, W, C, K, R, S
+    "the first layer of breakdown-2": (28, 28, 1, 8, 3, 3),
+    "the second layer of go-crazy": (26, 26, 12, 20, 3, 3),
+    "the second layer of models-1": (12, 12, 32, 64, 5, 5),
+}
+COUNTED_IMAGES, TIMED_IMAGES = 2, 128
+TF32_STEPS = ("8_tensor_cores",)
+
+
+def conv_of(problem):
+    return ladder.Conv.of(problem.x_shape, problem.w_shape, problem.stride, problem.padding)
+
+
+def fingerprint(step):
+    """Of a step's code, headers included, without comments, lines' numbers and spaces: what its counts belong to."""
+    code = re.sub(r"//.*|#line.*", "", kernels.source(f"ladder/{step}"))
+    return hashlib.sha256("".join(code.split()).encode()).hexdigest()[:16]
+
+
+# ---------------------------------------------------------------- counted by the emulator
+
+
+def count(step, direction, problem):
+    """What a step asks of memory for this problem: one row of the results file.
+
+    Where blocks leave partial sums, the launch that adds them up is counted too.
+    """
+    on, conv = Operations("float32"), conv_of(problem)
+    operands = [on.device.asarray(array) for array in problem.inputs(direction, on.rng).values()]
+    getattr(ladder, direction)(on.device, step, conv, *operands)
+    traces = [emulator.trace(kernels.path(file), launch, blocks=None) for file, launch in on.driver.launches]
+    lines = [line for trace in traces for line in trace.lines]
+    loads = [line for line in lines if (line.space, line.op) == ("global", "load")]
+    stores = [line for line in lines if line.space == "global" and line.op != "load"]
+    shared = [line for line in lines if line.space == "shared"]
+
+    def a_request(lines, what):
+        requests = sum(line.requests for line in lines)
+        return sum(getattr(line, what) for line in lines) / requests if requests else None
+
+    loaded, stored = (32 * sum(line.sectors for line in part) for part in (loads, stores))
+    flop = problem.flop(direction)
+    return {
+        "step": step, "direction": direction, "launch": ladder.shape_of(step, direction, conv)._asdict(),
+        "sectors_per_load": a_request(loads, "sectors"),
+        "fewest_sectors_per_load": a_request(loads, "fewest_sectors"),
+        "sectors_per_store": a_request(stores, "sectors"),
+        "fewest_sectors_per_store": a_request(stores, "fewest_sectors"),
+        "shared_requests": sum(line.requests for line in shared),
+        "passes_per_shared_request": a_request(shared, "passes"),
+        "fewest_passes_per_shared_request": a_request(shared, "fewest_passes"),
+        "bytes_loaded": loaded, "bytes_stored": stored, "flop": flop, "flop_per_byte": flop / (loaded + stored),
+    }  # fmt: skip
+
+
+def count_all(layers, results):
+    """Count every step for every layer and direction, and write results/emulator/ladder.json."""
+    found = []
+    for name, numbers in layers.items():
+        problem = Convolution(COUNTED_IMAGES, *numbers)
+        rows = []
+        for direction in PASSES:
+            for step in ladder.STEPS:
+                rows.append(count(step, direction, problem))
+                print(f"{name}, {direction}, {step}: {rows[-1]['bytes_loaded']:,} bytes loaded", file=sys.stderr)
+        found.append({"name": name, "shape": problem.name, "images": problem.N, "rows": rows})
+    facts = {"note": emulator.tracing.NOTE, "code": {step: fingerprint(step) for step in ladder.STEPS}, "layers": found}
+    machine.write_atomically(Path(results) / "emulator" / "ladder.json", json.dumps(facts, indent=1) + "\n")
+
+
+# ---------------------------------------------------------------- timed on a GPU
+
+
+class LadderSide(TinycnnSide):
+    """One step of the ladder, as a side of a comparison."""
+
+    def __init__(self, device, step):
+        super().__init__(device)
+        self.step = self.label = step
+
+    def variants(self, problem, direction):
+        return {self.label: How(tf32=self.step in TF32_STEPS)}
+
+    def bind(self, problem, direction, how, inputs):
+        conv, on = conv_of(problem), [self.device.asarray(array) for array in inputs.values()]
+        call = getattr(ladder, direction)
+        return Bound(lambda: (call(self.device, self.step, conv, *on),), self.to_host, self.poison)
+
+
+def time_layer(problem, direction, sides, peers, cache, rounds=versus.ROUNDS):
+    """A row for each step: its time beside the fastest peer of the same precision."""
+    measured = versus.Contest(problem, direction, cache, rounds).measure([*sides, *peers])
+    rows = []
+    for one in measured:
+        if one.side not in sides:
+            continue
+        rivals = [m for m in measured if m.side in peers and not m.excluded and (one.how.tf32 or not m.how.tf32)]
+        peer = min(rivals, key=versus.Measured.us, default=None)
+        us = None if one.excluded else one.us()
+        rows.append({
+            "step": one.side.label, "direction": direction, "us": us, "error": one.errors, "precision": one.precision,
+            "excluded": one.excluded, "timed_by": one.timed_by,
+            "all_us": {name: summary([s * 1e6 for s in seconds]) for name, seconds in one.times.items()},
+            "tflops": us and problem.flop(direction) / us / 1e6,
+            "peer": peer and peer.label, "peer_us": peer and peer.us(), "ratio": us and peer and peer.us() / us,
+        })  # fmt: skip
+    return rows
+
+
+def time_all(layers, device, name, peers, absent, cache, results, rounds=versus.ROUNDS):
+    """Time every step and write results/<GPU>/ladder.json. Returns the lines of what went wrong."""
+    own = TinycnnSide(device)  # what tinycnn trains with, at the end of the table
+    own.label = "kernels/conv2d.cu"
+    sides = [*(LadderSide(device, step) for step in ladder.STEPS), own]
+    found = []
+    for layer, numbers in layers.items():
+        problem = Convolution(TIMED_IMAGES, *numbers)
+        rows = [row for direction in PASSES for row in time_layer(problem, direction, sides, peers, cache, rounds)]
+        found.append({"name": layer, "shape": problem.name, "images": problem.N, "rows": rows})
+    facts = {
+        "device": name, "versions": machine.versions(versus.PACKAGES), "l2_bytes": cache, "absent": absent,
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"), "rounds": rounds, "layers": found,
+    }  # fmt: skip
+    machine.write_atomically(Path(results) / machine.slug(name) / "ladder.json", json.dumps(facts, indent=1) + "\n")
+    return [
+        f"{layer['name']}, {row['direction']}, {row['step']}: {row['excluded']}"
+        for layer in found
+        for row in layer["rows"]
+        if row["excluded"]
+    ]
+
+
+# ---------------------------------------------------------------- the tables
+
+
+def by_layer(content, path, names, cells):
+    """A table for each layer of a results file. cells(row): what stands behind direction and step."""
+    parts = []
+    for layer in readme_tables.field(content, "layers", path):
+        lines = [[row["direction"].replace("_", " "), f"`{row['step']}`", *cells(row)] for row in layer["rows"]]
+        table = readme_tables.markdown(lines, ["direction", "step", *names], left=2)
+        parts.append(f"{layer['name'].capitalize()}, {layer['shape']}, {layer['images']} images:\n\n{table}")
+    return "\n\n".join(parts)
+
+
+def number(value, form):
+    return "-" if value is None else format(value, form)
+
+
+def counts_table(results):
+    path = Path(results) / "emulator" / "ladder.json"
+    if not path.exists():
+        return "Not counted yet: `python benchmarks/ladder.py --emulator` counts."
+    names = ["sectors a load", "sectors a store", "shared requests", "passes each", "MB loaded", "MB stored"]
+
+    def at_best(row, what):
+        return "-" if row[what] is None else f"{row[what]:.1f} ({row[f'fewest_{what}']:.1f})"
+
+    def cells(row):
+        return [
+            at_best(row, "sectors_per_load"), at_best(row, "sectors_per_store"), f"{row['shared_requests']:,}",
+            at_best(row, "passes_per_shared_request"), f"{row['bytes_loaded'] / 1e6:.2f}",
+            f"{row['bytes_stored'] / 1e6:.2f}", f"{row['flop_per_byte']:.1f}",
+        ]  # fmt: skip
+
+    return by_layer(json.loads(path.read_text(encoding="utf-8")), path, [*names, "FLOP a byte"], cells)
+
+
+def times_table(results):
+    files = [f for f in readme_tables.read_all(results, "ladder.json") if f[0].parent.name != "emulator"]
+    if not files:
+        return "Not measured yet: `python benchmarks/ladder.py` on a machine with an NVIDIA GPU measures."
+
+    def cells(row):
+        return [
+            number(row["us"], ".1f"), number(row["tflops"], ".2f"), number(row["peer_us"], ".1f"),
+            number(row["ratio"], ".2f"), row["precision"] or "-",
+        ]  # fmt: skip
+
+    names = ["µs", "TFLOP/s", "cuDNN µs", "times cuDNN", "precision"]
+    return "\n\n".join(
+        f"{readme_tables.field(content, 'device', path)}:\n\n{by_layer(content, path, names, cells)}"
+        for path, content in files
+    )
+
+
+TABLES = {"counts": counts_table, "times": times_table}
+
+
+def write_tables(results):
+    text = README.read_text(encoding="utf-8")
+    machine.write_atomically(README, readme_tables.render(text, results, TABLES))
+
+
+# ---------------------------------------------------------------- the command
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--emulator", action="store_true", help="count by the emulator; needs no GPU")
+    what.add_argument("--tables", action="store_true", help="only write the README's tables again")
+    parser.add_argument("--results", type=Path, default=machine.RESULTS, metavar="DIR", help="benchmarks/results")
+    options = parser.parse_args(arguments)
+    wrong = []
+    try:
+        if options.emulator:
+            count_all(LAYERS, options.results)
+        elif not options.tables:
+            device = tinycnn.get_device("cuda")
+            peers, absent = versus.peers_and_what_is_absent()
+            peaks, cache = versus.gpu_facts()
+            wrong = time_all(LAYERS, device, peaks.name, peers, absent, cache, options.results)
+            print(times_table(options.results))
+    except emulator.CompilerMissing as error:
+        print(f"ladder.py: {error}", file=sys.stderr)
+        return 2
+    except DeviceError as error:
+        why = str(error).replace(f"; {OTHERWISE}", "")
+        print(f"ladder.py: {why}; --emulator counts without one", file=sys.stderr)
+        return 2
+    if options.results == machine.RESULTS:
+        write_tables(options.results)
+    for line in wrong:
+        print(f"FAILED: {line}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
