@@ -13,6 +13,9 @@ from dataclasses import dataclass
 
 import machine
 
+LAYOUTS = ("channels-first", "channels-last")
+BACKENDS = (("jax", "JAX"), ("torch", "torch"))  # of Keras: its package, its name
+
 
 @dataclass(frozen=True, eq=False)
 class Contender:
@@ -29,17 +32,39 @@ class Contender:
         return f"{self.framework}, {self.configuration}"
 
 
-def contenders():
-    """tinycnn, every configuration of PyTorch, and Keras on two backends; whether they are installed or not."""
+def contenders(device="cpu"):
+    """Everybody who trains on `device`, 'cpu' or 'cuda', whether installed or not."""
+    return on_cpu() if device == "cpu" else on_gpu()
+
+
+def on_cpu():
+    """tinycnn, every configuration of PyTorch, and Keras on two backends."""
     all_cores = machine.cores()
     found = [Contender("tinycnn", "cpu", {"device": "cpu"}, (), {})]
     for threads in sorted({1, all_cores}):
-        for layout in ("channels-first", "channels-last"):
+        for layout in LAYOUTS:
             text = f"{threads} thread{'s' * (threads > 1)}, {layout}"
             options = {"threads": threads, "layout": layout}
             found.append(Contender("PyTorch", text, options, ("torch",), {"OMP_NUM_THREADS": str(threads)}))
-    for backend, name in (("jax", "JAX"), ("torch", "torch")):
+    for backend, name in BACKENDS:
         found.append(Contender(f"Keras on {name}", "fit", {}, ("keras", backend), {"KERAS_BACKEND": backend}))
+    return found
+
+
+def on_gpu():
+    """tinycnn; PyTorch launched, compiled and as a CUDA graph; Keras on two backends; JAX by the step and the epoch."""
+    cuda = {"device": "cuda"}
+    found = [Contender("tinycnn", "cuda", cuda, (), {})]
+    ways = {"eager": (False, False), "CUDA graph": (False, True)}
+    ways |= {"compile": (True, False), "compile, CUDA graph": (True, True)}  # compiled, graph
+    for text, (compiled, graph) in ways.items():
+        for layout in LAYOUTS:
+            options = {**cuda, "layout": layout, "compiled": compiled, "graph": graph}
+            found.append(Contender("PyTorch", f"{text}, {layout}", options, ("torch",), {}))
+    for backend, name in BACKENDS:
+        found.append(Contender(f"Keras on {name}", "fit", cuda, ("keras", backend), {"KERAS_BACKEND": backend}))
+    for scan in (False, True):
+        found.append(Contender("JAX", "epoch" if scan else "step", {**cuda, "scan": scan}, ("jax",), {}))
     return found
 
 
@@ -58,61 +83,111 @@ def split_by_presence(found):
 # ---------------------------------------------------------------- the worker
 
 
+CPU_ALONE = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
+# Float32 without TF32 for everybody, and no process takes memory before it needs it.
+GPU = {
+    "NVIDIA_TF32_OVERRIDE": "0", "JAX_DEFAULT_MATMUL_PRECISION": "highest", "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+}  # fmt: skip
+
+
 def environment(contender):
-    """The variables of a worker's process: no GPU, no thread counts but its own."""
+    """The variables of a worker's process: no GPU unless it is asked for, no thread counts but its own."""
     inherited = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
-    fixed = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu", "PYTHONUNBUFFERED": "1"}
-    return {**inherited, **fixed, **contender.variables}
+    fixed = GPU if contender.options.get("device") == "cuda" else CPU_ALONE
+    return {**inherited, **fixed, "PYTHONUNBUFFERED": "1", **contender.variables}
 
 
 def make_trainer(framework, network, x, y, batch, options):
-    """(a function that trains for one epoch and returns its mean loss, the number of parameters)."""
+    """(the Trainer, the documented schedule of the learning rate or None)."""
     import tinycnn
     from tinycnn import architectures
 
-    tinycnn.set_device(options.pop("device", "reference"))  # peers only read the description and the weights
+    ours = framework == "tinycnn"
+    tinycnn.set_device(options["device"] if ours else "reference")  # peers read the description and the weights alone
     model = architectures.build(network)
-    if framework == "tinycnn":
-        return tinycnn_trainer(model, x, y, batch)
+    schedule = (model.recipe or {}).get("schedule")
+    schedule = architectures.schedule_function(schedule) if schedule else None
+    if ours:
+        return tinycnn_trainer(model, x, y, batch), schedule
     if framework == "PyTorch":
-        import peer_torch
-
-        return peer_torch.trainer(model, x, y, batch, **options)
-    import peer_keras
-
-    return peer_keras.trainer(model, x, y, batch)
+        import peer_torch as peer
+    elif framework == "JAX":
+        import peer_jax as peer
+    else:
+        import peer_keras as peer
+    return peer.trainer(model, x, y, batch, **options), schedule
 
 
 def tinycnn_trainer(model, x, y, batch):
+    """What `fit` does, an epoch at a time, the data staying where they are."""
+    from trainer import Trainer
+
+    from tinycnn import philox, training
+    from tinycnn.progress import Progress
     from tinycnn.utils import to_categorical
 
-    labels = to_categorical(y, model.output.shape[0])
+    classes = model.output.shape[0]
+    steps = training.Steps(model, training.prepare(model, x, to_categorical(y, classes), "x", "y"))
+    model.optimizer.bind(model.trainable_weights)
 
     def epoch():
-        done = model.epoch
-        model.fit(x, labels, batch_size=batch, initial_epoch=done, epochs=done + 1, verbose=0)
-        return model.history.history["loss"][-1]
+        order = philox.permutation(len(x), model.seed, philox.stream_id(philox.SHUFFLE), model.epoch)
+        model.epoch += 1
+        return training.run_epoch(model, steps, order, batch, Progress(0, 0, 1, len(x)), [])["loss"]
 
-    return epoch, model.count_params()
+    def validation(x, y):
+        steps = training.Steps(model, training.prepare(model, x, to_categorical(y, classes), "x", "y"))
+        return lambda: steps.evaluate(batch)[1]
+
+    def set_rate(rate):
+        model.optimizer.learning_rate = rate
+
+    return Trainer(epoch, validation, set_rate, model.count_params())
+
+
+def timed(trainer):
+    """{"seconds", "loss"} of one epoch. Raises RuntimeError where the loss is no number."""
+    began = time.perf_counter()
+    loss = trainer.epoch()
+    seconds = time.perf_counter() - began
+    if not math.isfinite(loss):
+        raise RuntimeError(f"the training loss became {loss}: what was timed was no training")
+    return {"seconds": seconds, "loss": loss}
+
+
+def reach(trainer, schedule, x, y, accuracy, epochs, seconds):
+    """Train by the documented schedule until the validation accuracy is reached, or for so many epochs or seconds.
+
+    {"reached", "epochs": [{"seconds", "accuracy"}, ...]}: an epoch's seconds are its training and its validation.
+    """
+    done, validation = [], trainer.validation(x, y)
+    for number in range(epochs):
+        if schedule:
+            trainer.set_rate(schedule(number))
+        began = time.perf_counter()
+        timed(trainer)
+        found = validation()
+        done.append({"seconds": time.perf_counter() - began, "accuracy": found})
+        if found >= accuracy or sum(epoch["seconds"] for epoch in done) > seconds:
+            break
+    return {"reached": done[-1]["accuracy"] >= accuracy, "epochs": done}
 
 
 def work(specification, requests, answer):
-    """Prepare, report the number of parameters, then train one epoch for every line of `requests`."""
+    """Prepare, report the number of parameters, then do what every line of `requests` asks for: a round, or JSON with
+    the arguments of `reach`."""
     import numpy as np
 
     with np.load(specification["data"]) as data:
-        x, y = data["x"], data["y"]
-    names = ("framework", "network", "batch", "options")
-    framework, network, batch, options = (specification[name] for name in names)
-    epoch, parameters = make_trainer(framework, network, x, y, batch, options)
-    answer({"parameters": int(parameters)})
-    for _ in requests:
-        began = time.perf_counter()
-        loss = epoch()
-        seconds = time.perf_counter() - began
-        if not math.isfinite(loss):
-            raise RuntimeError(f"the training loss became {loss}: what was timed was no training")
-        answer({"seconds": seconds, "loss": loss})
+        x, y, x_val, y_val = (data[name] for name in ("x", "y", "x_val", "y_val"))
+    framework, network, batch, options = (specification[n] for n in ("framework", "network", "batch", "options"))
+    trainer, schedule = make_trainer(framework, network, x, y, batch, options)
+    answer({"parameters": int(trainer.parameters)})
+    for line in requests:
+        if line.strip() == "round":
+            answer(timed(trainer))
+        else:
+            answer(reach(trainer, schedule, x_val, y_val, **json.loads(line)))
 
 
 def main():

@@ -1,6 +1,7 @@
 """What only a GPU can show: the tests on `cuda`, the sanitizers, a training, and the trace against the hardware.
 
-    benchmarks/gpu_check.sh                                # on a machine with an NVIDIA GPU, in under eight minutes
+    benchmarks/gpu_check.sh                                # on a machine with an NVIDIA GPU, in half an hour
+    benchmarks/gpu_check.sh --steps tests sanitizers       # these steps alone
     python benchmarks/gpu_check.py --device emulator       # the same steps without one; writes nothing
 
 The steps:
@@ -8,7 +9,12 @@ tests        the device suite with --device cuda
 sanitizers   compute-sanitizer's memcheck, racecheck, initcheck and synccheck over every kernel
 training     `tinycnn train go-crazy` for two epochs
 sectors      global-memory sectors of six kernels: the emulator's trace beside Nsight Compute's counters
+frameworks   train_frameworks.py --device cuda: a training step against PyTorch, Keras and JAX
+layers       layers_cudnn.py: every layer but the convolutions against cuDNN
+conv         conv_cudnn.py: every convolution against cuDNN
+numba        the device suite with --device numba, and numba_kernels.py: each kernel in Python beside its twin in C
 
+The last four are the benchmarks, which write results of their own; without a GPU they only say what they would do.
 A tool that is not installed is reported as absent. Writes results/<GPU>/check.json; exit status 1 if a step failed.
 """
 
@@ -32,8 +38,11 @@ from tinycnn.devices import DeviceError
 from tinycnn.devices.kernel_cases import cases
 
 ROOT = Path(__file__).resolve().parent.parent
-SUITE = ["test_products.py", "test_layer_operations.py", "test_operations.py", "test_tensor.py", "test_gradients.py"]
-SUITE += ["test_training.py", "test_checkpoint.py"]
+SUITE = ["test_products.py", "test_layer_operations.py", "test_operations.py", "test_tensor.py"]
+SUITE += ["gradients/test_gradients.py", "gradients/test_cases.py", "test_training.py", "test_checkpoint.py"]
+SUITE += ["test_kernel_devices.py::test_training_is_the_same_to_the_bit_with_and_without_graphs_on_a_gpu"]
+BENCHMARK_SECONDS = 1200  # of each benchmark, at most
+STEPS = ("tests", "sanitizers", "training", "sectors", "frameworks", "layers", "conv", "numba")
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
 METRICS = {
     "load": "l1tex__t_sectors_pipe_lsu_mem_global_op_ld.sum",
@@ -52,9 +61,9 @@ def command(words, seconds):
     return done.returncode, done.stdout + done.stderr
 
 
-def tests(device):
+def tests(device, seconds=240):
     files = [str(ROOT / "tests" / name) for name in SUITE]
-    status, output = command([sys.executable, "-m", "pytest", "-q", "--device", device, *files], 240)
+    status, output = command([sys.executable, "-m", "pytest", "-q", "--device", device, *files], seconds)
     last = output.strip().splitlines()[-1] if output.strip() else ""
     return {"passed": status == 0, "summary": last, "output": "" if status == 0 else output[-4000:]}
 
@@ -122,10 +131,33 @@ def sectors(device):
     return {"passed": all(r["counted"] in (None, r["traced"]) for r in rows), "kernels": rows}
 
 
+def benchmark(results, script, *words):
+    """The step that runs this benchmark script, or its dry run where no GPU is used."""
+
+    def step(device):
+        ending = ["--results", str(results.resolve())] if device == "cuda" else ["--dry-run"]
+        status, output = command([sys.executable, f"benchmarks/{script}.py", *words, *ending], BENCHMARK_SECONDS)
+        print(output if status == 0 else output[-4000:], flush=True)
+        return {"passed": status == 0, "output": "" if status == 0 else output[-4000:]}
+
+    return step
+
+
+def numba(results):
+    """The step of the kernels in Python: the suite, which compiles each in both precisions, then their times."""
+
+    def step(device):
+        suite = tests("numba", 900) if device == "cuda" else {"passed": True, "absent": "no GPU is used"}
+        times = benchmark(results, "numba_kernels")(device)
+        return {"passed": suite["passed"] and times["passed"], "tests": suite, "times": times}
+
+    return step
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda", choices=["cuda", "emulator"])
-    parser.add_argument("--steps", nargs="+", default=["tests", "sanitizers", "training", "sectors"])
+    parser.add_argument("--steps", nargs="+", choices=STEPS, default=STEPS, metavar="STEP", help=" ".join(STEPS))
     parser.add_argument("--results", type=Path, default=machine.RESULTS)
     arguments = parser.parse_args()
     try:
@@ -134,12 +166,18 @@ def main():
         print(f"gpu_check.py: {error}", file=sys.stderr)
         sys.exit(2)
     device = machine.gpu() if arguments.device == "cuda" else "emulator"
-    facts = {"device": device, "versions": machine.versions(["tinycnn", "numpy", "cupy-cuda13x", "cupy-cuda12x"])}
+    steps = {
+        "tests": tests, "sanitizers": sanitizers, "training": training, "sectors": sectors,
+        "frameworks": benchmark(arguments.results, "train_frameworks", "--device", "cuda"),
+        "layers": benchmark(arguments.results, "layers_cudnn"),
+        "conv": benchmark(arguments.results, "conv_cudnn"),
+        "numba": numba(arguments.results),
+    }  # fmt: skip
+    packages = ["tinycnn", "numpy", "numba-cuda", "cupy-cuda13x", "cupy-cuda12x"]
+    facts = {"device": device, "versions": machine.versions(packages)}
     for step in arguments.steps:
         began = time.perf_counter()
-        facts[step] = {"tests": tests, "sanitizers": sanitizers, "training": training, "sectors": sectors}[step](
-            arguments.device
-        )
+        facts[step] = steps[step](arguments.device)
         facts[step]["seconds"] = round(time.perf_counter() - began, 1)
         print(f"{step}: {'passed' if facts[step]['passed'] else 'FAILED'}, {facts[step]['seconds']} s", flush=True)
         if arguments.device == "cuda":

@@ -9,7 +9,7 @@ import sys
 
 import tinycnn
 from tinycnn.devices import DeviceError
-from tinycnn.devices.kernel_cases import OPERATIONS, Operations
+from tinycnn.devices.kernel_cases import CASES, Operations
 
 
 def run(device_name, files, dtypes):
@@ -18,20 +18,23 @@ def run(device_name, files, dtypes):
         for name in files:
             operations = Operations(dtype)
             operations.device = tinycnn.get_device(device_name, dtype)
-            OPERATIONS[name](operations)
+            for numbers in CASES[name].shapes:
+                CASES[name].at(operations, *numbers)
+            if CASES[name].more:
+                CASES[name].more(operations)
             operations.device.numpy(operations.device.zeros((1,)))  # waits, so that a fault is met here
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cuda", choices=["cuda", "emulator"])
-    parser.add_argument("--file", choices=list(OPERATIONS), help="only this kernel file")
+    parser.add_argument("--device", default="cuda", choices=["cuda", "emulator", "numba"])
+    parser.add_argument("--file", choices=list(CASES), help="only this kernel file")
     parser.add_argument("--dtype", choices=["float32", "float64"], help="only this precision")
     arguments = parser.parse_args()
     try:
         run(
             arguments.device,
-            [arguments.file] if arguments.file else list(OPERATIONS),
+            [arguments.file] if arguments.file else list(CASES),
             [arguments.dtype] if arguments.dtype else ["float32", "float64"],
         )
     except DeviceError as error:

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+from trainer import Trainer
 
 from tinycnn import layers
 
@@ -25,13 +26,17 @@ def keras_layer(layer):
         return keras.layers.Conv2D(
             layer.filters, layer.window, layer.stride, layer.padding,
             data_format="channels_last", activation=layer.activation, use_bias=layer.use_bias,
+            kernel_initializer=layer.kernel_initializer,
         )  # fmt: skip
     if isinstance(layer, layers.MaxPooling2D):
         return keras.layers.MaxPooling2D(layer.window, layer.stride, layer.padding, data_format="channels_last")
     if isinstance(layer, layers.BatchNormalization):
         return keras.layers.BatchNormalization(momentum=layer.momentum, epsilon=layer.epsilon)
     if isinstance(layer, layers.Dense):
-        return keras.layers.Dense(layer.units, activation=layer.activation, use_bias=layer.use_bias)
+        return keras.layers.Dense(
+            layer.units, activation=layer.activation, use_bias=layer.use_bias,
+            kernel_initializer=layer.kernel_initializer,
+        )  # fmt: skip
     if isinstance(layer, layers.Dropout):
         return keras.layers.Dropout(layer.rate)
     if isinstance(layer, layers.Flatten):
@@ -54,11 +59,24 @@ def optimizer_of(model):
     return made(**options)
 
 
-def trainer(model, x, y, batch):
-    """(a function that trains for one epoch and returns its mean loss, the number of parameters).
+def check_gpu():
+    """Raises RuntimeError where the backend would compute on the CPU."""
+    if keras.backend.backend() == "torch":
+        import torch
 
-    x (N, H, W, C), y (N,) whole numbers.
-    """
+        found, remedy = torch.cuda.is_available(), "pip install torch with CUDA"
+    else:
+        import jax
+
+        found, remedy = jax.default_backend() == "gpu", "pip install 'jax[cuda13]'"
+    if not found:
+        raise RuntimeError(f"{keras.backend.backend()} finds no GPU: {remedy}")
+
+
+def trainer(model, x, y, batch, device="cpu"):
+    """The Trainer of a tinycnn model's translation: Keras's own `fit`. x (N, H, W, C), y (N,) whole numbers."""
+    if device == "cuda":
+        check_gpu()
     net = to_keras(model)
     net.compile(optimizer=optimizer_of(model), loss="categorical_crossentropy", metrics=["accuracy"])
     labels = np.eye(model.output.shape[0], dtype=np.float32)[y]
@@ -66,4 +84,11 @@ def trainer(model, x, y, batch):
     def epoch():
         return float(net.fit(x, labels, batch_size=batch, epochs=1, verbose=0).history["loss"][0])
 
-    return epoch, net.count_params()
+    def validation(x, y):
+        right = np.eye(model.output.shape[0], dtype=np.float32)[y]
+        return lambda: float(net.evaluate(x, right, batch_size=1000, verbose=0, return_dict=True)["accuracy"])
+
+    def set_rate(rate):
+        net.optimizer.learning_rate = rate
+
+    return Trainer(epoch, validation, set_rate, net.count_params())

@@ -1,8 +1,11 @@
 """tinycnn's networks as PyTorch modules, and an epoch of training as PyTorch's users write it."""
 
+from functools import partial
+
 import numpy as np
 import torch
 from torch import nn
+from trainer import Trainer
 
 from tinycnn import layers, shapes
 
@@ -142,20 +145,34 @@ def count_params(module):
     return sum(p.numel() for p in module.parameters()) + buffers
 
 
-def optimizer_of(model, parameters):
-    """PyTorch's optimiser with the settings of the model's. Raises TypeError where there is none."""
+def optimizer_of(model, parameters, cuda=False, graph=False):
+    """PyTorch's optimiser with the settings of the model's. Raises TypeError where there is none.
+
+    On CUDA it is the fused one where there is one; in a graph the learning rate and the steps live on the GPU.
+    """
     options = model.optimizer.options()
-    rate = options["learning_rate"]
+    rate = torch.tensor(options["learning_rate"], device="cuda") if graph else options["learning_rate"]
     if options["decay"]:
         raise TypeError("a learning rate with decay has no translation to PyTorch here")
+    fused = {"fused": True} if cuda else {}
+    in_graph = {"capturable": True} if graph else {}
     if model.optimizer.name == "Adam":
         betas = options["beta_1"], options["beta_2"]
-        return torch.optim.Adam(parameters, lr=rate, betas=betas, eps=options["epsilon"])
+        return torch.optim.Adam(parameters, lr=rate, betas=betas, eps=options["epsilon"], **fused, **in_graph)
     if model.optimizer.name == "Adadelta":
-        return torch.optim.Adadelta(parameters, lr=rate, rho=options["rho"], eps=options["epsilon"])
+        return torch.optim.Adadelta(parameters, lr=rate, rho=options["rho"], eps=options["epsilon"], **in_graph)
     if model.optimizer.name == "SGD":
-        return torch.optim.SGD(parameters, lr=rate, momentum=options["momentum"], nesterov=options["nesterov"])
+        momentum, nesterov = options["momentum"], options["nesterov"]
+        return torch.optim.SGD(parameters, lr=rate, momentum=momentum, nesterov=nesterov, **fused)
     raise TypeError(f"the optimiser {model.optimizer.name} has no translation to PyTorch here")
+
+
+def set_rate(optimizer, rate):
+    for group in optimizer.param_groups:
+        if torch.is_tensor(group["lr"]):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 def resident(x, layout):
@@ -169,28 +186,90 @@ def resident(x, layout):
     return images.copy_(torch.from_numpy(x).permute(0, 3, 1, 2))
 
 
-def trainer(model, x, y, batch, threads, layout):
-    """(a function that trains for one epoch and returns its mean loss, the number of parameters).
+class Replay:
+    """A training step on the images at `index` (a tensor), as a CUDA graph from its fourth run on.
 
-    x (N, H, W, C), y (N,) whole numbers. layout: a key of LAYOUTS.
+    The first runs are ordinary ones on a stream of their own, as PyTorch asks for; they are steps of the training too.
     """
-    torch.set_num_threads(threads)
-    net = to_torch(model).to(memory_format=LAYOUTS[layout]).train()
-    optimizer, criterion = optimizer_of(model, net.parameters()), nn.CrossEntropyLoss()
-    images = resident(x, layout)
-    labels = torch.from_numpy(y)
+
+    WARM_UP = 3
+
+    def __init__(self, step):
+        self.step, self.runs, self.graph = step, 0, torch.cuda.CUDAGraph()
+        self.stream = torch.cuda.Stream()
+
+    def __call__(self, index):
+        self.runs += 1
+        if self.runs <= self.WARM_UP:
+            self.stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self.stream):
+                self.step(index)
+            torch.cuda.current_stream().wait_stream(self.stream)
+            return
+        if self.runs == self.WARM_UP + 1:
+            self.index = index.clone()
+            with torch.cuda.graph(self.graph):
+                self.step(self.index)
+        self.index.copy_(index)
+        self.graph.replay()
+
+
+def trainer(model, x, y, batch, layout, threads=None, device="cpu", compiled=False, graph=False):
+    """The Trainer of a tinycnn model's translation. x (N, H, W, C), y (N,) whole numbers.
+
+    layout: a key of LAYOUTS; compiled: by torch.compile; graph: one CUDA graph for a whole step. The data lie on the
+    device. Raises RuntimeError for CUDA where there is none.
+    """
+    cuda = device == "cuda"
+    if threads:
+        torch.set_num_threads(threads)
+    if cuda:
+        if not torch.cuda.is_available():
+            raise RuntimeError("this PyTorch is made for CPUs, or finds no GPU: pip install torch with CUDA")
+        torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    net = to_torch(model).to(device=device, memory_format=LAYOUTS[layout]).train()
+    called = torch.compile(net, dynamic=False) if compiled else net  # for each size of batch anew
+    optimizer, criterion = optimizer_of(model, net.parameters(), cuda, graph), nn.CrossEntropyLoss()
+    images, labels = resident(x, layout).to(device), torch.from_numpy(y).to(device)
+    loss_sum = torch.zeros((), device=device)
+    correct = torch.zeros((), dtype=torch.int64, device=device)
+
+    def step(index):
+        inputs, targets = images[index], labels[index]
+        optimizer.zero_grad(set_to_none=True)
+        logits = called(inputs)
+        loss = criterion(logits, targets)
+        loss.backward()
+        optimizer.step()
+        loss_sum.add_(loss.detach() * len(index))
+        correct.add_((logits.detach().argmax(1) == targets).sum())
+
+    steps = {}  # of each size of batch
 
     def epoch():
-        loss_sum, correct = torch.zeros(()), torch.zeros((), dtype=torch.int64)
-        for index in torch.randperm(len(images)).split(batch):
-            inputs, targets = images[index], labels[index]
-            optimizer.zero_grad(set_to_none=True)
-            logits = net(inputs)
-            loss = criterion(logits, targets)
-            loss.backward()
-            optimizer.step()
-            loss_sum += loss.detach() * len(index)
-            correct += (logits.detach().argmax(1) == targets).sum()
-        return loss_sum.item() / len(images), correct.item() / len(images)
+        loss_sum.zero_()
+        correct.zero_()
+        for index in torch.randperm(len(images), device=device).split(batch):
+            if len(index) not in steps:
+                steps[len(index)] = Replay(step) if graph else step
+            steps[len(index)](index)
+        correct.item()  # accuracy is part of what is reported, and so of what is timed
+        return loss_sum.item() / len(images)
 
-    return lambda: epoch()[0], count_params(net)
+    validation = partial(validate, net, layout, device)
+    return Trainer(epoch, validation, lambda rate: set_rate(optimizer, rate), count_params(net))
+
+
+def validate(net, layout, device, x, y):
+    """A function () -> the accuracy of the network as it is, not compiled, on these data."""
+    batches = resident(x, layout).to(device).split(1000), torch.from_numpy(y).to(device).split(1000)
+
+    def accuracy():
+        net.eval()
+        with torch.no_grad():
+            right = sum((net(images).argmax(1) == labels).sum() for images, labels in zip(*batches, strict=True))
+        net.train()
+        return right.item() / len(y)
+
+    return accuracy

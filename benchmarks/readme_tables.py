@@ -4,24 +4,25 @@
     python benchmarks/readme_tables.py --check    # changes nothing; status 1 if README.md is not up to date
 
 A table stands between `<!-- table:NAME -->` and `<!-- /table:NAME -->`. There are:
-networks: the documented networks, from tinycnn.architectures and results/*/reproduction.json;
-training-speed: from results/*/train_frameworks.json.
+networks: the documented networks, from tinycnn.architectures and results/*/reproduction/results.json;
+beside-keras: from results/*/compare.json;
+accuracy-vs-keras: from results/*/accuracy_vs_keras.json;
+training-speed: from results/*/train_frameworks.json;
+cudnn: from results/*/conv_cudnn.json and layers_cudnn.json.
 """
 
 import argparse
 import json
 import re
 import sys
-from collections import defaultdict
 from pathlib import Path
-from statistics import median
 
 import machine
+import report
 from tabulate import tabulate
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 MARKER = re.compile(r"^<!-- (/?)table:([\w-]+) -->[ \t]*$", re.MULTILINE)
-MNIST = "MNIST"
 
 
 class ReadmeError(ValueError):
@@ -33,42 +34,91 @@ class ReadmeError(ValueError):
 
 def networks_table(results):
     """What each document says of its network, and what training it here gave, in a column for each device."""
+    from tinycnn import reproduction
     from tinycnn.architectures import ARCHITECTURES
 
-    files = read_all(results, "reproduction.json")
-    measured = []
-    for path, content in files:
-        by_id = defaultdict(list)
-        for row in field(content, "rows", path):
-            by_id[field(row, "id", path)].append(row)
-        unknown = sorted(set(by_id) - set(ARCHITECTURES))
-        if unknown:
-            raise ReadmeError(f"{path}: no network is called {unknown[0]!r}; `tinycnn list` shows those there are")
-        measured.append({name: accuracy(rows, path) for name, rows in by_id.items()})
-    names = [f"measured, {content.get('device', path.parent.name)}" for path, content in files]
-    names = names if len(files) > 1 else ["measured"]
+    rows = []
+    for path in sorted(Path(results).glob("*/reproduction/results.json")):
+        try:
+            rows += reproduction.read(path)
+        except ValueError as error:
+            raise ReadmeError(str(error)) from error
+    devices = list(dict.fromkeys((row["machine"], row["device"]) for row in rows))
+    columns = [reproduced([r for r in rows if (r["machine"], r["device"]) == device]) for device in devices]
+    names = [f"reproduced, {machine}" for machine, _ in devices] if len(devices) > 1 else ["reproduced"]
     lines = [
         [
             f"`{a.id}`", a.title, f"{a.params.total:,}", "-" if a.accuracy is None else f"{a.accuracy:.4f}",
-            *([column.get(a.id, "-") for column in measured] or ["-"]),
+            *([column.get(a.id, "-") for column in columns] or ["-"]),
         ]
         for a in ARCHITECTURES.values()
     ]  # fmt: skip
     return markdown(lines, ["network", "title", "parameters", "documented", *names], left=2)
 
 
-def accuracy(rows, path):
-    """'0.9925 (20 epochs)'; of several seeds the median and the extremes; other data than MNIST is named."""
-    kinds = {(field(row, "data", path), field(row, "epochs", path)) for row in rows}
-    texts = []
-    for data, epochs in sorted(kinds, key=lambda kind: (kind[0] != MNIST, kind)):
-        values = [field(row, "val_acc", path) for row in rows if (row["data"], row["epochs"]) == (data, epochs)]
-        text = f"{median(values):.4f}"
-        notes = [f"{epochs} epoch{'s' * (epochs != 1)}"]
-        if len(values) > 1:
-            notes.append(f"{len(values)} seeds: {min(values):.4f} to {max(values):.4f}")
-        texts.append(f"{text}{'' if data == MNIST else f' on {data}'} ({', '.join(notes)})")
-    return "; ".join(texts)
+def reproduced(rows):
+    """{network: '0.9941 ± 0.0003 (3 seeds, 20 of 20 epochs)'}; data other than all of MNIST is named."""
+    from tinycnn import reproduction_report as report
+
+    texts = {}
+    for group in map(report.finished, report.groups(rows)):
+        notes = [report.seeds(group), f"{report.epochs(group)} epochs", report.other_data(group[0])]
+        text = f"{report.accuracy(group)} ({', '.join(filter(None, notes))})"
+        texts.setdefault(group[0]["network"], []).append(text)
+    return {network: "; ".join(found) for network, found in texts.items()}
+
+
+def beside_keras_table(results):
+    """How near every network came to the same one in Keras: the largest error as a share of its tolerance."""
+    files = read_all(results, "compare.json")
+    if not files:
+        return "Not measured yet: `python benchmarks/compare_all.py` measures it."
+    return "\n\n".join(beside_keras(content, path) for path, content in files)
+
+
+def beside_keras(content, path):
+    by_network = {}
+    for row in field(content, "rows", path):
+        by_network.setdefault(field(row, "network", path), {})[f"{row['device']}, {row['dtype']}"] = row
+    kinds = list(dict.fromkeys(kind for rows in by_network.values() for kind in rows))
+    lines = []
+    for network, rows in by_network.items():
+        cells = [f"{rows[k]['missed']} of {rows[k]['arrays']}, {rows[k]['worst']['share']:.2f}" if k in rows else "-"
+                 for k in kinds]  # fmt: skip
+        facts = next(iter(rows.values()))
+        own = facts["optimizers"][0] if len(facts["optimizers"]) == 1 else "all five"
+        lines.append([f"`{network}`", own, f"{facts['parameters']:,}", facts["batch"], facts["steps"], *cells])
+    head = f"{field(content, 'device', path)}; {used(content, path)}."
+    return f"{head}\n\n{markdown(lines, ['network', 'optimizers', 'parameters', 'batch', 'steps', *kinds], left=2)}"
+
+
+def accuracy_vs_keras_table(results):
+    """What tinycnn and Keras reach with the same recipe, and what a test says of the difference."""
+    files = read_all(results, "accuracy_vs_keras.json")
+    if not files:
+        return "Not measured yet: `python benchmarks/accuracy_vs_keras.py` measures it."
+    return "\n\n".join(accuracy_vs_keras(content, path) for path, content in files)
+
+
+def accuracy_vs_keras(content, path):
+    lines = []
+    for row in field(content, "comparisons", path):
+        ours, theirs, test = (field(row, name, path) for name in ("tinycnn", "Keras", "test"))
+        lines.append([
+            f"`{row['network']}`", f"{row['epochs']}", f"{ours['seeds']} and {theirs['seeds']}",
+            *[f"{side['mean']:.4f} ± {side['standard_deviation']:.4f}" for side in (ours, theirs)],
+            f"{test['difference']:+.4f}", "-" if test["visible"] is None else f"{test['visible']:.4f}",
+            row["conclusion"],
+        ])  # fmt: skip
+    names = ["network", "epochs", "seeds", "tinycnn", "Keras", "difference", "smallest visible", "Welch, at 5 %"]
+    device = field(content, "device", path)
+    head = f"{device}; all of MNIST, validation accuracy after the last epoch; {used(content, path)}."
+    return f"{head}\n\n{markdown(lines, names, left=1)}"
+
+
+def used(content, path):
+    """'python 3.11.7, tinycnn 0.1.0, ...'"""
+    return ", ".join(f"{name} {version}" for name, version in field(content, "versions", path).items() if version)
 
 
 def training_speed_table(results):
@@ -80,7 +130,7 @@ def training_speed_table(results):
 
 
 def training_speed(content, path):
-    settings, versions = field(content, "settings", path), field(content, "versions", path)
+    settings = field(content, "settings", path)
     ratios = {
         (r["network"], r["framework"], r["configuration"]): r["pairs"] | {"ratio": r["ratio"]}
         for r in field(content, "ratios", path)
@@ -93,22 +143,63 @@ def training_speed(content, path):
         ratio = ratios.get((row["network"], row["framework"], row["configuration"]))
         lines.append([
             f"`{row['network']}`", row["framework"], row["configuration"], f"{speed['median']:,.0f}",
-            f"{speed['min']:,.0f} to {speed['max']:,.0f}", f"{row['seconds_per_epoch']:.1f}",
+            f"{speed['min']:,.0f} to {speed['max']:,.0f}", report.short(row["seconds_per_epoch"]),
             f"{ratio['ratio']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})" if ratio else "-",
         ])  # fmt: skip
     names = ["network", "framework", "fastest configuration"]
     names += ["images/s", "lowest to highest", "s/epoch", "times PyTorch"]
-    used = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
     head = (
         f"{field(content, 'device', path)}; batches of {settings['batch']}, {settings['data']}, medians of "
-        f"{settings['rounds']} rounds of {settings['steps']} steps; {used}."
+        f"{settings['rounds']} rounds of {settings['steps']} steps; {used(content, path)}."
     )
     absent = field(content, "absent", path)
     tail = f"\n\nNot measured, because not installed: {', '.join(absent)}." if absent else ""
-    return f"{head}\n\n{markdown(lines, names, left=3)}{tail}"
+    return f"{head}\n\n{markdown(lines, names, left=3)}{tail}{reached_table(content)}"
 
 
-TABLES = {"networks": networks_table, "training-speed": training_speed_table}
+def reached_table(content):
+    """How long it took to reach an accuracy, where that was measured."""
+    if not content.get("reached"):
+        return ""
+    accuracy = f"{content['settings']['reach']['accuracy']:.1%}"
+    lines = [
+        [
+            f"`{row['network']}`", row["framework"], row["configuration"], row["epochs"], f"{row['best_accuracy']:.4f}",
+            *(["not reached", "-"] if not row["reached"] else
+              [report.short(row["seconds"]), report.short(row["seconds_without_compiling"])]),
+        ]
+        for row in content["reached"]
+    ]  # fmt: skip
+    names = ["network", "framework", "configuration", "epochs", "best accuracy"]
+    names += [f"seconds to {accuracy}", "without compiling"]
+    return f"\n\nUntil the validation accuracy is {accuracy}:\n\n{markdown(lines, names, left=3)}"
+
+
+def cudnn_table(results):
+    """How many times as fast as cuDNN each operation is, as geometric means over the shapes of the networks."""
+    lines = []
+    for path, content in read_all(results, "conv_cudnn.json") + read_all(results, "layers_cudnn.json"):
+        means = field(content, "geomean", path)
+        allowed = means.get("tf32", {})
+        for operation, directions in means.get("float32", {}).items():
+            for direction, mean in directions.items():
+                tf32 = allowed.get(operation, {}).get(direction)
+                lines.append([
+                    field(content, "device", path), operation, direction, mean["rows"], f"{mean['ratio']:.2f}",
+                    f"{tf32['ratio']:.2f}" if tf32 else "-",
+                ])  # fmt: skip
+    if not lines:
+        return "No GPU has been measured yet."
+    return markdown(lines, ["GPU", "operation", "direction", "shapes", "float32", "TF32 allowed"], left=3)
+
+
+TABLES = {
+    "networks": networks_table,
+    "beside-keras": beside_keras_table,
+    "accuracy-vs-keras": accuracy_vs_keras_table,
+    "training-speed": training_speed_table,
+    "cudnn": cudnn_table,
+}
 
 
 # ---------------------------------------------------------------- files and markers
@@ -138,8 +229,8 @@ def markdown(lines, names, left):
     return tabulate(cells, names, tablefmt="pipe", disable_numparse=True, colalign=alignment if cells else None)
 
 
-def render(text, results):
-    """The README's text with its tables made anew. Raises ReadmeError for markers that do not match."""
+def render(text, results, tables=TABLES):
+    """A README's text with its tables made anew. Raises ReadmeError for markers that do not match."""
     parts, position, markers = [], 0, list(MARKER.finditer(text))
     for opening, closing in zip(markers[::2], [*markers[1::2], None], strict=False):
         name = opening[2]
@@ -148,9 +239,9 @@ def render(text, results):
             raise ReadmeError(f"line {line}: <!-- /table:{name} --> closes a table that is not open")
         if closing is None or not closing[1] or closing[2] != name:
             raise ReadmeError(f"line {line}: <!-- table:{name} --> is not closed by <!-- /table:{name} -->")
-        if name not in TABLES:
-            raise ReadmeError(f"line {line}: no table is called {name!r}; there are: {', '.join(TABLES)}")
-        parts += [text[position : opening.end()], "\n", TABLES[name](results), "\n"]
+        if name not in tables:
+            raise ReadmeError(f"line {line}: no table is called {name!r}; there are: {', '.join(tables)}")
+        parts += [text[position : opening.end()], "\n", tables[name](results), "\n"]
         position = closing.start()
     return "".join([*parts, text[position:]])
 

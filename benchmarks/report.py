@@ -11,6 +11,11 @@ from tinycnn import architectures
 EPOCH_IMAGES = 60_000  # MNIST's
 
 
+def short(seconds):
+    """Seconds with as many digits as say something."""
+    return f"{seconds:.1f}" if seconds >= 1 else f"{seconds:.3f}"
+
+
 def summary(values):
     """Median, extremes, and the distance between these as a share of the median."""
     middle = median(values)
@@ -55,6 +60,45 @@ def ratios_of(rows):
     ]
 
 
+def reach_rows(network, answers):
+    """One row for each contender that trained to an accuracy.
+
+    seconds: until it was reached, training and validation; seconds_without_compiling: the first epoch counted like the
+    median of the others. None where it was not reached.
+    """
+    rows = []
+    for contender, answer in answers.items():
+        seconds = [epoch["seconds"] for epoch in answer["epochs"]]
+        usual = median(seconds[1:]) if len(seconds) > 1 else seconds[0]
+        reached = answer["reached"]
+        rows.append({
+            "network": network,
+            "framework": contender.framework,
+            "configuration": contender.configuration,
+            "reached": reached,
+            "epochs": len(seconds),
+            "best_accuracy": max(epoch["accuracy"] for epoch in answer["epochs"]),
+            "seconds": sum(seconds) if reached else None,
+            "seconds_without_compiling": usual + sum(seconds[1:]) if reached else None,
+            "by_epoch": answer["epochs"],
+        })  # fmt: skip
+    return rows
+
+
+def reach_table(rows, accuracy):
+    lines = [
+        [
+            row["network"], row["framework"], row["configuration"], f"{row['best_accuracy']:.4f}", str(row["epochs"]),
+            f"{row['seconds']:.2f}" if row["reached"] else "not reached",
+            f"{row['seconds_without_compiling']:.2f}" if row["reached"] else "-",
+        ]
+        for row in rows
+    ]  # fmt: skip
+    names = ["network", "framework", "configuration", "best accuracy", "epochs"]
+    names += [f"s to {accuracy:.1%}", "without compiling"]
+    return tabulate(lines, names, disable_numparse=True, colalign=["left"] * 3 + ["right"] * 4)
+
+
 def table(rows, ratios):
     by_row = {(r["network"], r["framework"], r["configuration"]): r for r in ratios}
     lines = []
@@ -64,7 +108,7 @@ def table(rows, ratios):
         lines.append([
             row["network"], row["framework"], row["configuration"] + (" *" if row["best"] else ""),
             f"{speed['median']:,.0f}", f"{speed['min']:,.0f}", f"{speed['max']:,.0f}", f"{speed['spread']:.0%}",
-            f"{row['seconds_per_epoch']:.1f}", f"{row['gflop_per_s']:.0f}",
+            short(row["seconds_per_epoch"]), f"{row['gflop_per_s']:.0f}",
             f"{ratio['ratio']:.2f}" if ratio else "-",
             f"{ratio['pairs']['min']:.2f} to {ratio['pairs']['max']:.2f}" if ratio else "-",
         ])  # fmt: skip

@@ -5,19 +5,25 @@ import os
 import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
 
 import click
 
 import tinycnn
-from tinycnn.devices import DEVICES, DeviceError
+from tinycnn.compare_command import compare
+from tinycnn.devices import DeviceError
 from tinycnn.emulator import commands
+from tinycnn.gradcheck_command import gradcheck
+from tinycnn.options import data_option, device_option, json_option, limit_option
+from tinycnn.reproduce_command import reproduce
 
 INTERRUPTED = 130  # what a shell reports for a command that Ctrl-C ended
 
 
 def main(arguments=None):
-    """Run the command; bad input is one line on stderr and exit status 2, never a traceback."""
+    """Run the command; bad input is one line on stderr and exit status 2, never a traceback. So is a warning a line."""
+    warnings.showwarning = show_warning
     try:
         sys.exit(cli.main(args=arguments, prog_name="tinycnn", standalone_mode=False))
     except click.exceptions.Exit as stop:
@@ -38,6 +44,10 @@ def main(arguments=None):
         fail(f"out of memory ({error}); try a smaller --batch-size or --limit")
 
 
+def show_warning(message, *_):
+    print(f"tinycnn: {' '.join(str(message).split())}", file=sys.stderr)
+
+
 def fail(message, status=2):
     print(f"tinycnn: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(status)
@@ -47,30 +57,6 @@ def fail(message, status=2):
 @click.version_option(tinycnn.__version__)
 def cli():
     """Train, look into and measure small convolutional networks."""
-
-
-# ---------------------------------------------------------------- options that several commands share
-
-
-def device_option(command):
-    option = click.option(
-        "--device", type=click.Choice(list(DEVICES)), help="Who computes; TINYCNN_DEVICE, or cpu, if not given."
-    )
-    return option(command)
-
-
-def data_option(command):
-    text = "A folder of IDX files or mnist.npz, or 'synthetic'; TINYCNN_DATA, the cache or a download if not given."
-    return click.option("--data", metavar="DIR", help=text)(command)
-
-
-def json_option(command):
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")(command)
-
-
-def limit_option(command):
-    text = "Use only the first N training and the first N validation images."
-    return click.option("--limit", type=click.IntRange(min=1), metavar="N", help=text)(command)
 
 
 def use(device):
@@ -319,7 +305,7 @@ def doctor(as_json):
     click.echo(f"\nMNIST is read from: {facts['data']}")
 
 
-for command in (commands.check, commands.trace, commands.debug):
+for command in (gradcheck, compare, reproduce, commands.check, commands.trace, commands.debug):
     cli.add_command(command)
 
 if __name__ == "__main__":

@@ -1,0 +1,60 @@
+"""Compares all documented networks with Keras, as `tinycnn compare` does, and keeps how near they came.
+
+    python benchmarks/compare_all.py                # all 27: about ten minutes on two cores
+    python benchmarks/compare_all.py go-crazy       # these again; the others stay as they are in the file
+
+Needs Keras and JAX. Writes results/<device>/compare.json after every network: per network, device and precision the
+number of arrays, how many missed their tolerance, and the largest share of a tolerance that an error took up, with the
+array, its error and its tolerance. The exit status is 1 where a tolerance was missed.
+"""
+
+import argparse
+import json
+import sys
+import time
+
+import machine
+
+from tinycnn.architectures import ARCHITECTURES
+from tinycnn.compare_command import comparisons
+
+
+def summary(result, seconds):
+    """One row of the results file."""
+    rows = result.pop("rows")
+    worst = max(rows, key=lambda row: row["share"])
+    missed = sum(not row["passed"] for row in rows)
+    return {**result, "arrays": len(rows), "missed": missed, "worst": worst, "seconds": round(seconds, 1)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("networks", nargs="*", metavar="NETWORK")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--steps", type=int, default=20)
+    arguments = parser.parse_args()
+    path = machine.RESULTS / machine.slug(machine.device()) / "compare.json"
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+    missed = 0
+    for name in arguments.networks or ARCHITECTURES:
+        began = time.perf_counter()
+        for result in comparisons(name, arguments.device, arguments.steps):
+            row = summary(result, time.perf_counter() - began)
+            key = row["network"], row["device"], row["dtype"]
+            rows = [r for r in rows if (r["network"], r["device"], r["dtype"]) != key] + [row]
+            missed += row["missed"]
+            worst = f"the worst error {row['worst']['share']:.2f} of its tolerance"
+            print(f"{' '.join(key)}: {row['missed']} missed, {worst}, {row['seconds']} s", flush=True)
+            began = time.perf_counter()
+        rows.sort(key=lambda row: list(ARCHITECTURES).index(row["network"]))
+        facts = {
+            "device": machine.device(),
+            "versions": machine.versions(["tinycnn", "numpy", "numba", "keras", "jax"]),
+            "rows": rows,
+        }
+        machine.write_atomically(path, json.dumps(facts, indent=1) + "\n")
+    sys.exit(missed > 0)
+
+
+if __name__ == "__main__":
+    main()

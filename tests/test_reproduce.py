@@ -1,0 +1,282 @@
+"""`tinycnn reproduce`: what it trains, how it goes on after an interruption, and the table and curves it makes."""
+
+import json
+
+import numpy as np
+import pytest
+
+import tinycnn
+from tinycnn import cli, datasets, reproduction, training
+from tinycnn import reproduction_report as report
+from tinycnn.architectures import ARCHITECTURES, SCHEDULED_ADAM, Architecture, Params, UnknownNetwork
+from tinycnn.callbacks import ModelCheckpoint
+
+FIGURES = ("loss", "acc", "val_loss", "val_acc")
+
+
+@pytest.fixture(autouse=True)
+def reference():
+    with tinycnn.use_device("reference"):
+        yield
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """A network among the documented ones that is trained in no time, with all that a resumed training must restore."""
+    layers = "CN(4,5,strides=3)->BN()->DP(0.1)->MP(2,2)->FL()->DN(10)"
+    made = Architecture("tiny", "Tiny", layers, SCHEDULED_ADAM, Params(770, 762, 8), accuracy=0.9)
+    monkeypatch.setitem(ARCHITECTURES, "tiny", made)
+    return "tiny"
+
+
+@pytest.fixture
+def command(capsys, tmp_path, tiny):
+    """command("tiny", ...) -> (exit status, standard output, standard error), on 300 images into tmp_path/out."""
+
+    def call(*arguments, out=tmp_path / "out"):
+        with pytest.raises(SystemExit) as end:
+            fixed = ["--data", "synthetic", "--limit", "300", "--out", str(out)]
+            cli.main(["reproduce", *[str(a) for a in arguments], *fixed])
+        captured = capsys.readouterr()
+        return end.value.code or 0, captured.out, captured.err
+
+    return call
+
+
+def rows_in(folder):
+    return json.loads((folder / "results.json").read_text(encoding="utf-8"))["rows"]
+
+
+def row(network, accuracies, seed=0, epochs=20, **facts):
+    """A row that ends at the last of these accuracies; every epoch took 60 s, 90 s of them of processors."""
+    figures = {name: list(accuracies) for name in FIGURES}
+    times = {"seconds": [60] * len(accuracies), "cpu_seconds": [90] * len(accuracies)}
+    how = {"data": "MNIST", "images": 60_000, "device": "cpu", "machine": "some CPU, 2 cores", **facts}
+    return {"network": network, "seed": seed, "epochs": epochs, **how, "history": {**figures, **times}}
+
+
+def cells(rows):
+    """{network: {header: cell}}"""
+    lines = [report.line(group) for group in report.groups(rows)]
+    return {line[0]: dict(zip(report.HEADERS, line, strict=True)) for line in lines}
+
+
+# ---------------------------------------------------------------- what is trained
+
+
+def test_all_networks_come_from_the_smallest_on_and_one_seed_before_the_next():
+    runs = reproduction.plan(seeds=2)
+    sizes = [ARCHITECTURES[run.network].params.total for run in runs[:27]]
+    assert len({run.network for run in runs[:27]}) == 27 and sizes == sorted(sizes)
+    assert [run.seed for run in runs] == [0] * 27 + [1] * 27
+    assert [run.network for run in runs[:27]] == [run.network for run in runs[27:]]
+
+
+def test_named_networks_keep_their_order_and_train_as_long_as_is_documented_or_asked_for():
+    runs = reproduction.plan(["models-1", "breakdown-3", "models-1"])
+    assert [(run.network, run.epochs) for run in runs] == [("models-1", 13), ("breakdown-3", 100)]
+    assert [run.epochs for run in reproduction.plan(["models-1"], epochs=4)] == [4]
+
+
+def test_a_run_trains_by_the_recipe_as_train_does(command, tmp_path):
+    log = tmp_path / "log"
+    with pytest.raises(SystemExit):
+        cli.main(f"train tiny --epochs 2 --limit 300 --data synthetic --log {log}".split())
+    wanted = [json.loads(line) for line in log.read_text().splitlines()]
+    status, _, error = command("tiny", "--epochs", 2, "--seeds", 2)
+    assert status == 0, error
+    first, second = rows_in(tmp_path / "out")
+    assert [first[name] for name in ("network", "seed", "epochs", "images")] == ["tiny", 0, 2, 300]
+    assert {name: first["history"][name] for name in FIGURES} == {
+        name: [round(epoch[name], 6) for epoch in wanted] for name in FIGURES
+    }
+    assert second["seed"] == 1 and second["history"]["loss"] != first["history"]["loss"]
+
+
+# ---------------------------------------------------------------- going on
+
+
+def interrupt(monkeypatch, owner, epoch):
+    """Ctrl-C when `owner` is told that this epoch, counted from 0, is over."""
+    original = owner.on_epoch_end
+
+    def on_epoch_end(self, number, logs=None):
+        if number == epoch:
+            raise KeyboardInterrupt
+        original(self, number, logs)
+
+    monkeypatch.setattr(owner, "on_epoch_end", on_epoch_end)
+
+
+# Before an epoch is in the results; and after it is there, but not in the checkpoint yet.
+@pytest.mark.parametrize("owner", [reproduction.Keeper, ModelCheckpoint])
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_an_interrupted_training_goes_on_to_the_same_figures(command, tmp_path, monkeypatch, owner, epoch):
+    whole = tmp_path / "whole"
+    assert command("tiny", "--epochs", 3, out=whole)[0] == 0
+    with monkeypatch.context() as patch:
+        interrupt(patch, owner, epoch)
+        status, out, error = command("tiny", "--epochs", 3)
+    assert status == 130 and error.count("\n") == 1 and "interrupted" in error and "Traceback" not in error
+    assert len(list((tmp_path / "out" / "unfinished").iterdir())) == epoch
+    status, out, _ = command("tiny", "--epochs", 3)
+    assert status == 0 and "Epoch 3/3" in out and ("Epoch 1/3" in out) == (epoch == 0)
+    (got,), (wanted,) = rows_in(tmp_path / "out"), rows_in(whole)
+    for name in FIGURES:
+        assert len(wanted["history"][name]) == 3 and got["history"][name] == wanted["history"][name]
+    assert len(got["history"]["seconds"]) == len(got["history"]["cpu_seconds"]) == 3
+    assert not list((tmp_path / "out" / "unfinished").iterdir())
+
+
+def test_what_is_finished_is_not_trained_again(command, tmp_path, monkeypatch):
+    assert command("tiny", "--epochs", 1)[0] == 0
+    before = rows_in(tmp_path / "out")
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "fit", None)  # would fail if called
+        status, out, _ = command("tiny", "--epochs", 1)
+    assert status == 0 and "finished already" in out and "1 of 20" in out
+    assert rows_in(tmp_path / "out") == before
+
+
+def test_other_epochs_other_data_and_other_devices_are_runs_of_their_own(tmp_path):
+    data = datasets.load("synthetic", limit=20)
+    fewer = datasets.load("synthetic", limit=10)
+    results = reproduction.Results(tmp_path)
+    kept = results.row(reproduction.Run("go-crazy", 0, 2), data)
+    results.keep(kept)
+    assert results.row(reproduction.Run("go-crazy", 0, 2), data) is kept
+    others = [
+        results.row(reproduction.Run("go-crazy", 0, 3), data),
+        results.row(reproduction.Run("go-crazy", 1, 2), data),
+        results.row(reproduction.Run("go-crazy", 0, 2), fewer),
+    ]
+    with tinycnn.use_device("cpu"):
+        others.append(results.row(reproduction.Run("go-crazy", 0, 2), data))
+    assert all(other is not kept for other in others)
+    assert len({results.checkpoint(other) for other in [kept, *others]}) == 5
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+def test_an_unknown_network_is_refused_before_anything_is_written(command, tmp_path):
+    status, _, error = command("go-crazy", "go-crasy")
+    assert status == 2 and error.count("\n") == 1 and "did you mean go-crazy" in error
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(UnknownNetwork):
+        reproduction.plan(["resnet"])
+
+
+def test_an_out_that_is_a_file_is_refused(command, tmp_path):
+    (tmp_path / "file").write_text("")
+    status, _, error = command("go-crazy", out=tmp_path / "file")
+    assert status == 2 and error.count("\n") == 1 and "file" in error
+
+
+def test_a_folder_that_takes_no_files_is_refused_before_training(command, monkeypatch, tmp_path):
+    def refuse(path, data):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(reproduction, "write_atomically", refuse)
+    monkeypatch.setattr(training, "fit", None)  # would fail if called
+    status, _, error = command("go-crazy")
+    assert status == 2 and error.count("\n") == 1 and "results.json: Permission denied" in error
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"rows": [{}]}',
+        '{"rows": [{"network": "nonsense"}]}',
+        json.dumps({"rows": [{"network": "go-crazy", "history": {}}]}),
+    ],
+)
+def test_damaged_results_are_named_and_left_as_they_are(command, tmp_path, text):
+    path = tmp_path / "out" / "results.json"
+    path.parent.mkdir()
+    path.write_text(text)
+    status, _, error = command("go-crazy")
+    assert status == 2 and error.count("\n") == 1 and "results.json is damaged" in error and "move it away" in error
+    assert path.read_text() == text
+
+
+def test_a_damaged_checkpoint_is_named(command, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        interrupt(patch, reproduction.Keeper, 1)
+        assert command("tiny", "--epochs", 2)[0] == 130
+    (path,) = (tmp_path / "out" / "unfinished").iterdir()
+    path.write_bytes(b"nonsense")
+    status, _, error = command("tiny", "--epochs", 2)
+    assert status == 2 and error.count("\n") == 1 and path.name in error
+
+
+# ---------------------------------------------------------------- the table and the curves
+
+
+def test_the_table_shows_mean_and_standard_deviation_beside_what_is_documented():
+    rows = [row("go-crazy", [0.5] * 19 + [end], seed) for seed, end in enumerate((0.99, 0.992, 0.997))]
+    line = cells(rows)["go-crazy"]
+    # the mean is 0.993; the deviations -0.003, -0.001, 0.004 give sqrt(26e-6 / 2) = 0.0036
+    assert line["reproduced"] == "0.9930 ± 0.0036 (3 seeds)"
+    assert (line["parameters"], line["documented"], line["epochs"]) == ("13,880", "0.9919", "20 of 20")
+    assert (line["minutes"], line["CPU minutes"], line["remarks"]) == ("20.0", "30.0", "")
+
+
+def test_one_seed_has_no_spread_and_what_is_not_documented_is_a_dash():
+    line = cells([row("vanilla", [0.9, 0.98], epochs=2)])["vanilla"]
+    assert (line["documented"], line["reproduced"], line["epochs"]) == ("-", "0.9800 (1 seed)", "2 of 20")
+
+
+def test_the_table_says_what_the_documents_leave_open():
+    rows = [row(name, [0.9]) for name in ("breakdown-1", "breakdown-3", "essentia", "eip4-2", "other-1")]
+    remarks = {name: line["remarks"].removesuffix("; unfinished") for name, line in cells(rows).items()}
+    assert remarks["breakdown-1"] == "recipe not documented: Adam 0.001, batch 128, 20 epochs" == remarks["essentia"]
+    assert remarks["breakdown-3"] == "recipe not documented: Adam 0.001, batch 128"
+    assert remarks["eip4-2"] == "recipe not documented: Adam 0.001, batch 128; widths and dropout reconstructed"
+    assert remarks["other-1"] == "unfinished"
+    epochs = {name: line["epochs"] for name, line in cells(rows).items()}
+    assert (epochs["breakdown-1"], epochs["breakdown-3"], epochs["eip4-2"]) == ("1", "1 of 100", "1 of 20")
+
+
+def test_an_unfinished_training_is_shown_only_while_there_is_no_finished_one():
+    unfinished, finished = row("go-crazy", [0.5] * 7), row("go-crazy", [0.9] * 20, seed=1)
+    line = cells([unfinished])["go-crazy"]
+    assert (line["reproduced"], line["epochs"], line["remarks"]) == ("0.5000 (1 seed)", "7 of 20", "unfinished")
+    assert cells([unfinished, finished])["go-crazy"]["reproduced"] == "0.9000 (1 seed)"
+
+
+def test_other_data_than_the_documented_is_named():
+    assert cells([row("go-crazy", [0.9] * 20, images=512)])["go-crazy"]["remarks"] == "512 images of MNIST"
+
+
+def test_every_machine_has_a_table_of_its_own(tmp_path):
+    rows = [row("go-crazy", [0.91] * 20), row("go-crazy", [0.92] * 20, machine="some GPU", device="cuda")]
+    report.write_table(rows, tmp_path)
+    text = (tmp_path / "table.md").read_text(encoding="utf-8")
+    first, second = text.split("\n## ")[1:]
+    assert first.startswith("some CPU, 2 cores") and "0.9100" in first and "0.9200" not in first
+    assert second.startswith("some GPU") and "0.9200" in second
+
+
+@pytest.mark.parametrize(("network", "documented"), [("go-crazy", 1), ("breakdown-1", 0)])
+def test_the_curves_of_all_seeds_are_drawn_over_the_documented_log(tmp_path, network, documented):
+    rows = [row(network, [0.9, 0.95], seed) for seed in range(3)] + [row("models-1", [0.1])]
+    figure = report.draw(rows, network, tmp_path)
+    assert (tmp_path / f"{network}.png").read_bytes().startswith(b"\x89PNG")
+    for axes, kind in zip(figure.axes, ("loss", "acc"), strict=True):
+        drawn = [line.get_ydata() for line in axes.get_lines()]
+        assert len(drawn) == 2 * (3 + documented)
+        assert sum(np.array_equal(values, [0.9, 0.95]) for values in drawn) == 6
+        if documented:
+            log = ARCHITECTURES[network].history
+            for name in (kind, f"val_{kind}"):
+                assert sum(np.array_equal(values, log[name]) for values in drawn) == 1
+
+
+def test_the_folder_has_table_and_curves_that_refer_to_each_other(command, tmp_path):
+    status, out, _ = command("tiny", "--epochs", 1)
+    text = (tmp_path / "out" / "table.md").read_text(encoding="utf-8")
+    assert status == 0 and "300 images of synthetic digits" in text and "300 images of synthetic digits" in out
+    assert "![tiny](tiny.png)" in text and (tmp_path / "out" / "tiny.png").exists()

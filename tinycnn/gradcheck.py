@@ -1,0 +1,299 @@
+"""Checks gradients: what `backward` computes against what happens when the inputs are moved a little.
+
+    from tinycnn.gradcheck import gradcheck
+
+    gradcheck(lambda x, w: F.dense(x, w).exp(), [x, w])     # raises GradcheckError where a gradient is wrong
+
+The oracle is float64 on the `reference` device: central differences (f(x + eps) - f(x - eps)) / 2 eps of every element
+of every argument. Another device is compared with the gradients of `reference` that have just passed, to the digits
+that its precision has: differences taken in float32 would prove nothing.
+
+The upstream gradient is random. With all ones a softmax whose backward returns zero passes, and so does a
+convolution whose filter gradient is reversed, because the sum of the outputs does not tell them apart.
+
+At a kink (ReLU at 0, two equal maxima of a pooling window) there is no gradient to compare with. Such a point is told
+by its slopes from the left and from the right, which differ however small the step, and it is named as what it is: a
+badly chosen input, NotDifferentiable.
+"""
+
+import inspect
+import math
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+from tinycnn.devices import DEVICES, current_device, get_device
+from tinycnn.tensor import Tensor, no_grad
+
+EPS, ATOL, RTOL = 1e-6, 1e-6, 1e-4
+PASSED, WRONG, KINK = "passed", "wrong", "not differentiable"
+OUTPUT = "(output)"  # stands in the place of an argument where a device's result itself is compared
+
+
+class GradcheckError(AssertionError):
+    """A gradient that is wrong. `.report` says which, where and by how much."""
+
+    def __init__(self, report):
+        super().__init__(str(report))
+        self.report = report
+
+
+class NotDifferentiable(GradcheckError):
+    """Nothing is known to be wrong: the function has a kink at the inputs that were given. Move them."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was found for one argument: its worst element.
+
+    index: of that element; None where a whole tensor was moved at once (gradcheck_networks.py).
+    analytic: what backward computed; numeric: what the oracle says; tolerance: how far apart these two may be.
+    """
+
+    argument: str
+    shape: tuple
+    error: float = 0.0
+    tolerance: float = 0.0
+    index: tuple | None = None
+    analytic: float = 0.0
+    numeric: float = 0.0
+    verdict: str = PASSED
+    note: str = ""
+
+    @property
+    def place(self):
+        """x[2,0], or x where it is all of x."""
+        return f"{self.argument}[{','.join(map(str, self.index))}]" if self.index else self.argument
+
+    def __str__(self):
+        if self.verdict == KINK:
+            return f"not differentiable at {self.place} ({self.note})"
+        facts = f"{self.note or f'{self.analytic:.9g} instead of {self.numeric:.9g}'}"
+        apart = f"apart by {self.error:.3g}, tolerance {self.tolerance:.3g}"
+        return f"{self.argument} {self.shape}: {self.verdict}, at {self.place} {facts}, {apart}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """The rows of one check. True where all of them passed."""
+
+    operation: str
+    device: str
+    rows: tuple
+    case: str = ""  # which attributes of the operation
+
+    def __bool__(self):
+        return all(row.verdict == PASSED for row in self.rows)
+
+    def __str__(self):
+        lines = [str(row) for row in self.rows if row.verdict != PASSED] or [f"{len(self.rows)} gradients passed"]
+        name = f"{self.operation} {self.case}".strip()
+        return "\n".join([f"gradients of {name} on {self.device}:", *(f"  {line}" for line in lines)])
+
+    def as_json(self):
+        """A list of plain dicts, one a row. NaN, which JSON does not have, is None."""
+        about = {"operation": self.operation, "case": self.case, "device": self.device}
+        rows = [{**about, **asdict(row)} for row in self.rows]
+        return [{k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in r.items()} for r in rows]
+
+    def demand(self):
+        """Raise GradcheckError unless everything passed."""
+        if not self:
+            failed = {row.verdict for row in self.rows} - {PASSED}
+            raise NotDifferentiable(self) if failed == {KINK} else GradcheckError(self)
+
+
+def gradcheck(function, inputs, *, device=None, eps=EPS, atol=ATOL, rtol=RTOL, length=None, seed=0,
+              raise_exception=True):  # fmt: skip
+    """Check the gradient of every input of `function`, and return the Report.
+
+    function: takes Tensors and returns one Tensor; the same for the same inputs (hold a dropout's step fixed).
+    inputs: floating-point arrays or Tensors of any shapes. They are rounded to the device's precision first.
+    device: a Device, or the name of one, which is then taken in float64 where it can; the current one if None.
+    eps, atol, rtol: the step, and how far a gradient may be from the differences: atol + rtol * |difference|.
+    length: the longest sum behind one number of the result, which decides how many digits another device than the
+        reference may lose; the number of elements of all inputs and the output, more than enough, if None.
+    seed: of the random upstream gradient.
+    raise_exception: raise GradcheckError (NotDifferentiable at a kink) instead of returning a Report that is False.
+
+    Raises ValueError for inputs or results that cannot be checked.
+    """
+    device, oracle = checked_device(device), get_device("reference", "float64")
+    arrays = [as_input(value, i, device.dtype) for i, value in enumerate(inputs)]
+    names = argument_names(function, len(arrays))
+    y, upstream, exact = backward(function, arrays, oracle, np.random.default_rng(seed))
+    estimates = differences(function, names, arrays, y, upstream, eps, (atol, rtol))
+    rows = []
+    for name, array, gradient, (numeric, kinks) in zip(names, arrays, exact, estimates, strict=True):
+        rows.append(kinks[0] if kinks else compare(name, array.shape, gradient, numeric, atol + rtol * abs(numeric)))
+    report = Report(title(function), describe(oracle), tuple(rows))
+    if report and device is not oracle:
+        length = length or sum(array.size for array in arrays) + y.size
+        got_y, _, got = backward(function, arrays, device, upstream)
+        rows = [
+            compare(name, want.shape, value, want, rounding(device.dtype, length, largest(want)))
+            for name, value, want in zip([OUTPUT, *names], [got_y, *got], [y, *exact], strict=True)
+        ]
+        report = replace(report, device=describe(device), rows=tuple(rows))
+    if raise_exception:
+        report.demand()
+    return report
+
+
+def rounding(dtype, length, scale, factor=8):
+    """How far a result in `dtype` may be from the right one: `factor` roundings of numbers as large as `scale`, times
+    the root of the length of the longest sum, since rounding errors add up like a random walk."""
+    return factor * math.sqrt(length) * float(np.finfo(dtype).eps) * scale
+
+
+def largest(want):
+    """The largest number of an array, at least 1: the scale of what rounding may do to it."""
+    return max(1.0, float(np.abs(want).max(initial=0)))
+
+
+# ---------------------------------------------------------------- what is checked
+
+
+def checked_device(device):
+    """The device that is meant: by name, or as the current one, in float64 where it computes in float64."""
+    if device is not None and not isinstance(device, str):
+        return device
+    name = device or current_device().name
+    able = DEVICES[name][2] if name in DEVICES else ("float64",)  # get_device says what names there are
+    return get_device(name, "float64" if "float64" in able else able[0])
+
+
+def describe(device):
+    return f"{device.name} ({np.dtype(device.dtype).name})"
+
+
+def title(function):
+    name = getattr(function, "__name__", type(function).__name__)
+    return "the function" if name == "<lambda>" else name
+
+
+def as_input(value, i, dtype):
+    """A float64 copy of an input whose numbers `dtype` holds exactly. Raises ValueError."""
+    array = np.asarray(value.numpy() if isinstance(value, Tensor) else value)
+    if not np.issubdtype(array.dtype, np.floating):
+        raise ValueError(
+            f"input {i} of gradcheck has dtype {array.dtype}; a gradient needs floating-point numbers. "
+            "Give what is no real number to the function itself (functools.partial, or a lambda)."
+        )
+    if not np.isfinite(array).all():
+        place = np.unravel_index(int(np.argmin(np.isfinite(array))), array.shape)
+        raise ValueError(f"input {i} of gradcheck is {array[place]} at {list(map(int, place))}")
+    return np.array(array.astype(dtype), dtype=np.float64, order="C")
+
+
+def argument_names(function, count):
+    """The names in the function's signature: x, w, b; parts[0], parts[1] for *parts."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):  # a function that was not written in Python
+        parameters = []
+    positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    rest = next((p.name for p in parameters if p.kind == p.VAR_POSITIONAL), "input")
+    names = positional[:count]
+    return names + [f"{rest}[{i}]" for i in range(count - len(names))]
+
+
+def random_upstream(rng, shape):
+    """Random numbers of either sign between 0.5 and 1.5: none so small that it hides what it is multiplied with."""
+    numbers = rng.uniform(0.5, 1.5, shape) * rng.choice([-1.0, 1.0], shape)
+    return np.asarray(numbers, dtype=np.float32).astype(np.float64)
+
+
+def backward(function, arrays, device, upstream):
+    """(output, upstream, the gradient of every input) by one pass of autograd; `upstream` may be a generator."""
+    tensors = [Tensor(array.copy(), requires_grad=True, device=device) for array in arrays]
+    y = function(*tensors)
+    if not isinstance(y, Tensor):
+        raise ValueError(f"gradcheck needs a function that returns one Tensor; {title(function)} returned {type(y)}")
+    values = np.array(y.numpy(), dtype=np.float64)
+    if isinstance(upstream, np.random.Generator):
+        if not np.isfinite(values).all():
+            raise ValueError(f"{title(function)} is not finite at these inputs, so it has no gradient there")
+        upstream = random_upstream(upstream, y.shape)
+    if y.requires_grad:
+        y.backward(upstream)
+    gradients = [np.zeros(t.shape, device.dtype) if t.grad is None else t.grad.numpy() for t in tensors]
+    return values, upstream, gradients
+
+
+# ---------------------------------------------------------------- finite differences
+
+
+def differences(function, names, arrays, y, upstream, eps, tolerance):
+    """For every input: (its gradient by central differences, the Rows of the places without one).
+
+    Raises ValueError for a function that gives two results for the same inputs.
+    """
+    tensors = [Tensor(array.copy(), device=get_device("reference", "float64")) for array in arrays]
+
+    def value():
+        with no_grad():
+            return np.array(function(*tensors).numpy())  # a copy: the output may be a view of an input
+
+    if not np.array_equal(value(), y):
+        raise ValueError(f"{title(function)} gives two results for the same inputs; hold what is random in it fixed")
+    found = []
+    for name, tensor in zip(names, tensors, strict=True):
+        gradient, kinks = np.zeros(tensor.shape), []
+        for place in np.ndindex(tensor.shape):
+            slopes = slopes_at(value, tensor.data, place, y, upstream, eps)
+            if are_apart(slopes, *tolerance):
+                closer = slopes_at(value, tensor.data, place, y, upstream, eps / 8)
+                # Curvature brings the two slopes together as the step shrinks, a kink does not.
+                if are_apart(closer, *tolerance) and not apart(closer) <= apart(slopes) / 2:
+                    left, right, _ = closer
+                    note = f"left slope {left:.6g}, right slope {right:.6g}"
+                    kinks.append(
+                        Row(name, tensor.shape, error=apart(closer), index=place, verdict=KINK, note=note)
+                    )
+                slopes = closer
+            gradient[place] = slopes[2]
+        found.append((gradient, kinks))
+    return found
+
+
+def slopes_at(value, x, place, y, upstream, eps):
+    """(left, right, central) slope of value() . upstream as x[place] moves by eps. x is as before afterwards."""
+    here = x[place]
+    sides, steps = [], []
+    with np.errstate(invalid="ignore", divide="ignore"):  # a log may have nothing on one side: NaN, and reported
+        for step in (-eps, eps):
+            x[place] = here + step
+            steps.append(x[place] - here)  # what is left of the step after rounding
+            sides.append(value())
+        x[place] = here
+        left, right = (float(((side - y) * upstream).sum() / step) for side, step in zip(sides, steps, strict=True))
+        return left, right, float(((sides[1] - sides[0]) * upstream).sum() / (steps[1] - steps[0]))
+
+
+def apart(slopes):
+    return abs(slopes[1] - slopes[0])
+
+
+def are_apart(slopes, atol, rtol):
+    """Whether the slopes from both sides differ by more than a gradient may be wrong by; NaN does."""
+    return not apart(slopes) <= atol + rtol * max(abs(slopes[0]), abs(slopes[1]))
+
+
+# ---------------------------------------------------------------- comparing
+
+
+def compare(argument, shape, got, want, tolerance):
+    """The Row of one gradient; tolerance: a number, or one for every element. NaN is the worst of all errors."""
+    got = np.asarray(got, dtype=np.float64)
+    if got.shape != want.shape:
+        note = f"the gradient has shape {got.shape}"
+        return Row(argument, tuple(shape), error=math.inf, verdict=WRONG, note=note)
+    if not want.size:
+        return Row(argument, tuple(shape), tolerance=float(np.max(tolerance, initial=0)))
+    error, tolerance = np.abs(got - want), np.broadcast_to(tolerance, want.shape)
+    badness = np.where(np.isnan(error), np.inf, error / tolerance)
+    index = tuple(int(i) for i in np.unravel_index(int(badness.argmax()), badness.shape))
+    values = [float(array[index]) for array in (error, tolerance)]
+    verdict = PASSED if values[0] <= values[1] else WRONG  # so that NaN is wrong
+    return Row(argument, tuple(shape), *values, index, float(got[index]), float(want[index]), verdict)
