@@ -12,9 +12,10 @@ sectors      global-memory sectors of six kernels: the emulator's trace beside N
 frameworks   train_frameworks.py --device cuda: a training step against PyTorch, Keras and JAX
 layers       layers_cudnn.py: every layer but the convolutions against cuDNN
 conv         conv_cudnn.py: every convolution against cuDNN
+ladder       ladder.py: each step of the ladder against cuDNN
 numba        the device suite with --device numba, and numba_kernels.py: each kernel in Python beside its twin in C
 
-The last four are the benchmarks, which write results of their own; without a GPU they only say what they would do.
+The last five are the benchmarks, which write results of their own; without a GPU they only say what they would do.
 A tool that is not installed is reported as absent. Writes results/<GPU>/check.json; exit status 1 if a step failed.
 """
 
@@ -42,7 +43,7 @@ SUITE = ["test_products.py", "test_layer_operations.py", "test_operations.py", "
 SUITE += ["gradients/test_gradients.py", "gradients/test_cases.py", "test_training.py", "test_checkpoint.py"]
 SUITE += ["test_kernel_devices.py::test_training_is_the_same_to_the_bit_with_and_without_graphs_on_a_gpu"]
 BENCHMARK_SECONDS = 1200  # of each benchmark, at most
-STEPS = ("tests", "sanitizers", "training", "sectors", "frameworks", "layers", "conv", "numba")
+STEPS = ("tests", "sanitizers", "training", "sectors", "frameworks", "layers", "conv", "ladder", "numba")
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
 METRICS = {
     "load": "l1tex__t_sectors_pipe_lsu_mem_global_op_ld.sum",
@@ -63,7 +64,7 @@ def command(words, seconds):
 
 def tests(device, seconds=240):
     files = [str(ROOT / "tests" / name) for name in SUITE]
-    status, output = command([sys.executable, "-m", "pytest", "-q", "--device", device, *files], seconds)
+    status, output = command([sys.executable, "-m", "pytest", "--device", device, *files], seconds)
     last = output.strip().splitlines()[-1] if output.strip() else ""
     return {"passed": status == 0, "summary": last, "output": "" if status == 0 else output[-4000:]}
 
@@ -143,6 +144,17 @@ def benchmark(results, script, *words):
     return step
 
 
+def ladder(results):
+    """The step of the ladder, whose counts by the emulator need no GPU and are not repeated here."""
+
+    def step(device):
+        if device != "cuda":
+            return {"passed": True, "absent": "no GPU is used"}
+        return benchmark(results, "ladder")(device)
+
+    return step
+
+
 def numba(results):
     """The step of the kernels in Python: the suite, which compiles each in both precisions, then their times."""
 
@@ -171,6 +183,7 @@ def main():
         "frameworks": benchmark(arguments.results, "train_frameworks", "--device", "cuda"),
         "layers": benchmark(arguments.results, "layers_cudnn"),
         "conv": benchmark(arguments.results, "conv_cudnn"),
+        "ladder": ladder(arguments.results),
         "numba": numba(arguments.results),
     }  # fmt: skip
     packages = ["tinycnn", "numpy", "numba-cuda", "cupy-cuda13x", "cupy-cuda12x"]
