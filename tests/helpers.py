@@ -1,11 +1,10 @@
-"""What several test files share: inputs, comparisons and the finite differences."""
+"""What several test files share: inputs and comparisons."""
 
 import math
 
 import numpy as np
 
-import tinycnn
-from tinycnn import Tensor
+from tinycnn.gradcheck import gradcheck, largest, rounding
 
 
 def normal(rng, *shape):
@@ -57,10 +56,8 @@ def assert_close(got, want, length=1, scale=None, factor=8):
     """
     got, want = np.asarray(got), np.asarray(want, dtype=np.float64)
     assert got.shape == want.shape
-    epsilon = np.finfo(got.dtype).eps
-    if scale is None:
-        scale = max(1.0, float(np.abs(want).max(initial=0)))
-    tolerance = factor * math.sqrt(length) * epsilon * scale
+    scale = largest(want) if scale is None else scale
+    tolerance = rounding(got.dtype, length, scale, factor)
     difference = np.abs(got.astype(np.float64) - want)
     worst = float(difference.max(initial=0)) if np.isfinite(difference).all() else math.nan
     assert worst <= tolerance, f"differs by {worst:.3g}, more than {tolerance:.3g} (length {length}, scale {scale:.3g})"
@@ -73,45 +70,6 @@ def assert_same_bits(got, want):
     assert got.tobytes() == want.tobytes()
 
 
-def gradients(function, arrays, upstream, device):
-    """The gradient of every argument of `function`, a function of tensors, for this upstream."""
-    tensors = [Tensor(array.copy(), requires_grad=True, device=device) for array in arrays]
-    function(*tensors).backward(upstream)
-    return [t.grad.numpy() for t in tensors]
-
-
-def finite_differences(function, arrays, upstream, epsilon=1e-6):
-    """The same by central differences in float64 on the reference device."""
-    device = tinycnn.get_device("reference", "float64")
-
-    def value(values):
-        with tinycnn.no_grad():
-            return float((function(*(Tensor(v, device=device) for v in values)).numpy() * upstream).sum())
-
-    result = []
-    for i, array in enumerate(arrays):
-        gradient = np.zeros(array.shape)
-        for place in np.ndindex(array.shape):
-            sides = []
-            for sign in (1, -1):
-                moved = [np.array(a, dtype=np.float64) for a in arrays]
-                moved[i][place] += sign * epsilon
-                sides.append(value(moved))
-            gradient[place] = (sides[0] - sides[1]) / (2 * epsilon)
-        result.append(gradient)
-    return result
-
-
-def check_gradients(function, *arrays, device=None, length=1):
-    """Every gradient of `function` for a random upstream: on the reference device in float64 against finite
-    differences, and on `device` against that."""
-    reference = tinycnn.get_device("reference", "float64")
-    with tinycnn.no_grad():
-        shape = function(*(Tensor(a, device=reference) for a in arrays)).shape
-    upstream = normal(np.random.default_rng(99), *shape)
-    exact = gradients(function, arrays, upstream, reference)
-    for gradient, estimate in zip(exact, finite_differences(function, arrays, upstream), strict=True):
-        np.testing.assert_allclose(gradient, estimate, rtol=1e-4, atol=1e-6, equal_nan=False)
-    if device is not None and device is not reference:
-        for gradient, want in zip(gradients(function, arrays, upstream, device), exact, strict=True):
-            assert_close(gradient, want, length)
+def check_gradients(function, *arrays, device="reference", length=1):
+    """Every gradient of `function` on `device`, by gradcheck. length: of the longest sum in it."""
+    gradcheck(function, arrays, device=device, length=length)

@@ -12,7 +12,7 @@ __all__ = ["DeviceError", "Tensor", "get_device", "no_grad", "set_device", "set_
 
 # `import tinycnn` and then `tinycnn.optimizers.Adam()`, as with Keras, without loading everything at once.
 _SUBMODULES = (
-    "architectures", "backend", "callbacks", "datasets", "functional", "initializers", "layers", "lessons",
+    "architectures", "backend", "callbacks", "datasets", "functional", "gradcheck", "initializers", "layers", "lessons",
     "losses", "models", "notation", "optimizers", "utils",
 )  # fmt: skip
 

@@ -80,14 +80,19 @@ class Divide(Binary):
 
 
 class Power(Binary):
+    """a ** b. Where a is 0, the gradient of a ** 0 to a is 0, and so is that to b: as in Keras and PyTorch."""
+
     operation = "power"
 
     def gradient_a(self, dy):
-        smaller = self.of("power", self.a, self.of("subtract", self.b, 1.0))
-        return self.of("multiply", dy, self.of("multiply", self.b, smaller))
+        # b - 1, but 0 where b is 0: 0 * 0 ** -1 would be NaN.
+        exponent = self.of("add", self.of("subtract", self.b, 1.0), self.of("equal", self.b, 0.0))
+        return self.of("multiply", dy, self.of("multiply", self.b, self.of("power", self.a, exponent)))
 
     def gradient_b(self, dy):
-        return self.of("multiply", dy, self.of("multiply", self.y, self.of("log", self.a)))
+        # The logarithm of 1 where a is 0: 0 * log 0 would be NaN.
+        logarithm = self.of("log", self.of("add", self.a, self.of("equal", self.a, 0.0)))
+        return self.of("multiply", dy, self.of("multiply", self.y, logarithm))
 
 
 class Unary(Function):

@@ -144,7 +144,7 @@ def conv2d():
 
 
 def conv2d_case(x_shape, w_shape, stride, padding):
-    label = f"{w_shape[0]}x{w_shape[1]}{strided(stride)} {padding}"
+    label = f"{w_shape[0]}x{w_shape[1]}{strided(stride)} {padding}, C{x_shape[3]}"
 
     def function(x, w, b):
         return F.conv2d(x, w, b, stride, padding)
@@ -167,12 +167,15 @@ def conv1x1():
 
 
 def dense():
-    for N, inputs, units in ((4, 7, 3), (1, 3, 5), (35, 2, 3), (2, 37, 3), (3, 2, 35)):
+    sizes = (4, 7, 3), (1, 3, 5), (35, 2, 3), (2, 37, 3), (3, 2, 35), (1, 130, 2)  # the last: a sum in two slices
+    for N, inputs, units in sizes:
         yield Case("dense", f"{N}x{inputs}x{units}", F.dense, normal((N, inputs), (inputs, units), (units,)))
     yield Case("dense", "without bias", lambda x, w: F.dense(x, w), normal((4, 3), (3, 2)))
-    yield Case(
-        "dense", "relu", lambda x, w, b: F.dense(x, w, b, "relu"), away_from_kinks(F.dense, (4, 5), (5, 3), (3,))
-    )
+    for N, inputs, units in ((4, 5, 3), (17, 2, 16)):  # the last: several vectors of the cpu device
+        yield Case(
+            "dense", f"{N}x{inputs}x{units} relu",
+            lambda x, w, b: F.dense(x, w, b, "relu"), away_from_kinks(F.dense, (N, inputs), (inputs, units), (units,)),
+        )  # fmt: skip
 
 
 def maxpool2d():
@@ -188,7 +191,7 @@ def pooling_case(x_shape, window, stride, padding):
 
 
 def batchnorm():
-    for shape in ((7, 3), (2, 4, 3, 5), (2, 1)):
+    for shape in ((7, 3), (2, 4, 3, 5), (2, 1), (3, 7, 5, 4)):  # the last: several vectors of the cpu device
         yield batchnorm_case("batchnorm", shape, True)
 
 
@@ -244,6 +247,7 @@ def concatenate():
     parts = [(2, 3, 2, channels) for channels in (1, 3, 2)]
     yield Case("concatenate", "three", lambda *parts: F.concatenate(parts), normal(*parts))
     yield Case("concatenate", "one thrice", lambda x: F.concatenate([x, x * 2.0, x]), normal(parts[1]))
+    yield Case("concatenate", "a result twice", lambda x: F.concatenate([y := x * 2.0, y]), normal(parts[1]))
 
 
 def flatten():
@@ -283,6 +287,7 @@ def matmul():
 def reduction(operation):
     for axis in (None, 1, (0, 2)):
         yield Case(operation, f"axis {axis}", lambda a, axis=axis: getattr(a, operation)(axis), spaced((2, 3, 4)))
+    yield Case(operation, "columns", lambda a: getattr(a, operation)(0), spaced((7, 3)))  # halved: 7 is 4 and 3
 
 
 def reshape():

@@ -1,0 +1,125 @@
+"""What gradcheck says of gradients that are wrong, and of inputs that cannot be checked."""
+
+import numpy as np
+import pytest
+
+import tinycnn
+from tinycnn import functional as F
+from tinycnn.devices.cpu import CpuDevice
+from tinycnn.gradcheck import WRONG, GradcheckError, NotDifferentiable, gradcheck
+from tinycnn.tensor import Function, Tensor
+
+
+class Scaled(Function):
+    """3 x, with one element of the gradient replaced."""
+
+    def __init__(self, wrong):
+        self.wrong = wrong
+
+    def forward(self, x):
+        return x * 3
+
+    def backward(self, dy):
+        dx = dy * 3
+        dx[1, 2] = self.wrong
+        return dx
+
+
+@pytest.mark.parametrize("wrong", [100.0, np.nan])
+def test_a_wrong_element_is_named(float64, wrong):
+    with pytest.raises(GradcheckError, match=r"x \(2, 3\): wrong, at x\[1,2\]") as error:
+        gradcheck(lambda x: Scaled(wrong)(x), [np.ones((2, 3))])
+    (row,) = error.value.report.rows
+    assert row.index == (1, 2) and not row.error <= row.tolerance
+
+
+def test_a_kink_is_named_as_one(float64):
+    x = np.ones((3, 2))
+    x[2, 0] = 0
+    with pytest.raises(NotDifferentiable, match=r"not differentiable at x\[2,0\] \(left slope .*, right slope"):
+        gradcheck(F.relu, [x])
+    with pytest.raises(NotDifferentiable):
+        gradcheck(F.maxpool2d, [np.zeros((1, 2, 2, 1))])
+
+
+@pytest.mark.parametrize(
+    "value, message", [(np.arange(3), "dtype int"), (np.array([1.0, np.nan]), "is nan at"), (np.array(["a"]), "dtype")]
+)
+def test_inputs_without_a_gradient_are_refused(float64, value, message):
+    with pytest.raises(ValueError, match=message):
+        gradcheck(lambda x: x * 2, [value])
+
+
+# ---------------------------------------------------------------- the upstream gradient
+
+
+class SoftmaxOfZeroGradient(F.Softmax):
+    def backward(self, dy):
+        return np.zeros_like(dy)
+
+
+class BatchNormOfZeroGradient(F.BatchNorm):
+    def backward(self, dy):
+        dx, dgamma, dbeta = super().backward(dy)
+        return np.zeros_like(dx), dgamma, dbeta
+
+
+class ConvolutionOfReversedGradient(F.Conv2D):
+    def backward_filter(self, dz):
+        return super().backward_filter(np.ascontiguousarray(dz[:, ::-1, ::-1]))
+
+
+def batchnorm(x, gamma, beta):
+    return BatchNormOfZeroGradient(Tensor(np.zeros(2)), Tensor(np.ones(2)), 0.99, 1e-3)(x, gamma, beta)
+
+
+FAULTS = {
+    "softmax": (lambda x: SoftmaxOfZeroGradient()(x), [(3, 4)], ["x"]),
+    "batchnorm": (batchnorm, [(5, 2), (2,), (2,)], ["x"]),
+    "convolution": (
+        lambda x, w: ConvolutionOfReversedGradient((1, 1), ((0, 0), (0, 0)), False)(x, w),
+        [(2, 5, 4, 2), (3, 2, 2, 3)],
+        ["w"],
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_an_upstream_of_ones_is_blind_where_a_random_one_is_not(float64, monkeypatch, fault):
+    function, shapes, wrong = FAULTS[fault]
+    rng = np.random.default_rng(0)
+    arrays = [rng.standard_normal(shape) for shape in shapes]
+    report = gradcheck(function, arrays, raise_exception=False)
+    assert [row.argument for row in report.rows if row.verdict == WRONG] == wrong
+    monkeypatch.setattr("tinycnn.gradcheck.random_upstream", lambda rng, shape: np.ones(shape))
+    assert gradcheck(function, arrays)
+
+
+def test_the_same_seed_gives_the_same_report_and_another_seed_another(device):
+    x, w = np.random.default_rng(0).standard_normal((2, 3, 3))
+    first, again, other = (gradcheck(F.dense, [x, w], device=device, seed=seed) for seed in (1, 1, 2))
+    assert first == again and first != other
+
+
+# ---------------------------------------------------------------- another device
+
+
+def test_a_device_is_compared_in_value_and_in_every_gradient(device):
+    report = gradcheck(F.dense, [np.ones((2, 3)), np.ones((3, 4)), np.ones(4)], device=device)
+    arguments = [row.argument for row in report.rows]
+    assert arguments[-3:] == ["x", "w", "b"] and report.device == f"{device.name} ({device.dtype})"
+    assert (arguments[0] == "(output)") == (device is not tinycnn.get_device("reference", "float64"))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
+def test_a_device_whose_gradient_is_not_a_number_or_wrong_fails(monkeypatch, value):
+    monkeypatch.setattr(CpuDevice, "softmax_backward", lambda self, dy, y: np.full_like(y, value))
+    with pytest.raises(GradcheckError, match=r"softmax on cpu \(float32\)") as error:
+        gradcheck(F.softmax, [np.random.default_rng(0).standard_normal((2, 3))], device="cpu")
+    assert [row.argument for row in error.value.report.rows if row.verdict == WRONG] == ["x"]
+
+
+def test_a_device_whose_result_is_not_a_number_fails(monkeypatch):
+    monkeypatch.setattr(CpuDevice, "softmax_forward", lambda self, x: np.full_like(x, np.nan))
+    with pytest.raises(GradcheckError, match=r"\(output\) \(2, 3\): wrong"):
+        gradcheck(F.softmax, [np.ones((2, 3))], device="cpu")

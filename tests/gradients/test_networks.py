@@ -1,0 +1,54 @@
+"""The gradients of the 27 documented networks, from the loss to every parameter: `cpu` against `reference`, which is
+checked by finite differences on the way. All of them in full; models-10, 38 million parameters, takes half of the
+time."""
+
+import numpy as np
+import pytest
+
+from tinycnn.architectures import ARCHITECTURES
+from tinycnn.devices.cpu import CpuDevice
+from tinycnn.devices.reference import ReferenceDevice
+from tinycnn.gradcheck import WRONG
+from tinycnn.gradcheck_networks import check_network
+
+
+@pytest.mark.parametrize("network", ARCHITECTURES)
+def test_the_gradients_of_a_documented_network(network):
+    report = check_network(network, device="cpu", directions=1)
+    assert report, str(report)
+
+
+# ---------------------------------------------------------------- what is found
+
+NETWORK = "go-crazy"  # 24 operations, among the documented networks one of the deepest
+FILTERS = (3, 3, 12, 20)  # of its second convolution
+
+
+def wrong_parameters(report):
+    return {row.argument for row in report.rows if row.verdict == WRONG}
+
+
+@pytest.mark.parametrize("Device", [ReferenceDevice, CpuDevice])
+def test_a_filter_gradient_that_is_1_percent_too_large_is_found(monkeypatch, Device):
+    right = Device.conv2d_backward_filter
+
+    def wrong(self, x, dy, w_shape, stride, padding):
+        dw = right(self, x, dy, w_shape, stride, padding)
+        return dw * dw.dtype.type(1.01) if tuple(w_shape) == FILTERS else dw
+
+    monkeypatch.setattr(Device, "conv2d_backward_filter", wrong)
+    assert wrong_parameters(check_network(NETWORK, device=Device.name, directions=1)) == {"conv2d_2 kernel"}
+
+
+@pytest.mark.parametrize("Device", [ReferenceDevice, CpuDevice])
+def test_a_bias_without_a_gradient_is_found(monkeypatch, Device):
+    right = Device.bias_relu_backward
+
+    def wrong(self, dy, y):
+        dz, db = right(self, dy, y)
+        return dz, np.zeros_like(db)
+
+    monkeypatch.setattr(Device, "bias_relu_backward", wrong)
+    report = check_network("vanilla-15k", device=Device.name, directions=1)
+    biases = {row.argument for row in report.rows if row.argument.endswith("bias")}
+    assert biases and wrong_parameters(report) == biases
