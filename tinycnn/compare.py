@@ -21,7 +21,8 @@ from tinycnn.losses import logits_of, one_hot
 from tinycnn.models import Model
 from tinycnn.tensor import no_grad
 
-SMALL, LARGE = 15_000, 1_000_000  # parameters: up to which with all optimisers, and above which with a small batch
+SMALL, LARGE = 15_000, 1_000_000  # parameters: up to which with all optimisers, and above which with a smaller batch
+CALM = 0.1  # of the learning rate
 TRAINING, INFERENCE = "output in training", "output in inference"
 LOSS, RIGHT, GRADIENT, MOVING, WEIGHTS = "loss", "right answers", "gradient", "moving statistic", "weights after"
 
@@ -63,21 +64,22 @@ class Trial:
 
 
 def trial_for(model, steps):
-    """The Trial of a compiled model: 4 images a step, 2 for a large network; all optimisers for a small one.
+    """The Trial of a compiled model: 4 images a step, 3 for a large network (of 2, batch-norm would keep no more than
+    the signs); all optimisers for a small one.
 
     The model's own optimiser takes the place of the usual one of its kind. Learning rates are scaled to the batch, by
-    the linear rule (Goyal et al., 2017), from the batch that they were chosen for: at the full rate so few images make
-    a training so restless that rounding alone decides where it goes.
+    the linear rule (Goyal et al., 2017), from the batch that they were chosen for, and by CALM: at the full rate so few
+    images make a training so restless that rounding alone decides where it goes.
     """
     size = model.count_params()
-    batch = 2 if size > LARGE else 4
+    batch = 3 if size > LARGE else 4
     count, shape, classes = steps * batch, model.input.shape, model.output.shape[-1]
     images, labels = synthetic.digits(count)
     x = images[..., None].astype(np.float32) / 255
     if shape != x.shape[1:]:
         x = np.random.default_rng(0).random((count, *shape), np.float32)
     y = one_hot(labels % classes, classes)
-    own, scale = model.optimizer, batch / (model.recipe or {"batch_size": 128})["batch_size"]
+    own, scale = model.optimizer, CALM * batch / (model.recipe or {"batch_size": 128})["batch_size"]
     makers = {**(OPTIMIZERS if size <= SMALL else {}), kind(own): lambda: type(own)(**own.options())}
 
     def scaled(make):
