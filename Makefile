@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: train test list doctor bench readme clean
+.PHONY: train test mutants list doctor bench readme clean
 
 train: .venv/run
 	$(BIN)/tinycnn train go-crazy
@@ -10,6 +10,10 @@ train: .venv/run
 # On all cores: half of the time goes into compilers, which wait for one another in a single process.
 test: .venv/test
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
+
+# Broken gradients and kernels, each of which has to be caught.
+mutants: .venv/test
+	$(BIN)/python tests/gradients/run_mutants.py
 
 list doctor: .venv/run
 	$(BIN)/tinycnn $@

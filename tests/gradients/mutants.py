@@ -1,0 +1,407 @@
+"""Deliberately broken backwards and kernels. Every one of them has to be caught: `make mutants`.
+
+A mutant is a small change of one file: `old`, which stands there exactly once, becomes `new`. The faults are those that
+people make: a wrong sign, a filter that is not turned, a term of batch normalisation's gradient left out, a barrier
+forgotten. run_mutants.py applies them one at a time, to a copy of the package, and asks a tool whether it notices.
+"""
+
+from typing import NamedTuple
+
+GRADCHECK, CHECK, TEST = "gradcheck", "check", "test"
+
+
+class Mutant(NamedTuple):
+    """file: from the repository's root; device, operation: where the fault has to show; why: what is broken.
+
+    tool: who has to notice. GRADCHECK is `tinycnn gradcheck operation --device device`. CHECK is `tinycnn check
+    operation`, for faults that may well give the right numbers: a missing barrier, an access behind an array's end.
+    TEST is a test of our own, operation its name: at equal maxima there is no gradient that differences could find.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    device: str
+    operation: str
+    why: str
+    tool: str = GRADCHECK
+
+
+REFERENCE = "tinycnn/devices/reference.py"
+FUNCTIONAL = "tinycnn/functional.py"
+ARITHMETIC = "tinycnn/arithmetic.py"
+TENSOR = "tinycnn/tensor.py"
+CPU = "tinycnn/devices/cpu"
+HOST = "tinycnn/devices/kernels_host"
+EQUAL_MAXIMA = "gradients/test_gradients.py::test_the_gradient_of_equal_maxima_goes_to_the_first"
+
+AUTOGRAD = (
+    Mutant(
+        "leaf-accumulation", TENSOR,
+        'gradient = self.device.elementwise("add", self.grad.data, gradient)', "pass",
+        "reference", "concatenate", "an input's second use overwrites its gradient",
+    ),
+    Mutant(
+        "inner-accumulation", TENSOR,
+        'pending[tensor.creator] = self.device.elementwise("add", pending[tensor.creator], gradient)',
+        "pending[tensor.creator] = gradient",
+        "reference", "concatenate", "a result's second use overwrites its gradient",
+    ),
+    Mutant(
+        "broadcast-sum", ARITHMETIC,
+        'return device.reduce("sum", gradient, axis=axes, keepdims=True).reshape(shape)',
+        'return device.reduce("max", gradient, axis=axes, keepdims=True).reshape(shape)',
+        "reference", "add", "a broadcast operand takes its largest gradient, not their sum",
+    ),
+    Mutant(
+        "subtract-sign", ARITHMETIC,
+        'return self.of("negative", dy)', "return dy",
+        "reference", "subtract", "the second operand's sign",
+    ),
+    Mutant(
+        "multiply-operands", ARITHMETIC,
+        'return self.of("multiply", dy, self.b)', 'return self.of("multiply", dy, self.a)',
+        "reference", "multiply", "the operand itself instead of the other one",
+    ),
+    Mutant(
+        "divide-quotient", ARITHMETIC,
+        'self.of("multiply", dy, self.y), self.b)', 'self.of("multiply", dy, self.a), self.b)',
+        "reference", "divide", "a / b instead of a / b^2",
+    ),
+    Mutant(
+        "power-exponent", ARITHMETIC,
+        'self.of("subtract", self.b, 1.0)', "self.b",
+        "reference", "power", "b a^b instead of b a^(b - 1)",
+    ),
+    Mutant(
+        "power-logarithm", ARITHMETIC,
+        'self.of("multiply", dy, self.of("multiply", self.y, logarithm))', 'self.of("multiply", dy, self.y)',
+        "reference", "power", "the logarithm in the exponent's gradient missing",
+    ),
+    Mutant(
+        "log-derivative", ARITHMETIC,
+        '("divide", dy, self.x)', '("divide", dy, self.y)',
+        "reference", "log", "1 / log(x) instead of 1 / x",
+    ),
+    Mutant(
+        "sqrt-half", ARITHMETIC,
+        'self.device.elementwise("multiply", dy, 0.5)', "dy",
+        "reference", "sqrt", "1 / sqrt(x) instead of 1 / (2 sqrt(x))",
+    ),
+    Mutant(
+        "transpose-inverse", ARITHMETIC,
+        "tuple(np.argsort(self.axes))", "self.axes",
+        "reference", "transpose", "the permutation itself instead of its inverse",
+    ),
+    Mutant(
+        "fused-relu", FUNCTIONAL,
+        "self.device.bias_relu_backward(dy, self.y)", "self.device.bias_relu_backward(dy, None)",
+        "reference", "dense", "the way back goes past the fused ReLU",
+    ),
+    Mutant(
+        "fused-relu-filter", FUNCTIONAL,
+        "self.backward_filter(dz)", "self.backward_filter(dy)",
+        "reference", "conv1x1", "the filter's gradient goes past the fused ReLU",
+    ),
+    Mutant(
+        "dropout-mask", FUNCTIONAL,
+        "return self.device.dropout_backward(dy, self.rate, self.seed, self.stream, self.saved)", "return dy",
+        "reference", "dropout", "gradients reach what was dropped",
+    ),
+    Mutant(
+        "inference-gamma", FUNCTIONAL,
+        'of("divide", self.gamma, std)', 'of("divide", 1.0, std)',
+        "reference", "batchnorm_inference", "dx without gamma",
+    ),
+    Mutant(
+        "inference-epsilon", FUNCTIONAL,
+        'of("sqrt", of("add", self.moving_variance, self.epsilon))', 'of("sqrt", self.moving_variance)',
+        "reference", "batchnorm_inference", "epsilon left out of the way back",
+    ),
+    Mutant(
+        "inference-mean", FUNCTIONAL,
+        'of("subtract", self.x, self.moving_mean)', "self.x",
+        "reference", "batchnorm_inference", "dgamma without the mean",
+    ),
+)  # fmt: skip
+
+REFERENCE_DEVICE = (
+    Mutant(
+        "data-filter-not-turned", REFERENCE,
+        "+= dy @ w[r, s].T", "+= dy @ w[R - 1 - r, S - 1 - s].T",
+        "reference", "conv2d", "dx from the filter turned once too often",
+    ),
+    Mutant(
+        "data-padding", REFERENCE,
+        "+= dy @ w[r, s].T\n        return np.ascontiguousarray(dx[:, top : top + x_shape[1], left :",
+        "+= dy @ w[r, s].T\n        return np.ascontiguousarray(dx[:, : x_shape[1], left :",
+        "reference", "conv2d", "dx cut out as if there were no padding above",
+    ),
+    Mutant(
+        "filter-turned", REFERENCE,
+        "dw[r, s] = tap(", "dw[R - 1 - r, S - 1 - s] = tap(",
+        "reference", "conv2d", "dw turned by 180 degrees",
+    ),
+    Mutant(
+        "filter-swapped-axes", REFERENCE,
+        ".reshape(-1, C).T @ dy.reshape(-1, K)", ".reshape(-1, C).T @ dy.swapaxes(1, 2).reshape(-1, K)",
+        "reference", "conv2d", "dw from dy with height and width exchanged",
+    ),
+    Mutant(
+        "bias-rows", REFERENCE,
+        "dz.reshape(-1, dz.shape[-1]).sum(axis=0)", "dz.reshape(-1, dz.shape[-1])[1:].sum(axis=0)",
+        "reference", "dense", "db summed over one row too few",
+    ),
+    Mutant(
+        "relu-open", REFERENCE,
+        "return np.where(y > 0, dy, dy.dtype.type(0))", "return dy",
+        "reference", "relu", "the gradient passes everywhere",
+    ),
+    Mutant(
+        "pooling-overlap", REFERENCE,
+        "[...] += np.where(argmax", "[...] = np.where(argmax",
+        "reference", "maxpool2d", "overlapping windows overwrite each other",
+    ),
+    Mutant(
+        "batchnorm-dbeta", REFERENCE,
+        "(dy - dbeta / count - x_hat * (dgamma / count))", "(dy - x_hat * (dgamma / count))",
+        "reference", "batchnorm", "dx without the way through the mean",
+    ),
+    Mutant(
+        "batchnorm-dgamma", REFERENCE,
+        "(dy - dbeta / count - x_hat * (dgamma / count))", "(dy - dbeta / count)",
+        "reference", "batchnorm", "dx without the way through the variance",
+    ),
+    Mutant(
+        "batchnorm-gamma", REFERENCE,
+        "dx = (gamma * inverse_std) *", "dx = inverse_std *",
+        "reference", "batchnorm", "dx without gamma",
+    ),
+    Mutant(
+        "batchnorm-count", REFERENCE,
+        "count = x.size // x.shape[-1]", "count = x.shape[0]",
+        "reference", "batchnorm", "means over the images instead of all pixels",
+    ),
+    Mutant(
+        "batchnorm-unbiased", REFERENCE,
+        "variance = ((x - mean) ** 2).mean(axis=axes)", "variance = x.var(axis=axes, ddof=1)",
+        "reference", "batchnorm", "the variance of a sample: unbiased",
+    ),
+    Mutant(
+        "softmax-dot", REFERENCE,
+        "return y * (dy - (dy * y).sum(axis=-1, keepdims=True))", "return y * dy",
+        "reference", "softmax", "the way through the sum missing",
+    ),
+    Mutant(
+        "crossentropy-labels", REFERENCE,
+        "(np.exp(log_p) - labels) / n", "np.exp(log_p) / n",
+        "reference", "softmax_crossentropy", "dlogits without the labels",
+    ),
+    Mutant(
+        "crossentropy-mean", REFERENCE,
+        "(np.exp(log_p) - labels) / n", "np.exp(log_p) - labels",
+        "reference", "softmax_crossentropy", "the loss is a mean, its gradient a sum",
+    ),
+)  # fmt: skip
+
+CPU_DEVICE = (
+    Mutant(
+        "cpu-batchnorm-dbeta", f"{CPU}/batchnorm.py",
+        "c[j] = -factor * sum_dy / M - x_factor * mean[task]", "c[j] = -x_factor * mean[task]",
+        "cpu", "batchnorm", "dx without the way through the mean",
+    ),
+    Mutant(
+        "cpu-batchnorm-rest", f"{CPU}/batchnorm.py",
+        "        partial[first + j] += dy[i]\n", "        partial[first + j] = dy[i]\n",
+        "cpu", "batchnorm", "the elements behind the last whole period overwrite their sum",
+    ),
+    Mutant(
+        "cpu-pooling-overlap", f"{CPU}/pooling.py",
+        "add(load_first16(dx, to, C - c), here)", "here",
+        "cpu", "maxpool2d", "overlapping windows overwrite each other",
+    ),
+    Mutant(
+        "cpu-dropout-scale", f"{CPU}/dropout.py",
+        "launch(apply_mask, -(-dy.size // TASK), dy, mask, dx, 1 / (1 - rate), dy.size)",
+        "launch(apply_mask, -(-dy.size // TASK), dy, mask, dx, 1.0, dy.size)",
+        "cpu", "dropout", "the way back is not scaled",
+    ),
+    Mutant(
+        "cpu-relu-open", f"{CPU}/activation.py",
+        "dx[i] = dy[i] if y[i] > 0", "dx[i] = dy[i] if y[i] >= 0",
+        "cpu", "relu", "the gradient passes everywhere",
+    ),
+)  # fmt: skip
+
+KERNELS = (
+    Mutant(
+        "relu-at-zero", "kernels/activation.cu",
+        "d[j] = v[j] > 0 ?", "d[j] = v[j] >= 0 ?",
+        "emulator", "relu", "the gradient passes everywhere",
+    ),
+    Mutant(
+        "bias-before-relu", "kernels/activation.cu",
+        "sum += d;", "sum += dy[i];",
+        "emulator", "dense", "db past the fused ReLU",
+    ),
+    Mutant(
+        "block-rows-odd", "kernels/common.cuh",
+        "const int half = (rows + 1) / 2;", "const int half = rows / 2;",
+        "emulator", "batchnorm", "the last row lost where a block halves an odd number of them",
+    ),
+    Mutant(
+        "bias-column", "kernels/common.cuh",
+        "n + j < N ? bias[n + j]", "n + j < N ? bias[j]",
+        "emulator", "dense", "every four columns take the first four's bias",
+    ),
+    Mutant(
+        "tile-guard", "kernels/common.cuh",
+        "const bool inside = n0 + n < N && l0 + l < last;", "const bool inside = n0 + n < N;",
+        "emulator", "conv1x1_backward_filter", "a tile reads rows behind the matrix's end", CHECK,
+    ),
+    Mutant(
+        "tile-barrier", "kernels/common.cuh",
+        "__syncthreads();  // before the next 16 overwrite these", "",
+        "emulator", "conv1x1_backward_filter", "a tile is overwritten while others read it", CHECK,
+    ),
+    Mutant(
+        "dense-last-slice", "kernels/dense.cu",
+        "slice < slices; slice++", "slice < slices - 1; slice++",
+        "emulator", "dense", "the last slice of a long sum lost",
+    ),
+    Mutant(
+        "dense-sliced-bias", "kernels/dense.cu",
+        "if (has_bias) sum += b[i % columns];", "",
+        "emulator", "dense", "the bias missing where a sum is cut into slices",
+    ),
+    Mutant(
+        "conv1x1-transpose", "kernels/conv1x1.cu",
+        "multiply_tile<T, BM, BN, false, true>(sum, dy, w", "multiply_tile<T, BM, BN, false, false>(sum, dy, w",
+        "emulator", "conv1x1", "dx from the filter that is not transposed",
+    ),
+    Mutant(
+        "conv2d-image-edge", "kernels/conv2d.cu",
+        "const bool inside = h >= 0 &&", "const bool inside = h > 0 &&",
+        "emulator", "conv2d", "the first row of an image taken for padding",
+    ),
+    Mutant(
+        "conv2d-filter-not-turned", "kernels/conv2d.cu",
+        "stride_h * (taps_h - 1 - j0 - j)", "stride_h * (j0 + j)",
+        "emulator", "conv2d", "dx from a filter whose rows are not turned",
+    ),
+    Mutant(
+        "conv2d-halo", "kernels/conv2d.cu",
+        "c0, (TP - 1) * stride_h + rows, columns, CB", "c0, (TP - 1) * stride_h + rows - 1, columns, CB",
+        "emulator", "conv2d", "the tile's halo one row too short",
+    ),
+    Mutant(
+        "host-slices", f"{HOST}/arithmetic.py",
+        'reduce_middle(device, "sum", partial, 1, slices, product(shape))',
+        'reduce_middle(device, "sum", partial, 1, slices - 1, product(shape))',
+        "emulator", "conv2d", "the last block's partial sums lost",
+    ),
+    Mutant(
+        "host-padding", f"{HOST}/conv2d.py",
+        "padding[0][0], padding[1][0], int(b is not None)", "padding[1][0], padding[0][0], int(b is not None)",
+        "emulator", "conv2d", "padding above and at the left exchanged",
+    ),
+    Mutant(
+        "host-split-offset", f"{HOST}/arithmetic.py",
+        "copy_columns(device, array, part, size, first, 0)", "copy_columns(device, array, part, size, 0, 0)",
+        "emulator", "concatenate", "every part takes the first one's gradient",
+    ),
+    Mutant(
+        "layout-offset", "kernels/layout.cu",
+        "y[row * y_width + y_first + column]", "y[row * y_width + column]",
+        "emulator", "concatenate", "joined parts lie over each other",
+    ),
+    Mutant(
+        "pooling-last-maximum", "kernels/pooling.cu",
+        "= value[j] > best[j] ||", "= value[j] >= best[j] ||",
+        "emulator", EQUAL_MAXIMA, "of equal maxima the last instead of the first", TEST,
+    ),
+    Mutant(
+        "pooling-windows", "kernels/pooling.cu",
+        "sum[j] += d[j]", "sum[j] = d[j]",
+        "emulator", "maxpool2d", "of overlapping windows the last alone",
+    ),
+    Mutant(
+        "pooling-strides", "kernels/pooling.cu",
+        "(h + top - p * stride_h) * S + v + left - q * stride_w;",
+        "(h + top - p * stride_w) * S + v + left - q * stride_h;",
+        "emulator", "maxpool2d", "row and column strides exchanged",
+    ),
+    Mutant(
+        "pooling-guard", "kernels/pooling.cu",
+        "p_last = least(P - 1, (h + top) / stride_h);", "p_last = (h + top) / stride_h;",
+        "emulator", "maxpool2d_backward", "rows behind the last window ask windows that are not there", CHECK,
+    ),
+    Mutant(
+        "kernel-batchnorm-centre", "kernels/batchnorm.cu",
+        "dgamma += dy[i] * ((x[i] - middle) * scale);", "dgamma += dy[i] * (x[i] * scale);",
+        "emulator", "batchnorm", "dgamma without the mean",
+    ),
+    Mutant(
+        "kernel-batchnorm-epsilon", "kernels/batchnorm.cu",
+        "inverse_std[c] = T(1) / sqrt(variance + epsilon);", "inverse_std[c] = T(1) / sqrt(variance);",
+        "emulator", "batchnorm", "epsilon left out",
+    ),
+    Mutant(
+        "kernel-batchnorm-join", "kernels/batchnorm.cu",
+        "a.squares + b.squares + apart * apart * a.count * share", "a.squares + b.squares",
+        "emulator", "batchnorm", "threads' variances joined as if their means were equal",
+    ),
+    Mutant(
+        "reduce-odd", "kernels/reduce.cu",
+        "const int half = (left + 1) / 2;", "const int half = left / 2;",
+        "emulator", "sum", "a number lost where an odd count is halved",
+    ),
+    Mutant(
+        "reduce-barrier", "kernels/reduce.cu",
+        "        __syncthreads();\n", "",
+        "emulator", "reduce", "threads add what others have not written yet", CHECK,
+    ),
+    Mutant(
+        "dropout-word", "kernels/dropout.cu",
+        "bits.w[j] >= threshold", "bits.w[keep_step ? j : 3 - j] >= threshold",
+        "emulator", "dropout", "the way back takes the random words in another order",
+    ),
+    Mutant(
+        "dropout-scale", "kernels/dropout.cu",
+        "v[j] * scale", "v[j]",
+        "emulator", "dropout", "what is kept is not scaled",
+    ),
+    Mutant(
+        "subtract-operands", "kernels/elementwise.cu",
+        "case 1: return a - b;", "case 1: return b - a;",
+        "emulator", "subtract", "the operands exchanged",
+    ),
+    Mutant(
+        "number-operands", "kernels/elementwise.cu",
+        "y[i] = number_first ?", "y[i] = !number_first ?",
+        "emulator", "power", "array - number instead of number - array, and the other way round",
+    ),
+    Mutant(
+        "kernel-softmax-dot", "kernels/softmax_crossentropy.cu",
+        "    dot = warp_sum(dot);\n", "",
+        "emulator", "softmax", "every lane keeps its own part of the sum",
+    ),
+    Mutant(
+        "kernel-crossentropy-mean", "kernels/softmax_crossentropy.cu",
+        "(exp(log_p) - label) / N", "(exp(log_p) - label) / K",
+        "emulator", "softmax_crossentropy", "divided by the classes instead of the rows",
+    ),
+    Mutant(
+        "numba-relu-open", "kernels/numba/activation.py",
+        "dx[j] = dy[j] if y[j] > 0", "dx[j] = dy[j] if y[j] >= 0",
+        "numba", "relu", "the gradient passes everywhere",
+    ),
+    Mutant(
+        "numba-softmax-dot", "kernels/numba/softmax_crossentropy.py",
+        "y[row + k] * (dy[row + k] - dot)", "y[row + k] * dy[row + k]",
+        "numba", "softmax", "the way through the sum missing",
+    ),
+)  # fmt: skip
+
+MUTANTS = (*AUTOGRAD, *REFERENCE_DEVICE, *CPU_DEVICE, *KERNELS)
