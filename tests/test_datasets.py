@@ -115,11 +115,11 @@ def flipped(content, place):
         ("a.gz", GOOD, "named .gz and is not gzip"),
         ("a.gz", b"", "magic number is 0x(nothing)"),
         ("a.gz", b"<html>Not found</html>", "named .gz and is not gzip"),
-        ("a.gz", gzip.compress(GOOD)[:-12], "corrupt gzip"),
-        ("a.gz", flipped(gzip.compress(GOOD), -6), "corrupt gzip: CRC check failed"),
-        ("a.gz", flipped(gzip.compress(GOOD), 12), "corrupt gzip"),
-        ("a.gz", gzip.compress(GOOD) + b"more", "corrupt gzip"),
-        ("a", gzip.compress(GOOD), "end its name in .gz"),
+        ("a.gz", gzip.compress(GOOD, mtime=0)[:-12], "corrupt gzip"),
+        ("a.gz", flipped(gzip.compress(GOOD, mtime=0), -6), "corrupt gzip: CRC check failed"),
+        ("a.gz", flipped(gzip.compress(GOOD, mtime=0), 12), "corrupt gzip"),
+        ("a.gz", gzip.compress(GOOD, mtime=0) + b"more", "corrupt gzip"),
+        ("a", gzip.compress(GOOD, mtime=0), "end its name in .gz"),
         ("a", b"", "magic number is 0x(nothing)"),
         ("a", b"<html>Not found</html>", "magic number is 0x3c68746d"),
         ("a", b"\0\0\x0d\x02" + GOOD[4:], "magic number is 0x00000d02"),
@@ -253,7 +253,7 @@ def test_a_damaged_npz_file_is_refused(tmp_path):
     path = tmp_path / "set.npz"
     np.savez(path, **small_set()._asdict())
     good = path.read_bytes()
-    for content in (b"", b"PK\3\4 and no more", good[:-100], flipped(good, 700), gzip.compress(good)):
+    for content in (b"", b"PK\3\4 and no more", good[:-100], flipped(good, 700), gzip.compress(good, mtime=0)):
         path.write_bytes(content)
         message = refusal(datasets.load, path)
         assert str(path) in message and ("not an .npz file" in message or "not an intact .npz file" in message)

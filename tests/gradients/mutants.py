@@ -129,13 +129,13 @@ AUTOGRAD = (
 REFERENCE_DEVICE = (
     Mutant(
         "data-filter-not-turned", REFERENCE,
-        "+= dy @ w[r, s].T", "+= dy @ w[R - 1 - r, S - 1 - s].T",
+        "tensordot(dy, w[r, s].T, axes=1)", "tensordot(dy, w[R - 1 - r, S - 1 - s].T, axes=1)",
         "reference", "conv2d", "dx from the filter turned once too often",
     ),
     Mutant(
         "data-padding", REFERENCE,
-        "+= dy @ w[r, s].T\n        return np.ascontiguousarray(dx[:, top : top + x_shape[1], left :",
-        "+= dy @ w[r, s].T\n        return np.ascontiguousarray(dx[:, : x_shape[1], left :",
+        "w[r, s].T, axes=1)\n        return np.ascontiguousarray(dx[:, top : top + x_shape[1], left :",
+        "w[r, s].T, axes=1)\n        return np.ascontiguousarray(dx[:, : x_shape[1], left :",
         "reference", "conv2d", "dx cut out as if there were no padding above",
     ),
     Mutant(

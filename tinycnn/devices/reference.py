@@ -41,7 +41,7 @@ class ReferenceDevice(NumpyArrays):
         y = np.zeros((x.shape[0], P, Q, K), dtype=x.dtype)
         for r in range(R):
             for s in range(S):
-                y += tap(x, r, s, stride, P, Q) @ w[r, s]
+                y += np.tensordot(tap(x, r, s, stride, P, Q), w[r, s], axes=1)
         if b is not None:
             y += b
         return np.maximum(y, 0) if relu else y
@@ -53,7 +53,7 @@ class ReferenceDevice(NumpyArrays):
         dx = pad_images(np.zeros(x_shape, dtype=dy.dtype), padding)
         for r in range(R):
             for s in range(S):
-                tap(dx, r, s, stride, P, Q)[...] += dy @ w[r, s].T
+                tap(dx, r, s, stride, P, Q)[...] += np.tensordot(dy, w[r, s].T, axes=1)
         return np.ascontiguousarray(dx[:, top : top + x_shape[1], left : left + x_shape[2]])
 
     def conv2d_backward_filter(self, x, dy, w_shape, stride, padding):
