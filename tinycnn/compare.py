@@ -21,8 +21,7 @@ from tinycnn.losses import logits_of, one_hot
 from tinycnn.models import Model
 from tinycnn.tensor import no_grad
 
-SMALL, LARGE = 15_000, 1_000_000  # parameters: up to which with all optimisers, and above which with a smaller batch
-CALM = 0.1  # of the learning rate
+SMALL, LARGE = 15_000, 100_000  # parameters: up to which with all optimisers, and above which in smaller steps
 TRAINING, INFERENCE = "output in training", "output in inference"
 LOSS, RIGHT, GRADIENT, MOVING, WEIGHTS = "loss", "right answers", "gradient", "moving statistic", "weights after"
 
@@ -64,22 +63,22 @@ class Trial:
 
 
 def trial_for(model, steps):
-    """The Trial of a compiled model: 4 images a step, 3 for a large network (of 2, batch-norm would keep no more than
-    the signs); all optimisers for a small one.
+    """The Trial of a compiled model: 4 images a step, and all optimisers for a small one.
 
     The model's own optimiser takes the place of the usual one of its kind. Learning rates are scaled to the batch, by
-    the linear rule (Goyal et al., 2017), from the batch that they were chosen for, and by CALM: at the full rate so few
-    images make a training so restless that rounding alone decides where it goes.
+    the linear rule (Goyal et al., 2017), from the batch that they were chosen for: at the full rate so few images make
+    a training so restless that rounding alone decides where it goes. A large network has 3 images (of 2, batch-norm
+    would keep no more than the signs) and another tenth of the rate.
     """
     size = model.count_params()
-    batch = 3 if size > LARGE else 4
+    batch, share = (3, 0.1) if size > LARGE else (4, 1)
     count, shape, classes = steps * batch, model.input.shape, model.output.shape[-1]
     images, labels = synthetic.digits(count)
     x = images[..., None].astype(np.float32) / 255
     if shape != x.shape[1:]:
         x = np.random.default_rng(0).random((count, *shape), np.float32)
     y = one_hot(labels % classes, classes)
-    own, scale = model.optimizer, CALM * batch / (model.recipe or {"batch_size": 128})["batch_size"]
+    own, scale = model.optimizer, share * batch / (model.recipe or {"batch_size": 128})["batch_size"]
     makers = {**(OPTIMIZERS if size <= SMALL else {}), kind(own): lambda: type(own)(**own.options())}
 
     def scaled(make):

@@ -42,7 +42,7 @@ from tinycnn.devices import use_device
 from tinycnn.notation import parse
 
 MOVED, DRAWS, MOST = 16, 3, 0.1
-SAFETY = {"float32": 16, "float64": 100}  # float64 has digits to spare
+SAFETY = {"float32": 8, "float64": 100}  # float64 has digits to spare
 
 
 class KerasMissing(ValueError):
