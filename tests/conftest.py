@@ -41,7 +41,8 @@ def pytest_configure(config):
 
 
 # What takes too long in Numba's simulator, where a block of 256 threads takes 5 ms and a product of two numbers half a
-# microsecond. These are deselected there, visibly; on a GPU the numba device runs them as all others.
+# microsecond. These are deselected there, visibly, and so is float64 but for the gradients, which need it; on a GPU the
+# numba device runs them as all others.
 TOO_LARGE_FOR_THE_SIMULATOR = (
     # whole networks and whole trainings; a step of breakdown-2 is in test_numba_kernels.py
     "test_training.py",
@@ -58,18 +59,7 @@ TOO_LARGE_FOR_THE_SIMULATOR = (
     "test_dropout_drops_its_share",
     "test_softmax_crossentropy_of_many_rows",
     "test_batch_normalisation_of_many_and_of_few_images[numba-float32-(64, 12, 12, 8)]",
-    "test_batch_normalisation_of_many_and_of_few_images[numba-float64-(64, 12, 12, 8)]",
     "test_dense_with_one_of_everything_and_with_much_of_everything",
-    # many shapes: float32 alone, as other tests of these operations run in both precisions
-    "test_convolution_and_its_two_gradients[numba-float64",
-    "test_convolution_of_any_batch_and_channels[numba-float64-same-(2, 8, 9, 33)-17]",
-    "test_convolution_of_any_batch_and_channels[numba-float64-valid-(2, 8, 9, 33)-17]",
-    "test_convolution_of_any_batch_and_channels[numba-float64-same-(2, 10, 9, 16)-32]",
-    "test_convolution_of_any_batch_and_channels[numba-float64-valid-(2, 10, 9, 16)-32]",
-    "test_convolution_of_a_batch_larger_than_any_block[numba-float64",
-    "test_softmax_and_its_gradient[numba-float64",
-    "test_softmax_crossentropy_gives_loss_hits_and_gradient[numba-float64",
-    "test_batch_normalisation_and_its_gradients[numba-float64",
     # gradients: float64 alone, in which they are checked to more digits
     "test_the_gradients_of_every_operation[numba-float32",
     "test_two_backward_passes_add_up[numba-float32",
@@ -81,7 +71,10 @@ TOO_LARGE_FOR_THE_SIMULATOR = (
 def pytest_collection_modifyitems(config, items):
     def too_large(item):
         device = item.callspec.params.get("device") if hasattr(item, "callspec") else None
-        return device and device[0] == "numba" and any(part in item.nodeid for part in TOO_LARGE_FOR_THE_SIMULATOR)
+        if device is None or device[0] != "numba":
+            return False
+        again = device[1] == "float64" and item.path.parent.name != "gradients"
+        return again or any(part in item.nodeid for part in TOO_LARGE_FOR_THE_SIMULATOR)
 
     large = [item for item in items if too_large(item)]
     if large and is_simulated():
