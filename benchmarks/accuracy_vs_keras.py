@@ -27,6 +27,7 @@ import tinycnn
 from tinycnn import datasets
 from tinycnn.architectures import build, get, schedule_function
 from tinycnn.callbacks import LearningRateScheduler
+from tinycnn.keras_translation import keras_optimizer
 from tinycnn.utils import to_categorical
 
 NETWORKS = ("go-crazy", "vanilla-15k")
@@ -60,7 +61,7 @@ def train_keras(name, data, epochs, seed):
     keras.utils.set_random_seed(seed)
     # to_keras copies the weights; the clone draws its own, by the initialisers that its layers name.
     net = keras.models.clone_model(peer_keras.to_keras(model))
-    net.compile(optimizer=peer_keras.optimizer_of(model), loss=model.loss.__name__, metrics=["accuracy"])
+    net.compile(optimizer=keras_optimizer(model.optimizer), loss=model.loss.__name__, metrics=["accuracy"])
     schedule = schedule_function(model.recipe["schedule"])
     history = net.fit(
         data.x_train, to_categorical(data.y_train, data.classes),

@@ -7,7 +7,8 @@ from statistics import median
 
 import cudnn
 import torch
-from cudnn_peer import LAYOUTS, TorchSide, poison, symmetric, to_host
+from cudnn_peer import TorchSide, poison, symmetric, to_host
+from peer_torch import LAYOUTS
 from sides import Bound, How
 
 TRIALS = 5  # runs of every plan, to find the fastest

@@ -7,10 +7,10 @@ the faster stands for the peer. Runs on a CPU too, which is how it is tested whe
 
 import torch
 from gpu_timing import HostMarks, TorchMarks
+from peer_torch import LAYOUTS
 from sides import Bound, How
 
 aten = torch.ops.aten
-LAYOUTS = {"channels-first": torch.contiguous_format, "channels-last": torch.channels_last}
 
 
 class TorchSide:

@@ -40,7 +40,8 @@ from tinycnn.devices.kernel_cases import cases
 
 ROOT = Path(__file__).resolve().parent.parent
 SUITE = ["test_products.py", "test_layer_operations.py", "test_operations.py", "test_tensor.py"]
-SUITE += ["gradients/test_gradients.py", "gradients/test_cases.py", "test_training.py", "test_checkpoint.py"]
+SUITE += ["gradients/test_gradients.py", "gradients/test_cases.py"]
+SUITE += ["test_training.py", "test_callbacks.py", "test_checkpoint.py"]
 SUITE += ["test_kernel_devices.py::test_training_is_the_same_to_the_bit_with_and_without_graphs_on_a_gpu"]
 BENCHMARK_SECONDS = 1200  # of each benchmark, at most
 STEPS = ("tests", "sanitizers", "training", "sectors", "frameworks", "layers", "conv", "ladder", "numba")

@@ -4,11 +4,11 @@ import keras
 import numpy as np
 from trainer import Trainer
 
-from tinycnn import layers
+from tinycnn.keras_translation import keras_layer, keras_optimizer
 
 
 def to_keras(model):
-    """The Keras model for a tinycnn model, with copies of the weights. Raises TypeError for an unknown layer."""
+    """The Keras model for a tinycnn model, with copies of the weights. Raises ValueError for an unknown layer."""
     made, values = {}, {model.input: keras.Input(model.input.shape)}
     for symbol in model.symbols[1:]:
         if symbol.layer not in made:  # a layer that is used twice stays one layer
@@ -19,44 +19,6 @@ def to_keras(model):
         if layer.weights:
             copy.set_weights(layer.get_weights())
     return keras.Model(values[model.input], values[model.output])
-
-
-def keras_layer(layer):
-    if isinstance(layer, layers.Conv2D):
-        return keras.layers.Conv2D(
-            layer.filters, layer.window, layer.stride, layer.padding,
-            data_format="channels_last", activation=layer.activation, use_bias=layer.use_bias,
-            kernel_initializer=layer.kernel_initializer,
-        )  # fmt: skip
-    if isinstance(layer, layers.MaxPooling2D):
-        return keras.layers.MaxPooling2D(layer.window, layer.stride, layer.padding, data_format="channels_last")
-    if isinstance(layer, layers.BatchNormalization):
-        return keras.layers.BatchNormalization(momentum=layer.momentum, epsilon=layer.epsilon)
-    if isinstance(layer, layers.Dense):
-        return keras.layers.Dense(
-            layer.units, activation=layer.activation, use_bias=layer.use_bias,
-            kernel_initializer=layer.kernel_initializer,
-        )  # fmt: skip
-    if isinstance(layer, layers.Dropout):
-        return keras.layers.Dropout(layer.rate)
-    if isinstance(layer, layers.Flatten):
-        return keras.layers.Flatten(data_format="channels_last")
-    if isinstance(layer, layers.Activation):
-        return keras.layers.Activation(layer.activation or "linear")
-    if isinstance(layer, layers.Concatenate):
-        return keras.layers.Concatenate(axis=-1)
-    raise TypeError(f"{layer.name} ({layer.type}) has no translation to Keras here")
-
-
-def optimizer_of(model):
-    """Keras's optimiser of the same name, with the same settings. Raises TypeError where there is none."""
-    options = model.optimizer.options()
-    if options.pop("decay"):
-        raise TypeError("a learning rate with decay has no translation to Keras 3 here")
-    made = getattr(keras.optimizers, model.optimizer.name, None)
-    if made is None:
-        raise TypeError(f"the optimiser {model.optimizer.name} has no translation to Keras here")
-    return made(**options)
 
 
 def check_gpu():
@@ -78,7 +40,7 @@ def trainer(model, x, y, batch, device="cpu"):
     if device == "cuda":
         check_gpu()
     net = to_keras(model)
-    net.compile(optimizer=optimizer_of(model), loss="categorical_crossentropy", metrics=["accuracy"])
+    net.compile(optimizer=keras_optimizer(model.optimizer), loss="categorical_crossentropy", metrics=["accuracy"])
     labels = np.eye(model.output.shape[0], dtype=np.float32)[y]
 
     def epoch():

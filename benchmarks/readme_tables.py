@@ -68,15 +68,8 @@ def reproduced(rows):
     return {network: "; ".join(found) for network, found in texts.items()}
 
 
-def beside_keras_table(results):
-    """How near every network came to the same one in Keras: the largest error as a share of its tolerance."""
-    files = read_all(results, "compare.json")
-    if not files:
-        return "Not measured yet: `python benchmarks/compare_all.py` measures it."
-    return "\n\n".join(beside_keras(content, path) for path, content in files)
-
-
 def beside_keras(content, path):
+    """How near every network came to the same one in Keras: the largest error as a share of its tolerance."""
     by_network = {}
     for row in field(content, "rows", path):
         by_network.setdefault(field(row, "network", path), {})[f"{row['device']}, {row['dtype']}"] = row
@@ -92,15 +85,8 @@ def beside_keras(content, path):
     return f"{head}\n\n{markdown(lines, ['network', 'optimizers', 'parameters', 'batch', 'steps', *kinds], left=2)}"
 
 
-def accuracy_vs_keras_table(results):
-    """What tinycnn and Keras reach with the same recipe, and what a test says of the difference."""
-    files = read_all(results, "accuracy_vs_keras.json")
-    if not files:
-        return "Not measured yet: `python benchmarks/accuracy_vs_keras.py` measures it."
-    return "\n\n".join(accuracy_vs_keras(content, path) for path, content in files)
-
-
 def accuracy_vs_keras(content, path):
+    """What tinycnn and Keras reach with the same recipe, and what a test says of the difference."""
     lines = []
     for row in field(content, "comparisons", path):
         ours, theirs, test = (field(row, name, path) for name in ("tinycnn", "Keras", "test"))
@@ -121,15 +107,8 @@ def used(content, path):
     return ", ".join(f"{name} {version}" for name, version in field(content, "versions", path).items() if version)
 
 
-def training_speed_table(results):
-    """Every framework's fastest configuration, on every device that was measured."""
-    files = read_all(results, "train_frameworks.json")
-    if not files:
-        return "Not measured yet: `make bench` measures this machine."
-    return "\n\n".join(training_speed(content, path) for path, content in files)
-
-
 def training_speed(content, path):
+    """Every framework's fastest configuration, on every device that was measured."""
     settings = field(content, "settings", path)
     ratios = {
         (r["network"], r["framework"], r["configuration"]): r["pairs"] | {"ratio": r["ratio"]}
@@ -193,13 +172,29 @@ def cudnn_table(results):
     return markdown(lines, ["GPU", "operation", "direction", "shapes", "float32", "TF32 allowed"], left=3)
 
 
+def of_every_file(name, table, otherwise):
+    """A function of the results' folder: this table of every device's file of this name, or else this sentence."""
+
+    def tables(results):
+        return "\n\n".join(table(content, path) for path, content in read_all(results, name)) or otherwise
+
+    return tables
+
+
 TABLES = {
     "networks": networks_table,
-    "beside-keras": beside_keras_table,
-    "accuracy-vs-keras": accuracy_vs_keras_table,
-    "training-speed": training_speed_table,
+    "beside-keras": of_every_file(
+        "compare.json", beside_keras, "Not measured yet: `python benchmarks/compare_all.py` measures it."
+    ),
+    "accuracy-vs-keras": of_every_file(
+        "accuracy_vs_keras.json", accuracy_vs_keras,
+        "Not measured yet: `python benchmarks/accuracy_vs_keras.py` measures it.",
+    ),
+    "training-speed": of_every_file(
+        "train_frameworks.json", training_speed, "Not measured yet: `make bench` measures this machine."
+    ),
     "cudnn": cudnn_table,
-}
+}  # fmt: skip
 
 
 # ---------------------------------------------------------------- files and markers

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-STRICT, TF32 = "float32", "tf32"  # the two tables: strict float32, and TF32 allowed for both sides
+from precision import STRICT, TF32
 
 
 @dataclass(frozen=True)

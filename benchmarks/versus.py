@@ -89,14 +89,13 @@ class Contest:
         ready, replays = [], {}
         for one in contenders:
             try:
-                bounds = [
-                    one.side.bind(self.problem, self.direction, one.how, self.inputs) for _ in range(self.sets)
-                ]
+                bounds = [one.side.bind(self.problem, self.direction, one.how, self.inputs) for _ in range(self.sets)]
                 self.check(one, bounds[0], bounds[0].call())
                 if one.excluded is None:
                     kept = []
                     for name, (work, calls) in {
-                        "rotating": rotating_work(bounds, kept), "warm": warm_work(bounds[0])
+                        "rotating": rotating_work(bounds, kept),
+                        "warm": warm_work(bounds[0]),
                     }.items():
                         replay, one.timed_by = one.side.record(work)
                         replays[one, name] = replay, calls, one.side.marks

@@ -46,6 +46,7 @@ def pytest_configure(config):
 TOO_LARGE_FOR_THE_SIMULATOR = (
     # whole networks and whole trainings; a step of breakdown-2 is in test_numba_kernels.py
     "test_training.py",
+    "test_callbacks.py",
     "test_checkpoint.py",
     "test_models.py",
     "test_pictures.py",
@@ -107,6 +108,13 @@ def device(request):
     except DeviceError as error:
         pytest.skip(f"no {name} device: {error}")
     with tinycnn.use_device(name, dtype):
+        yield made
+
+
+@pytest.fixture
+def reference():
+    """The reference in float32, made the current device."""
+    with tinycnn.use_device("reference") as made:
         yield made
 
 

@@ -12,6 +12,8 @@ import tinycnn
 from tinycnn import cli, compare, layers, optimizers
 from tinycnn.compare import Answers, distance, ours, prepare, rows, trial_for
 from tinycnn.models import Model
+from tinycnn.options import find_network
+from tinycnn.places import parameters, places
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def keras_reference():
 def every_layer(steps=compare.STORED_STEPS):
     """(the prepared model of the stored answers on the current device, its trial)"""
     tinycnn.set_random_seed(0)
-    model = cli.find_network(compare.EVERY_LAYER)
+    model = find_network(compare.EVERY_LAYER)
     trial = trial_for(model, steps)
     prepare(model)
     return model, trial
@@ -69,7 +71,7 @@ def test_every_device_gives_keras_s_stored_answers_with_every_optimizer(device):
 
 def test_the_stored_answers_are_those_that_keras_gives(keras_reference, float64):
     model, trial = every_layer()
-    weights = {name: w.numpy() for name, w in compare.parameters(model).items()}
+    weights = {name: w.numpy() for name, w in parameters(model).items()}
     with keras_reference.precision("float64"):
         now = keras_reference.Twin(model).values(weights, trial.x.astype(np.float64), trial.y, trial)
     assert missed(now, compare.stored_answers("float64")) == []
@@ -138,7 +140,7 @@ def test_an_optimizer_of_another_rule_is_found(name, wrong, dtype):
 def test_an_altered_weight_is_found_from_its_layer_on(dtype):
     with tinycnn.use_device("reference", dtype):
         model, trial = every_layer(1)
-        bias = compare.parameters(model)["dense_1.bias"]
+        bias = parameters(model)["dense_1.bias"]
         bias.device.assign(bias.data, bias.numpy() + 1e-3)
         stored = compare.stored_answers(dtype)
         values = {key: value for key, value in ours(model, trial).items() if not key[0].startswith(compare.WEIGHTS)}
@@ -186,7 +188,7 @@ def test_a_network_with_branches_and_a_layer_used_twice_is_keras_s(keras_referen
         prepare(model)
         values = ours(model, trial)
         assert missed(values, keras_reference.answers(model, trial)) == []
-    assert len({where for _, where in values}) == len(compare.places(model)) + len(compare.parameters(model)) + 1
+    assert len({where for _, where in values}) == len(places(model)) + len(parameters(model)) + 1
 
 
 def test_comparing_leaves_keras_and_jax_as_they_were(keras_reference):

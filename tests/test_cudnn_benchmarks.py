@@ -7,28 +7,23 @@ import json
 import math
 import sys
 from collections import Counter
-from pathlib import Path
 
+import conv_cudnn
+import gpu_timing
+import layers_cudnn
+import network_shapes
 import numpy as np
 import pytest
+import roofline
 import stand_in_cupy
+import versus
+from precision import precision_of
+from problems import BatchNorm, Convolution, Dense, Dropout, MaxPool, SoftmaxCrossEntropy, relative_error
+from sides import Bound, How, TinycnnSide
 
 import tinycnn
 from tinycnn import architectures, devices
 from tinycnn.devices import cuda
-
-BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
-
-import conv_cudnn  # noqa: E402
-import gpu_timing  # noqa: E402
-import layers_cudnn  # noqa: E402
-import network_shapes  # noqa: E402
-import roofline  # noqa: E402
-import versus  # noqa: E402
-from precision import precision_of  # noqa: E402
-from problems import BatchNorm, Convolution, Dense, Dropout, MaxPool, SoftmaxCrossEntropy, relative_error  # noqa: E402
-from sides import Bound, How, TinycnnSide  # noqa: E402
 
 PEAKS = roofline.Peaks("a GPU", 1e12, 8e12, 1e11, "made up")
 FACTS = {"device": "a GPU", "versions": {"tinycnn": "0"}, "l2_bytes": 1, "rounds": 2, "absent": {"cuDNN": "why"}}
@@ -74,7 +69,7 @@ def test_every_convolution_of_every_network_is_there_once():
     go_crazy = Counter((p.H, p.C, p.R, p.K) for p, names in found.items() if "go-crazy" in names)
     sizes = [(28, 1, 3, 12), (26, 12, 3, 20), (24, 20, 1, 10), (12, 10, 3, 16), (10, 16, 3, 16), (8, 16, 3, 16)]
     assert go_crazy == Counter([*sizes, (6, 16, 3, 16), (4, 16, 4, 10)])
-    # The multiply-adds of its documented layers, an image, as tests/test_benchmarks.py has them.
+    # The multiply-adds of its documented layers, an image, as test_benchmarks.py has them.
     flop = sum(p.flop("forward") for p, names in found.items() if "go-crazy" in names)
     assert flop == 2 * 1_846_192 * network_shapes.BATCH
     assert Convolution(128, 56, 56, 64, 64, 3, 3, (1, 1), ((1, 1), (1, 1))) in found

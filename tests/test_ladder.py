@@ -5,12 +5,17 @@ import json
 import re
 import sys
 from functools import cache
-from pathlib import Path
 
+import gpu_timing
+import ladder as ladder_benchmark
+import machine
 import numpy as np
 import pytest
+import readme_tables
 import stand_in_cupy
+import versus
 from helpers import assert_close, assert_same_bits, normal
+from sides import TinycnnSide
 
 import tinycnn
 from tinycnn import devices, emulator, kernels
@@ -19,16 +24,6 @@ from tinycnn.devices.compile_gate import ARCHITECTURES, NvrtcMissing
 from tinycnn.devices.kernel_cases import Operations
 from tinycnn.devices.kernels_host import ladder
 from tinycnn.devices.kernels_host.ladder import DIRECTIONS, STEPS, Conv
-
-BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
-
-import gpu_timing  # noqa: E402
-import ladder as ladder_benchmark  # noqa: E402
-import machine  # noqa: E402
-import readme_tables  # noqa: E402
-import versus  # noqa: E402
-from sides import TinycnnSide  # noqa: E402
 
 TENSOR_CORES = "8_tensor_cores"
 ATOMICS = ("3_shared_filters", "4_halo_tile", "5_register_blocking")

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gpu_timing
+import numba_kernels
 import numba_ptx
 import numpy as np
 import pytest
@@ -20,11 +22,6 @@ from tinycnn.devices import DeviceError, kernels_host, numba
 from tinycnn.devices.kernels_host import layers as layer_launches
 from tinycnn.devices.kernels_host import training as training_launches
 from tinycnn.models import Sequential
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
-
-import gpu_timing  # noqa: E402
-import numba_kernels  # noqa: E402
 
 EVERY_KERNEL = [
     (file, name) for file, names in kernels.INSTANCES.items() for name in dict.fromkeys(n.split("<")[0] for n in names)

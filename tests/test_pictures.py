@@ -385,8 +385,12 @@ def test_confusion_matrix_counts_true_rows_and_predicted_columns():
 
 @pytest.mark.parametrize(
     "y_true, y_pred, message",
-    [([0, 3], [0, 1], "label 3 is out of range"), ([0, -1], [0, 1], "label -1"), ([0, 1], [0], "2 true.*1 predicted"),
-     ([0.5], [0], "whole numbers")],
+    [
+        ([0, 3], [0, 1], "label 3 is out of range"),
+        ([0, -1], [0, 1], "label -1"),
+        ([0, 1], [0], "2 true.*1 predicted"),
+        ([0.5], [0], "whole numbers"),
+    ],
 )
 def test_classes_that_cannot_be_counted(y_true, y_pred, message):
     with pytest.raises(ValueError, match=message):

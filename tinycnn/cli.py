@@ -15,7 +15,16 @@ from tinycnn.compare_command import compare
 from tinycnn.devices import DeviceError
 from tinycnn.emulator import commands
 from tinycnn.gradcheck_command import gradcheck
-from tinycnn.options import data_option, device_option, json_option, limit_option
+from tinycnn.options import (
+    Interrupted,
+    checkpoint,
+    data_option,
+    device_option,
+    find_network,
+    json_option,
+    limit_option,
+    use,
+)
 from tinycnn.reproduce_command import reproduce
 
 INTERRUPTED = 130  # what a shell reports for a command that Ctrl-C ended
@@ -30,6 +39,8 @@ def main(arguments=None):
         sys.exit(stop.exit_code)
     except click.Abort:  # what click makes of Ctrl-C
         fail("interrupted", INTERRUPTED)
+    except Interrupted as interrupt:
+        fail(str(interrupt), INTERRUPTED)
     except click.ClickException as error:
         fail(error.format_message())
     except BrokenPipeError:
@@ -59,11 +70,6 @@ def cli():
     """Train, look into and measure small convolutional networks."""
 
 
-def use(device):
-    if device:
-        tinycnn.set_device(device)
-
-
 def print_json(value):
     click.echo(json.dumps(value, indent=2))
 
@@ -72,31 +78,6 @@ def print_table(rows, headers, **options):
     from tabulate import tabulate
 
     click.echo(tabulate(rows, headers=headers, **options))
-
-
-def find_network(text):
-    """The model that a documented name, a notation or a checkpoint file stands for."""
-    from tinycnn import architectures, notation
-
-    if text.endswith(".safetensors") or os.path.exists(text):
-        return checkpoint(text)
-    if "(" in text:
-        model = notation.parse(text)
-        model.compile("adam", "categorical_crossentropy", ["accuracy"])
-        model.recipe = {"architecture": text, "batch_size": 128, "epochs": 12, "schedule": None}
-        return model
-    return architectures.build(text)
-
-
-def checkpoint(path):
-    """The model of a file; one that was saved without a way of training gets the usual one."""
-    from tinycnn.models import load_model
-
-    model = load_model(path)
-    if model.loss is None:
-        model.compile("adam", "categorical_crossentropy")
-    model.metrics = ["accuracy"]
-    return model
 
 
 # ---------------------------------------------------------------- commands
@@ -162,7 +143,7 @@ def train(network, epochs, batch_size, optimizer, lr, seed, device, data, limit,
     Settings that are not given are the documented ones. A FILE.safetensors goes on where it was saved.
     """
     from tinycnn import datasets
-    from tinycnn.train_command import Interrupted, Settings, run
+    from tinycnn.train_command import Settings, run
 
     if resume and not save:
         raise click.UsageError("--resume goes on from the file that --save names; give --save too")
@@ -178,10 +159,7 @@ def train(network, epochs, batch_size, optimizer, lr, seed, device, data, limit,
         refuse_another_network(model, network, save)
     settings = Settings.of(model, epochs, batch_size, optimizer, lr, seed)
     found = datasets.load(data, model.seed, synthetic_fallback=True, limit=limit)
-    try:
-        run(model, settings, found, save, plot, log, started)
-    except Interrupted as interrupt:
-        fail(str(interrupt), INTERRUPTED)
+    run(model, settings, found, save, plot, log, started)
 
 
 def refuse_another_network(model, text, path):

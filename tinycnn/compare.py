@@ -19,6 +19,7 @@ from tinycnn.datasets import synthetic
 from tinycnn.layers import Dropout
 from tinycnn.losses import logits_of, one_hot
 from tinycnn.models import Model
+from tinycnn.places import parameters, places
 from tinycnn.tensor import no_grad
 
 SMALL, LARGE = 15_000, 100_000  # parameters: up to which with all optimisers, and above which in smaller steps
@@ -118,29 +119,6 @@ def prepare(model):
 def after(steps, optimizer):
     """What the weights are called after so many steps."""
     return f"{WEIGHTS} {steps} step{'s' * (steps != 1)} of {optimizer}"
-
-
-def places(model):
-    """{symbol: its name, as conv2d_1}: numbered through this model alone, and by use where a layer is used twice."""
-    names, kinds, uses = {}, {}, {}
-    for symbol in model.symbols[1:]:
-        layer = symbol.layer
-        uses[layer] = uses.get(layer, 0) + 1
-        if uses[layer] == 1:
-            kinds[layer.kind] = kinds.get(layer.kind, 0) + 1
-        first = names[symbol] = f"{layer.kind}_{kinds[layer.kind]}"
-        if uses[layer] > 1:
-            first = next(names[s] for s in names if s.layer is layer)
-            names[symbol] = f"{first}, use {uses[layer]}"
-    return names
-
-
-def parameters(model):
-    """{name, as conv2d_1.kernel: weight Tensor}, in the order of the graph."""
-    layers = {}
-    for symbol, place in places(model).items():
-        layers.setdefault(symbol.layer, place)
-    return {f"{place}.{name}": w for layer, place in layers.items() for name, w in layer.parameters.items()}
 
 
 # ---------------------------------------------------------------- tinycnn's side

@@ -4,7 +4,7 @@ import json
 
 import click
 
-from tinycnn.options import device_option, json_option
+from tinycnn.options import device_option, find_network, json_option
 
 
 @click.command()
@@ -78,12 +78,6 @@ def comparisons(text, device, steps):
                 for row in found
             ],
         }
-
-
-def find_network(text):
-    from tinycnn import cli
-
-    return cli.find_network(text)
 
 
 def answers_for(text, model, trial):

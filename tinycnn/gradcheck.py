@@ -248,9 +248,7 @@ def differences(function, names, arrays, y, upstream, eps, tolerance):
                 if are_apart(closer, *tolerance) and not apart(closer) <= apart(slopes) / 2:
                     left, right, _ = closer
                     note = f"left slope {left:.6g}, right slope {right:.6g}"
-                    kinks.append(
-                        Row(name, tensor.shape, error=apart(closer), index=place, verdict=KINK, note=note)
-                    )
+                    kinks.append(Row(name, tensor.shape, error=apart(closer), index=place, verdict=KINK, note=note))
                 slopes = closer
             gradient[place] = slopes[2]
         found.append((gradient, kinks))

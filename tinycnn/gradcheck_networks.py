@@ -28,6 +28,7 @@ from tinycnn import session
 from tinycnn.devices import get_device, use_device
 from tinycnn.gradcheck import KINK, OUTPUT, PASSED, WRONG, Report, Row, checked_device, compare, describe, rounding
 from tinycnn.losses import logits_of
+from tinycnn.places import parameters
 from tinycnn.tensor import Tensor, no_grad
 
 CHANGE, LONGEST_STEP = 1e-8, 1e-6
@@ -96,16 +97,9 @@ def fill(model, rng):
             model.device.assign(weight.data, values)
 
 
-def parameters(model):
-    """{"conv2d_1 kernel": (layer, Tensor)} of everything that is trained. Layers are numbered as they come."""
-    found = {}
-    numbers = {}
-    for layer in model.layers:
-        numbers[layer.kind] = numbers.get(layer.kind, 0) + 1
-        for name, weight in layer.parameters.items():
-            if weight.requires_grad:
-                found[f"{layer.kind}_{numbers[layer.kind]} {name}"] = layer, weight
-    return found
+def trained(model):
+    """{name, as conv2d_1.kernel: Tensor} of everything that is trained."""
+    return {name: weight for name, weight in parameters(model).items() if weight.requires_grad}
 
 
 def forward(model, values, symbols):
@@ -125,7 +119,7 @@ def loss_and_gradients(model, x, y):
     values = forward(model, {model.input: Tensor(x, device=model.device)}, model.symbols[1:])
     loss = loss_of(model, values, Tensor(y, device=model.device))
     loss.backward()
-    return loss.numpy(), {name: weight.grad.numpy() for name, (_, weight) in parameters(model).items()}
+    return loss.numpy(), {name: weight.grad.numpy() for name, weight in trained(model).items()}
 
 
 # ---------------------------------------------------------------- slopes of the loss
@@ -137,8 +131,8 @@ def slopes(model, x, y, exact, directions, rng):
     with no_grad():
         before = forward(model, {model.input: Tensor(x, device=model.device)}, model.symbols[1:])
         start, rows = loss_of(model, before, labels).item(), []
-        for name, (layer, weight) in parameters(model).items():
-            after = behind(model, layer)
+        for name, weight in trained(model).items():
+            after = behind(model, weight)
 
             def value(after=after):
                 return loss_of(model, forward(model, dict(before), after), labels).item()
@@ -148,11 +142,11 @@ def slopes(model, x, y, exact, directions, rng):
     return rows
 
 
-def behind(model, layer):
-    """The layer's symbols and all that depend on them, in their order."""
+def behind(model, weight):
+    """The symbols of the weight's layer and all that depend on them, in their order."""
     found = []
     for symbol in model.symbols:
-        if symbol.layer is layer or any(i in found for i in symbol.inputs):
+        if any(w is weight for w in symbol.layer.weights) or any(i in found for i in symbol.inputs):
             found.append(symbol)
     return found
 

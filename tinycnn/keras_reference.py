@@ -33,13 +33,13 @@ from tinycnn.compare import (
     Answers,
     after,
     distance,
-    parameters,
-    places,
     prepare,
     trial_for,
 )
 from tinycnn.devices import use_device
+from tinycnn.keras_translation import keras_layer, keras_optimizer
 from tinycnn.notation import parse
+from tinycnn.places import parameters, places
 
 MOVED, DRAWS, MOST = 16, 3, 0.1
 SAFETY = {"float32": 8, "float64": 100}  # float64 has digits to spare
@@ -97,30 +97,14 @@ def precision(dtype):
 def keras_layers(layer):
     """The Keras layers that do what a layer of ours does. Softmax is one of its own, so that its logits are seen."""
     keras, _ = keras_on_jax()
-    options = {k: v for k, v in layer.options().items() if k != "kernel_initializer"}
-    softmax = [keras.layers.Softmax()] if options.get("activation") == "softmax" else []
-    if softmax:
-        options["activation"] = None
-    if isinstance(layer, layers.Activation):
-        return softmax or [keras.layers.Activation(layer.activation or "linear")]
-    kinds = (layers.Conv2D, layers.Dense, layers.MaxPooling2D, layers.BatchNormalization)
-    kinds += (layers.Flatten, layers.Concatenate, layers.Dropout)
-    if not isinstance(layer, kinds):
-        raise ValueError(f"{layer.name} ({layer.type}) has no translation to Keras here")
-    if "use_bias" in options:
-        options["kernel_initializer"] = "zeros"  # it gets our weights anyway, and drawing them takes JAX seconds
-    return [getattr(keras.layers, layer.type)(**options), *softmax]
-
-
-def keras_optimizer(optimizer):
-    """Keras's optimiser with the settings of one of ours."""
-    keras, _ = keras_on_jax()
-    options = optimizer.options()
-    decay = options.pop("decay")
-    if decay:
-        rate = keras.optimizers.schedules.InverseTimeDecay(options["learning_rate"], 1, decay)
-        options["learning_rate"] = rate
-    return getattr(keras.optimizers, optimizer.name)(**options)
+    options = layer.options()
+    softmax = options.get("activation") == "softmax"
+    if softmax and isinstance(layer, layers.Activation):
+        return [keras.layers.Softmax()]
+    replaced = {"activation": None} if softmax else {}
+    if "kernel_initializer" in options:
+        replaced["kernel_initializer"] = "zeros"  # it gets our weights anyway, and drawing them takes JAX seconds
+    return [keras_layer(layer, **replaced), *([keras.layers.Softmax()] if softmax else [])]
 
 
 class Twin:

@@ -1,8 +1,17 @@
-"""Options that several commands of `tinycnn` share."""
+"""What the commands of `tinycnn` share: options, the networks that their arguments stand for, and Ctrl-C."""
+
+import os
 
 import click
 
-from tinycnn.devices import DEVICES
+from tinycnn.devices import DEVICES, set_device
+
+
+class Interrupted(Exception):
+    """Ctrl-C; says how far a command came and how to go on."""
+
+
+# ---------------------------------------------------------------- options
 
 
 def device_option(command):
@@ -24,3 +33,37 @@ def json_option(command):
 def limit_option(command):
     text = "Use only the first N training and the first N validation images."
     return click.option("--limit", type=click.IntRange(min=1), metavar="N", help=text)(command)
+
+
+def use(device):
+    """Compute on the device that the option names, if it was given."""
+    if device:
+        set_device(device)
+
+
+# ---------------------------------------------------------------- networks
+
+
+def find_network(text):
+    """The model that a documented name, a notation or a checkpoint file stands for."""
+    from tinycnn import architectures, notation
+
+    if text.endswith(".safetensors") or os.path.exists(text):
+        return checkpoint(text)
+    if "(" in text:
+        model = notation.parse(text)
+        model.compile("adam", "categorical_crossentropy", ["accuracy"])
+        model.recipe = {"architecture": text, "batch_size": 128, "epochs": 12, "schedule": None}
+        return model
+    return architectures.build(text)
+
+
+def checkpoint(path):
+    """The model of a file; one that was saved without a way of training gets the usual one."""
+    from tinycnn.models import load_model
+
+    model = load_model(path)
+    if model.loss is None:
+        model.compile("adam", "categorical_crossentropy")
+    model.metrics = ["accuracy"]
+    return model

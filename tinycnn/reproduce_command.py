@@ -2,9 +2,7 @@
 
 import click
 
-from tinycnn.options import data_option, device_option, limit_option
-
-INTERRUPTED = 130  # what a shell reports for a command that Ctrl-C ended
+from tinycnn.options import Interrupted, data_option, device_option, limit_option, use
 
 
 @click.command()
@@ -26,16 +24,13 @@ def reproduce(networks, epochs, seeds, out, device, data, limit):
     Without ARCH all 27, the smallest first, which takes days on a CPU. What DIR holds already is not trained again,
     and an interrupted training goes on from its last whole epoch.
     """
-    import tinycnn
     from tinycnn import datasets, reproduction, reproduction_report
 
     runs = reproduction.plan(networks, epochs, seeds)
-    if device:
-        tinycnn.set_device(device)
+    use(device)
     results = reproduction.Results(out)
     try:
         reproduction.reproduce(runs, datasets.load(data, limit=limit), results)
     except KeyboardInterrupt:
-        click.echo(f"tinycnn: interrupted; the same command goes on, {out} holds what is finished", err=True)
-        raise click.exceptions.Exit(INTERRUPTED) from None
+        raise Interrupted(f"interrupted; the same command goes on, {out} holds what is finished") from None
     click.echo(f"\n{reproduction_report.table(results.rows)}\n\n{out}: results.json, table.md and the curves")

@@ -150,6 +150,8 @@ def train(run, row, data, results):
         f"{len(data.x_train):,} images of {data.name}, {rate}, batches of {recipe['batch_size']}",
         flush=True,
     )
+    if model.device.remark:
+        print(f"note: {model.device.remark}", flush=True)
     schedule = schedule_function(recipe["schedule"])
     path.parent.mkdir(exist_ok=True)
     model.fit(

@@ -7,6 +7,7 @@ from tinycnn import optimizers
 from tinycnn.architectures import schedule_function
 from tinycnn.callbacks import Callback, JSONLogger, LearningRateScheduler, ModelCheckpoint
 from tinycnn.losses import labels_for
+from tinycnn.options import Interrupted
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,6 @@ class Settings:
         # How it is trained goes on with the file; how long is asked anew, and the documented number if it is not.
         model.recipe = {**recipe, "batch_size": settings.batch_size, "schedule": schedule}
         return settings
-
-
-class Interrupted(Exception):
-    """Ctrl-C during training; says how far it came and how to go on."""
 
 
 class Counter(Callback):

@@ -37,7 +37,7 @@ def test_a_filter_gradient_that_is_1_percent_too_large_is_found(monkeypatch, Dev
         return dw * dw.dtype.type(1.01) if tuple(w_shape) == FILTERS else dw
 
     monkeypatch.setattr(Device, "conv2d_backward_filter", wrong)
-    assert wrong_parameters(check_network(NETWORK, device=Device.name, directions=1)) == {"conv2d_2 kernel"}
+    assert wrong_parameters(check_network(NETWORK, device=Device.name, directions=1)) == {"conv2d_2.kernel"}
 
 
 @pytest.mark.parametrize("Device", [ReferenceDevice, CpuDevice])

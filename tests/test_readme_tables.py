@@ -1,0 +1,134 @@
+"""The README's tables are those of the result files."""
+
+import json
+
+import contenders
+import pytest
+import readme_tables
+import report
+from benchmark_inputs import readme, tables
+
+from tinycnn import architectures
+
+
+def write_result(tmp_path, device, name, content):
+    folder = tmp_path / "results" / device
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(json.dumps(content), encoding="utf-8")
+
+
+def reproduced(network, accuracy, seed=0, epochs=20, images=60_000):
+    """A row as `tinycnn reproduce` keeps it."""
+    history = {name: [accuracy] * epochs for name in ("loss", "acc", "val_loss", "val_acc", "seconds", "cpu_seconds")}
+    how = {"data": "MNIST", "images": images, "device": "cpu", "machine": "some CPU"}
+    return {"network": network, "seed": seed, "epochs": epochs, **how, "history": history}
+
+
+def write_reproduction(tmp_path, rows):
+    write_result(tmp_path, "some-cpu/reproduction", "results.json", {"rows": rows})
+
+
+def test_without_results_the_networks_stand_there_with_dashes(tmp_path):
+    path = readme(tmp_path, "networks", "training-speed")
+    assert tables(path, tmp_path) == 0
+    text = path.read_text(encoding="utf-8")
+    (line,) = [line for line in text.splitlines() if line.startswith("| `go-crazy`")]
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells == ["`go-crazy`", architectures.ARCHITECTURES["go-crazy"].title, "13,880", "0.9919", "-"]
+    assert "Not measured yet" in text and "old" not in text
+    assert text.startswith("# Title\nbefore networks\n<!-- table:networks -->\n") and text.endswith("-->\nafter\n")
+
+
+def test_reproduced_accuracies_stand_beside_the_documented_ones(tmp_path):
+    rows = [reproduced("go-crazy", 0.993, seed=0), reproduced("go-crazy", 0.9922, seed=1)]
+    rows += [reproduced("breakdown-1", 0.99), reproduced("models-1", 0.97, epochs=1, images=512)]
+    write_reproduction(tmp_path, rows)
+    path = readme(tmp_path, "networks")
+    assert tables(path, tmp_path) == 0
+    text = path.read_text(encoding="utf-8")
+    assert "0.9926 ± 0.0006 (2 seeds, 20 of 20 epochs)" in text
+    assert "0.9900 (1 seed, 20 epochs)" in text  # no document says how many
+    assert "0.9700 (1 seed, 1 of 13 epochs, 512 images of MNIST)" in text
+
+
+def test_the_speed_table_shows_each_frameworks_best(tmp_path):
+    cpu, torch_1, torch_2 = (
+        contenders.Contender(f, c, {}, (), {}) for f, c in (("tinycnn", "cpu"), ("PyTorch", "one"), ("PyTorch", "two"))
+    )
+    seconds = {cpu: 1, torch_1: 4, torch_2: 2}
+    measured = {c: [{"seconds": s, "loss": 0.1}] * 3 for c, s in seconds.items()}
+    rows = report.rows_of("go-crazy", measured, images=7680, flop=10)
+    content = {
+        "device": "some CPU, 2 cores",
+        "versions": {"tinycnn": "0.1.0", "keras": None},
+        "settings": {"batch": 128, "data": "MNIST", "rounds": 3, "steps": 60},
+        "absent": {"Keras on JAX": ["keras"]},
+        "rows": rows,
+        "ratios": report.ratios_of(rows),
+    }
+    epochs = [{"seconds": seconds, "accuracy": found} for seconds, found in ((3.0, 0.99), (0.25, 0.995))]
+    content["settings"]["reach"] = {"accuracy": 0.994}
+    content["reached"] = report.reach_rows("go-crazy", {cpu: {"reached": True, "epochs": epochs}})
+    write_result(tmp_path, "some-cpu", "train_frameworks.json", content)
+    path = readme(tmp_path, "training-speed")
+    assert tables(path, tmp_path) == 0
+    text = path.read_text(encoding="utf-8")
+    assert "some CPU, 2 cores; batches of 128, MNIST" in text and "tinycnn 0.1.0" in text
+    assert "7,680" in text and "3,840" in text and "1,920" not in text
+    assert "2.00 (2.00 to 2.00)" in text
+    assert "Until the validation accuracy is 99.4%:" in text
+    reached = [cell.strip() for cell in text.splitlines()[-3].split("|")[1:-1]]
+    assert reached == ["`go-crazy`", "tinycnn", "cpu", "2", "0.9950", "3.2", "0.500"]
+    assert "Not measured, because not installed: Keras on JAX." in text
+
+
+def test_a_gpu_s_table_holds_geometric_means_and_says_when_there_are_none(tmp_path):
+    path = readme(tmp_path, "cudnn")
+    assert tables(path, tmp_path) == 0
+    assert "No GPU has been measured yet." in path.read_text(encoding="utf-8")
+    dropout = {"forward": {"ratio": 2, "rows": 9}}
+    means = {"float32": {"conv2d": {"forward": {"ratio": 1.234, "rows": 120}}, "dropout": dropout}}
+    means["tf32"] = {"conv2d": {"forward": {"ratio": 0.5, "rows": 120}}}
+    write_result(tmp_path, "a-gpu", "conv_cudnn.json", {"device": "a GPU", "geomean": means})
+    assert tables(path, tmp_path) == 0
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in path.read_text(encoding="utf-8").splitlines()]
+    assert ["a GPU", "conv2d", "forward", "120", "1.23", "0.50"] in rows
+    assert ["a GPU", "dropout", "forward", "9", "2.00", "-"] in rows
+
+
+def test_check_fails_for_old_tables_and_changes_nothing(tmp_path, capsys):
+    path = readme(tmp_path, "networks")
+    before = path.read_bytes()
+    assert tables(path, tmp_path, "--check") == 1
+    assert path.read_bytes() == before and "make readme" in capsys.readouterr().err
+    assert tables(path, tmp_path) == 0
+    assert tables(path, tmp_path, "--check") == 0
+    write_reproduction(tmp_path, [reproduced("go-crazy", 0.9)])
+    assert tables(path, tmp_path, "--check") == 1
+    assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["README.md"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("<!-- table:networks -->\n", "not closed"),
+        ("<!-- table:networks -->\n<!-- table:networks -->\n", "not closed"),
+        ("a\n<!-- /table:networks -->\n", "line 2: .*not open"),
+        (
+            "<!-- table:nonsense -->\n<!-- /table:nonsense -->\n",
+            "there are: networks, ",
+        ),
+    ],
+)
+def test_markers_that_do_not_match_are_refused(tmp_path, text, message):
+    with pytest.raises(readme_tables.ReadmeError, match=message):
+        readme_tables.render(text, tmp_path)
+
+
+def test_a_damaged_results_file_is_named(tmp_path, capsys):
+    path = readme(tmp_path, "networks")
+    write_reproduction(tmp_path, [{"network": "go-crazy", "val_acc": 0.9}])
+    before = path.read_bytes()
+    assert tables(path, tmp_path) == 2
+    assert "results.json is damaged (KeyError('history'))" in capsys.readouterr().err
+    assert path.read_bytes() == before

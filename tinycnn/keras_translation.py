@@ -1,0 +1,34 @@
+"""tinycnn's layers and optimisers in Keras 3, on whatever backend Keras has."""
+
+from tinycnn import layers
+
+# Keras's layers of the same names take the same options; those of images must be told where the channels are.
+OF_IMAGES = (layers.Conv2D, layers.MaxPooling2D, layers.Flatten)
+OF_ANYTHING = (layers.Dense, layers.BatchNormalization, layers.Dropout, layers.Activation, layers.Concatenate)
+
+
+def keras_layer(layer, **replaced):
+    """The Keras layer that does what one of ours does, without its weights; `replaced`: options to give in their place.
+
+    Raises ValueError for a layer of another kind.
+    """
+    import keras
+
+    if not isinstance(layer, OF_IMAGES + OF_ANYTHING):
+        raise ValueError(f"{layer.name} ({layer.type}) has no translation to Keras here")
+    where = {"data_format": "channels_last"} if isinstance(layer, OF_IMAGES) else {}
+    return getattr(keras.layers, layer.type)(**{**layer.options(), **where, **replaced})
+
+
+def keras_optimizer(optimizer):
+    """Keras's optimiser with the settings of one of ours. Raises ValueError for one of another kind."""
+    import keras
+
+    made = getattr(keras.optimizers, optimizer.name, None)
+    if made is None:
+        raise ValueError(f"the optimiser {optimizer.name} has no translation to Keras here")
+    options = optimizer.options()
+    if decay := options.pop("decay"):
+        rate = keras.optimizers.schedules.InverseTimeDecay(options["learning_rate"], 1, decay)
+        options["learning_rate"] = rate
+    return made(**options)
