@@ -233,6 +233,15 @@ def _vector_choices(channels):
                 yield (width,) * count
 
 
+def _blocks_cycles(scalars, widths, channels):
+    """The cycles of one step in all blocks of channels, of which the last needs only the vectors that it fills."""
+    whole, rest = divmod(channels, sum(widths))
+    cycles = whole * step_cycles(scalars, widths)
+    if rest:
+        cycles += step_cycles(scalars, widths[: -(-rest // widths[0])])
+    return cycles
+
+
 @cache
 def choose(rows, columns, channels, row_step, column_step, overlap=True):
     """The Tile that covers rows x columns scalars and `channels` in the fewest estimated cycles.
@@ -244,15 +253,14 @@ def choose(rows, columns, channels, row_step, column_step, overlap=True):
     # Addresses 4096 bytes apart share a place in the L1 cache, which has room for 8: no more scalars than that.
     most_columns = min(columns, 6 * 4096 // math.gcd(4096, 4 * column_step))
     for widths in _vector_choices(channels):
-        blocks = -(-channels // sum(widths))
         limit = (REGISTERS - len(widths) - 1) // len(widths)
         for tile_rows in range(1, min(rows, limit) + 1):
             for tile_columns in range(1, min(most_columns, limit // tile_rows) + 1):
-                row_cycles = columns // tile_columns * step_cycles(tile_rows * tile_columns, widths)
+                row_cycles = columns // tile_columns * _blocks_cycles(tile_rows * tile_columns, widths, channels)
                 if columns % tile_columns:
                     rest = tile_columns if overlap else columns % tile_columns
-                    row_cycles += step_cycles(tile_rows * rest, widths)
-                cycles = blocks * -(-rows // tile_rows) * row_cycles
+                    row_cycles += _blocks_cycles(tile_rows * rest, widths, channels)
+                cycles = -(-rows // tile_rows) * row_cycles
                 # Several rows tie a tile to one image width: only where that clearly pays.
                 cycles *= 1.0 if tile_rows == 1 else 1.1
                 if best is None or cycles < best[0]:
