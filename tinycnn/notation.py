@@ -55,6 +55,8 @@ CODES = {
 }
 SHORT = {"kernel_initializer": "init", "use_bias": "bias"}
 TOKEN = re.compile(r"\s*(?P<token>(?P<code>\w+)\s*\((?:[^()]|\([^()]*\))*\)|->|→|[\[\]|]|$)")
+OPENED = re.compile(r"\s*(?P<code>\w+)\s*\(")
+EXPECTED = "expected a layer like CN(8,(3,3)), -> or one of [ | ]"
 
 
 class NotationError(ValueError):
@@ -93,7 +95,9 @@ class Reader:
             match = TOKEN.match(text, end)
             if match is None:
                 start = end + len(text[end:]) - len(text[end:].lstrip())
-                raise NotationError("expected a layer like CN(8,(3,3)), -> or one of [ | ]", text, start)
+                opened = OPENED.match(text, end)  # a layer all of whose parentheses closed would be a token
+                wrong = f"the parentheses of {opened['code']} do not close" if opened else EXPECTED
+                raise NotationError(wrong, text, start)
             self.tokens.append(match)
             end = match.end()
         self.tokens.reverse()

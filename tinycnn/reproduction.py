@@ -7,6 +7,7 @@ a picture of each network (reproduction_report.py); and in `unfinished` the chec
 import json
 import re
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -168,6 +169,8 @@ def train(run, row, data, results):
         initial_epoch=model.epoch,
     )
     path.unlink()
+    with suppress(OSError):  # another training's checkpoint may lie there
+        path.parent.rmdir()
 
 
 def begin(run, row, path):
