@@ -14,10 +14,7 @@ from tinycnn.callbacks import ModelCheckpoint
 FIGURES = ("loss", "acc", "val_loss", "val_acc")
 
 
-@pytest.fixture(autouse=True)
-def reference():
-    with tinycnn.use_device("reference"):
-        yield
+pytestmark = pytest.mark.usefixtures("reference")
 
 
 @pytest.fixture
@@ -76,6 +73,12 @@ def test_named_networks_keep_their_order_and_train_as_long_as_is_documented_or_a
     runs = reproduction.plan(["models-1", "breakdown-3", "models-1"])
     assert [(run.network, run.epochs) for run in runs] == [("models-1", 13), ("breakdown-3", 100)]
     assert [run.epochs for run in reproduction.plan(["models-1"], epochs=4)] == [4]
+
+
+def test_what_a_device_has_to_say_about_its_times_is_said(command, tiny, reference, monkeypatch):
+    assert "note:" not in command(tiny, "--epochs", 1)[1]
+    monkeypatch.setattr(reference, "remark", "times of an abacus", raising=False)
+    assert "note: times of an abacus\n" in command(tiny, "--epochs", 2)[1]
 
 
 def test_a_run_trains_by_the_recipe_as_train_does(command, tmp_path):
