@@ -44,6 +44,7 @@ setup(
             "jax>=0.4.30",
             "nvidia-cuda-nvrtc>=13; sys_platform == 'linux'",
             "nvidia-nvvm>=13; sys_platform == 'linux'",
+            "nvidia-nvjitlink>=13; sys_platform == 'linux'",
             "numba-cuda>=0.30; sys_platform != 'darwin'",
             "greenlet>=3",
         ],

@@ -51,6 +51,21 @@ def chosen(file, ctype, which):
     return names if which == "all" else list({name.split("<")[0]: name for name in names}.values())
 
 
+def registers(ptx, arch):
+    """Of a thread, as NVIDIA's assembler gives them out."""
+    from cuda.bindings import nvjitlink
+
+    linker = nvjitlink.create(3, [f"-arch={arch}", "-verbose", "-Xptxas=-v"])
+    try:
+        nvjitlink.add_data(linker, nvjitlink.InputType.PTX, ptx, len(ptx), "kernel")
+        nvjitlink.complete(linker)
+        log = bytearray(nvjitlink.get_info_log_size(linker))
+        nvjitlink.get_info_log(linker, log)
+        return int(re.search(rb"Used (\d+) registers", log)[1])
+    finally:
+        nvjitlink.destroy(linker)
+
+
 def main(arch, *wanted):
     from numba import cuda
     from numba.cuda import dispatcher
@@ -62,14 +77,16 @@ def main(arch, *wanted):
     for ctype, which in (word.split(":") for word in wanted):
         for file in kernels.INSTANCES:
             for name in chosen(file, ctype, which):
-                function = in_python.instance(file, name).py_func
-                ptx, _ = cuda.compile_ptx(function, signature(file, name), cc=capability)
+                kernel = in_python.instance(file, name)
+                function, bound = kernel.py_func, kernel.targetoptions.get("launch_bounds")
+                ptx, _ = cuda.compile_ptx(function, signature(file, name), cc=capability, launch_bounds=bound)
                 found[name] = {
                     "entry": ".entry" in ptx and function.__name__ in ptx,
                     "target": re.search(r"\.target (\w+)", ptx)[1],
                     "double": ".f64" in ptx,
                     "local": "__local_depot" in ptx,
                     "arguments": len(inspect.signature(function).parameters),
+                    "registers": registers(ptx.encode(), arch),
                 }
     print(json.dumps(found))
 

@@ -21,6 +21,8 @@ from tinycnn import architectures, kernels, layers, optimizers
 from tinycnn.devices import DeviceError, kernels_host, numba
 from tinycnn.devices.kernels_host import layers as layer_launches
 from tinycnn.devices.kernels_host import training as training_launches
+from tinycnn.devices.kernels_host.conv2d import MOST_FILTER_THREADS
+from tinycnn.devices.kernels_host.shapes import THREADS
 from tinycnn.models import Sequential
 
 EVERY_KERNEL = [
@@ -99,7 +101,7 @@ def test_the_constants_of_the_kernels_are_those_of_the_launches(simulated):
 )
 def test_every_kernel_compiles_for_a_gpu_in_its_own_precision_and_in_registers(arch, forms):
     status, out, errors = python(str(Path(__file__).with_name("numba_ptx.py")), arch, *forms)
-    if status != 0 and re.search(r"No module named|libnvvm|nvvm.*not found|NvvmSupportError", errors):
+    if status != 0 and re.search(r"No module named|libnvvm|nvvm.*not found|NvvmSupportError|nvJitLink", errors):
         pytest.skip(f"no compiler of Numba's: {errors.strip().splitlines()[-1]}")
     assert status == 0, errors
     found = json.loads(out)
@@ -110,6 +112,8 @@ def test_every_kernel_compiles_for_a_gpu_in_its_own_precision_and_in_registers(a
         double = "<double" in name or name.startswith(("adam", "accumulate"))
         assert facts["double"] <= double, name
         assert not facts["local"], f"{name} keeps its small arrays in memory"
+        threads = MOST_FILTER_THREADS if name.startswith("conv2d_backward_filter") else THREADS
+        assert facts["registers"] * threads <= 65536, f"a block of {name} has too few registers to start"
 
 
 # ---------------------------------------------------------------- results

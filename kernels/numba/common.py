@@ -18,16 +18,19 @@ WARP = 32
 WARPS = 4  # of a block of (32, 4) threads, whose warps have a row or a channel each
 
 
-def template(define):
+def template(define, most_threads=None):
     """C++'s `template <...> __global__`: called with the template's arguments, gives the kernel for them.
 
     `define` defines the kernel as a function of its arguments; what it takes itself is a constant to the compiler.
+    most_threads: of a block, where the kernel would take so many registers that such a block could not start
+    (C++'s __launch_bounds__).
     """
+    bounds = {"launch_bounds": most_threads} if most_threads and not config.ENABLE_CUDASIM else {}
 
     @cache
     @wraps(define)
     def instance(*parameters):
-        return cuda.jit(define(*parameters))
+        return cuda.jit(**bounds)(define(*parameters))
 
     return instance
 

@@ -6,6 +6,8 @@ may take four channels at a time, as 16-byte loads; here it changes nothing.
 
 # ruff: noqa: E741  (l is the C file's name)
 
+from functools import partial
+
 import numpy as np
 from numba import cuda
 from tinycnn.kernels.numba.common import device_template, relu_of, template
@@ -200,7 +202,7 @@ def conv2d_backward_data(T, PIXELS, VECTOR):
     return conv2d_backward_data
 
 
-@template
+@partial(template, most_threads=512)  # 64-bit indices take it to 168 registers, where a block of 512 has 128 each
 def conv2d_backward_filter(T, VECTOR):
     """partial[slice][r][s][c][k] = sum over the slice's n, p, q of dy[n][p][q][k] * x[n][h][v][c].
 

@@ -6,6 +6,7 @@ from tinycnn.devices.kernels_host.arithmetic import sum_slices
 from tinycnn.devices.kernels_host.shapes import BLOCKS, SHARED_BYTES, THREADS, ceil_div, evenly, round_up
 
 ENOUGH_THREADS = 132 * 256  # a thread takes four pixels where that still leaves so many threads
+MOST_FILTER_THREADS = 2 * THREADS  # of a block of conv2d_backward_filter
 PARTIAL_BYTES = 64 * 2**20  # all partial dw together, at most
 
 
@@ -152,7 +153,7 @@ def choose_filter_tile(P, Q, C, K, R, S, stride, itemsize):
             splits = max(1, min((THREADS + units // 2) // units, rows * columns))
             tiles = round_up(halo * CB, 4) + rows * columns * 4 * k_quads
             shared = max(tiles, 16 * units * splits) * itemsize
-            if shared <= SHARED_BYTES and units <= 2 * THREADS:
+            if shared <= SHARED_BYTES and units <= MOST_FILTER_THREADS:
                 return FilterTile(rows, columns, RU, CB, 4 * k_quads, units, splits, CB % 4 == 0, shared)
         if CB > step:
             CB = round_up(CB // 2, step)
