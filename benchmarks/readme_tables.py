@@ -62,7 +62,8 @@ def reproduced(rows):
 
     texts = {}
     for group in map(report.finished, report.groups(rows)):
-        notes = [report.seeds(group), f"{report.epochs(group)} epochs", report.other_data(group[0])]
+        epochs = report.epochs(group)
+        notes = [report.seeds(group), f"{epochs} epoch{'s' * (epochs != '1')}", report.other_data(group[0])]
         text = f"{report.accuracy(group)} ({', '.join(filter(None, notes))})"
         texts.setdefault(group[0]["network"], []).append(text)
     return {network: "; ".join(found) for network, found in texts.items()}
