@@ -1,0 +1,208 @@
+"""Convolution with fewer multiplications, for 3 x 3 and 5 x 5 filters with stride 1 (see cook_toom.py).
+
+PLACEHOLDER
+"""
+
+import numba
+import numpy as np
+
+from tinycnn.devices.cpu.conv import add_partials, bias_or_zeros, frame_image, pack
+from tinycnn.devices.cpu.cook_toom import SIZE, from_points, matrices, to_points
+from tinycnn.devices.cpu.launch import floats, integers, kernel, launch, real
+from tinycnn.devices.cpu.memory import pool
+from tinycnn.devices.cpu.simd import add, fill8, load8, load_first8, maximum, offset, store_first
+from tinycnn.devices.cpu.threads import call, team
+from tinycnn.devices.cpu.tiles import choose, product_tiles
+
+POINTS = SIZE * SIZE
+GROUP_BYTES = 250_000  # a group's tiles at their points, and the products of one block: half of an L2 cache
+FEWEST_CHANNELS = 8  # a vector
+
+
+def apart(floats):
+    """Where the next of several rows that are read side by side may begin: an odd number of cache lines further.
+
+    Rows a multiple of 4096 bytes apart would share one place in the L1 cache.
+    """
+    return 16 * (-(-floats // 16) | 1)
+
+
+@kernel
+def transform_filter(arguments, task, thread):
+    """A packed filter (blocks, R, R, C, lanes) at its points: (blocks, points, C, lanes). Task: block * C + c."""
+    packed, points, transform = floats(arguments, 0), floats(arguments, 1), arguments[2]
+    R, C, lanes, step = arguments[3], arguments[4], arguments[5], arguments[6]
+    block, c = task // C, task % C
+    plane = C * lanes
+    call(
+        transform,
+        (
+            offset(packed, block * R * R * plane + c * lanes), offset(points, block * POINTS * step + c * lanes),
+            lanes, R * plane, plane, SIZE * step, step,
+        ),
+    )  # fmt: skip
+
+
+@numba.njit
+def transform_image(transform, image, rows, columns, m, row, C, points, step):
+    """The tiles of an image, m pixels apart, at their points: (points, tiles, C)."""
+    for i in range(rows):
+        for j in range(columns):
+            call(
+                transform,
+                (
+                    offset(image, i * m * row + j * m * C), offset(points, (i * columns + j) * C),
+                    C, row, C, SIZE * step, step,
+                ),
+            )  # fmt: skip
+
+
+@kernel
+def multiply_images(arguments, task, thread):
+    """The results of a group of images: y from x, or dx from dy. Task: the group."""
+    x, w, bias, y = floats(arguments, 0), floats(arguments, 1), floats(arguments, 2), floats(arguments, 3)
+    frames, points = floats(arguments, 4), floats(arguments, 5)
+    products, results = floats(arguments, 6), floats(arguments, 7)
+    to, back, whole, last = arguments[8], arguments[9], arguments[10], arguments[11]
+    shape, floor = integers(arguments, 12), real(arguments, 13)
+    N, H, W, C, P, Q, K = shape[0], shape[1], shape[2], shape[3], shape[4], shape[5], shape[6]
+    images, rows, columns, m = shape[7], shape[8], shape[9], shape[10]
+    framed, top, left, frame_H, frame_W = shape[11], shape[12], shape[13], shape[14], shape[15]
+    result_top, result_left, result_H, result_W = shape[16], shape[17], shape[18], shape[19]
+    tile_columns, lanes, step, product_step = shape[20], shape[21], shape[22], shape[23]
+
+    first, tiles = task * images, rows * columns
+    count = min(images, N - first)
+    group = max(count * tiles, tile_columns)  # in a last group that is too small, what lay there before takes part
+    frame = offset(frames, thread * frame_H * frame_W * C)
+    points = offset(points, thread * POINTS * step)
+    products = offset(products, thread * POINTS * product_step)
+    result = offset(results, thread * result_H * result_W * lanes)
+    for n in range(count):
+        image = offset(x, (first + n) * H * W * C)
+        if framed:
+            frame_image(image, frame, H, W, C, top, left, 1, 1, frame_H, frame_W)
+            image = frame
+        transform_image(to, image, rows, columns, m, frame_W * C, C, offset(points, n * tiles * C), step)
+    blocks = (K + lanes - 1) // lanes
+    for block in range(blocks):
+        tile = whole if block + 1 < blocks else last
+        for point in range(POINTS):
+            w_point = offset(w, (block * POINTS + point) * apart_(C * lanes))
+            to_product = offset(products, point * product_step)
+            call(tile, (offset(points, point * step), w_point, to_product, group, C))
+        channels = min(lanes, K - block * lanes)
+        vectors = (channels + 7) // 8 * 8
+        for n in range(count):
+            for i in range(result_H * result_W * lanes):
+                result[i] = 0
+            for i in range(rows):
+                for j in range(columns):
+                    call(
+                        back,
+                        (
+                            offset(products, ((n * rows + i) * columns + j) * lanes),
+                            offset(result, (i * result_W + j) * m * lanes), vectors,
+                            SIZE * product_step, product_step, result_W * lanes, lanes,
+                        ),
+                    )  # fmt: skip
+            inside = offset(result, (result_top * result_W + result_left) * lanes)
+            y_block = offset(y, (first + n) * P * Q * K + block * lanes)
+            finish(inside, result_W * lanes, lanes, offset(bias, block * lanes), floor, y_block, P, Q, K, channels)
+
+
+apart_ = numba.njit(apart)
+
+
+@numba.njit
+def finish(result, row, lanes, bias, floor, y, P, Q, K, channels):
+    """y (P, Q, K) = max(result + bias, floor), for one block of channels."""
+    least = fill8(floor)
+    for k in range(0, channels, 8):
+        count = min(8, channels - k)
+        begin = load_first8(bias, k, count)
+        for p in range(P):
+            for q in range(Q):
+                value = maximum(add(load8(result, p * row + q * lanes + k), begin), least)
+                store_first(y, (p * Q + q) * K + k, value, count)
+
+
+def multiply(x, packed, bias, y, tile, R, grid, to, back, frame, result, relu):
+    """Launch multiply_images.
+
+    grid: rows and columns of tiles; to and back: matrices; frame and result: (top, left, H, W) of the frame around x,
+    and of that which y is cut from.
+    """
+    N, H, W, C = x.shape
+    P, Q, K = y.shape[1:]
+    _, G, _ = matrices(R)
+    blocks, lanes = -(-K // tile.lanes), tile.lanes
+    w = pool.empty((blocks * POINTS * apart(C * lanes),), np.float32)
+    launch(transform_filter, blocks * C, packed, w, to_points(G), R, C, lanes, apart(C * lanes))
+    images = group_images(N, grid, C)
+    tiles = images * grid[0] * grid[1]
+    step, product_step = apart(tiles * C), apart(tiles * lanes)
+    threads = team().size
+    frames, points, products, results = (
+        pool.empty((threads * size,), np.float32)
+        for size in (frame[2] * frame[3] * C, POINTS * step, POINTS * product_step, result[2] * result[3] * lanes)
+    )
+    shape = np.array(
+        [
+            N, H, W, C, P, Q, K, images, *grid, SIZE + 1 - R, frame != (0, 0, H, W), *frame, *result,
+            tile.columns, lanes, step, product_step,
+        ],
+        np.int64,
+    )  # fmt: skip
+    launch(
+        multiply_images, -(-N // images), x, w, bias, y, frames, points, products, results,
+        to_points(to), from_points(back), *product_tiles(tile, K), shape, 0.0 if relu else -np.inf,
+    )  # fmt: skip
+
+
+def group_images(N, grid, C):
+    """How many images are computed together, so that all that lies between two transforms stays in the L2 cache."""
+    return max(1, min(N, GROUP_BYTES // (4 * POINTS * grid[0] * grid[1] * (C + 16))))
+
+
+def grid_of(P, Q, R):
+    """How many tiles cover P x Q outputs, and (H, W) of the inputs and of the outputs that they cover."""
+    m = SIZE + 1 - R
+    rows, columns = -(-P // m), -(-Q // m)
+    return (rows, columns), (rows * m + R - 1, columns * m + R - 1), (rows * m, columns * m)
+
+
+def tile_for(N, grid, C, K):
+    """The tile for a group's products with K channels: for the group of a middling block, whose size depends on it."""
+    group = group_images(N, grid, C) * grid[0] * grid[1]
+    return choose(1, group, K, 0, C)
+
+
+def forward(x, w, b, padding, relu):
+    """y (N,P,Q,K) of base.Device.conv2d_forward, with stride 1."""
+    N, H, W, C = x.shape
+    R, _, _, K = w.shape
+    (top, bottom), (left, right) = padding
+    B, _, A = matrices(R)
+    P, Q = H + top + bottom - R + 1, W + left + right - R + 1
+    y = pool.empty((N, P, Q, K), np.float32)
+    grid, inputs, outputs = grid_of(P, Q, R)
+    tile = tile_for(N, grid, C, K)
+    packed = pack(w, (R, R), C, K, tile.lanes, (R * C * K, C * K, K, 1))
+    multiply(x, packed, bias_or_zeros(b, K), y, tile, R, grid, B, A, (top, left, *inputs), (0, 0, *outputs), relu)
+    return y
+
+
+def backward_data(dy, w, x_shape, padding):
+    """dx of `x_shape`."""
+    N, P, Q, K = dy.shape
+    R, _, C, _ = w.shape
+    (top, _), (left, _) = padding
+    B, _, A = matrices(R)
+    dx = pool.empty(x_shape, np.float32)
+    grid, inputs, outputs = grid_of(P, Q, R)
+    tile = tile_for(N, grid, K, C)
+    packed = pack(w, (R, R), K, C, tile.lanes, (R * C * K, C * K, 1, K))
+    zeros = bias_or_zeros(None, C)
+    multiply(dy, packed, zeros, dx, tile, R, grid, A, B, (0, 0, *outputs), (top, left, *inputs), False)
+    return dx
