@@ -286,6 +286,21 @@ def backward_data(dy, w, x_shape, stride, padding):
     return dx
 
 
+def chunk_images(N, pixels, weights):
+    """How many images make a chunk, by the shapes alone."""
+    return max(1, -(-N // MOST_CHUNKS), -(-CHUNK_PIXELS // pixels), -(-N * 4 * weights // PARTIAL_BYTES))
+
+
+def sum_of(partial, w_shape):
+    """dw from its parts (chunks, ...), added in order."""
+    chunks = len(partial)
+    if chunks == 1:
+        return partial.reshape(w_shape)
+    dw = pool.empty(w_shape, np.float32)
+    launch(add_partials, -(-dw.size // 1024), partial, dw, chunks, dw.size)
+    return dw
+
+
 def backward_filter(x, dy, w_shape, stride, padding):
     """dw of `w_shape`, summed over the images in fixed chunks."""
     N, H, W, C = x.shape
@@ -297,8 +312,7 @@ def backward_filter(x, dy, w_shape, stride, padding):
         N, H, W, C = x.shape
     tile = choose(R, S * C, K, W * C, 1)
     band = max(1, min(P, NEAR_BYTES // (4 * (stride[0] * W * C + Q * min(K, tile.lanes)))))
-    dw_bytes = 4 * R * S * C * K
-    images = max(1, -(-N // MOST_CHUNKS), -(-CHUNK_PIXELS // (P * Q)), -(-N * dw_bytes // PARTIAL_BYTES))
+    images = chunk_images(N, P * Q, R * S * C * K)
     chunks = -(-N // images)
     row_tiles, column_tiles, blocks = -(-R // tile.rows), -(-(S * C) // tile.columns), -(-K // tile.lanes)
     shape = np.array(
@@ -312,8 +326,4 @@ def backward_filter(x, dy, w_shape, stride, padding):
     totals = pool.empty((team().size * row_tiles * column_tiles * tile_size,), np.float32)
     partial = pool.empty((chunks, R * S * C * K), np.float32)
     launch(backward_filter_chunks, chunks * blocks, x, dy, totals, partial, *filter_tiles(tile, K), shape)
-    if chunks == 1:
-        return partial.reshape(w_shape)
-    dw = pool.empty(w_shape, np.float32)
-    launch(add_partials, -(-dw.size // 1024), partial, dw, chunks, dw.size)
-    return dw
+    return sum_of(partial, w_shape)

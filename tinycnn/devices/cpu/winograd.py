@@ -6,16 +6,17 @@ PLACEHOLDER
 import numba
 import numpy as np
 
-from tinycnn.devices.cpu.conv import add_partials, bias_or_zeros, frame_image, pack
+from tinycnn.devices.cpu.conv import bias_or_zeros, chunk_images, frame_image, pack, sum_of
 from tinycnn.devices.cpu.cook_toom import SIZE, from_points, matrices, to_points
 from tinycnn.devices.cpu.launch import floats, integers, kernel, launch, real
 from tinycnn.devices.cpu.memory import pool
 from tinycnn.devices.cpu.simd import add, fill8, load8, load_first8, maximum, offset, store_first
 from tinycnn.devices.cpu.threads import call, team
-from tinycnn.devices.cpu.tiles import choose, product_tiles
+from tinycnn.devices.cpu.tiles import choose, filter_tiles, product_tiles
 
 POINTS = SIZE * SIZE
 GROUP_BYTES = 250_000  # a group's tiles at their points, and the products of one block: half of an L2 cache
+PART_CHANNELS = 64  # of dw in one task
 FEWEST_CHANNELS = 8  # a vector
 
 
@@ -44,15 +45,15 @@ def transform_filter(arguments, task, thread):
 
 
 @numba.njit
-def transform_image(transform, image, rows, columns, m, row, C, points, step):
-    """The tiles of an image, m pixels apart, at their points: (points, tiles, C)."""
+def transform_image(transform, image, rows, columns, m, row, pixel, channels, points, step):
+    """The tiles of an image, m pixels apart, at their points: (points, tiles, channels)."""
     for i in range(rows):
         for j in range(columns):
             call(
                 transform,
                 (
-                    offset(image, i * m * row + j * m * C), offset(points, (i * columns + j) * C),
-                    C, row, C, SIZE * step, step,
+                    offset(image, i * m * row + j * m * pixel), offset(points, (i * columns + j) * channels),
+                    channels, row, pixel, SIZE * step, step,
                 ),
             )  # fmt: skip
 
@@ -83,7 +84,7 @@ def multiply_images(arguments, task, thread):
         if framed:
             frame_image(image, frame, H, W, C, top, left, 1, 1, frame_H, frame_W)
             image = frame
-        transform_image(to, image, rows, columns, m, frame_W * C, C, offset(points, n * tiles * C), step)
+        transform_image(to, image, rows, columns, m, frame_W * C, C, C, offset(points, n * tiles * C), step)
     blocks = (K + lanes - 1) // lanes
     for block in range(blocks):
         tile = whole if block + 1 < blocks else last
@@ -206,3 +207,106 @@ def backward_data(dy, w, x_shape, padding):
     zeros = bias_or_zeros(None, C)
     multiply(dy, packed, zeros, dx, tile, R, grid, A, B, (0, 0, *outputs), (top, left, *inputs), False)
     return dx
+
+
+@kernel
+def backward_filter_chunks(arguments, task, thread):
+    """Some blocks of output channels of one chunk's partial dw. Task: chunk * parts + part."""
+    x, dy, partial = floats(arguments, 0), floats(arguments, 1), floats(arguments, 2)
+    frames, dy_frames, points, dy_points = (
+        floats(arguments, 3), floats(arguments, 4), floats(arguments, 5), floats(arguments, 6),
+    )  # fmt: skip
+    totals, results, shape = floats(arguments, 7), floats(arguments, 8), integers(arguments, 9)
+    to, dy_to, back, whole, last = arguments[10], arguments[11], arguments[12], arguments[13], arguments[14]
+    N, H, W, C, P, Q, K, R = shape[0], shape[1], shape[2], shape[3], shape[4], shape[5], shape[6], shape[7]
+    images, group, rows, columns = shape[8], shape[9], shape[10], shape[11]
+    top, left, frame_H, frame_W, dy_H, dy_W = shape[12], shape[13], shape[14], shape[15], shape[16], shape[17]
+    tile_columns, lanes, step, dy_step, total_step = shape[18], shape[19], shape[20], shape[21], shape[22]
+    places, blocks, parts = shape[23], shape[24], shape[25]
+
+    chunk, part = task // parts, task % parts
+    first_block, end_block = part * blocks // parts, (part + 1) * blocks // parts
+    first_k, m, tiles, size = first_block * lanes, SIZE + 1 - R, rows * columns, tile_columns * lanes
+    channels = min(end_block * lanes, K) - first_k
+    frame, dy_frame = offset(frames, thread * frame_H * frame_W * C), offset(dy_frames, thread * dy_H * dy_W * K)
+    points, dy_points = offset(points, thread * POINTS * step), offset(dy_points, thread * POINTS * dy_step)
+    totals, result = offset(totals, thread * POINTS * total_step), offset(results, thread * R * R * lanes)
+    for i in range(POINTS * total_step):
+        totals[i] = 0
+    end = min((chunk + 1) * images, N)
+    for first in range(chunk * images, end, group):
+        count = min(group, end - first)
+        for n in range(count):
+            frame_image(offset(x, (first + n) * H * W * C), frame, H, W, C, top, left, 1, 1, frame_H, frame_W)
+            transform_image(to, frame, rows, columns, m, frame_W * C, C, C, offset(points, n * tiles * C), step)
+            frame_image(offset(dy, (first + n) * P * Q * K), dy_frame, P, Q, K, 0, 0, 1, 1, dy_H, dy_W)
+            transform_image(
+                dy_to, offset(dy_frame, first_k), rows, columns, m, dy_W * K, K, channels,
+                offset(dy_points, n * tiles * channels), dy_step,
+            )  # fmt: skip
+        for point in range(POINTS):
+            for block in range(first_block, end_block):
+                dy_block = offset(dy_points, point * dy_step + (block - first_block) * lanes)
+                total = offset(totals, point * total_step + (block - first_block) * places * size)
+                for place in range(places):
+                    c = min(place * tile_columns, C - tile_columns)
+                    call(
+                        whole if block + 1 < blocks else last,
+                        (
+                            offset(points, point * step + c), dy_block, offset(total, place * size), 1, count * tiles,
+                            0, C, 0, channels,
+                        ),
+                    )  # fmt: skip
+    for block in range(first_block, end_block):
+        for c in range(C):
+            place = c // tile_columns
+            i = c - min(place * tile_columns, C - tile_columns)
+            total = offset(totals, ((block - first_block) * places + place) * size + i * lanes)
+            for tap in range(R * R * lanes):
+                result[tap] = 0
+            call(back, (total, result, lanes, SIZE * total_step, total_step, R * lanes, lanes))
+            for tap in range(R * R):
+                dw = offset(partial, ((chunk * R * R + tap) * C + c) * K + block * lanes)
+                for k in range(min(lanes, K - block * lanes)):
+                    dw[k] = result[tap * lanes + k]
+
+
+def backward_filter(x, dy, w_shape, padding):
+    """dw of `w_shape`, summed over the images in fixed chunks."""
+    N, H, W, C = x.shape
+    _, P, Q, K = dy.shape
+    R = w_shape[0]
+    (top, _), (left, _) = padding
+    B, G, A = matrices(R)
+    grid, inputs, outputs = grid_of(P, Q, R)
+    tile = choose(1, C, K, 0, 1)
+    images = chunk_images(N, P * Q, R * R * C * K)
+    chunks, places, blocks = -(-N // images), -(-C // tile.columns), -(-K // tile.lanes)
+    parts = max(1, min(blocks // 2, K // PART_CHANNELS))
+    part_blocks = -(-blocks // parts)
+    part_channels = min(part_blocks * tile.lanes, K)
+    group = group_images(images, grid, C + part_channels)
+    tiles = group * grid[0] * grid[1]
+    step, dy_step = apart(tiles * C), apart(tiles * part_channels)
+    total_step = apart(part_blocks * places * tile.columns * tile.lanes)
+    threads = team().size
+    scratch = [
+        pool.empty((threads * size,), np.float32)
+        for size in (
+            inputs[0] * inputs[1] * C, outputs[0] * outputs[1] * K,
+            POINTS * step, POINTS * dy_step, POINTS * total_step, R * R * tile.lanes,
+        )
+    ]  # fmt: skip
+    partial = pool.empty((chunks, R * R * C * K), np.float32)
+    shape = np.array(
+        [
+            N, H, W, C, P, Q, K, R, images, group, *grid, top, left, *inputs, *outputs,
+            tile.columns, tile.lanes, step, dy_step, total_step, places, blocks, parts,
+        ],
+        np.int64,
+    )  # fmt: skip
+    launch(
+        backward_filter_chunks, chunks * parts, x, dy, partial, *scratch, shape,
+        to_points(B), to_points(A), from_points(G), *filter_tiles(tile, K),
+    )  # fmt: skip
+    return sum_of(partial, w_shape)
