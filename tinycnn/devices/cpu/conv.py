@@ -62,9 +62,15 @@ def frame_image(x, frame, H, W, C, top, left, row_stride, column_stride, frame_H
     """Copy an image into a frame of zeros, from row `top`, column `left` on, its pixels `stride` apart."""
     for i in range(frame_H * frame_W * C):
         frame[i] = 0
+    first, end = max(0, -left), min(W, frame_W - left)  # where a row's pixels are neighbours, those that lie inside
     for h in range(H):
         row = top + h * row_stride
         if 0 <= row < frame_H:
+            if column_stride == 1:
+                to, a = (row * frame_W + left + first) * C, (h * W + first) * C
+                for i in range((end - first) * C):
+                    frame[to + i] = x[a + i]
+                continue
             for w in range(W):
                 column = left + w * column_stride
                 if 0 <= column < frame_W:

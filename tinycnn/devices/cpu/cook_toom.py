@@ -56,13 +56,12 @@ def others(point):
     return [other for other in POINTS if other != point]
 
 
-@cache
 def matrices(R):
-    """B (6, 6), G (6, R) and A (6, 7 - R) of exact fractions, for filters of R x R."""
+    """B (6, 6), G (6, R) and A (6, 7 - R), by name and of exact fractions, for filters of R x R."""
     B = [[*polynomial(others(point)), Fraction(0)] for point in POINTS] + [polynomial(POINTS)]
     scale = [prod(point - other for other in others(point)) for point in POINTS] + [1]
     G = [[value / s for value in row] for row, s in zip(powers(R), scale, strict=True)]
-    return tuple(tuple(map(tuple, matrix)) for matrix in (B, G, powers(SIZE + 1 - R)))
+    return {"B": B, "G": G, "A": powers(SIZE + 1 - R)}
 
 
 def constant(value):
@@ -142,12 +141,12 @@ def transform_source(matrix, to_points):
 
 
 @cache
-def to_points(matrix):
+def to_points(name, R):
     """The address of the compiled y = matrix @ x @ transposed matrix: (x, y, length, steps of rows and columns)."""
-    return compile_source(transform_source(matrix, True), SIGNATURE)
+    return compile_source(transform_source(matrices(R)[name], True), SIGNATURE)
 
 
 @cache
-def from_points(matrix):
+def from_points(name, R):
     """The address of the compiled y += transposed matrix @ x @ matrix."""
-    return compile_source(transform_source(matrix, False), SIGNATURE)
+    return compile_source(transform_source(matrices(R)[name], False), SIGNATURE)

@@ -7,7 +7,7 @@ import numba
 import numpy as np
 
 from tinycnn.devices.cpu.conv import bias_or_zeros, chunk_images, frame_image, pack, sum_of
-from tinycnn.devices.cpu.cook_toom import SIZE, from_points, matrices, to_points
+from tinycnn.devices.cpu.cook_toom import SIZE, from_points, to_points
 from tinycnn.devices.cpu.launch import floats, integers, kernel, launch, real
 from tinycnn.devices.cpu.memory import pool
 from tinycnn.devices.cpu.simd import add, fill8, load8, load_first8, maximum, offset, store_first
@@ -17,6 +17,8 @@ from tinycnn.devices.cpu.tiles import choose, filter_tiles, product_tiles
 POINTS = SIZE * SIZE
 GROUP_BYTES = 250_000  # a group's tiles at their points, and the products of one block: half of an L2 cache
 PART_CHANNELS = 64  # of dw in one task
+FEWEST_TILES = 32
+FEWEST_FILTER_TILES = 96
 FEWEST_CHANNELS = 8  # a vector
 
 
@@ -68,9 +70,9 @@ def multiply_images(arguments, task, thread):
     shape, floor = integers(arguments, 12), real(arguments, 13)
     N, H, W, C, P, Q, K = shape[0], shape[1], shape[2], shape[3], shape[4], shape[5], shape[6]
     images, rows, columns, m = shape[7], shape[8], shape[9], shape[10]
-    framed, top, left, frame_H, frame_W = shape[11], shape[12], shape[13], shape[14], shape[15]
-    result_top, result_left, result_H, result_W = shape[16], shape[17], shape[18], shape[19]
-    tile_columns, lanes, step, product_step = shape[20], shape[21], shape[22], shape[23]
+    top, left, frame_H, frame_W = shape[11], shape[12], shape[13], shape[14]
+    result_top, result_left, result_H, result_W = shape[15], shape[16], shape[17], shape[18]
+    tile_columns, lanes, step, product_step = shape[19], shape[20], shape[21], shape[22]
 
     first, tiles = task * images, rows * columns
     count = min(images, N - first)
@@ -80,11 +82,8 @@ def multiply_images(arguments, task, thread):
     products = offset(products, thread * POINTS * product_step)
     result = offset(results, thread * result_H * result_W * lanes)
     for n in range(count):
-        image = offset(x, (first + n) * H * W * C)
-        if framed:
-            frame_image(image, frame, H, W, C, top, left, 1, 1, frame_H, frame_W)
-            image = frame
-        transform_image(to, image, rows, columns, m, frame_W * C, C, C, offset(points, n * tiles * C), step)
+        frame_image(offset(x, (first + n) * H * W * C), frame, H, W, C, top, left, 1, 1, frame_H, frame_W)
+        transform_image(to, frame, rows, columns, m, frame_W * C, C, C, offset(points, n * tiles * C), step)
     blocks = (K + lanes - 1) // lanes
     for block in range(blocks):
         tile = whole if block + 1 < blocks else last
@@ -131,16 +130,15 @@ def finish(result, row, lanes, bias, floor, y, P, Q, K, channels):
 def multiply(x, packed, bias, y, tile, R, grid, to, back, frame, result, relu):
     """Launch multiply_images.
 
-    grid: rows and columns of tiles; to and back: matrices; frame and result: (top, left, H, W) of the frame around x,
+    grid: rows and columns of tiles; to and back: names of matrices; frame and result: (top, left, H, W) of the frame around x,
     and of that which y is cut from.
     """
     N, H, W, C = x.shape
     P, Q, K = y.shape[1:]
-    _, G, _ = matrices(R)
     blocks, lanes = -(-K // tile.lanes), tile.lanes
     w = pool.empty((blocks * POINTS * apart(C * lanes),), np.float32)
-    launch(transform_filter, blocks * C, packed, w, to_points(G), R, C, lanes, apart(C * lanes))
-    images = group_images(N, grid, C)
+    launch(transform_filter, blocks * C, packed, w, to_points("G", R), R, C, lanes, apart(C * lanes))
+    images = group_images(N, grid, C, FEWEST_TILES)
     tiles = images * grid[0] * grid[1]
     step, product_step = apart(tiles * C), apart(tiles * lanes)
     threads = team().size
@@ -150,20 +148,22 @@ def multiply(x, packed, bias, y, tile, R, grid, to, back, frame, result, relu):
     )
     shape = np.array(
         [
-            N, H, W, C, P, Q, K, images, *grid, SIZE + 1 - R, frame != (0, 0, H, W), *frame, *result,
+            N, H, W, C, P, Q, K, images, *grid, SIZE + 1 - R, *frame, *result,
             tile.columns, lanes, step, product_step,
         ],
         np.int64,
     )  # fmt: skip
     launch(
         multiply_images, -(-N // images), x, w, bias, y, frames, points, products, results,
-        to_points(to), from_points(back), *product_tiles(tile, K), shape, 0.0 if relu else -np.inf,
+        to_points(to, R), from_points(back, R), *product_tiles(tile, K), shape, 0.0 if relu else -np.inf,
     )  # fmt: skip
 
 
-def group_images(N, grid, C):
-    """How many images are computed together, so that all that lies between two transforms stays in the L2 cache."""
-    return max(1, min(N, GROUP_BYTES // (4 * POINTS * grid[0] * grid[1] * (C + 16))))
+def group_images(N, grid, C, fewest_tiles):
+    """How many images are computed together: few enough to stay in the L2 cache, but enough to use a filter well."""
+    tiles = grid[0] * grid[1]
+    most = GROUP_BYTES // (4 * POINTS * tiles * (C + 16))
+    return min(N, max(most, -(-fewest_tiles // tiles)))
 
 
 def grid_of(P, Q, R):
@@ -175,7 +175,7 @@ def grid_of(P, Q, R):
 
 def tile_for(N, grid, C, K):
     """The tile for a group's products with K channels: for the group of a middling block, whose size depends on it."""
-    group = group_images(N, grid, C) * grid[0] * grid[1]
+    group = group_images(N, grid, C, FEWEST_TILES) * grid[0] * grid[1]
     return choose(1, group, K, 0, C)
 
 
@@ -184,13 +184,12 @@ def forward(x, w, b, padding, relu):
     N, H, W, C = x.shape
     R, _, _, K = w.shape
     (top, bottom), (left, right) = padding
-    B, _, A = matrices(R)
     P, Q = H + top + bottom - R + 1, W + left + right - R + 1
     y = pool.empty((N, P, Q, K), np.float32)
     grid, inputs, outputs = grid_of(P, Q, R)
     tile = tile_for(N, grid, C, K)
     packed = pack(w, (R, R), C, K, tile.lanes, (R * C * K, C * K, K, 1))
-    multiply(x, packed, bias_or_zeros(b, K), y, tile, R, grid, B, A, (top, left, *inputs), (0, 0, *outputs), relu)
+    multiply(x, packed, bias_or_zeros(b, K), y, tile, R, grid, "B", "A", (top, left, *inputs), (0, 0, *outputs), relu)
     return y
 
 
@@ -199,13 +198,12 @@ def backward_data(dy, w, x_shape, padding):
     N, P, Q, K = dy.shape
     R, _, C, _ = w.shape
     (top, _), (left, _) = padding
-    B, _, A = matrices(R)
     dx = pool.empty(x_shape, np.float32)
     grid, inputs, outputs = grid_of(P, Q, R)
     tile = tile_for(N, grid, K, C)
     packed = pack(w, (R, R), K, C, tile.lanes, (R * C * K, C * K, 1, K))
     zeros = bias_or_zeros(None, C)
-    multiply(dy, packed, zeros, dx, tile, R, grid, A, B, (0, 0, *outputs), (top, left, *inputs), False)
+    multiply(dy, packed, zeros, dx, tile, R, grid, "A", "B", (0, 0, *outputs), (top, left, *inputs), False)
     return dx
 
 
@@ -277,7 +275,6 @@ def backward_filter(x, dy, w_shape, padding):
     _, P, Q, K = dy.shape
     R = w_shape[0]
     (top, _), (left, _) = padding
-    B, G, A = matrices(R)
     grid, inputs, outputs = grid_of(P, Q, R)
     tile = choose(1, C, K, 0, 1)
     images = chunk_images(N, P * Q, R * R * C * K)
@@ -285,7 +282,7 @@ def backward_filter(x, dy, w_shape, padding):
     parts = max(1, min(blocks // 2, K // PART_CHANNELS))
     part_blocks = -(-blocks // parts)
     part_channels = min(part_blocks * tile.lanes, K)
-    group = group_images(images, grid, C + part_channels)
+    group = group_images(images, grid, C + part_channels, FEWEST_FILTER_TILES)
     tiles = group * grid[0] * grid[1]
     step, dy_step = apart(tiles * C), apart(tiles * part_channels)
     total_step = apart(part_blocks * places * tile.columns * tile.lanes)
@@ -307,6 +304,6 @@ def backward_filter(x, dy, w_shape, padding):
     )  # fmt: skip
     launch(
         backward_filter_chunks, chunks * parts, x, dy, partial, *scratch, shape,
-        to_points(B), to_points(A), from_points(G), *filter_tiles(tile, K),
+        to_points("B", R), to_points("A", R), from_points("G", R), *filter_tiles(tile, K),
     )  # fmt: skip
     return sum_of(partial, w_shape)
