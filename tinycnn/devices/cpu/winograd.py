@@ -18,8 +18,16 @@ POINTS = SIZE * SIZE
 GROUP_BYTES = 250_000  # a group's tiles at their points, and the products of one block: half of an L2 cache
 PART_CHANNELS = 64  # of dw in one task
 FEWEST_TILES = 32
+FEWEST_GROUPS = 32
+FEWEST_IMAGES = 16  # a task computes whole images, and there should be some for every thread
 FEWEST_FILTER_TILES = 96
 FEWEST_CHANNELS = 8  # a vector
+
+# What else it costs, in multiplications:
+TRANSFORM = 400  # to the points and back, for one channel of a tile
+FILTER_TRANSFORM = 300  # for one weight
+LAUNCHES = 1_200_000
+GAIN = 1.25  # how much faster it has to look
 
 
 def apart(floats):
@@ -138,7 +146,7 @@ def multiply(x, packed, bias, y, tile, R, grid, to, back, frame, result, relu):
     blocks, lanes = -(-K // tile.lanes), tile.lanes
     w = pool.empty((blocks * POINTS * apart(C * lanes),), np.float32)
     launch(transform_filter, blocks * C, packed, w, to_points("G", R), R, C, lanes, apart(C * lanes))
-    images = group_images(N, grid, C, FEWEST_TILES)
+    images = group_images(N // FEWEST_GROUPS, grid, C, FEWEST_TILES)
     tiles = images * grid[0] * grid[1]
     step, product_step = apart(tiles * C), apart(tiles * lanes)
     threads = team().size
@@ -159,11 +167,23 @@ def multiply(x, packed, bias, y, tile, R, grid, to, back, frame, result, relu):
     )  # fmt: skip
 
 
-def group_images(N, grid, C, fewest_tiles):
+def group_images(most_images, grid, C, fewest_tiles):
     """How many images are computed together: few enough to stay in the L2 cache, but enough to use a filter well."""
     tiles = grid[0] * grid[1]
     most = GROUP_BYTES // (4 * POINTS * tiles * (C + 16))
-    return min(N, max(most, -(-fewest_tiles // tiles)))
+    return max(1, min(most_images, max(most, -(-fewest_tiles // tiles))))
+
+
+def pays(x_shape, w_shape, stride, padding):
+    """Whether this is the faster way, in all three directions; by the shapes alone."""
+    (N, H, W, C), (R, S, _, K) = x_shape, w_shape
+    if R != S or R not in (3, 5) or stride != (1, 1) or min(C, K) < FEWEST_CHANNELS or N < FEWEST_IMAGES:
+        return False
+    P, Q = H + sum(padding[0]) - R + 1, W + sum(padding[1]) - R + 1
+    (rows, columns), _, _ = grid_of(P, Q, R)
+    one_tile = POINTS * C * K + TRANSFORM * (-(-C // 8) + -(-K // 8)) * 8
+    cost = N * rows * columns * one_tile + FILTER_TRANSFORM * C * K + LAUNCHES
+    return N * P * Q * R * R * C * K > GAIN * cost
 
 
 def grid_of(P, Q, R):
@@ -175,7 +195,7 @@ def grid_of(P, Q, R):
 
 def tile_for(N, grid, C, K):
     """The tile for a group's products with K channels: for the group of a middling block, whose size depends on it."""
-    group = group_images(N, grid, C, FEWEST_TILES) * grid[0] * grid[1]
+    group = group_images(N // FEWEST_GROUPS, grid, C, FEWEST_TILES) * grid[0] * grid[1]
     return choose(1, group, K, 0, C)
 
 
