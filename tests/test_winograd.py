@@ -3,6 +3,7 @@
 The functions are called directly, so that shapes are checked for which the device multiplies directly.
 """
 
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -56,6 +57,7 @@ SHAPES = {
     "smaller than the filter": ((3, 1, 2, 8), 3, 8, ((1, 1), (1, 1))),
     "groups and chunks with a rest": ((71, 7, 8, 10), 3, 12, ((1, 0), (0, 1))),
     "output channels in parts": ((2, 6, 6, 33), 3, 150, NO_PADDING),
+    "a batch": ((128, 12, 12, 16), 3, 32, ((1, 1), (1, 1))),
     "more tiles than a group likes": ((1, 23, 25, 70), 3, 18, NO_PADDING),
 }
 
@@ -96,12 +98,18 @@ def test_all_directions_agree_with_float64(name):
 
 
 @pytest.mark.parametrize("name", ["an image in one group, one in the last", "output channels in parts", "same, 5x5"])
-def test_what_lay_in_the_buffers_before_has_no_effect(name, monkeypatch):
-    def filled(shape, dtype):
-        return np.full(shape, np.nan, dtype)
+def test_what_lay_in_the_buffers_has_no_effect_and_what_lies_behind_them_stays(name, monkeypatch):
+    behind = []
 
-    monkeypatch.setattr(winograd.pool, "empty", filled)
+    def between_nan(shape, dtype):
+        size = math.prod(shape)
+        whole = np.full(size + 1000, np.nan, dtype)
+        behind.append(whole[size:])
+        return whole[:size].reshape(shape)
+
+    monkeypatch.setattr(winograd.pool, "empty", between_nan)
     check(SHAPES[name], 3)
+    assert behind and all(np.isnan(floats).all() for floats in behind)
 
 
 def test_a_bias_may_be_missing():
@@ -112,7 +120,7 @@ def test_a_bias_may_be_missing():
     assert_same_bits(y, winograd.forward(x, w, zeros, NO_PADDING, False))
 
 
-@pytest.mark.parametrize("name", ["groups and chunks with a rest", "output channels in parts"])
+@pytest.mark.parametrize("name", ["groups and chunks with a rest", "output channels in parts", "a batch"])
 def test_neither_the_number_of_threads_nor_a_second_run_changes_a_bit(name):
     results = []
     try:
