@@ -97,8 +97,19 @@ def test_all_directions_agree_with_float64(name):
     check(SHAPES[name], 2)
 
 
-@pytest.mark.parametrize("name", ["an image in one group, one in the last", "output channels in parts", "same, 5x5"])
-def test_what_lay_in_the_buffers_has_no_effect_and_what_lies_behind_them_stays(name, monkeypatch):
+@pytest.fixture
+def one_thread():
+    threads.set_team_size(1)
+    yield
+    threads.set_team_size(2)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["an image in one group, one in the last", "output channels in parts", "parts of tiles and of vectors, 5x5"],
+)
+def test_what_lay_in_the_buffers_has_no_effect_and_what_lies_behind_them_stays(name, monkeypatch, one_thread):
+    """With one thread, because the buffers of several lie behind one another."""
     behind = []
 
     def between_nan(shape, dtype):
