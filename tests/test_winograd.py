@@ -57,6 +57,7 @@ SHAPES = {
     "smaller than the filter": ((3, 1, 2, 8), 3, 8, ((1, 1), (1, 1))),
     "groups and chunks with a rest": ((71, 7, 8, 10), 3, 12, ((1, 0), (0, 1))),
     "output channels in parts": ((2, 6, 6, 33), 3, 150, NO_PADDING),
+    "seven tiles, four at a time": ((1, 5, 29, 12), 3, 20, NO_PADDING),
     "a batch": ((128, 12, 12, 16), 3, 32, ((1, 1), (1, 1))),
     "more tiles than a group likes": ((1, 23, 25, 70), 3, 18, NO_PADDING),
 }
@@ -106,7 +107,7 @@ def one_thread():
 
 @pytest.mark.parametrize(
     "name",
-    ["an image in one group, one in the last", "output channels in parts", "parts of tiles and of vectors, 5x5"],
+    ["an image in one group, one in the last", "output channels in parts", "seven tiles, four at a time"],
 )
 def test_what_lay_in_the_buffers_has_no_effect_and_what_lies_behind_them_stays(name, monkeypatch, one_thread):
     """With one thread, because the buffers of several lie behind one another."""
