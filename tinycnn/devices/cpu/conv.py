@@ -62,9 +62,15 @@ def frame_image(x, frame, H, W, C, top, left, row_stride, column_stride, frame_H
     """Copy an image into a frame of zeros, from row `top`, column `left` on, its pixels `stride` apart."""
     for i in range(frame_H * frame_W * C):
         frame[i] = 0
+    first, end = max(0, -left), min(W, frame_W - left)  # where a row's pixels are neighbours, those that lie inside
     for h in range(H):
         row = top + h * row_stride
         if 0 <= row < frame_H:
+            if column_stride == 1:
+                to, a = (row * frame_W + left + first) * C, (h * W + first) * C
+                for i in range((end - first) * C):
+                    frame[to + i] = x[a + i]
+                continue
             for w in range(W):
                 column = left + w * column_stride
                 if 0 <= column < frame_W:
@@ -286,6 +292,21 @@ def backward_data(dy, w, x_shape, stride, padding):
     return dx
 
 
+def chunk_images(N, pixels, weights):
+    """How many images make a chunk, by the shapes alone."""
+    return max(1, -(-N // MOST_CHUNKS), -(-CHUNK_PIXELS // pixels), -(-N * 4 * weights // PARTIAL_BYTES))
+
+
+def sum_of(partial, w_shape):
+    """dw from its parts (chunks, ...), added in order."""
+    chunks = len(partial)
+    if chunks == 1:
+        return partial.reshape(w_shape)
+    dw = pool.empty(w_shape, np.float32)
+    launch(add_partials, -(-dw.size // 1024), partial, dw, chunks, dw.size)
+    return dw
+
+
 def backward_filter(x, dy, w_shape, stride, padding):
     """dw of `w_shape`, summed over the images in fixed chunks."""
     N, H, W, C = x.shape
@@ -297,8 +318,7 @@ def backward_filter(x, dy, w_shape, stride, padding):
         N, H, W, C = x.shape
     tile = choose(R, S * C, K, W * C, 1)
     band = max(1, min(P, NEAR_BYTES // (4 * (stride[0] * W * C + Q * min(K, tile.lanes)))))
-    dw_bytes = 4 * R * S * C * K
-    images = max(1, -(-N // MOST_CHUNKS), -(-CHUNK_PIXELS // (P * Q)), -(-N * dw_bytes // PARTIAL_BYTES))
+    images = chunk_images(N, P * Q, R * S * C * K)
     chunks = -(-N // images)
     row_tiles, column_tiles, blocks = -(-R // tile.rows), -(-(S * C) // tile.columns), -(-K // tile.lanes)
     shape = np.array(
@@ -312,8 +332,4 @@ def backward_filter(x, dy, w_shape, stride, padding):
     totals = pool.empty((team().size * row_tiles * column_tiles * tile_size,), np.float32)
     partial = pool.empty((chunks, R * S * C * K), np.float32)
     launch(backward_filter_chunks, chunks * blocks, x, dy, totals, partial, *filter_tiles(tile, K), shape)
-    if chunks == 1:
-        return partial.reshape(w_shape)
-    dw = pool.empty(w_shape, np.float32)
-    launch(add_partials, -(-dw.size // 1024), partial, dw, chunks, dw.size)
-    return dw
+    return sum_of(partial, w_shape)

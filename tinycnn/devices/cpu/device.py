@@ -11,6 +11,7 @@ from tinycnn.devices.cpu import (
     optimizers,
     pooling,
     softmax,
+    winograd,
 )
 from tinycnn.devices.cpu.memory import pool
 from tinycnn.devices.numpy_arrays import NumpyArrays
@@ -48,16 +49,22 @@ class CpuDevice(NumpyArrays):
     def conv2d_forward(self, x, w, b, stride, padding, relu):
         if _covers(x.shape, w.shape, padding):
             return dense.forward(x.reshape(len(x), -1), _rows(w), b, relu).reshape(-1, 1, 1, w.shape[3])
+        if winograd.pays(x.shape, w.shape, stride, padding):
+            return winograd.forward(x, w, b, padding, relu)
         return conv.forward(x, w, b, stride, padding, relu)
 
     def conv2d_backward_data(self, dy, w, x_shape, stride, padding):
         if _covers(x_shape, w.shape, padding):
             return dense.backward_data(_rows(dy), _rows(w)).reshape(x_shape)
+        if winograd.pays(x_shape, w.shape, stride, padding):
+            return winograd.backward_data(dy, w, x_shape, padding)
         return conv.backward_data(dy, w, x_shape, stride, padding)
 
     def conv2d_backward_filter(self, x, dy, w_shape, stride, padding):
         if _covers(x.shape, w_shape, padding):
             return dense.backward_filter(x.reshape(len(x), -1), _rows(dy)).reshape(w_shape)
+        if winograd.pays(x.shape, w_shape, stride, padding):
+            return winograd.backward_filter(x, dy, w_shape, padding)
         return conv.backward_filter(x, dy, w_shape, stride, padding)
 
     def conv1x1_forward(self, x, w, b, relu):
