@@ -13,7 +13,7 @@ What is saved and what it costs, for the 5 x 5 filters of models-1 (12 x 12 x 32
   (Of a 3 x 3 filter's 144 it is 36 also, but tiles reach over an image's edges: 26 x 26 pixels are a perfect fit.)
 * The transforms: each of a tile's channels costs as much, there and back, as 400 multiplications, most of it for
   loading and storing. 32 + 64 channels make that a half of the 36 * 32 * 64 that remain: 1.8 times as fast altogether,
-  by this count, and 1.8 to 2.1 times by the clock. With 12 and 20 channels the transforms take more than the
+  by this count, and 1.6 to 2.1 times by the clock. With 12 and 20 channels the transforms take more than the
   products, and of the 4 times that are saved 1.3 to 1.7 remain; with 100 and 100 about 3.
 * Memory: at the points are 36 / m^2 floats for each pixel of y and each channel, 9 for 5 x 5 filters. So a task takes a
   few images through all three steps, in the L2 cache. The products of one block of channels are transformed before the
