@@ -6,6 +6,9 @@ import numpy as np
 
 from tinycnn.gradcheck import gradcheck, largest, rounding
 
+# For a process that is to be interrupted: what a shell runs in the background ignores Ctrl-C, as does what that starts.
+LISTEN = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+
 
 def normal(rng, *shape):
     """Standard normal numbers that float32 holds exactly, as float64."""

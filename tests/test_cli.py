@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from helpers import LISTEN
 from PIL import Image
 
 import tinycnn
@@ -341,7 +342,8 @@ def test_a_full_disk_ends_the_training_in_one_line_and_keeps_the_old_file(digits
 
 def test_ctrl_c_says_how_to_go_on(digits, tmp_path):
     save = tmp_path / "run.safetensors"
-    command = [sys.executable, "-m", "tinycnn.cli", "train", TINY, "--data", str(digits), "--epochs", "100000"]
+    script = LISTEN + "from tinycnn.cli import main; main()"
+    command = [sys.executable, "-c", script, "train", TINY, "--data", str(digits), "--epochs", "100000"]
     with subprocess.Popen(
         [*command, "--save", str(save), "--device", "reference"],
         stdout=subprocess.PIPE,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import LISTEN
 
 from tinycnn import emulator
 
@@ -235,7 +236,7 @@ def test_a_kernel_that_never_ends_ends_at_the_second_interrupt(tmp_path):
         "    __syncthreads();\n    while (lock[0]) {}\n    lock[1] = 5;\n}\n"
     )
     (tmp_path / "spin.py").write_text(
-        "import numpy as np\nfrom tinycnn import emulator\n"
+        LISTEN + "import numpy as np\nfrom tinycnn import emulator\n"
         "module = emulator.load('spin.cu', ['spin'])\nlock = np.array([1, 0], np.int32)\nprint('go', flush=True)\n"
         "try: module.launch('spin', (4,), (8,), [lock])\nexcept KeyboardInterrupt: print('interrupted')\n"
         "lock[0] = 0\nmodule.launch('spin', (4,), (8,), [lock])\nprint(lock[1])\n"
