@@ -75,6 +75,12 @@ def test_named_networks_keep_their_order_and_train_as_long_as_is_documented_or_a
     assert [run.epochs for run in reproduction.plan(["models-1"], epochs=4)] == [4]
 
 
+def test_the_device_that_is_named_computes(command, tiny, tmp_path):
+    with tinycnn.use_device("cpu"):
+        assert command(tiny, "--epochs", 1, "--device", "reference")[0] == 0
+    assert [r["device"] for r in rows_in(tmp_path / "out")] == ["reference"]
+
+
 def test_what_a_device_has_to_say_about_its_times_is_said(command, tiny, reference, monkeypatch):
     assert "note:" not in command(tiny, "--epochs", 1)[1]
     monkeypatch.setattr(reference, "remark", "times of an abacus", raising=False)
