@@ -61,6 +61,7 @@ CONVOLUTIONS = {
     "7x7 same": ((2, 14, 14, 4), (7, 7, 10), (1, 1), ((3, 3), (3, 3))),
     "8x8 as large as the image": ((5, 8, 8, 10), (8, 8, 10), (1, 1), NO_PADDING),
     "more padding than filter": ((2, 3, 3, 2), (2, 2, 3), (1, 1), ((2, 3), (3, 2))),
+    "more padding than filter on one side": ((2, 5, 4, 2), (3, 3, 3), (1, 1), ((0, 4), (0, 4))),
     "a remainder of every tile": ((70, 5, 7, 17), (3, 3, 41), (1, 1), NO_PADDING),
     "a large filter": ((2, 5, 5, 260), (3, 3, 300), (1, 1), ((1, 1), (1, 1))),
     "rows 4096 bytes apart": ((40, 1, 1, 1024), (1, 1, 48), (1, 1), NO_PADDING),
