@@ -13,9 +13,9 @@ setup(
     packages=[*find_packages(include=["tinycnn", "tinycnn.*"]), "tinycnn.kernels", "tinycnn.kernels.numba"],
     package_dir={"tinycnn.kernels": "kernels"},
     package_data={
-        "tinycnn": ["keras_values.safetensors"],
+        "tinycnn.keras_reference": ["values.safetensors"],
         "tinycnn.kernels": ["*.cu", "*.cuh", "ladder/*.cu", "ladder/*.cuh", "ladder/README.md"],
-        "tinycnn.emulator": ["*.h", "*.cpp"],
+        "tinycnn.emulator": ["runtime/*.h", "runtime/*.cpp"],
     },
     install_requires=[
         "click>=8.1",
@@ -49,5 +49,5 @@ setup(
             "greenlet>=3",
         ],
     },
-    entry_points={"console_scripts": ["tinycnn=tinycnn.cli:main"]},
+    entry_points={"console_scripts": ["tinycnn=tinycnn.command:main"]},
 )

@@ -27,7 +27,7 @@ import tinycnn
 from tinycnn import datasets
 from tinycnn.architectures import build, get, schedule_function
 from tinycnn.callbacks import LearningRateScheduler
-from tinycnn.keras_translation import keras_optimizer
+from tinycnn.keras_reference.translation import keras_optimizer
 from tinycnn.utils import to_categorical
 
 NETWORKS = ("go-crazy", "vanilla-15k")

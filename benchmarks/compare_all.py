@@ -16,7 +16,7 @@ import time
 import machine
 
 from tinycnn.architectures import ARCHITECTURES
-from tinycnn.compare_command import comparisons
+from tinycnn.command.compare import comparisons
 
 
 def summary(result, seconds):

@@ -122,21 +122,22 @@ def tinycnn_trainer(model, x, y, batch):
     """What `fit` does, an epoch at a time, the data staying where they are."""
     from trainer import Trainer
 
-    from tinycnn import philox, training
-    from tinycnn.progress import Progress
+    from tinycnn import philox
+    from tinycnn.fit import loop
+    from tinycnn.fit.progress import Progress
     from tinycnn.utils import to_categorical
 
     classes = model.output.shape[0]
-    steps = training.Steps(model, training.prepare(model, x, to_categorical(y, classes), "x", "y"))
+    steps = loop.Steps(model, loop.prepare(model, x, to_categorical(y, classes), "x", "y"))
     model.optimizer.bind(model.trainable_weights)
 
     def epoch():
         order = philox.permutation(len(x), model.seed, philox.stream_id(philox.SHUFFLE), model.epoch)
         model.epoch += 1
-        return training.run_epoch(model, steps, order, batch, Progress(0, 0, 1, len(x)), [])["loss"]
+        return loop.run_epoch(model, steps, order, batch, Progress(0, 0, 1, len(x)), [])["loss"]
 
     def validation(x, y):
-        steps = training.Steps(model, training.prepare(model, x, to_categorical(y, classes), "x", "y"))
+        steps = loop.Steps(model, loop.prepare(model, x, to_categorical(y, classes), "x", "y"))
         return lambda: steps.evaluate(batch)[1]
 
     def set_rate(rate):

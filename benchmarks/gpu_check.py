@@ -36,7 +36,7 @@ import machine
 import tinycnn
 from tinycnn import emulator
 from tinycnn.devices import DeviceError
-from tinycnn.devices.kernel_cases import cases
+from tinycnn.devices.checks.cases import cases
 
 ROOT = Path(__file__).resolve().parent.parent
 SUITE = ["test_products.py", "test_layer_operations.py", "test_operations.py", "test_tensor.py"]
@@ -88,7 +88,7 @@ def training(device):
         network = (
             ["go-crazy", "--epochs", "2"] if device == "cuda" else ["breakdown-2", "--epochs", "1", "--limit", "256"]
         )
-        words = [sys.executable, "-m", "tinycnn.cli", "train", *network, "--device", device, "--log", str(log)]
+        words = [sys.executable, "-m", "tinycnn", "train", *network, "--device", device, "--log", str(log)]
         status, output = command(words, 120)
         rows = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
     return {"passed": status == 0 and bool(rows), "epochs": rows, "output": "" if status == 0 else output[-2000:]}

@@ -9,7 +9,7 @@ import sys
 
 import tinycnn
 from tinycnn.devices import DeviceError
-from tinycnn.devices.kernel_cases import CASES, Operations
+from tinycnn.devices.checks.cases import CASES, Operations
 
 
 def run(device_name, files, dtypes):

@@ -29,9 +29,9 @@ from sides import Bound, How, TinycnnSide
 import tinycnn
 from tinycnn import emulator, kernels
 from tinycnn.devices import DeviceError
-from tinycnn.devices.cuda import OTHERWISE
-from tinycnn.devices.kernel_cases import Operations
-from tinycnn.devices.kernels_host import ladder
+from tinycnn.devices.checks.cases import Operations
+from tinycnn.devices.gpu import ladder
+from tinycnn.devices.gpu.cuda import OTHERWISE
 
 README = kernels.FOLDER / "ladder" / "README.md"
 LAYERS = {  # name: H, W, C, K, R, S

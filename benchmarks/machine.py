@@ -4,8 +4,8 @@ import importlib.util
 import re
 from pathlib import Path
 
-from tinycnn import checkpoint
-from tinycnn.hardware import cores, device, gpu, versions
+from tinycnn.fit import checkpoint
+from tinycnn.utils.hardware import cores, device, gpu, versions
 
 __all__ = ["RESULTS", "cores", "device", "gpu", "installed", "slug", "versions", "write_atomically"]
 

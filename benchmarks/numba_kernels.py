@@ -24,11 +24,11 @@ from tabulate import tabulate
 
 import tinycnn
 from tinycnn.devices import DeviceError
-from tinycnn.devices.kernel_cases import CASES, Operations
+from tinycnn.devices.checks.cases import CASES, Operations
 
 # The numbers that CASES[file].at takes. Of optimizers.cu the launches are those of `tinycnn check`.
 SHAPES = {
-    "activation": [(128, 24, 24, 20), (128, 10, 10, 16)],
+    "relu": [(128, 24, 24, 20), (128, 10, 10, 16)],
     "batchnorm": [(128, 26, 26, 12), (128, 10, 10, 16)],
     "conv1x1": [(128, 24, 24, 20, 10)],
     "conv2d": [(128, 28, 28, 1, 12, 3, 3), (128, 26, 26, 12, 20, 3, 3), (128, 10, 10, 16, 16, 3, 3)],
@@ -37,10 +37,10 @@ SHAPES = {
     "elementwise": [(128, 24, 24, 20)],
     "layout": [(128, 24, 24, 20)],
     "optimizers": [()],
-    "pooling": [(128, 24, 24, 10)],
+    "maxpool2d": [(128, 24, 24, 10)],
     "reduce": [(128, 24, 24, 20)],
     "softmax_crossentropy": [(128, 10)],
-    "training": [(128, 28, 28, 1)],
+    "bookkeeping": [(128, 28, 28, 1)],
 }
 CALLS, ROUNDS = 10, 7
 BUSY = 4096  # rows and columns of the product that keeps the GPU busy: tens of milliseconds

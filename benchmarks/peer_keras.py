@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from trainer import Trainer
 
-from tinycnn.keras_translation import keras_layer, keras_optimizer
+from tinycnn.keras_reference.translation import keras_layer, keras_optimizer
 
 
 def to_keras(model):

@@ -11,10 +11,9 @@ from math import prod
 import numpy as np
 
 import tinycnn
-from tinycnn.devices.kernels_host.conv2d import output_size
+from tinycnn.shapes import UNPADDED, Geometry
 
 FLOAT = 4  # bytes; argmax is int32, which is as many
-UNPADDED = ((0, 0), (0, 0))
 PASSES = ("forward", "backward_data", "backward_filter")
 
 
@@ -81,7 +80,7 @@ class Convolution(Problem):
 
     @property
     def y_shape(self):
-        return (self.N, *output_size(self.x_shape, (self.R, self.S), self.stride, self.padding), self.K)
+        return Geometry.of(self.x_shape, self.w_shape, self.stride, self.padding).y_shape
 
     @property
     def name(self):
@@ -184,7 +183,7 @@ class MaxPool(Problem):
 
     @property
     def y_shape(self):
-        return (self.N, *output_size(self.x_shape, self.pool, self.stride, self.padding), self.C)
+        return Geometry.of_pool(self.x_shape, self.pool, self.stride, self.padding).y_shape
 
     @property
     def name(self):

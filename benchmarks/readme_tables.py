@@ -34,8 +34,7 @@ class ReadmeError(ValueError):
 
 def networks_table(results):
     """What each document says of its network, and what training it here gave, in a column for each device."""
-    from tinycnn import reproduction
-    from tinycnn.architectures import ARCHITECTURES
+    from tinycnn.architectures import ARCHITECTURES, reproduction
 
     rows = []
     for path in sorted(Path(results).glob("*/reproduction/results.json")):
@@ -58,7 +57,7 @@ def networks_table(results):
 
 def reproduced(rows):
     """{network: '0.9941 ± 0.0003 (3 seeds, 20 of 20 epochs)'}; data other than all of MNIST is named."""
-    from tinycnn import reproduction_report as report
+    from tinycnn.architectures import reproduction_report as report
 
     texts = {}
     for group in map(report.finished, report.groups(rows)):

@@ -19,8 +19,8 @@ import machine
 from tabulate import tabulate
 
 import tinycnn
-from tinycnn import datasets, notation, optimizers
-from tinycnn.architectures import get
+from tinycnn import datasets, optimizers
+from tinycnn.architectures import get, notation
 from tinycnn.utils import to_categorical
 
 BLOCK = "CN(16,3)->BN(){a}->CN(32,3)->BN(){a}->CN(16,1)->MP(2,2){p}"

@@ -24,7 +24,7 @@ from tabulate import tabulate
 
 import tinycnn
 from tinycnn.devices import DeviceError
-from tinycnn.devices.cuda import OTHERWISE
+from tinycnn.devices.gpu.cuda import OTHERWISE
 
 TABLES = {STRICT: "strict float32", TF32: "TF32 allowed"}
 PACKAGES = ("tinycnn", "numpy", "numba", "numba-cuda", "cupy-cuda13x", "cupy-cuda12x", "torch", "nvidia-cudnn-frontend")

@@ -10,7 +10,6 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 
 INSTANCES = {
-    "activation": ("relu_forward<T>", "relu_backward<T>", "bias_relu_backward<T>"),
     "batchnorm": (
         "batchnorm_statistics<T>",
         "batchnorm_finish_statistics<T>",
@@ -19,6 +18,7 @@ INSTANCES = {
         "batchnorm_finish_backward<T>",
         "batchnorm_backward_data<T>",
     ),
+    "bookkeeping": ("gather_batch<T>", "accumulate<T>", "fill<T>", "advance<long long>", "fill<long long>"),
     "conv1x1": (
         *(f"conv1x1_{way}<T, {columns}>" for way in ("forward", "backward_data") for columns in (8, 16, 32)),
         "conv1x1_backward_filter<T>",
@@ -40,16 +40,16 @@ INSTANCES = {
     "dropout": ("dropout<T>",),
     "elementwise": ("binary<T>", "binary_flat<T>", "binary_number<T>", "unary<T>"),
     "layout": ("transpose<T>", "transpose_matrix<T>", "copy_columns<T>"),
+    "maxpool2d": tuple(f"maxpool2d_{way}<T, {width}>" for way in ("forward", "backward") for width in (1, 4)),
     "optimizers": ("sgd<T>", "adam<T>", "adadelta<T>"),
-    "pooling": tuple(f"maxpool2d_{way}<T, {width}>" for way in ("forward", "backward") for width in (1, 4)),
     "reduce": ("reduce<T>",),
+    "relu": ("relu_forward<T>", "relu_backward<T>", "bias_relu_backward<T>"),
     "softmax_crossentropy": (
         "softmax_forward<T>",
         "softmax_backward<T>",
         "softmax_crossentropy<T>",
         "softmax_crossentropy_finish<T>",
     ),
-    "training": ("gather_batch<T>", "accumulate<T>", "fill<T>", "advance<long long>", "fill<long long>"),
 }
 
 LADDER = tuple(

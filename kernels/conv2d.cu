@@ -28,7 +28,7 @@
 // first.
 //
 // Shared memory is dynamic: [image tile | filters] or [x tile | dy tile], later [the threads' sums]. The host
-// (devices/kernels_host/conv2d.py) chooses TP, TQ, KB, CB, RB by the shapes so that it stays under 48 KB.
+// (devices/gpu/launches/conv2d.py) chooses TP, TQ, KB, CB, RB by the shapes so that it stays under 48 KB.
 #include "common.cuh"
 
 // A rectangle of an image (H,W,C) to shared memory: rows h0.., columns v0.., channels c0.. . What lies outside is 0.

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from tinycnn.gradcheck import gradcheck, largest, rounding
+from tinycnn.gradcheck.check import gradcheck, largest, rounding
 
 # For a process that is to be interrupted: what a shell runs in the background ignores Ctrl-C, as does what that starts.
 LISTEN = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"

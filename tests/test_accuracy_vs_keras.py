@@ -8,7 +8,8 @@ import pytest
 import reconstruct_dropout
 from benchmark_inputs import learner, readme, tables
 
-from tinycnn import architectures, notation
+from tinycnn import architectures
+from tinycnn.architectures import notation
 from tinycnn.datasets import Dataset
 
 

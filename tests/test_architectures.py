@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from helpers import images
 
-from tinycnn import architectures, session, summary
+from tinycnn import architectures, session
 from tinycnn.architectures import ARCHITECTURES, UnknownNetwork
 from tinycnn.callbacks import LearningRateScheduler
+from tinycnn.fit import summary
 
 FACTS = json.loads((Path(__file__).parent / "data" / "architectures.json").read_text())
 KERAS_DEFAULTS = {

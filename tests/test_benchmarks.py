@@ -57,7 +57,7 @@ def test_a_dry_run_for_a_gpu_names_other_networks_and_contenders(monkeypatch, ca
 
 
 def test_without_a_gpu_the_benchmark_says_so_and_exits_with_2(monkeypatch, capsys):
-    monkeypatch.setattr("tinycnn.devices.cuda.driver_version", lambda: None)
+    monkeypatch.setattr("tinycnn.devices.gpu.cuda.driver_version", lambda: None)
     assert train_frameworks.main(["--device", "cuda", "--networks", "go-crazy"]) == 2
     assert "needs an NVIDIA GPU" in capsys.readouterr().err
 

@@ -17,8 +17,9 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 import tinycnn
-from tinycnn import callbacks, checkpoint, optimizers, session
-from tinycnn.checkpoint import CheckpointError
+from tinycnn import callbacks, optimizers, session
+from tinycnn.fit import checkpoint
+from tinycnn.fit.checkpoint import CheckpointError
 from tinycnn.layers import (
     Activation,
     BatchNormalization,

@@ -12,7 +12,7 @@ from helpers import LISTEN
 from PIL import Image
 
 import tinycnn
-from tinycnn import cli
+from tinycnn import command as cli
 from tinycnn.datasets import synthetic
 from tinycnn.datasets.idx import write_idx
 from tinycnn.models import load_model
@@ -316,7 +316,7 @@ def test_a_full_disk_ends_the_training_in_one_line_and_keeps_the_old_file(digits
     before = trained.read_bytes()
     script = (
         "import resource, signal, sys\n"
-        "from tinycnn.cli import main\n"
+        "from tinycnn.command import main\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "main(sys.argv[1:])\n"
@@ -342,7 +342,7 @@ def test_a_full_disk_ends_the_training_in_one_line_and_keeps_the_old_file(digits
 
 def test_ctrl_c_says_how_to_go_on(digits, tmp_path):
     save = tmp_path / "run.safetensors"
-    script = LISTEN + "from tinycnn.cli import main; main()"
+    script = LISTEN + "from tinycnn.command import main; main()"
     command = [sys.executable, "-c", script, "train", TINY, "--data", str(digits), "--epochs", "100000"]
     with subprocess.Popen(
         [*command, "--save", str(save), "--device", "reference"],

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 import tinycnn
-from tinycnn import cli, compare, layers, optimizers
-from tinycnn.compare import Answers, distance, ours, prepare, rows, trial_for
+from tinycnn import command as cli
+from tinycnn import layers, optimizers
+from tinycnn.command.options import find_network
+from tinycnn.fit.places import parameters, places
+from tinycnn.keras_reference import compare
+from tinycnn.keras_reference.compare import Answers, distance, ours, prepare, rows, trial_for
 from tinycnn.models import Model
-from tinycnn.options import find_network
-from tinycnn.places import parameters, places
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ def run(capsys):
 def keras_reference():
     pytest.importorskip("keras", reason="Keras is not installed: pip install 'tinycnn[keras]'")
     pytest.importorskip("jax", reason="JAX is not installed: pip install 'tinycnn[keras]'")
-    from tinycnn import keras_reference
+    from tinycnn.keras_reference import twin as keras_reference
 
     try:
         keras_reference.keras_on_jax()
@@ -231,7 +233,8 @@ import os, sys
 import importlib.util
 find = importlib.util.find_spec
 importlib.util.find_spec = lambda name, *rest: None if name in ("keras", "jax") else find(name, *rest)
-from tinycnn import cli, compare
+from tinycnn import command as cli
+from tinycnn.keras_reference import compare
 compare_values = compare.ours
 def altered(model, trial):
     values = compare_values(model, trial)
@@ -280,7 +283,7 @@ def test_another_backend_of_keras_is_named_in_one_line():
         "fake = types.ModuleType('keras')\n"
         "fake.backend = types.SimpleNamespace(backend=lambda: 'torch')\n"
         "sys.modules['keras'] = fake\n"
-        "from tinycnn.cli import main\n"
+        "from tinycnn.command import main\n"
         "main(['compare', 'go-crazy', '--steps', '1'])\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

@@ -23,7 +23,7 @@ from sides import Bound, How, TinycnnSide
 
 import tinycnn
 from tinycnn import architectures, devices
-from tinycnn.devices import cuda
+from tinycnn.devices.gpu import cuda
 
 PEAKS = roofline.Peaks("a GPU", 1e12, 8e12, 1e11, "made up")
 FACTS = {"device": "a GPU", "versions": {"tinycnn": "0"}, "l2_bytes": 1, "rounds": 2, "absent": {"cuDNN": "why"}}

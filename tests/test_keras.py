@@ -7,8 +7,10 @@ import pytest
 from helpers import assert_close, normal, one_hot
 
 import tinycnn
-from tinycnn import compare, initializers, keras_reference, layers, optimizers
 from tinycnn import functional as F
+from tinycnn import initializers, layers, optimizers
+from tinycnn.keras_reference import compare
+from tinycnn.keras_reference import twin as keras_reference
 from tinycnn.models import Model, Sequential
 
 pytest.importorskip("keras", reason="Keras is not installed: pip install 'tinycnn[test]'")

@@ -7,8 +7,8 @@ from functools import cache
 import pytest
 
 from tinycnn import kernels
-from tinycnn.devices import compile_gate
-from tinycnn.devices.compile_gate import CompileError, NvrtcMissing
+from tinycnn.devices.checks import compile_gate
+from tinycnn.devices.checks.compile_gate import CompileError, NvrtcMissing
 
 GLOBAL = re.compile(r"__global__\s+void\s+(?:__launch_bounds__\(.*?\)\s+)?(\w+)\s*\(")
 
@@ -117,5 +117,5 @@ def test_the_text_for_nvrtc_has_no_include_and_keeps_the_line_numbers():
 
 
 def test_instances_of_float_and_double():
-    assert kernels.instances("pooling", "float")[:2] == ("maxpool2d_forward<float, 1>", "maxpool2d_forward<float, 4>")
-    assert "advance<long long>" in kernels.instances("training", "double")
+    assert kernels.instances("maxpool2d", "float")[:2] == ("maxpool2d_forward<float, 1>", "maxpool2d_forward<float, 4>")
+    assert "advance<long long>" in kernels.instances("bookkeeping", "double")

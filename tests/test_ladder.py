@@ -19,11 +19,12 @@ from sides import TinycnnSide
 
 import tinycnn
 from tinycnn import devices, emulator, kernels
-from tinycnn.devices import DeviceError, compile_gate, cuda
-from tinycnn.devices.compile_gate import ARCHITECTURES, NvrtcMissing
-from tinycnn.devices.kernel_cases import Operations
-from tinycnn.devices.kernels_host import ladder
-from tinycnn.devices.kernels_host.ladder import DIRECTIONS, STEPS, Conv
+from tinycnn.devices import DeviceError
+from tinycnn.devices.checks import compile_gate
+from tinycnn.devices.checks.cases import Operations
+from tinycnn.devices.checks.compile_gate import ARCHITECTURES, NvrtcMissing
+from tinycnn.devices.gpu import cuda, ladder
+from tinycnn.devices.gpu.ladder import DIRECTIONS, STEPS, Conv
 
 TENSOR_CORES = "8_tensor_cores"
 ATOMICS = ("3_shared_filters", "4_halo_tile", "5_register_blocking")

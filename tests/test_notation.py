@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinycnn import architectures, session
+from tinycnn.architectures.notation import NotationError, notation, parse
 from tinycnn.initializers import INITIALIZERS
 from tinycnn.layers import (
     Activation,
@@ -21,7 +22,6 @@ from tinycnn.layers import (
     MaxPooling2D,
 )
 from tinycnn.models import Model, Sequential
-from tinycnn.notation import NotationError, notation, parse
 from tinycnn.shapes import ShapeError
 
 DOCUMENTED = {

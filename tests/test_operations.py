@@ -10,7 +10,7 @@ from oracles import counter, on, rng_of
 # ---------------------------------------------------------------- batches and counters
 
 
-def test_gather_takes_the_next_rows_in_order_and_moves_on(device):
+def test_gather_takes_the_rows_from_the_counter_on_in_order(device):
     rng = rng_of(18)
     images, labels = normal(rng, 23, 5, 3, 2), one_hot(rng.integers(0, 4, 23), 4)
     order = rng.permutation(23)
@@ -23,14 +23,21 @@ def test_gather_takes_the_next_rows_in_order_and_moves_on(device):
         assert np.array_equal(device.numpy(x), images[rows])
         assert np.array_equal(device.numpy(y), labels[rows])
         taken += size
-        assert device.numpy(start).tolist() == [taken]
+        device.advance([(start, size)])
 
 
 def test_a_counter_counts(device):
     step = counter(device, 2**33)
-    device.increment(step)
-    device.increment(step)
+    device.advance([(step, 1)])
+    device.advance([(step, 1)])
     assert device.numpy(step).tolist() == [2**33 + 2]
+
+
+def test_up_to_three_counters_move_on_at_once(device):
+    first, second, third = counter(device, 5), counter(device, 2**33), counter(device, 0)
+    device.advance([(first, 128), (second, 1), (third, 2)])
+    device.advance([(third, 1), (first, 3)])
+    assert [device.numpy(c).tolist() for c in (first, second, third)] == [[136], [2**33 + 1], [3]]
 
 
 def test_accumulate_sums_the_loss_by_image_and_the_hits(device):
@@ -55,7 +62,7 @@ def test_a_recorded_step_does_the_same_each_time(device):
     gradient, rate = on(device, np.ones(3), [0.5])
 
     def work():
-        device.increment(step)
+        device.advance([(step, 1)])
         device.sgd_step([x], [gradient], [], rate, 0.0, False)
 
     recorded = device.record(work)
@@ -84,7 +91,7 @@ def optimise(device, update, slots, rates=(0.1, 0.1, 0.05, 0.05, 0.2)):
     rate, step = device.zeros((1,)), counter(device)
     for now, gradient in zip(rates, gradients, strict=True):
         device.assign(rate, np.array([now]))
-        device.increment(step)
+        device.advance([(step, 1)])
         update(device, parameters, on(device, *gradient), state, rate, step)
     return start, gradients, rates, [device.numpy(p) for p in parameters]
 
@@ -123,7 +130,7 @@ def test_sgd_with_momentum(device, nesterov):
 
 def test_adam(device):
     def update(device, p, g, state, rate, step):
-        device.adam_step(p, g, *state, rate, step, 0.9, 0.999, 1e-7)
+        device.adam_step(p, g, *state, rate, step, (0.9, 0.999), 1e-7)
 
     def oracle(p, gradients, rates):
         """From the sums that the running means stand for."""
@@ -139,7 +146,7 @@ def test_adam(device):
 def test_adam_stays_exact_where_the_gradient_is_tiny(device):
     """Epsilon is outside the root: with |g| = 1e-7 it makes up most of the denominator."""
     p, g, m, v, rate = on(device, [1.0], [1e-7], [0.0], [0.0], [1.0])
-    device.adam_step([p], [g], [m], [v], rate, counter(device, 1), 0.9, 0.999, 1e-7)
+    device.adam_step([p], [g], [m], [v], rate, counter(device, 1), (0.9, 0.999), 1e-7)
     want = 1 - math.sqrt(0.001) / 0.1 * 1e-8 / (math.sqrt(0.001) * 1e-7 + 1e-7)
     assert_close(device.numpy(p), [want], 5)
 

@@ -19,8 +19,8 @@ from tinycnn.layers import (
     Input,
     MaxPooling2D,
 )
-from tinycnn.lessons.pictures import confusion_matrix, plot_confusion, plot_feature_maps, plot_filters, plot_history
 from tinycnn.models import Model, Sequential
+from tinycnn.pictures import confusion_matrix, plot_confusion, plot_feature_maps, plot_filters, plot_history
 from tinycnn.shapes import ShapeError
 
 
@@ -525,7 +525,7 @@ def test_paths_that_cannot_be_written_are_named(plot, tmp_path):
 def test_no_matplotlib_before_the_first_picture_and_never_pyplot(tmp_path):
     program = """
 import sys
-from tinycnn.lessons import pictures
+from tinycnn import pictures
 assert "matplotlib" not in sys.modules
 pictures.plot_history({"loss": [1, 2]}, sys.argv[1])
 assert "matplotlib.pyplot" not in sys.modules

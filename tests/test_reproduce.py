@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 import tinycnn
-from tinycnn import cli, datasets, reproduction, training
-from tinycnn import reproduction_report as report
-from tinycnn.architectures import ARCHITECTURES, SCHEDULED_ADAM, Architecture, Params, UnknownNetwork
+from tinycnn import command as cli
+from tinycnn import datasets
+from tinycnn.architectures import ARCHITECTURES, Architecture, Params, UnknownNetwork, reproduction
+from tinycnn.architectures import reproduction_report as report
+from tinycnn.architectures.catalogue import SCHEDULED_ADAM
 from tinycnn.callbacks import ModelCheckpoint
+from tinycnn.fit import loop as training
 
 FIGURES = ("loss", "acc", "val_loss", "val_acc")
 

@@ -8,8 +8,8 @@ from helpers import assert_close, check_gradients, normal, spaced
 
 import tinycnn
 from tinycnn import Tensor
-from tinycnn.arithmetic import MatMul
-from tinycnn.tensor import Function
+from tinycnn.arithmetic import matmul
+from tinycnn.tensor import output_of
 
 
 def rng_of(*seed):
@@ -252,16 +252,12 @@ def test_diamonds(device):
 def test_each_function_runs_backward_once_with_the_whole_gradient(device):
     runs = []
 
-    class Watched(Function):
-        def forward(self, x):
-            return self.device.copy(x)
-
-        def backward(self, dy):
-            runs.append(self.device.numpy(dy).tolist())
-            return dy
+    def backward(dy):
+        runs.append(device.numpy(dy).tolist())
+        return (dy,)
 
     x = leaf([1.0])
-    y = Watched()(x)
+    y = output_of("watched", (x,), device.copy(x.data), backward)
     z = y
     for _ in range(10):
         z = z + z  # 2^10 paths
@@ -352,7 +348,7 @@ def test_backward_through_a_part_that_was_freed_is_an_error_and_changes_nothing(
     x, w = leaf([1.0, 2.0]), leaf([5.0, 5.0])
     shared = x * x
     shared.sum().backward()
-    with pytest.raises(RuntimeError, match="Multiply.*freed"):
+    with pytest.raises(RuntimeError, match="multiply.*freed"):
         (shared * w).sum().backward()
     assert w.grad is None
     assert x.grad.numpy().tolist() == [2, 4]
@@ -375,8 +371,7 @@ def test_the_graph_lets_go_of_its_arrays_after_backward(device):
     z = y.sum()
     function = y.creator
     z.backward()
-    assert function.inputs is None
-    assert not function.__dict__
+    assert function.inputs is None and function.backward is None
 
 
 def test_a_chain_of_5000_functions_needs_no_deep_stack(float64):
@@ -436,7 +431,7 @@ def test_item_is_for_one_element(device):
 def test_the_repr_tells_the_values_and_who_made_them(device):
     x = leaf([1.0, 2.0])
     text = repr(x * 2.0)
-    assert "2." in text and "4." in text and device.dtype in text and "Multiply" in text and "requires_grad" in text
+    assert all(part in text for part in ("2.", "4.", device.dtype, "made by multiply", "requires_grad"))
 
 
 def test_shapes_that_do_not_broadcast_are_named(device):
@@ -464,7 +459,7 @@ def test_tensors_of_two_devices_do_not_mix():
     with pytest.raises(ValueError, match="two devices"):
         one + other
     with pytest.raises(ValueError, match="two devices"):
-        MatMul()(one.reshape(1, 2), other.reshape(2, 1))
+        matmul(one.reshape(1, 2), other.reshape(2, 1))
 
 
 def test_a_tensor_of_a_tensor_stays_on_its_device():

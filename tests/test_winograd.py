@@ -12,7 +12,7 @@ from helpers import assert_close, assert_same_bits, normal
 from oracles import conv2d, conv2d_data_gradient, conv2d_filter_gradient, rng_of
 
 from tinycnn.devices import get_device
-from tinycnn.devices.cpu import CpuDevice, conv, threads, winograd
+from tinycnn.devices.cpu import CpuDevice, direct, threads, winograd
 from tinycnn.devices.cpu.cook_toom import SIZE, matrices
 
 reference = get_device("reference", "float64")
@@ -156,10 +156,10 @@ def test_errors_are_at_most_three_times_those_of_multiplying_directly(R, size):
     """Measured: up to 2.5 times, in dw; by the usual points 0, 1, -1, 2, -2 it would be up to 6 times."""
     shape = (16, size, size, 32), R, 40, NO_PADDING
     x, w, b, dy = arrays_of(shape, 6)
-    direct = (
-        conv.forward(x, w, b, STRIDE, NO_PADDING, False),
-        conv.backward_data(dy, w, x.shape, STRIDE, NO_PADDING),
-        conv.backward_filter(x, dy, w.shape, STRIDE, NO_PADDING),
+    directly = (
+        direct.forward(x, w, b, STRIDE, NO_PADDING, False),
+        direct.backward_data(dy, w, x.shape, STRIDE, NO_PADDING),
+        direct.backward_filter(x, dy, w.shape, STRIDE, NO_PADDING),
     )
     x, w, b, dy = (array.astype(np.float64) for array in (x, w, b, dy))
     wants = (
@@ -167,7 +167,7 @@ def test_errors_are_at_most_three_times_those_of_multiplying_directly(R, size):
         conv2d_data_gradient(dy, w, x.shape, STRIDE, NO_PADDING),
         conv2d_filter_gradient(x, dy, (R, R), STRIDE, NO_PADDING),
     )
-    for got, other, want in zip(three_directions(shape, 6), direct, wants, strict=True):
+    for got, other, want in zip(three_directions(shape, 6), directly, wants, strict=True):
         assert root_mean_square(got - want) <= 3 * root_mean_square(other - want)
 
 
@@ -205,9 +205,9 @@ def test_all_directions_of_a_layer_go_the_same_way(K, multiplies_less):
         wants = three_directions((x_shape, 3, K, padding), 8)
     else:
         wants = (
-            conv.forward(x, w, b, STRIDE, padding, False),
-            conv.backward_data(dy, w, x.shape, STRIDE, padding),
-            conv.backward_filter(x, dy, w.shape, STRIDE, padding),
+            direct.forward(x, w, b, STRIDE, padding, False),
+            direct.backward_data(dy, w, x.shape, STRIDE, padding),
+            direct.backward_filter(x, dy, w.shape, STRIDE, padding),
         )
     assert_same_bits(device.conv2d_forward(x, w, b, STRIDE, padding, False), wants[0])
     assert_same_bits(device.conv2d_backward_data(dy, w, x.shape, STRIDE, padding), wants[1])

@@ -1,23 +1,26 @@
 """tinycnn: convolutional networks from autograd down to hand-written CUDA kernels, for learning how they work."""
 
 import importlib
+from types import ModuleType
 
 from tinycnn import arithmetic  # noqa: F401 (puts the operators on Tensor)
 from tinycnn.devices import DeviceError, get_device, set_device, use_device
 from tinycnn.session import set_random_seed
 from tinycnn.tensor import Tensor, no_grad
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["DeviceError", "Tensor", "get_device", "no_grad", "set_device", "set_random_seed", "use_device"]
 
 # `import tinycnn` and then `tinycnn.optimizers.Adam()`, as with Keras, without loading everything at once.
 _SUBMODULES = (
-    "architectures", "backend", "callbacks", "datasets", "functional", "gradcheck", "initializers", "layers", "lessons",
-    "losses", "models", "notation", "optimizers", "utils",
+    "architectures", "backend", "callbacks", "datasets", "fit", "functional", "gradcheck", "initializers", "layers",
+    "losses", "models", "optimizers", "pictures", "utils",
 )  # fmt: skip
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> ModuleType:
+    if name == "notation":  # as in `from tinycnn import notation`: it has moved
+        return importlib.import_module("tinycnn.architectures.notation")
     if name in _SUBMODULES:
         return importlib.import_module(f"tinycnn.{name}")
     raise AttributeError(f"module 'tinycnn' has no attribute {name!r}")

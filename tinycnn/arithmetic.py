@@ -1,13 +1,42 @@
 """The arithmetic of tensors: + - * / ** @, sums, maxima, shapes. Importing it puts the operators on Tensor."""
 
+from __future__ import annotations
+
 import numbers
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from tinycnn.tensor import Function, Tensor
+from tinycnn.devices.base import Array, Device
+from tinycnn.tensor import Tensor, device_of, output_of
+
+Axis = int | tuple[int, ...] | None
+
+# ---------------------------------------------------------------- two operands
 
 
-def sum_to(device, gradient, shape):
+def binary(operation: str, a: Tensor, b: Tensor, gradient_a: Callable, gradient_b: Callable) -> Tensor:
+    """An operation on two tensors whose shapes broadcast. gradient_a, gradient_b: (dy, y) -> before broadcasting.
+
+    Raises ValueError for shapes that do not.
+    """
+    device = device_of(operation, a, b)
+    try:
+        np.broadcast_shapes(a.shape, b.shape)
+    except ValueError:
+        raise ValueError(f"{operation}: shapes {a.shape} and {b.shape} do not broadcast") from None
+    y = device.elementwise(operation, a.data, b.data)
+
+    def backward(dy: Array) -> tuple:
+        da = sum_to(device, gradient_a(dy, y), a.shape) if a.requires_grad else None
+        db = sum_to(device, gradient_b(dy, y), b.shape) if b.requires_grad else None
+        return da, db
+
+    return output_of(operation, (a, b), y, backward)
+
+
+def sum_to(device: Device, gradient: Array, shape: tuple[int, ...]) -> Array:
     """The inverse of broadcasting: sum `gradient` over the axes along which `shape` was stretched."""
     if gradient.shape == shape:
         return gradient
@@ -16,156 +45,120 @@ def sum_to(device, gradient, shape):
     return device.reduce("sum", gradient, axis=axes, keepdims=True).reshape(shape)
 
 
-class Binary(Function):
-    """An operation on two tensors whose shapes broadcast."""
-
-    operation = None
-
-    def forward(self, a, b):
-        try:
-            np.broadcast_shapes(a.shape, b.shape)
-        except ValueError:
-            raise ValueError(f"{self.operation}: shapes {a.shape} and {b.shape} do not broadcast") from None
-        self.a, self.b = a, b
-        self.y = self.device.elementwise(self.operation, a, b)
-        return self.y
-
-    def backward(self, dy):
-        da = sum_to(self.device, self.gradient_a(dy), self.a.shape) if self.needs(0) else None
-        db = sum_to(self.device, self.gradient_b(dy), self.b.shape) if self.needs(1) else None
-        return da, db
-
-    def of(self, operation, *arrays):
-        return self.device.elementwise(operation, *arrays)
+def add(a: Tensor, b: Tensor) -> Tensor:
+    return binary("add", a, b, lambda dy, y: dy, lambda dy, y: dy)
 
 
-class Add(Binary):
-    operation = "add"
-
-    def gradient_a(self, dy):
-        return dy
-
-    def gradient_b(self, dy):
-        return dy
+def subtract(a: Tensor, b: Tensor) -> Tensor:
+    of = a.device.elementwise
+    return binary("subtract", a, b, lambda dy, y: dy, lambda dy, y: of("negative", dy))
 
 
-class Subtract(Binary):
-    operation = "subtract"
-
-    def gradient_a(self, dy):
-        return dy
-
-    def gradient_b(self, dy):
-        return self.of("negative", dy)
+def multiply(a: Tensor, b: Tensor) -> Tensor:
+    of = a.device.elementwise
+    return binary(
+        "multiply", a, b, lambda dy, y: of("multiply", dy, b.data), lambda dy, y: of("multiply", dy, a.data)
+    )  # fmt: skip
 
 
-class Multiply(Binary):
-    operation = "multiply"
+def divide(a: Tensor, b: Tensor) -> Tensor:
+    of = a.device.elementwise
 
-    def gradient_a(self, dy):
-        return self.of("multiply", dy, self.b)
+    def gradient_b(dy: Array, y: Array) -> Array:
+        return of("negative", of("divide", of("multiply", dy, y), b.data))
 
-    def gradient_b(self, dy):
-        return self.of("multiply", dy, self.a)
-
-
-class Divide(Binary):
-    operation = "divide"
-
-    def gradient_a(self, dy):
-        return self.of("divide", dy, self.b)
-
-    def gradient_b(self, dy):
-        return self.of("negative", self.of("divide", self.of("multiply", dy, self.y), self.b))
+    return binary("divide", a, b, lambda dy, y: of("divide", dy, b.data), gradient_b)
 
 
-class Power(Binary):
+def power(a: Tensor, b: Tensor) -> Tensor:
     """a ** b. Where a is 0, the gradient of a ** 0 to a is 0, and so is that to b: as in Keras and PyTorch."""
+    of = a.device.elementwise
 
-    operation = "power"
-
-    def gradient_a(self, dy):
+    def gradient_a(dy: Array, y: Array) -> Array:
         # b - 1, but 0 where b is 0: 0 * 0 ** -1 would be NaN.
-        exponent = self.of("add", self.of("subtract", self.b, 1.0), self.of("equal", self.b, 0.0))
-        return self.of("multiply", dy, self.of("multiply", self.b, self.of("power", self.a, exponent)))
+        exponent = of("add", of("subtract", b.data, 1.0), of("equal", b.data, 0.0))
+        return of("multiply", dy, of("multiply", b.data, of("power", a.data, exponent)))
 
-    def gradient_b(self, dy):
+    def gradient_b(dy: Array, y: Array) -> Array:
         # The logarithm of 1 where a is 0: 0 * log 0 would be NaN.
-        logarithm = self.of("log", self.of("add", self.a, self.of("equal", self.a, 0.0)))
-        return self.of("multiply", dy, self.of("multiply", self.y, logarithm))
+        logarithm = of("log", of("add", a.data, of("equal", a.data, 0.0)))
+        return of("multiply", dy, of("multiply", y, logarithm))
+
+    return binary("power", a, b, gradient_a, gradient_b)
 
 
-class Unary(Function):
-    """An elementwise operation whose gradient is known from its input x and its output y."""
+def matmul(a: Tensor, b: Tensor) -> Tensor:
+    """(M, K) @ (K, N). Raises ValueError for other shapes."""
+    device = device_of("matmul", a, b)
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
+        raise ValueError(f"matmul: shapes {a.shape} and {b.shape} do not fit; it takes (M, K) @ (K, N)")
 
-    operation = None
-
-    def forward(self, x):
-        self.x = x
-        self.y = self.device.elementwise(self.operation, x)
-        return self.y
-
-
-class Negative(Unary):
-    operation = "negative"
-
-    def backward(self, dy):
-        return self.device.elementwise("negative", dy)
-
-
-class Exp(Unary):
-    operation = "exp"
-
-    def backward(self, dy):
-        return self.device.elementwise("multiply", dy, self.y)
-
-
-class Log(Unary):
-    operation = "log"
-
-    def backward(self, dy):
-        return self.device.elementwise("divide", dy, self.x)
-
-
-class Sqrt(Unary):
-    operation = "sqrt"
-
-    def backward(self, dy):
-        return self.device.elementwise("divide", self.device.elementwise("multiply", dy, 0.5), self.y)
-
-
-class MatMul(Function):
-    """(M, K) @ (K, N)."""
-
-    def forward(self, a, b):
-        if len(a.shape) != 2 or len(b.shape) != 2 or a.shape[1] != b.shape[0]:
-            raise ValueError(f"matmul: shapes {a.shape} and {b.shape} do not fit; it takes (M, K) @ (K, N)")
-        self.a, self.b = a, b
-        return self.device.matmul(a, b)
-
-    def backward(self, dy):
-        device = self.device
-        da = device.matmul(dy, device.transpose(self.b, (1, 0))) if self.needs(0) else None
-        db = device.matmul(device.transpose(self.a, (1, 0)), dy) if self.needs(1) else None
+    def backward(dy: Array) -> tuple:
+        da = device.matmul(dy, device.transpose(b.data, (1, 0))) if a.requires_grad else None
+        db = device.matmul(device.transpose(a.data, (1, 0)), dy) if b.requires_grad else None
         return da, db
 
-
-class Reduction(Function):
-    """`axis` is None, an int or a tuple, as in NumPy."""
-
-    operation = None
-
-    def __init__(self, axis=None, keepdims=False):
-        self.axis, self.keepdims = axis, keepdims
-
-    def forward(self, x):
-        self.x = x
-        self.kept_shape = kept_shape(x.shape, self.axis)
-        self.y = self.device.reduce(self.operation, x, axis=self.axis, keepdims=self.keepdims)
-        return self.y
+    return output_of("matmul", (a, b), device.matmul(a.data, b.data), backward)
 
 
-def kept_shape(shape, axis):
+# ---------------------------------------------------------------- one operand
+
+
+def unary(operation: str, x: Tensor, gradient: Callable) -> Tensor:
+    """An elementwise operation. gradient: (dy, y) -> dx."""
+    y = x.device.elementwise(operation, x.data)
+    return output_of(operation, (x,), y, lambda dy: (gradient(dy, y),))
+
+
+def negative(x: Tensor) -> Tensor:
+    return unary("negative", x, lambda dy, y: x.device.elementwise("negative", dy))
+
+
+def exp(x: Tensor) -> Tensor:
+    return unary("exp", x, lambda dy, y: x.device.elementwise("multiply", dy, y))
+
+
+def log(x: Tensor) -> Tensor:
+    return unary("log", x, lambda dy, y: x.device.elementwise("divide", dy, x.data))
+
+
+def sqrt(x: Tensor) -> Tensor:
+    of = x.device.elementwise
+    return unary("sqrt", x, lambda dy, y: of("divide", of("multiply", dy, 0.5), y))
+
+
+# ---------------------------------------------------------------- reductions: `axis` is None, an int or a tuple
+
+
+def sum(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    device, kept = x.device, kept_shape(x.shape, axis)
+    y = device.reduce("sum", x.data, axis=axis, keepdims=keepdims)
+
+    def backward(dy: Array) -> tuple:
+        return (device.elementwise("add", device.zeros(x.shape), dy.reshape(kept)),)
+
+    return output_of("sum", (x,), y, backward)
+
+
+def max(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Among equal maxima the gradient is shared equally."""
+    device, kept = x.device, kept_shape(x.shape, axis)
+    y = device.reduce("max", x.data, axis=axis, keepdims=keepdims)
+
+    def backward(dy: Array) -> tuple:
+        mask = device.elementwise("equal", x.data, y.reshape(kept))
+        count = device.reduce("sum", mask, axis=axis, keepdims=True).reshape(kept)
+        return (device.elementwise("multiply", mask, device.elementwise("divide", dy.reshape(kept), count)),)
+
+    return output_of("max", (x,), y, backward)
+
+
+def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    total = sum(x, axis, keepdims)
+    return multiply(total, as_tensor(total.size / x.size, x.device))
+
+
+def kept_shape(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
     """`shape` with every axis that is reduced set to 1."""
     if axis is None:
         return (1,) * len(shape)
@@ -173,66 +166,43 @@ def kept_shape(shape, axis):
     return tuple(1 if i in axes else n for i, n in enumerate(shape))
 
 
-class Sum(Reduction):
-    operation = "sum"
-
-    def backward(self, dy):
-        return self.device.elementwise("add", self.device.zeros(self.x.shape), dy.reshape(self.kept_shape))
+# ---------------------------------------------------------------- shapes
 
 
-class Max(Reduction):
-    """Among equal maxima the gradient is shared equally."""
-
-    operation = "max"
-
-    def backward(self, dy):
-        device = self.device
-        mask = device.elementwise("equal", self.x, self.y.reshape(self.kept_shape))
-        count = device.reduce("sum", mask, axis=self.axis, keepdims=True).reshape(self.kept_shape)
-        return device.elementwise("multiply", mask, device.elementwise("divide", dy.reshape(self.kept_shape), count))
+def reshape(x: Tensor, *shape: Any) -> Tensor:
+    """The same elements in row-major order in another shape; one extent may be -1."""
+    wanted = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+    return output_of("reshape", (x,), x.data.reshape(tuple(wanted)), lambda dy: (dy.reshape(x.shape),))
 
 
-class Reshape(Function):
-    def __init__(self, shape):
-        self.shape = shape
-
-    def forward(self, x):
-        self.x_shape = x.shape
-        return x.reshape(self.shape)
-
-    def backward(self, dy):
-        return dy.reshape(self.x_shape)
+def transpose(x: Tensor, *axes: int) -> Tensor:
+    """The axes in another order; reversed if none is given."""
+    device, order = x.device, axes or tuple(reversed(range(x.ndim)))
+    inverse = tuple(int(i) for i in np.argsort(order))
+    y = device.transpose(x.data, order)
+    return output_of("transpose", (x,), y, lambda dy: (device.transpose(dy, inverse),))
 
 
-class Transpose(Function):
-    def __init__(self, axes):
-        self.axes = axes
+def getitem(x: Tensor, index: Any) -> Tensor:
+    """x[index] for integers, slices and `...`: a copy. Raises TypeError for what else NumPy takes."""
+    for part in index if isinstance(index, tuple) else (index,):
+        if not isinstance(part, (int, np.integer, slice, type(Ellipsis))):
+            raise TypeError(f"a tensor is indexed by integers, slices and '...', not by {type(part).__name__}")
+    device = x.device
 
-    def forward(self, x):
-        return self.device.transpose(x, self.axes)
+    def backward(dy: Array) -> tuple:
+        dx = device.zeros(x.shape)
+        dx[index] = dy
+        return (dx,)
 
-    def backward(self, dy):
-        return self.device.transpose(dy, tuple(np.argsort(self.axes)))
-
-
-class Slice(Function):
-    """x[index] for integers, slices and `...`."""
-
-    def __init__(self, index):
-        self.index = index
-
-    def forward(self, x):
-        self.x_shape = x.shape
-        return self.device.copy(x[self.index])
-
-    def backward(self, dy):
-        dx = self.device.zeros(self.x_shape)
-        dx[self.index] = dy
-        return dx
+    return output_of("getitem", (x,), device.copy(x.data[index]), backward)
 
 
-def as_tensor(value, device):
-    """A number or an array as a constant on `device`; a Tensor as it is."""
+# ---------------------------------------------------------------- the operators of Tensor
+
+
+def as_tensor(value: Any, device: Device) -> Tensor:
+    """A number or an array as a constant on `device`; a Tensor as it is. Raises TypeError for anything else."""
     if isinstance(value, Tensor):
         return value
     if isinstance(value, (numbers.Real, np.ndarray, list, tuple)):
@@ -240,55 +210,24 @@ def as_tensor(value, device):
     raise TypeError(f"a tensor cannot be combined with {type(value).__name__}; use numbers, arrays or tensors")
 
 
-def _operator(function):
-    def method(self, other):
-        return function()(self, as_tensor(other, self.device))
+def _operator(operation: Callable) -> tuple[Callable, Callable]:
+    def method(self: Tensor, other: Any) -> Tensor:
+        return operation(self, as_tensor(other, self.device))
 
-    def reflected(self, other):
-        return function()(as_tensor(other, self.device), self)
+    def reflected(self: Tensor, other: Any) -> Tensor:
+        return operation(as_tensor(other, self.device), self)
 
     return method, reflected
 
 
-def _getitem(self, index):
-    for part in index if isinstance(index, tuple) else (index,):
-        if not isinstance(part, (int, np.integer, slice, type(Ellipsis))):
-            raise TypeError(f"a tensor is indexed by integers, slices and '...', not by {type(part).__name__}")
-    return Slice(index)(self)
+OPERATORS = {"add": add, "sub": subtract, "mul": multiply, "truediv": divide, "pow": power, "matmul": matmul}
+METHODS = {
+    "__neg__": negative, "__getitem__": getitem, "exp": exp, "log": log, "sqrt": sqrt, "sum": sum, "max": max,
+    "mean": mean, "reshape": reshape, "transpose": transpose, "T": property(transpose),
+    "__array_ufunc__": None,  # so that `ndarray * tensor` comes here and is a tensor
+}  # fmt: skip
 
-
-def _mean(self, axis=None, keepdims=False):
-    """The mean over `axis`."""
-    total = Sum(axis, keepdims)(self)
-    return total * (total.size / self.size)
-
-
-def _reshape(self, *shape):
-    """The same elements in row-major order in another shape; one extent may be -1."""
-    shape = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
-    return Reshape(tuple(shape))(self)
-
-
-def _transpose(self, *axes):
-    """The axes in another order; reversed if none is given."""
-    return Transpose(axes or tuple(reversed(range(self.ndim))))(self)
-
-
-Tensor.__add__, Tensor.__radd__ = _operator(Add)
-Tensor.__sub__, Tensor.__rsub__ = _operator(Subtract)
-Tensor.__mul__, Tensor.__rmul__ = _operator(Multiply)
-Tensor.__truediv__, Tensor.__rtruediv__ = _operator(Divide)
-Tensor.__pow__, Tensor.__rpow__ = _operator(Power)
-Tensor.__matmul__, Tensor.__rmatmul__ = _operator(MatMul)
-Tensor.__array_ufunc__ = None  # so that `ndarray * tensor` comes here and is a tensor
-Tensor.__neg__ = lambda self: Negative()(self)
-Tensor.__getitem__ = _getitem
-Tensor.exp = lambda self: Exp()(self)
-Tensor.log = lambda self: Log()(self)
-Tensor.sqrt = lambda self: Sqrt()(self)
-Tensor.sum = lambda self, axis=None, keepdims=False: Sum(axis, keepdims)(self)
-Tensor.max = lambda self, axis=None, keepdims=False: Max(axis, keepdims)(self)
-Tensor.mean = _mean
-Tensor.reshape = _reshape
-Tensor.transpose = _transpose
-Tensor.T = property(_transpose)
+for name, operation in OPERATORS.items():
+    METHODS[f"__{name}__"], METHODS[f"__r{name}__"] = _operator(operation)
+for name, method in METHODS.items():
+    setattr(Tensor, name, method)

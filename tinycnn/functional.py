@@ -1,199 +1,57 @@
-"""The differentiable operations of a network: one Function each, in terms of a device's kernels.
+"""The differentiable operations of a network, each with its way back, in terms of a device's kernels.
 
-Every function checks shapes before a kernel sees them and raises ShapeError (a ValueError) that names them.
+Every function checks shapes before a kernel sees them and raises ShapeError (a ValueError) that names them. It computes
+its output, and says beside it what its gradient is: the `backward` that it hands to `output_of`.
 Images are NHWC, filters HWIO (R, S, C, K), as in Keras.
 """
 
-from tinycnn.arithmetic import Reshape
-from tinycnn.shapes import ShapeError, check_padding, pair, window_output, window_padding
-from tinycnn.tensor import Function, Tensor
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from math import prod
+
+from numpy.typing import ArrayLike
+
+from tinycnn.arithmetic import reshape
+from tinycnn.devices.base import Array
+from tinycnn.shapes import Pair, ShapeError, check_padding, is_dense, pair, window_output, window_padding
+from tinycnn.tensor import Tensor, device_of, output_of
 
 
-def require(condition, message):
+def require(condition: bool, message: str) -> None:
     if not condition:
         raise ShapeError(message)
 
 
-class Affine(Function):
-    """What convolution and dense share: y = act(product(x, w) + b), and the way back through act and b."""
-
-    def __init__(self, relu):
-        self.relu = relu
-
-    def forward(self, x, w, b=None):
-        self.x, self.w = x, w
-        y = self.product(x, w, b)
-        self.y = y if self.relu else None
-        return y
-
-    def backward(self, dy):
-        dz, db = dy, None
-        if self.relu or len(self.inputs) == 3:
-            dz, db = self.device.bias_relu_backward(dy, self.y)
-        dx = self.backward_data(dz) if self.needs(0) else None
-        dw = self.backward_filter(dz) if self.needs(1) else None
-        return (dx, dw, db)[: len(self.inputs)]
+# ---------------------------------------------------------------- convolution and dense
 
 
-class Conv2D(Affine):
-    """Cross-correlation, which the field calls convolution."""
+def conv2d(
+    x: Tensor, w: Tensor, b: Tensor | None = None, stride: int | Pair = 1, padding: str = "valid",
+    activation: str | None = None,
+) -> Tensor:  # fmt: skip
+    """Convolution: y[n,p,q,k] = act(b[k] + sum over r, s, c of x[n, p*stride+r-top, q*stride+s-left, c] * w[r,s,c,k]).
 
-    def __init__(self, stride, padding, relu):
-        super().__init__(relu)
-        self.stride, self.padding = stride, padding
+    (The field calls this cross-correlation a convolution.) A 1x1 filter with stride 1 takes the kernels of `conv1x1`, a
+    filter as large as an unpadded image those of `dense`: they are the same sums.
 
-    def product(self, x, w, b):
-        return self.device.conv2d_forward(x, w, b, self.stride, self.padding, self.relu)
+    Args:
+        x: images. w: filters. b: bias, or None.
+        stride: an int or (rows, columns). padding: 'valid' or 'same'. activation: None or 'relu', fused.
 
-    def backward_data(self, dz):
-        return self.device.conv2d_backward_data(dz, self.w, self.x.shape, self.stride, self.padding)
+    Shapes:
+        x (N,H,W,C), w (R,S,C,K), b (K,) -> (N,P,Q,K).
 
-    def backward_filter(self, dz):
-        return self.device.conv2d_backward_filter(self.x, dz, self.w.shape, self.stride, self.padding)
+    Returns:
+        The Tensor y.
 
+    Raises:
+        ShapeError: where the shapes do not fit each other, or the window does not fit into the image.
+        ValueError: for another padding or activation, or a stride below 1.
 
-class Conv1x1(Affine):
-    """Convolution with a 1x1 filter: a matrix product over the channels of every pixel."""
-
-    def product(self, x, w, b):
-        return self.device.conv1x1_forward(x, w, b, self.relu)
-
-    def backward_data(self, dz):
-        return self.device.conv1x1_backward_data(dz, self.w)
-
-    def backward_filter(self, dz):
-        return self.device.conv1x1_backward_filter(self.x, dz)
-
-
-class Dense(Affine):
-    """x @ w + b."""
-
-    def product(self, x, w, b):
-        return self.device.dense_forward(x, w, b, self.relu)
-
-    def backward_data(self, dz):
-        return self.device.dense_backward_data(dz, self.w)
-
-    def backward_filter(self, dz):
-        return self.device.dense_backward_filter(self.x, dz)
-
-
-class MaxPool2D(Function):
-    def __init__(self, pool, stride, padding):
-        self.pool, self.stride, self.padding = pool, stride, padding
-
-    def forward(self, x):
-        self.x_shape = x.shape
-        y, self.argmax = self.device.maxpool2d_forward(x, self.pool, self.stride, self.padding)
-        return y
-
-    def backward(self, dy):
-        return self.device.maxpool2d_backward(dy, self.argmax, self.x_shape, self.pool, self.stride, self.padding)
-
-
-class BatchNorm(Function):
-    """Normalisation by the batch's statistics: Ioffe and Szegedy, 2015. Moves the moving ones in passing."""
-
-    def __init__(self, moving_mean, moving_variance, momentum, epsilon):
-        self.moving_mean, self.moving_variance = moving_mean.data, moving_variance.data
-        self.momentum, self.epsilon = momentum, epsilon
-
-    def forward(self, x, gamma, beta):
-        self.x, self.gamma = x, gamma
-        y, self.saved = self.device.batchnorm_forward(
-            x, gamma, beta, self.moving_mean, self.moving_variance, self.momentum, self.epsilon
-        )
-        return y
-
-    def backward(self, dy):
-        return self.device.batchnorm_backward(dy, self.x, self.gamma, self.saved)
-
-
-class BatchNormInference(Function):
-    """Normalisation by the moving statistics, which are constants: y = x * scale + shift, channel by channel."""
-
-    def __init__(self, moving_mean, moving_variance, epsilon):
-        self.moving_mean, self.moving_variance, self.epsilon = moving_mean.data, moving_variance.data, epsilon
-
-    def forward(self, x, gamma, beta):
-        self.x, self.gamma = x, gamma
-        return self.device.batchnorm_inference(x, gamma, beta, self.moving_mean, self.moving_variance, self.epsilon)
-
-    def backward(self, dy):
-        of = self.device.elementwise
-        std = of("sqrt", of("add", self.moving_variance, self.epsilon))
-        rows = tuple(range(len(dy.shape) - 1))
-        x_hat = of("divide", of("subtract", self.x, self.moving_mean), std)
-        dx = of("multiply", dy, of("divide", self.gamma, std))
-        return (
-            dx,
-            self.device.reduce("sum", of("multiply", dy, x_hat), axis=rows),
-            self.device.reduce("sum", dy, axis=rows),
-        )
-
-
-class Dropout(Function):
-    """Inverted dropout (Srivastava et al., 2014): what is kept is divided by 1 - rate."""
-
-    def __init__(self, rate, seed, stream, step):
-        self.rate, self.seed, self.stream, self.step = rate, seed, stream, step
-
-    def forward(self, x):
-        y, self.saved = self.device.dropout_forward(x, self.rate, self.seed, self.stream, self.step)
-        return y
-
-    def backward(self, dy):
-        return self.device.dropout_backward(dy, self.rate, self.seed, self.stream, self.saved)
-
-
-class ReLU(Function):
-    def forward(self, x):
-        self.y = self.device.relu_forward(x)
-        return self.y
-
-    def backward(self, dy):
-        return self.device.relu_backward(dy, self.y)
-
-
-class Softmax(Function):
-    def forward(self, x):
-        self.y = self.device.softmax_forward(x)
-        return self.y
-
-    def backward(self, dy):
-        return self.device.softmax_backward(dy, self.y)
-
-
-class SoftmaxCrossEntropy(Function):
-    """The gradient is known as soon as the loss is, so both are computed in the forward pass."""
-
-    def __init__(self, labels):
-        self.labels = labels
-
-    def forward(self, logits):
-        loss, self.correct, self.dlogits = self.device.softmax_crossentropy(logits, self.labels)
-        return loss
-
-    def backward(self, dy):
-        return self.device.elementwise("multiply", self.dlogits, dy)
-
-
-class Concatenate(Function):
-    """Along the last axis, the channels."""
-
-    def forward(self, *arrays):
-        self.sizes = [array.shape[-1] for array in arrays]
-        return self.device.concatenate(arrays)
-
-    def backward(self, dy):
-        return tuple(self.device.split(dy, self.sizes))
-
-
-def conv2d(x, w, b=None, stride=1, padding="valid", activation=None):
-    """Convolution of x (N,H,W,C) with w (R,S,C,K), plus b (K,) -> (N,P,Q,K).
-
-    stride: an int or (rows, columns); padding: 'valid' or 'same'; activation: None or 'relu', fused.
-    A 1x1 filter with stride 1 takes the kernels of `conv1x1`.
+    >>> x, w = Tensor([[[[1.0], [2.0], [4.0]]]]), Tensor([[[[1.0]], [[-1.0]]]])
+    >>> conv2d(x, w).numpy().ravel()  # an image of one row, and the difference of neighbours
+    array([-1., -2.], dtype=float32)
     """
     stride, relu = pair(stride, "stride"), fused_relu(activation)
     require(x.ndim == 4, f"conv2d: the images must have shape (N, H, W, C), not {x.shape}")
@@ -204,111 +62,305 @@ def conv2d(x, w, b=None, stride=1, padding="valid", activation=None):
     )
     require(b is None or b.shape == w.shape[3:], f"conv2d: filters {w.shape} need a bias of shape {w.shape[3:]}")
     window_output(x.shape, w.shape[:2], stride, check_padding(padding), "conv2d")
-    inputs = (x, w) if b is None else (x, w, b)
     if w.shape[:2] == (1, 1) and stride == (1, 1):
-        return Conv1x1(relu)(*inputs)
-    return Conv2D(stride, window_padding(x.shape[1:3], w.shape[:2], stride, padding), relu)(*inputs)
+        return conv1x1(x, w, b, activation)
+    pads = window_padding(x.shape[1:3], w.shape[:2], stride, padding)
+    if is_dense(x.shape, w.shape, pads):
+        return reshape(dense(flatten(x), reshape(w, -1, w.shape[3]), b, activation), len(x), 1, 1, w.shape[3])
+    device = device_of("conv2d", x, w, b)
+    y = device.conv2d_forward(x.data, w.data, None if b is None else b.data, stride, pads, relu)
+    return affine(
+        "conv2d", x, w, b, y, relu,
+        lambda dz: device.conv2d_backward_data(dz, w.data, x.shape, stride, pads),
+        lambda dz: device.conv2d_backward_filter(x.data, dz, w.shape, stride, pads),
+    )  # fmt: skip
 
 
-def conv1x1(x, w, b=None, activation=None):
-    """x (N,H,W,C), w (1,1,C,K), b (K,) -> (N,H,W,K)."""
+def conv1x1(x: Tensor, w: Tensor, b: Tensor | None = None, activation: str | None = None) -> Tensor:
+    """Convolution with a 1x1 filter: a matrix product over the channels of every pixel.
+
+    Args:
+        x: images. w: filters. b: bias, or None. activation: None or 'relu', fused.
+
+    Shapes:
+        x (N,H,W,C), w (1,1,C,K), b (K,) -> (N,H,W,K).
+
+    Raises:
+        ShapeError: where the shapes do not fit. ValueError: for another activation.
+
+    >>> conv1x1(Tensor([[[[1.0, 2.0]]]]), Tensor([[[[10.0], [100.0]]]])).item()
+    210.0
+    """
     require(w.ndim == 4 and w.shape[:2] == (1, 1), f"conv1x1: the filters must have shape (1, 1, C, K), not {w.shape}")
-    return conv2d(x, w, b, activation=activation)
+    require(
+        x.ndim == 4 and x.shape[3] == w.shape[2], f"conv1x1: images {x.shape} do not fit filters of shape {w.shape}"
+    )
+    require(b is None or b.shape == w.shape[3:], f"conv1x1: filters {w.shape} need a bias of shape {w.shape[3:]}")
+    device, relu = device_of("conv1x1", x, w, b), fused_relu(activation)
+    y = device.conv1x1_forward(x.data, w.data, None if b is None else b.data, relu)
+    return affine(
+        "conv1x1", x, w, b, y, relu,
+        lambda dz: device.conv1x1_backward_data(dz, w.data),
+        lambda dz: device.conv1x1_backward_filter(x.data, dz),
+    )  # fmt: skip
 
 
-def dense(x, w, b=None, activation=None):
-    """x (N,I) @ w (I,O) + b (O,) -> (N,O). activation: None or 'relu', fused."""
+def dense(x: Tensor, w: Tensor, b: Tensor | None = None, activation: str | None = None) -> Tensor:
+    """act(x @ w + b).
+
+    Args:
+        x: inputs. w: the kernel. b: bias, or None. activation: None or 'relu', fused.
+
+    Shapes:
+        x (N,I), w (I,O), b (O,) -> (N,O).
+
+    Raises:
+        ShapeError: where the shapes do not fit. ValueError: for another activation.
+
+    >>> dense(Tensor([[1.0, 2.0]]), Tensor([[1.0], [-3.0]]), Tensor([0.5]), activation="relu").item()
+    0.0
+    """
     require(x.ndim == 2, f"dense: the input must have shape (N, inputs), not {x.shape}; flatten it first")
     require(
         w.ndim == 2 and x.shape[1] == w.shape[0], f"dense: input {x.shape} does not fit a kernel of shape {w.shape}"
     )
     require(b is None or b.shape == w.shape[1:], f"dense: a kernel {w.shape} needs a bias of shape {w.shape[1:]}")
-    return Dense(fused_relu(activation))(*((x, w) if b is None else (x, w, b)))
+    device, relu = device_of("dense", x, w, b), fused_relu(activation)
+    y = device.dense_forward(x.data, w.data, None if b is None else b.data, relu)
+    return affine(
+        "dense", x, w, b, y, relu,
+        lambda dz: device.dense_backward_data(dz, w.data),
+        lambda dz: device.dense_backward_filter(x.data, dz),
+    )  # fmt: skip
 
 
-def fused_relu(activation):
+def affine(
+    name: str, x: Tensor, w: Tensor, b: Tensor | None, y: Array, relu: bool,
+    backward_data: Callable[[Array], Array], backward_filter: Callable[[Array], Array],
+) -> Tensor:  # fmt: skip
+    """What convolution and dense share, y = act(product(x, w) + b): the way back through act and b to the product."""
+    inputs, device = (x, w) if b is None else (x, w, b), x.device
+    activated = y if relu else None
+
+    def backward(dy: Array) -> tuple:
+        dz, db = dy, None
+        if relu or b is not None:
+            dz, db = device.bias_relu_backward(dy, activated)
+        dx = backward_data(dz) if x.requires_grad else None
+        dw = backward_filter(dz) if w.requires_grad else None
+        return (dx, dw, db)[: len(inputs)]
+
+    return output_of(name, inputs, y, backward)
+
+
+def fused_relu(activation: str | None) -> bool:
     if activation not in (None, "relu"):
         raise ValueError(f"the fused activation is None or 'relu', not {activation!r}")
     return activation == "relu"
 
 
-def maxpool2d(x, pool=2, stride=None, padding="valid"):
-    """The maximum of every window of x (N,H,W,C) -> (N,P,Q,C). stride: the pool's size if None.
+# ---------------------------------------------------------------- the other layers
 
-    The gradient goes to the first maximum in row-major order.
+
+def maxpool2d(x: Tensor, pool: int | Pair = 2, stride: int | Pair | None = None, padding: str = "valid") -> Tensor:
+    """The maximum of every window. The gradient goes to the first maximum in row-major order.
+
+    Args:
+        x: images. pool: the window, an int or (rows, columns). stride: the pool's size if None.
+        padding: 'valid' or 'same'; what lies outside the image is never the maximum.
+
+    Shapes:
+        x (N,H,W,C) -> (N,P,Q,C).
+
+    Raises:
+        ShapeError: where the window does not fit into the image. ValueError: for another padding.
+
+    >>> maxpool2d(Tensor([[[[1.0], [5.0]], [[3.0], [2.0]]]])).item()
+    5.0
     """
     pool = pair(pool, "pool")
     stride = pool if stride is None else pair(stride, "stride")
     require(x.ndim == 4, f"maxpool2d: the images must have shape (N, H, W, C), not {x.shape}")
     window_output(x.shape, pool, stride, check_padding(padding), "maxpool2d")
-    return MaxPool2D(pool, stride, window_padding(x.shape[1:3], pool, stride, padding))(x)
+    pads, device, x_shape = window_padding(x.shape[1:3], pool, stride, padding), x.device, x.shape
+    y, argmax = device.maxpool2d_forward(x.data, pool, stride, pads)
+
+    def backward(dy: Array) -> tuple:
+        return (device.maxpool2d_backward(dy, argmax, x_shape, pool, stride, pads),)
+
+    return output_of("maxpool2d", (x,), y, backward)
 
 
-def batchnorm(x, gamma, beta, moving_mean, moving_variance, training, momentum=0.99, epsilon=1e-3):
-    """Batch normalisation of x (..., C) over all axes but the last; gamma, beta and the statistics are (C,) tensors.
+def batchnorm(
+    x: Tensor, gamma: Tensor, beta: Tensor, moving_mean: Tensor, moving_variance: Tensor, training: bool,
+    momentum: float = 0.99, epsilon: float = 1e-3,
+) -> Tensor:  # fmt: skip
+    """Batch normalisation over all axes but the last: Ioffe and Szegedy, 2015, with Keras's defaults.
 
-    training: the batch's own statistics, and the moving ones move; otherwise the moving ones are used.
+    Args:
+        training: normalise by the batch's own statistics, and move the moving ones in passing; otherwise normalise by
+            the moving ones, which are constants.
+        momentum: moving = moving * momentum + batch * (1 - momentum). epsilon: added to the variance.
+
+    Shapes:
+        x (...,C); gamma, beta, moving_mean, moving_variance (C,) -> (...,C).
+
+    Raises:
+        ShapeError: where a parameter has another shape.
+
+    >>> one, zero = Tensor([1.0]), Tensor([0.0])
+    >>> batchnorm(Tensor([[1.0], [3.0]]), one, zero, Tensor([0.0]), Tensor([1.0]), training=True).numpy().round(2)
+    array([[-1.],
+           [ 1.]], dtype=float32)
     """
     for parameter in (gamma, beta, moving_mean, moving_variance):
         require(
             parameter.shape == x.shape[-1:],
             f"batchnorm: input {x.shape} needs parameters of shape {x.shape[-1:]}, not {parameter.shape}",
         )
-    if training:
-        return BatchNorm(moving_mean, moving_variance, momentum, epsilon)(x, gamma, beta)
-    return BatchNormInference(moving_mean, moving_variance, epsilon)(x, gamma, beta)
+    device, mean, variance = device_of("batchnorm", x, gamma, beta), moving_mean.data, moving_variance.data
+    if not training:
+        return batchnorm_inference(x, gamma, beta, mean, variance, epsilon)
+    y, saved = device.batchnorm_forward(x.data, gamma.data, beta.data, mean, variance, momentum, epsilon)
+
+    def backward(dy: Array) -> tuple:
+        return device.batchnorm_backward(dy, x.data, gamma.data, saved)
+
+    return output_of("batchnorm", (x, gamma, beta), y, backward)
 
 
-def dropout(x, rate, seed, stream, step):
-    """Zero a share `rate` of x, in [0, 1), and divide the rest by 1 - rate.
+def batchnorm_inference(x: Tensor, gamma: Tensor, beta: Tensor, mean: Array, variance: Array, epsilon: float) -> Tensor:
+    """Normalisation by statistics that are constants: y = x * scale + shift, channel by channel."""
+    device, of = x.device, x.device.elementwise
+    y = device.batchnorm_inference(x.data, gamma.data, beta.data, mean, variance, epsilon)
 
-    The mask is a function of (seed, stream, step, element) alone; step is an int64 device array of one element.
+    def backward(dy: Array) -> tuple:
+        std = of("sqrt", of("add", variance, epsilon))
+        x_hat = of("divide", of("subtract", x.data, mean), std)
+        rows = tuple(range(len(dy.shape) - 1))
+        dx = of("multiply", dy, of("divide", gamma.data, std))
+        return dx, device.reduce("sum", of("multiply", dy, x_hat), axis=rows), device.reduce("sum", dy, axis=rows)
+
+    return output_of("batchnorm_inference", (x, gamma, beta), y, backward)
+
+
+def dropout(x: Tensor, rate: float, seed: int, stream: int, step: Array) -> Tensor:
+    """Inverted dropout (Srivastava et al., 2014): zero a share `rate` of x, and divide the rest by 1 - rate.
+
+    The mask is a function of (seed, stream, step, element) alone.
+
+    Args:
+        rate: in [0, 1). seed: in [0, 2**64). stream: in [0, 2**32). step: an int64 device array of one element.
+
+    Shapes:
+        x of any shape -> the same.
+
+    Raises:
+        ValueError: for another rate.
+
+    >>> from tinycnn.devices import current_device
+    >>> step = current_device().zeros((1,), "int64")
+    >>> dropout(Tensor([1.0, 1.0, 1.0, 1.0]), 0.5, seed=1, stream=0, step=step).numpy()
+    array([2., 2., 0., 0.], dtype=float32)
     """
     if not 0 <= rate < 1:
         raise ValueError(f"the dropout rate must be in [0, 1), not {rate}")
-    return x if rate == 0 else Dropout(rate, seed, stream, step)(x)
+    if rate == 0:
+        return x
+    device = x.device
+    y, saved = device.dropout_forward(x.data, rate, seed, stream, step)
+    return output_of("dropout", (x,), y, lambda dy: (device.dropout_backward(dy, rate, seed, stream, saved),))
 
 
-def relu(x):
-    """max(x, 0)."""
-    return ReLU()(x)
+def relu(x: Tensor) -> Tensor:
+    """max(x, 0), of any shape. The gradient at exactly 0 is 0, as in Keras.
 
-
-def softmax(x):
-    """exp(x) / sum(exp(x)) by rows of x (N,K). The result remembers x as `.logits`, for the loss."""
-    require(x.ndim == 2, f"softmax: the input must have shape (N, classes), not {x.shape}")
-    y = Softmax()(x)
-    y.logits = x
-    return y
-
-
-def softmax_crossentropy(logits, labels):
-    """The mean cross-entropy between softmax(logits) and labels, both (N,K); rows of labels sum to 1.
-
-    Returns (loss, correct): a Tensor (1,) and the device array (1,) of how many rows were classified rightly.
+    >>> relu(Tensor([-1.0, 2.0])).numpy()
+    array([0., 2.], dtype=float32)
     """
-    labels = labels.data if isinstance(labels, Tensor) else logits.device.asarray(labels)
+    y = x.device.relu_forward(x.data)
+    return output_of("relu", (x,), y, lambda dy: (x.device.relu_backward(dy, y),))
+
+
+def softmax(x: Tensor) -> Tensor:
+    """exp(x) / sum(exp(x)) by rows. The result remembers x as `.logits`, for the loss.
+
+    Shapes:
+        x (N,K) -> (N,K).
+
+    Raises:
+        ShapeError: for another number of axes.
+
+    >>> softmax(Tensor([[1.0, 1.0]])).numpy()
+    array([[0.5, 0.5]], dtype=float32)
+    """
+    require(x.ndim == 2, f"softmax: the input must have shape (N, classes), not {x.shape}")
+    y = x.device.softmax_forward(x.data)
+    output = output_of("softmax", (x,), y, lambda dy: (x.device.softmax_backward(dy, y),))
+    output.logits = x
+    return output
+
+
+def softmax_crossentropy(logits: Tensor, labels: Tensor | ArrayLike) -> tuple[Tensor, Array]:
+    """The mean cross-entropy between softmax(logits) and labels, and how many rows were classified rightly.
+
+    Args:
+        labels: one-hot or soft; rows sum to 1.
+
+    Shapes:
+        logits, labels (N,K) -> (1,), (1,).
+
+    Returns:
+        (loss, correct): a Tensor, and a device array.
+
+    Raises:
+        ShapeError: where logits and labels differ in shape.
+
+    >>> loss, correct = softmax_crossentropy(Tensor([[0.0, 0.0]]), [[1.0, 0.0]])
+    >>> round(loss.item(), 4), float(correct[0])
+    (0.6931, 1.0)
+    """
+    device = logits.device
+    wanted = labels.data if isinstance(labels, Tensor) else device.asarray(labels)
     require(
-        logits.ndim == 2 and logits.shape == labels.shape,
-        f"softmax_crossentropy: logits {logits.shape} and labels {labels.shape} must be alike, (N, classes)",
+        logits.ndim == 2 and logits.shape == wanted.shape,
+        f"softmax_crossentropy: logits {logits.shape} and labels {wanted.shape} must be alike, (N, classes)",
     )
-    function = SoftmaxCrossEntropy(labels)
-    return function(logits), function.correct
+    # The gradient is known as soon as the loss is, so both are computed at once.
+    loss, correct, dlogits = device.softmax_crossentropy(logits.data, wanted)
+    backward = lambda dy: (device.elementwise("multiply", dlogits, dy),)  # noqa: E731
+    return output_of("softmax_crossentropy", (logits,), loss, backward), correct
 
 
-def flatten(x):
-    """x (N, ...) -> (N, product of the rest), row-major."""
-    size = 1
-    for n in x.shape[1:]:
-        size *= n
-    return Reshape((x.shape[0], size))(x)
+def flatten(x: Tensor) -> Tensor:
+    """Everything but the batch as one axis, row-major.
+
+    Shapes:
+        x (N, ...) -> (N, product of the rest).
+
+    >>> flatten(Tensor([[[1.0, 2.0], [3.0, 4.0]]])).shape
+    (1, 4)
+    """
+    return reshape(x, x.shape[0], prod(x.shape[1:]))
 
 
-def concatenate(tensors):
-    """Join tensors (..., C_i) along their last axis -> (..., sum of C_i)."""
+def concatenate(tensors: Iterable[Tensor]) -> Tensor:
+    """Join tensors along their last axis, the channels.
+
+    Shapes:
+        (..., C_i) -> (..., sum of C_i).
+
+    Raises:
+        ShapeError: where there are none, or where another axis differs.
+
+    >>> concatenate([Tensor([[1.0]]), Tensor([[2.0, 3.0]])]).numpy()
+    array([[1., 2., 3.]], dtype=float32)
+    """
     tensors = list(tensors)
     require(
-        tensors and len({t.shape[:-1] for t in tensors}) == 1,
+        bool(tensors) and len({t.shape[:-1] for t in tensors}) == 1,
         f"concatenate: all axes but the last must agree; got {[t.shape for t in tensors]}",
     )
-    return Concatenate()(*tensors)
+    device, sizes = device_of("concatenate", *tensors), [t.shape[-1] for t in tensors]
+    y = device.concatenate([t.data for t in tensors])
+    return output_of("concatenate", tensors, y, lambda dy: tuple(device.split(dy, sizes)))

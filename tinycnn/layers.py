@@ -251,8 +251,13 @@ class Dense(Layer):
         return (self.units,)
 
     def call(self, x, training):
-        y = F.dense(x, self.kernel, self.bias, "relu" if self.activation == "relu" else None)
-        return F.softmax(y) if self.activation == "softmax" else y
+        if self.activation == "softmax":
+            return F.softmax(self.logits(x, training))
+        return F.dense(x, self.kernel, self.bias, self.activation)
+
+    def logits(self, x, training):
+        """What the softmax is computed from."""
+        return F.dense(x, self.kernel, self.bias)
 
     def options(self):
         return {
@@ -381,6 +386,10 @@ class Activation(Layer):
         if self.activation is None:
             return x
         return {"relu": F.relu, "softmax": F.softmax}[self.activation](x)
+
+    def logits(self, x, training):
+        """What the softmax is computed from."""
+        return x
 
     def options(self):
         return {"activation": self.activation or "linear"}

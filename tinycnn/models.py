@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from tinycnn import losses, optimizers, session, training
+from tinycnn import losses, optimizers, session
 from tinycnn.devices import current_device, use_device
+from tinycnn.fit import checkpoint, loop, summary
 from tinycnn.layers import Dropout, Input, InputLayer, Layer, Symbol, Weighted
 from tinycnn.shapes import ShapeError
 from tinycnn.tensor import Tensor, no_grad
@@ -52,11 +53,19 @@ class Model(Weighted):
         if x.shape[1:] != self.input.shape:
             raise ShapeError(f"{self.name} takes images of shape {('N', *self.input.shape)}, not {x.shape}")
         if training:
-            self.device.increment(self.step)
+            self.device.advance([(self.step, 1)])
+        return self.forward(x, training)
+
+    def forward(self, x, training, to_logits=False):
+        """The output for a Tensor of images that fits; the counter of training passes has been moved on.
+
+        to_logits: stop ahead of the last layer's softmax, which the loss takes in one with itself.
+        """
         values = {self.input: x}
         for symbol in self.symbols[1:]:
             arguments = [values[i] for i in symbol.inputs]
-            values[symbol] = symbol.layer(arguments if len(arguments) > 1 else arguments[0], training)
+            layer = symbol.layer.logits if to_logits and symbol is self.output else symbol.layer
+            values[symbol] = layer(arguments if len(arguments) > 1 else arguments[0], training)
         return [values[o] for o in self.output] if isinstance(self.output, (list, tuple)) else values[self.output]
 
     # ---------------------------------------------------------------- weights
@@ -92,24 +101,24 @@ class Model(Weighted):
         end, to use instead. initial_epoch: where a resumed training goes on. nb_epoch: Keras 1's `epochs`.
         Raises ValueError for data that do not fit, are empty or not finite, RuntimeError before compile().
         """
-        return training.fit(
+        return loop.fit(
             self, x, y, batch_size, nb_epoch or epochs, verbose, callbacks or [], validation_data,
             validation_split, shuffle, initial_epoch,
         )  # fmt: skip
 
     def evaluate(self, x, y, batch_size=128, verbose=1):
         """[loss, accuracy] in inference mode, or the loss alone without metrics."""
-        loss, accuracy = training.evaluate(self, x, y, batch_size)
+        loss, accuracy = loop.evaluate(self, x, y, batch_size)
         if verbose:
             print(f"loss {loss:.4f}" + (f"  acc {accuracy:.4f}" if self.metrics else ""))
         return [loss, accuracy] if self.metrics else loss
 
     def predict(self, x, batch_size=128, verbose=0):
         """The output for images (M, H, W, C) in inference mode, as a NumPy array (a list for several outputs)."""
-        x = training.check_images(x, self, "x")
+        x = loop.check_images(x, self, "x")
         batches = []
         with no_grad():
-            for start in range(0, len(x), training.check_batch_size(batch_size)):
+            for start in range(0, len(x), loop.check_batch_size(batch_size)):
                 y = self(x[start : start + batch_size])
                 batches.append([o.numpy().copy() for o in (y if isinstance(y, list) else [y])])
         outputs = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
@@ -119,21 +128,15 @@ class Model(Weighted):
 
     def summary(self, print_fn=print):
         """Print the layers as Keras does, with receptive fields and how each parameter count comes about."""
-        from tinycnn.summary import summary_text
-
-        print_fn(summary_text(self))
+        print_fn(summary.summary_text(self))
 
     def save(self, path):
         """Write weights, configuration and optimiser state to a safetensors file; `load_model` reads it."""
-        from tinycnn.checkpoint import save
-
-        save(self, path)
+        checkpoint.save(self, path)
 
     def load_weights(self, path):
         """Take the weights from a file that `save` wrote. Raises CheckpointError for another network's."""
-        from tinycnn.checkpoint import load_weights
-
-        load_weights(self, path)
+        checkpoint.load_weights(self, path)
 
     def __repr__(self):
         return f"<{type(self).__name__} {self.name}: {len(self.layers)} layers, {self.count_params():,} parameters>"
@@ -208,6 +211,4 @@ def load_model(path):
 
     `model.fit(..., initial_epoch=model.epoch)` goes on where it stopped. Raises CheckpointError.
     """
-    from tinycnn.checkpoint import load_model
-
-    return load_model(path)
+    return checkpoint.load(path, Sequential, Model)

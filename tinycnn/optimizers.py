@@ -63,8 +63,7 @@ class Optimizer:
         self.iterations += 1
 
     def step(self, parameters):
-        """Update tensors in place by their `.grad`. The part of an update that can be recorded."""
-        self.device.increment(self.step_on_device)
+        """Update tensors in place by their `.grad`, the step's counter being moved on: what of it can be recorded."""
         self.update(self.device, [p.data for p in parameters], [p.grad.data for p in parameters])
 
     def apply(self, parameters):
@@ -77,6 +76,7 @@ class Optimizer:
                 raise ValueError(f"a parameter of shape {p.shape} has no gradient: call backward() before the update")
         self.bind(parameters)
         self.before_step()
+        self.device.advance([(self.step_on_device, 1)])
         self.step(parameters)
 
     def options(self):
@@ -114,7 +114,7 @@ class Adam(Optimizer):
     def update(self, device, parameters, gradients):
         device.adam_step(
             parameters, gradients, self.state["m"], self.state["v"],
-            self.rate_on_device, self.step_on_device, self.beta_1, self.beta_2, self.epsilon,
+            self.rate_on_device, self.step_on_device, (self.beta_1, self.beta_2), self.epsilon,
         )  # fmt: skip
 
     def options(self):

@@ -1,196 +1,230 @@
-"""The autograd engine: tensors, functions between them, and the backward pass.
+"""The autograd engine: tensors, how each came about, and the backward pass.
 
-A Tensor holds an array of a device. A Function makes one tensor from others and remembers its inputs, so
-every result hangs in a graph of what it was made from. `backward` walks that graph once, from the result to
-the leaves, and hands each function the gradient of its output; the function answers with those of its inputs.
+A Tensor holds an array of a device. An operation (functional.py, arithmetic.py) computes an array from those of other
+tensors, and `output_of` makes a Tensor of it that remembers the inputs and how a gradient flows back to them. So every
+result hangs in a graph of what it was made from. `backward` walks that graph once, from the result to the leaves, and
+hands each operation the gradient of its output; the operation answers with those of its inputs.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tinycnn.devices import current_device
+from tinycnn.devices.base import Array, Device
 
-_grad_enabled = True
+_grad_enabled = ContextVar("grad_enabled", default=True)
 
 
 @contextmanager
-def no_grad():
-    """Inside this block results do not remember where they came from: less memory, no backward."""
-    global _grad_enabled
-    before, _grad_enabled = _grad_enabled, False
+def no_grad() -> Iterator[None]:
+    """Inside this block results do not remember where they came from: less memory, no backward.
+
+    It holds for the thread (or the asyncio task) that entered the block, and for no other.
+    """
+    before = _grad_enabled.set(False)
     try:
         yield
     finally:
-        _grad_enabled = before
+        _grad_enabled.reset(before)
 
 
 class Tensor:
     """An array with a gradient.
 
-    data: anything NumPy understands, or an array of `device`; floats become the device's dtype.
-    requires_grad: whether `backward` leaves a gradient here, in `.grad` (a Tensor, or None before).
-    device: where it lives; the current device if None.
+    Args:
+        data: anything NumPy understands, or an array of `device`; floats become the device's dtype.
+        requires_grad: whether `backward` leaves a gradient here, in `.grad` (a Tensor, or None before).
+        device: where it lives; the current device if None.
+
+    >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad.numpy()
+    array([2., 4., 6.], dtype=float32)
     """
 
-    def __init__(self, data, requires_grad=False, device=None):
+    __slots__ = ("data", "device", "requires_grad", "grad", "creator", "logits")
+
+    def __init__(self, data: ArrayLike | Tensor | Array, requires_grad: bool = False, device: Device | None = None):
         if isinstance(data, Tensor):
             data, device = data.data, device or data.device
-        self.device = device or current_device()
-        self.data = self.device.asarray(data)
+        self.device: Device = device or current_device()
+        self.data: Array = self.device.asarray(data)
         self.requires_grad = requires_grad
-        self.grad = None
-        self.creator = None  # the Function that made it, unless it is a leaf
+        self.grad: Tensor | None = None
+        self.creator: Function | None = None  # the Function that made it, unless it is a leaf
+        self.logits: Tensor | None = None  # of a softmax's output: what it was computed from
 
     @classmethod
-    def wrap(cls, array, device):
+    def wrap(cls, array: Array, device: Device) -> Tensor:
         """A Tensor around a device array as it is, without a copy or a check."""
         tensor = cls.__new__(cls)
         tensor.data, tensor.device = array, device
-        tensor.requires_grad, tensor.grad, tensor.creator = False, None, None
+        tensor.requires_grad, tensor.grad, tensor.creator, tensor.logits = False, None, None, None
         return tensor
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         return self.data.shape
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype:
         return self.data.dtype
 
     @property
-    def ndim(self):
+    def ndim(self) -> int:
         return len(self.data.shape)
 
     @property
-    def size(self):
+    def size(self) -> int:
         return self.data.size
 
-    def __len__(self):
+    def __len__(self) -> int:
         if not self.shape:
             raise TypeError("a tensor of shape () has no length")
         return self.shape[0]
 
-    def numpy(self):
+    def numpy(self) -> np.ndarray:
         """The values as a NumPy array (waits for the device). Not to be written to."""
         return self.device.numpy(self.data)
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         values = self.numpy()
         return values.astype(dtype or values.dtype, copy=bool(copy))
 
-    def item(self):
-        """The value of a tensor of one element as a Python float."""
+    def item(self) -> float:
+        """The value of a tensor of one element as a Python float. Raises ValueError where there are more."""
         if self.size != 1:
             raise ValueError(f"item() needs one element; this tensor has shape {self.shape}")
         return float(self.numpy().reshape(()))
 
-    def __float__(self):
+    def __float__(self) -> float:
         return self.item()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         grad = ", requires_grad=True" if self.requires_grad else ""
         made = f", made by {self.creator.name}" if self.creator else ""
         return f"Tensor({np.array2string(self.numpy(), separator=', ', prefix='Tensor(')}, {self.dtype}{grad}{made})"
 
-    def detach(self):
+    def detach(self) -> Tensor:
         """The same values, outside the graph."""
         return Tensor.wrap(self.data, self.device)
 
-    def zero_grad(self):
+    def zero_grad(self) -> None:
         """Forget the gradient."""
         self.grad = None
 
-    def backward(self, upstream=None, retain_graph=False):
+    def backward(self, upstream: ArrayLike | Tensor | None = None, retain_graph: bool = False) -> None:
         """Add d(self . upstream) / d(leaf) to `.grad` of every leaf that requires it.
 
-        upstream: the gradient of self, of its shape; may be left out where self has one element.
-        retain_graph: keep what the functions saved, so that backward can run again. Otherwise it is freed.
-        Raises RuntimeError where there is no graph or it was freed, ValueError where shapes differ.
+        Args:
+            upstream: the gradient of self, of its shape; may be left out where self has one element.
+            retain_graph: keep what the operations saved, so that backward can run again. Otherwise it is freed.
+
+        Raises:
+            RuntimeError: where there is no graph, or it was freed.
+            ValueError: where the shapes of self and upstream differ.
         """
         if self.creator is None and not self.requires_grad:
             raise RuntimeError("backward() on a tensor that no gradient flows to: no input had requires_grad=True")
-        upstream = self._upstream(upstream)
+        gradient = self._upstream(upstream)
         if self.creator is None:
-            self._accumulate(upstream)
+            self._accumulate(gradient)
             return
-        pending = {self.creator: upstream}  # the gradient of a function's output, summed over those who used it
-        for function in functions_behind(self):
-            with no_grad():
+        pending = {self.creator: gradient}  # the gradient of a function's output, summed over those who used it
+        with no_grad():
+            for function in functions_behind(self):
                 gradients = function.backward(pending.pop(function))
-            if not isinstance(gradients, tuple):
-                gradients = (gradients,)
-            for tensor, gradient in zip(function.inputs, gradients, strict=True):
-                if not tensor.requires_grad:
-                    continue
-                if tensor.creator is None:
-                    tensor._accumulate(gradient)
-                elif tensor.creator in pending:
-                    pending[tensor.creator] = self.device.elementwise("add", pending[tensor.creator], gradient)
-                else:
-                    pending[tensor.creator] = gradient
-            if not retain_graph:
-                function.free()
+                for tensor, gradient in zip(function.inputs, gradients, strict=True):
+                    if not tensor.requires_grad:
+                        continue
+                    if tensor.creator is None:
+                        tensor._accumulate(gradient)
+                    elif tensor.creator in pending:
+                        pending[tensor.creator] = self.device.elementwise("add", pending[tensor.creator], gradient)
+                    else:
+                        pending[tensor.creator] = gradient
+                if not retain_graph:
+                    function.free()
 
-    def _upstream(self, upstream):
+    def _upstream(self, upstream: ArrayLike | Tensor | None) -> Array:
         if upstream is None:
             if self.size != 1:
                 raise ValueError(
                     f"backward() of a tensor of shape {self.shape} needs an upstream gradient of that shape"
                 )
             upstream = np.ones(self.shape)
-        upstream = Tensor(upstream, device=self.device)
-        if upstream.shape != self.shape:
-            raise ValueError(f"the upstream gradient has shape {upstream.shape}, the tensor {self.shape}")
-        return upstream.data
+        tensor = upstream if isinstance(upstream, Tensor) else Tensor(upstream, device=self.device)
+        if tensor.shape != self.shape:
+            raise ValueError(f"the upstream gradient has shape {tensor.shape}, the tensor {self.shape}")
+        return tensor.data
 
-    def _accumulate(self, gradient):
+    def _accumulate(self, gradient: Array) -> None:
         if self.grad is not None:
             gradient = self.device.elementwise("add", self.grad.data, gradient)
         self.grad = Tensor.wrap(gradient, self.device)
 
 
 class Function:
-    """One differentiable operation, applied once.
+    """One operation that was applied once: its name, its inputs, and the way of a gradient back through it.
 
-    A subclass has `forward(*arrays)`, which returns an array and may save what it needs on self, and
-    `backward(dy)`, which returns the gradient of each input: an array, or a tuple of them where there are
-    several inputs (None where there is no gradient). Both compute with `self.device`. Options are given to
-    the constructor: `Sum(axis=0)(x)`. `needs(i)` tells whether anybody wants the gradient of input i.
+    backward(dy), dy the gradient of the output, returns a tuple with the gradient of each input as a device array; what
+    stands there for an input that requires none is not looked at. Inputs and backward are None once the graph is freed.
     """
 
-    inputs = None  # the input tensors, from the forward pass until the graph is freed
+    __slots__ = ("name", "inputs", "backward")
 
-    @property
-    def name(self):
-        return type(self).__name__
+    def __init__(self, name: str, inputs: Sequence[Tensor], backward: Callable[[Array], tuple]):
+        self.name, self.inputs, self.backward = name, inputs, backward
 
-    def __call__(self, *tensors):
-        self.device = tensors[0].device
-        for tensor in tensors:
-            if tensor.device is not self.device:
-                raise ValueError(f"{self.name}: inputs on two devices, {self.device} and {tensor.device}")
-        output = Tensor.wrap(self.forward(*(tensor.data for tensor in tensors)), self.device)
-        if _grad_enabled and any(tensor.requires_grad for tensor in tensors):
-            output.requires_grad, output.creator = True, self
-            self.inputs = tensors
-        return output
-
-    def needs(self, i):
-        return self.inputs[i].requires_grad
-
-    def free(self):
-        """Let go of the inputs and of whatever forward saved."""
-        self.__dict__ = {}
+    def free(self) -> None:
+        """Let go of the inputs and of whatever backward remembers."""
+        self.inputs = self.backward = None  # type: ignore[assignment]
 
 
-def functions_behind(tensor):
+def device_of(name: str, *tensors: Tensor | None) -> Device:
+    """The device that all inputs of the operation `name` live on (None is no input). Raises ValueError for two."""
+    device = tensors[0].device  # type: ignore[union-attr]
+    for tensor in tensors:
+        if tensor is not None and tensor.device is not device:
+            raise ValueError(f"{name}: inputs on two devices, {device} and {tensor.device}")
+    return device
+
+
+def output_of(name: str, inputs: Sequence[Tensor], array: Array, backward: Callable[[Array], tuple]) -> Tensor:
+    """The output `array` of the operation `name` as a Tensor.
+
+    It remembers how it came about (see Function), unless no input requires a gradient, or inside of `no_grad`.
+
+    An operation of your own, y = 2 x:
+
+    >>> def twice(x):
+    ...     double = lambda array: x.device.elementwise("multiply", array, 2.0)
+    ...     return output_of("twice", (x,), double(x.data), lambda dy: (double(dy),))
+    >>> x = Tensor(3.0, requires_grad=True)
+    >>> twice(x).backward()
+    >>> x.grad.item()
+    2.0
+    """
+    output = Tensor.wrap(array, inputs[0].device)
+    if _grad_enabled.get() and any(tensor.requires_grad for tensor in inputs):
+        output.requires_grad, output.creator = True, Function(name, inputs, backward)
+    return output
+
+
+def functions_behind(tensor: Tensor) -> list[Function]:
     """Every function that `tensor` was made by, each after all those that used its output.
 
-    Depth first without recursion: a network may be deeper than Python's stack.
+    Depth first without recursion: a network may be deeper than Python's stack. Raises RuntimeError where one was freed.
     """
     finished, seen = [], set()
-    stack = [(tensor.creator, False)]
+    stack: list[tuple[Any, bool]] = [(tensor.creator, False)]
     while stack:
         function, inputs_done = stack.pop()
         if inputs_done:

@@ -1,7 +1,6 @@
 """The CUDA kernels a second time, in Python: one file for each .cu file, with the same names and the same threads.
 
-Read the two side by side: `relu_forward` of activation.py is `relu_forward` of activation.cu, and its docstring names
-the line. What differs between the languages:
+Read the two side by side: `relu_forward` of relu.py is `relu_forward` of relu.cu. What differs between the languages:
 
 * `template <typename T, int TILE>` is a function of T and TILE that defines the kernel and returns it: see template in
   common.py.

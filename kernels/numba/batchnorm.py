@@ -30,7 +30,6 @@ def batchnorm_statistics(T):
 
     x: (rows, C); partial: (blocks of rows, 3, C). grid: (blocks of rows, blocks of columns). Thread (column, row) walks
     down every blockDim.y-th of the block's rows_per_block rows. Shared memory (dynamic): three numbers a thread.
-    Mirrors batchnorm.cu:53.
     """
 
     def batchnorm_statistics(x, partial, rows, C, rows_per_block):
@@ -75,7 +74,7 @@ def batchnorm_finish_statistics(T):
 
     partial: (parts, 3, C); mean, inverse_std, moving_mean, moving_variance: (C,); weight is 1 - momentum.
     grid: (blocks of channels,), block (32, 4): a warp a channel, a lane every 32nd part. Shared memory (static): three
-    numbers a thread; C++ joins the lanes by shuffles and has neither memory nor barriers. Mirrors batchnorm.cu:89.
+    numbers a thread; C++ joins the lanes by shuffles and has neither memory nor barriers.
     """
 
     def batchnorm_finish_statistics(
@@ -116,7 +115,7 @@ def batchnorm_normalize(T):
     """y = (x - mean) * gamma * inverse_std + beta. For inference `spread` is the moving variance, else inverse_std.
 
     x, y: (rows, C); the rest: (C,). grid: (blocks of rows, blocks of columns). Thread (column, row) walks down every
-    blockDim.y-th of the block's rows_per_block rows. No shared memory. Mirrors batchnorm.cu:117.
+    blockDim.y-th of the block's rows_per_block rows. No shared memory.
     """
 
     def batchnorm_normalize(x, gamma, beta, mean, spread, y, rows, C, rows_per_block, inference, epsilon):
@@ -138,7 +137,7 @@ def batchnorm_backward_sums(T):
 
     dy, x: (rows, C); mean, inverse_std: (C,); partial: (blocks of rows, 2, C). grid: (blocks of rows, blocks of
     columns). Thread (column, row) walks down every blockDim.y-th of the block's rows_per_block rows. Shared memory
-    (dynamic): two numbers a thread. Mirrors batchnorm.cu:133.
+    (dynamic): two numbers a thread.
     """
 
     def batchnorm_backward_sums(dy, x, mean, inverse_std, partial, rows, C, rows_per_block):
@@ -171,7 +170,7 @@ def batchnorm_finish_backward(T):
     """The blocks' partial sums added up: dgamma and dbeta.
 
     partial: (parts, 2, C); dgamma, dbeta: (C,). grid: (blocks of channels,), block (32, 4): a warp a channel, a lane
-    every 32nd part. Shared memory (static): one number a thread, where C++ has shuffles. Mirrors batchnorm.cu:161.
+    every 32nd part. Shared memory (static): one number a thread, where C++ has shuffles.
     """
 
     def batchnorm_finish_backward(partial, dgamma, dbeta, parts, C):
@@ -196,7 +195,7 @@ def batchnorm_backward_data(T):
     """dx = gamma * inverse_std * (dy - dbeta / rows - x_hat * dgamma / rows).
 
     dy, x, dx: (rows, C); the rest: (C,). grid: (blocks of rows, blocks of columns). Thread (column, row) walks down
-    every blockDim.y-th of the block's rows_per_block rows. No shared memory. Mirrors batchnorm.cu:176.
+    every blockDim.y-th of the block's rows_per_block rows. No shared memory.
     """
 
     def batchnorm_backward_data(dy, x, gamma, mean, inverse_std, dgamma, dbeta, dx, rows, C, rows_per_block):

@@ -13,7 +13,7 @@ def conv1x1_forward(T, BN):
     """y[pixel][k] = act(b[k] + sum over c of x[pixel][c] * w[c][k]).
 
     x (pixels, C), w (C,K), b (K,), y (pixels, K). grid: (tiles of pixels, tiles of K); 128 threads. Shared memory: 16
-    columns of both tiles. Mirrors conv1x1.cu:19.
+    columns of both tiles.
     """
     BM = 2048 // BN
     multiply, store = multiply_tile(T, BM, BN, False, False), store_tile(T, BN)
@@ -32,7 +32,7 @@ def conv1x1_backward_data(T, BN):
     """dx[pixel][c] = sum over k of dy[pixel][k] * w[c][k].
 
     dy (pixels, K), w (C,K), read as its transpose, dx (pixels, C). grid: (tiles of pixels, tiles of C); 128 threads.
-    Shared memory: 16 columns of both tiles. Mirrors conv1x1.cu:31.
+    Shared memory: 16 columns of both tiles.
     """
     BM = 2048 // BN
     multiply, store = multiply_tile(T, BM, BN, False, True), store_tile(T, BN)
@@ -51,7 +51,7 @@ def conv1x1_backward_filter(T):
     """partial[slice][c][k] = sum over the slice's pixels of x[pixel][c] * dy[pixel][k].
 
     x (pixels, C), read as its transpose, dy (pixels, K), partial (slices, C, K). grid: (tiles of C, tiles of K,
-    slices of the pixels); 64 threads. Shared memory: 16 columns of both tiles. Mirrors conv1x1.cu:42.
+    slices of the pixels); 64 threads. Shared memory: 16 columns of both tiles.
     """
     multiply, store = multiply_tile(T, 32, 32, True, False), store_tile(T, 32)
 

@@ -75,7 +75,6 @@ def conv2d_forward(T, PIXELS, VECTOR):
     x (N,H,W,C), w (R,S,C,K), b (K,), y (N,P,Q,K). grid: (N * tiles_p * tiles_q, blocks of KB filters); block: (KB / 4,
     groups of pixels). A block computes a tile of TP x TQ pixels; a thread has four filters and PIXELS pixels,
     blockDim.y apart. Shared memory (dynamic): the image tile and the filters, CB channels and RB filter rows at a time.
-    Mirrors conv2d.cu:107.
     """
     load_tile, accumulate, relu_of_T = load_image_tile(T), accumulate_pixels(T, PIXELS), relu_of(T)
 
@@ -143,7 +142,6 @@ def conv2d_backward_data(T, PIXELS, VECTOR):
     dy (N,P,Q,K), w (R,S,C,K), dx (N,H,W,C). grid: (N * tiles_h * tiles_w, blocks of CB channels, phases of the
     stride); block: (CB / 4, groups of pixels). A block computes TH x TW pixels of one phase; a thread has four channels
     and PIXELS pixels. Shared memory (dynamic): the tile of dy and the filters, KB filters and RB filter rows at a time.
-    Mirrors conv2d.cu:169.
     """
     load_tile, accumulate = load_image_tile(T), accumulate_pixels(T, PIXELS)
 
@@ -209,7 +207,7 @@ def conv2d_backward_filter(T, VECTOR):
     x (N,H,W,C), dy (N,P,Q,K), partial (slices, R, S, C, K). grid: (slices of the N * tiles_p * tiles_q tiles, blocks of
     units); block: units * splits threads. A unit is (filter row, four (s, c), four k), and a thread has its 4 x 4
     numbers, summed over every splits-th pixel of a tile. Shared memory (dynamic): the tiles of x and dy, then the
-    threads' sums. Mirrors conv2d.cu:227.
+    threads' sums.
     """
     load_tile = load_image_tile(T)
 

@@ -14,7 +14,7 @@ def dense_forward(T, TILE):
     """out[slice][n][o] = act(b[o] + sum over the slice's i of x[n][i] * w[i][o]).
 
     x (N,I), w (I,O), b (O,), out (slices, N, O). grid: (tiles of N, tiles of O, slices of I); TILE * TILE / 16
-    threads. Shared memory: 16 columns of both tiles. Mirrors dense.cu:18.
+    threads. Shared memory: 16 columns of both tiles.
     """
     multiply, store = multiply_tile(T, TILE, TILE, False, False), store_tile(T, TILE)
 
@@ -32,7 +32,7 @@ def dense_backward_data(T, TILE):
     """out[slice][n][i] = sum over the slice's o of dy[n][o] * w[i][o].
 
     dy (N,O), w (I,O), read as its transpose, out (slices, N, I). grid: (tiles of N, tiles of I, slices of O);
-    TILE * TILE / 16 threads. Shared memory: 16 columns of both tiles. Mirrors dense.cu:29.
+    TILE * TILE / 16 threads. Shared memory: 16 columns of both tiles.
     """
     multiply, store = multiply_tile(T, TILE, TILE, False, True), store_tile(T, TILE)
 
@@ -50,7 +50,7 @@ def dense_backward_filter(T, TILE):
     """out[slice][i][o] = sum over the slice's n of x[n][i] * dy[n][o].
 
     x (N,I), read as its transpose, dy (N,O), out (slices, I, O). grid: (tiles of I, tiles of O, slices of N);
-    TILE * TILE / 16 threads. Shared memory: 16 columns of both tiles. Mirrors dense.cu:39.
+    TILE * TILE / 16 threads. Shared memory: 16 columns of both tiles.
     """
     multiply, store = multiply_tile(T, TILE, TILE, True, False), store_tile(T, TILE)
 
@@ -68,7 +68,6 @@ def dense_finish(T):
     """y[i] = act(b[column] + sum over slices of part[slice][i]).
 
     part (slices, outputs), b (columns,), y (outputs,). A thread an output, neighbours side by side; no shared memory.
-    Mirrors dense.cu:49.
     """
     relu_of_T = relu_of(T)
 

@@ -32,7 +32,7 @@ def dropout(T):
 
     x, y: (total,); step, saved: (1,). A thread makes four neighbouring elements of one call of Philox; no shared
     memory. Forward (keep_step 1) keeps the step in `saved`; backward reads it as `step`. C++ moves the four as one
-    16-byte access. Mirrors dropout.cu:39.
+    16-byte access.
     """
 
     def dropout(x, y, step, saved, total, seed, stream, threshold, scale, keep_step):

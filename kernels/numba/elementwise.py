@@ -43,7 +43,7 @@ def binary(T):
     """y[place] = operation(a[place], b[place]), the operands stretched to y's shape, (n0, n1, n2, n3).
 
     y: total = n0 * n1 * n2 * n3 numbers from y_first on; a and b step through memory by a0..a3 and b0..b3 from a_first
-    and b_first on. One number a thread; no shared memory. Mirrors elementwise.cu:38.
+    and b_first on. One number a thread; no shared memory.
     """
     combine_T = combine(T)
 
@@ -67,7 +67,7 @@ def binary(T):
 def binary_flat(T):
     """y = operation(a, b), where both have y's shape.
 
-    a, b, y: (total,). One number a thread; no shared memory. Mirrors elementwise.cu:57.
+    a, b, y: (total,). One number a thread; no shared memory.
     """
     combine_T = combine(T)
 
@@ -83,7 +83,7 @@ def binary_flat(T):
 def binary_number(T):
     """y = operation(a, number), or operation(number, a) where number_first says so.
 
-    a, y: (total,); number: T. One number a thread; no shared memory. Mirrors elementwise.cu:65.
+    a, y: (total,); number: T. One number a thread; no shared memory.
     """
     combine_T = combine(T)
 
@@ -99,7 +99,7 @@ def binary_number(T):
 def unary(T):
     """y = operation(a).
 
-    a, y: (total,). One number a thread; no shared memory. Mirrors elementwise.cu:72.
+    a, y: (total,). One number a thread; no shared memory.
     """
 
     def unary(operation, a, y, total):

@@ -11,7 +11,7 @@ def transpose(T):
     """y[place] = x[the same place, axes in another order].
 
     y: (n0, n1, n2, n3), total numbers from y_first on; x steps through memory by s0..s3 from x_first on. One number
-    a thread; no shared memory. Mirrors layout.cu:14.
+    a thread; no shared memory.
     """
 
     def transpose(x, y, total, n1, n2, n3, s0, s1, s2, s3, x_first, y_first):
@@ -30,7 +30,7 @@ def transpose_matrix(T):
     """y (columns, rows) = x (rows, columns) turned.
 
     grid: (tiles,), block (32, 8): a block moves a tile of 32 x 32, reads its rows and writes what were columns. Shared
-    memory (static): the tile. Mirrors layout.cu:30.
+    memory (static): the tile.
     """
 
     def transpose_matrix(x, y, rows, columns, column_tiles):
@@ -53,7 +53,6 @@ def copy_columns(T):
     """y[row][y_first + c] = x[row][x_first + c] for c < width.
 
     x (rows, x_width), y (rows, y_width); total = rows * width. One number a thread; no shared memory.
-    Mirrors layout.cu:44.
     """
 
     def copy_columns(x, y, total, width, x_width, x_first, y_width, y_first):

@@ -17,7 +17,7 @@ def sgd(T):
     """v = momentum*v - lr*g; p += v, or p += momentum*v - lr*g with Nesterov's look-ahead.
 
     p, g, velocity: (size,); learning_rate: (1,). Without momentum (has_velocity 0) `velocity` is not touched. Four
-    numbers a thread; no shared memory. Mirrors optimizers.cu:52.
+    numbers a thread; no shared memory.
     """
 
     def sgd(p, g, velocity, _, size, learning_rate, momentum, has_velocity, nesterov):
@@ -43,7 +43,7 @@ def adam(T):
     """m and v, running means of g and g^2; p -= lr * sqrt(1 - beta_2^t) / (1 - beta_1^t) * m / (sqrt(v) + epsilon).
 
     p, g, m, v: (size,); learning_rate, step: (1,); beta_1, beta_2: double. Four numbers a thread. Shared memory
-    (static): one number, the corrected rate, which thread 0 takes in double. Mirrors optimizers.cu:76.
+    (static): one number, the corrected rate, which thread 0 takes in double.
     """
 
     def adam(p, g, m, v, size, learning_rate, step, beta_1, beta_2, weight_1, weight_2, epsilon):
@@ -70,7 +70,6 @@ def adadelta(T):
     """p -= lr * update, update = g * sqrt(d + epsilon) / sqrt(a + epsilon); a and d: running means of g^2 and update^2.
 
     p, g, a, d: (size,); learning_rate: (1,); weight is 1 - rho. Four numbers a thread; no shared memory.
-    Mirrors optimizers.cu:104.
     """
 
     def adadelta(p, g, a, d, size, learning_rate, weight, epsilon):

@@ -21,7 +21,6 @@ def reduce(T):
 
     x (outer, L, inner), y (outer, slices, inner). grid: (outer * column_blocks, slices). threadIdx.x is a column i,
     threadIdx.y takes every blockDim.y-th l of the slice. Shared memory (dynamic): one number a thread.
-    Mirrors reduce.cu:23.
     """
 
     def reduce(operation, x, y, L, inner, slice_length, column_blocks):

@@ -80,7 +80,7 @@ def softmax_forward(T):
     """y[n][k] = exp(x[n][k] - max of row n) / sum over k of the same.
 
     x, y (N,K). grid: (blocks of rows,), block (32, 4): a warp a row. Shared memory (static): one number a thread,
-    where C++ has shuffles. Mirrors softmax_crossentropy.cu:47.
+    where C++ has shuffles.
     """
     max_of_row, sum_of_row = row_max(T), row_sum_of_exp(T)
 
@@ -102,7 +102,7 @@ def softmax_backward(T):
     """dx = y * (dy - sum over k of dy * y).
 
     dy, y, dx (N,K). grid: (blocks of rows,), block (32, 4): a warp a row. Shared memory (static): one number a thread,
-    where C++ has shuffles. Mirrors softmax_crossentropy.cu:58.
+    where C++ has shuffles.
     """
 
     def softmax_backward(dy, y, dx, N, K):
@@ -125,7 +125,7 @@ def softmax_crossentropy(T):
     """The loss of each row, whether its answer is right, and dlogits = (softmax - labels) / N.
 
     logits, labels, dlogits (N,K); row_loss, row_correct (N,). grid: (blocks of rows,), block (32, 4): a warp a row.
-    Shared memory (static): two numbers a thread, where C++ has shuffles. Mirrors softmax_crossentropy.cu:70.
+    Shared memory (static): two numbers a thread, where C++ has shuffles.
     """
     max_of_row, sum_of_row, argmax_of_row = row_max(T), row_sum_of_exp(T), row_argmax(T)
 
@@ -157,7 +157,7 @@ def softmax_crossentropy_finish(T):
     """loss[0] = the mean of row_loss, correct[0] = the sum of row_correct.
 
     row_loss, row_correct (N,); loss, correct (1,). One block of 256 threads, each with every 256th row. Shared memory
-    (static): two numbers a thread. Mirrors softmax_crossentropy.cu:94.
+    (static): two numbers a thread.
     """
 
     def softmax_crossentropy_finish(row_loss, row_correct, loss, correct, N):

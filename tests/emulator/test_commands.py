@@ -9,7 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from tinycnn import emulator
-from tinycnn.emulator import commands
+from tinycnn.command.check import check
+from tinycnn.command.debug import debug
+from tinycnn.command.trace import trace
 
 GOOD = """// launch: kernel=copy grid=2 block=64 x=float[100] y=float[100]=0 n=int:100
 // launch: kernel=reverse<float> grid=1 block=64 x=float[64] y=float[64]
@@ -41,18 +43,18 @@ def run(command, *arguments):
 
 
 def test_check_says_that_all_is_well(files):
-    done = run(commands.check, "good.cu")
+    done = run(check, "good.cu")
     assert (done.exit_code, done.output) == (0, "2 launches of 2 kernels: 0 reports\n")
 
 
 def test_check_reports_and_fails(files):
-    done = run(commands.check, "bad.cu")
+    done = run(check, "bad.cu")
     assert done.exit_code == 1
     assert re.search(r"^bad.cu:\d+: race: reverse<float>: block \(0,0,0\) thread \(\d+,0,0\): ", done.output, re.M)
 
 
 def test_check_as_json(files):
-    done = run(commands.check, "good.cu", "bad.cu::reverse", "--json")
+    done = run(check, "good.cu", "bad.cu::reverse", "--json")
     answer = json.loads(done.output)
     assert done.exit_code == 1 and answer["kernels"] == ["copy", "reverse<float>", "reverse<float>"]
     race = next(report for report in answer["reports"] if report["kind"] == "race")
@@ -61,10 +63,10 @@ def test_check_as_json(files):
 
 
 def test_trace_as_text_and_json(files):
-    done = run(commands.trace, "good.cu")
+    done = run(trace, "good.cu")
     assert done.exit_code == 0 and "accesses of the source, not machine instructions" in done.output
     assert "good.cu:5" in done.output and "'good.cu::NAME': reverse<float>" in done.output
-    answer = json.loads(run(commands.trace, "good.cu::reverse", "--json").output)
+    answer = json.loads(run(trace, "good.cu::reverse", "--json").output)
     assert answer["kernel"] == "reverse<float>"
     (shared,) = [line for line in answer["lines"] if line["space"] == "shared" and line["op"] == "load"]
     assert (shared["line"], shared["bank_conflict_ways"], shared["requests"]) == (12, 1, 2)
@@ -72,9 +74,9 @@ def test_trace_as_text_and_json(files):
 
 
 def test_debug_prints_a_command(files):
-    done = run(commands.debug, "good.cu::reverse", "--thread", "5")
+    done = run(debug, "good.cu::reverse", "--thread", "5")
     assert done.exit_code == 0 and done.output.startswith("gdb ") and "replay" in done.output
-    assert json.loads(run(commands.debug, "good.cu", "--json").output)["kernel"] == "copy"
+    assert json.loads(run(debug, "good.cu", "--json").output)["kernel"] == "copy"
 
 
 @pytest.mark.skipif(shutil.which("gdb") is None, reason="gdb is not installed")
@@ -97,13 +99,13 @@ def test_gdb_stops_in_that_thread(files):
     ],
 )
 def test_a_target_that_is_not_there(files, arguments, words):
-    done = run(commands.check, *arguments)
+    done = run(check, *arguments)
     assert done.exit_code == 2 and words in done.output
 
 
 def test_a_file_that_does_not_build_shows_the_compilers_words(files, tmp_path):
     (tmp_path / "broken.cu").write_text(GOOD.replace("y[i] = x[i]", "y[i] = z[i]"))
-    done = run(commands.check, "broken.cu")
+    done = run(check, "broken.cu")
     assert (
         done.exit_code == 2
         and "broken.cu:5:" in done.output
@@ -112,5 +114,5 @@ def test_a_file_that_does_not_build_shows_the_compilers_words(files, tmp_path):
 
 
 def test_a_thread_that_is_not_there(files):
-    done = run(commands.debug, "good.cu", "--thread", "64")
+    done = run(debug, "good.cu", "--thread", "64")
     assert isinstance(done.exception, emulator.LaunchError) and "there is no thread (64, 0, 0)" in str(done.exception)

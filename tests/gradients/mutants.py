@@ -28,12 +28,12 @@ class Mutant(NamedTuple):
     tool: str = GRADCHECK
 
 
-REFERENCE = "tinycnn/devices/reference.py"
+REFERENCE = "tinycnn/devices/reference/device.py"
 FUNCTIONAL = "tinycnn/functional.py"
 ARITHMETIC = "tinycnn/arithmetic.py"
 TENSOR = "tinycnn/tensor.py"
 CPU = "tinycnn/devices/cpu"
-HOST = "tinycnn/devices/kernels_host"
+HOST = "tinycnn/devices/gpu/launches"
 EQUAL_MAXIMA = "gradients/test_gradients.py::test_the_gradient_of_equal_maxima_goes_to_the_first"
 
 AUTOGRAD = (
@@ -56,72 +56,73 @@ AUTOGRAD = (
     ),
     Mutant(
         "subtract-sign", ARITHMETIC,
-        'return self.of("negative", dy)', "return dy",
+        'lambda dy, y: of("negative", dy))\n\n\ndef multiply', "lambda dy, y: dy)\n\n\ndef multiply",
         "reference", "subtract", "the second operand's sign",
     ),
     Mutant(
         "multiply-operands", ARITHMETIC,
-        'return self.of("multiply", dy, self.b)', 'return self.of("multiply", dy, self.a)',
+        '"multiply", a, b, lambda dy, y: of("multiply", dy, b.data)',
+        '"multiply", a, b, lambda dy, y: of("multiply", dy, a.data)',
         "reference", "multiply", "the operand itself instead of the other one",
     ),
     Mutant(
         "divide-quotient", ARITHMETIC,
-        'self.of("multiply", dy, self.y), self.b)', 'self.of("multiply", dy, self.a), self.b)',
+        'of("multiply", dy, y), b.data)', 'of("multiply", dy, a.data), b.data)',
         "reference", "divide", "a / b instead of a / b^2",
     ),
     Mutant(
         "power-exponent", ARITHMETIC,
-        'self.of("subtract", self.b, 1.0)', "self.b",
+        'of("subtract", b.data, 1.0)', "b.data",
         "reference", "power", "b a^b instead of b a^(b - 1)",
     ),
     Mutant(
         "power-logarithm", ARITHMETIC,
-        'self.of("multiply", dy, self.of("multiply", self.y, logarithm))', 'self.of("multiply", dy, self.y)',
+        'of("multiply", dy, of("multiply", y, logarithm))', 'of("multiply", dy, y)',
         "reference", "power", "the logarithm in the exponent's gradient missing",
     ),
     Mutant(
         "log-derivative", ARITHMETIC,
-        '("divide", dy, self.x)', '("divide", dy, self.y)',
+        '("divide", dy, x.data)', '("divide", dy, y)',
         "reference", "log", "1 / log(x) instead of 1 / x",
     ),
     Mutant(
         "sqrt-half", ARITHMETIC,
-        'self.device.elementwise("multiply", dy, 0.5)', "dy",
+        'of("multiply", dy, 0.5)', "dy",
         "reference", "sqrt", "1 / sqrt(x) instead of 1 / (2 sqrt(x))",
     ),
     Mutant(
         "transpose-inverse", ARITHMETIC,
-        "tuple(np.argsort(self.axes))", "self.axes",
+        "tuple(int(i) for i in np.argsort(order))", "tuple(order)",
         "reference", "transpose", "the permutation itself instead of its inverse",
     ),
     Mutant(
         "fused-relu", FUNCTIONAL,
-        "self.device.bias_relu_backward(dy, self.y)", "self.device.bias_relu_backward(dy, None)",
+        "device.bias_relu_backward(dy, activated)", "device.bias_relu_backward(dy, None)",
         "reference", "dense", "the way back goes past the fused ReLU",
     ),
     Mutant(
         "fused-relu-filter", FUNCTIONAL,
-        "self.backward_filter(dz)", "self.backward_filter(dy)",
+        "backward_filter(dz) if", "backward_filter(dy) if",
         "reference", "conv1x1", "the filter's gradient goes past the fused ReLU",
     ),
     Mutant(
         "dropout-mask", FUNCTIONAL,
-        "return self.device.dropout_backward(dy, self.rate, self.seed, self.stream, self.saved)", "return dy",
+        "(device.dropout_backward(dy, rate, seed, stream, saved),)", "(dy,)",
         "reference", "dropout", "gradients reach what was dropped",
     ),
     Mutant(
         "inference-gamma", FUNCTIONAL,
-        'of("divide", self.gamma, std)', 'of("divide", 1.0, std)',
+        'of("divide", gamma.data, std)', 'of("divide", 1.0, std)',
         "reference", "batchnorm_inference", "dx without gamma",
     ),
     Mutant(
         "inference-epsilon", FUNCTIONAL,
-        'of("sqrt", of("add", self.moving_variance, self.epsilon))', 'of("sqrt", self.moving_variance)',
+        'of("sqrt", of("add", variance, epsilon))', 'of("sqrt", variance)',
         "reference", "batchnorm_inference", "epsilon left out of the way back",
     ),
     Mutant(
         "inference-mean", FUNCTIONAL,
-        'of("subtract", self.x, self.moving_mean)', "self.x",
+        'of("subtract", x.data, mean)', "x.data",
         "reference", "batchnorm_inference", "dgamma without the mean",
     ),
 )  # fmt: skip
@@ -217,7 +218,7 @@ CPU_DEVICE = (
         "cpu", "batchnorm", "the elements behind the last whole period overwrite their sum",
     ),
     Mutant(
-        "cpu-pooling-overlap", f"{CPU}/pooling.py",
+        "cpu-pooling-overlap", f"{CPU}/maxpool2d.py",
         "add(load_first16(dx, to, C - c), here)", "here",
         "cpu", "maxpool2d", "overlapping windows overwrite each other",
     ),
@@ -228,7 +229,7 @@ CPU_DEVICE = (
         "cpu", "dropout", "the way back is not scaled",
     ),
     Mutant(
-        "cpu-relu-open", f"{CPU}/activation.py",
+        "cpu-relu-open", f"{CPU}/relu.py",
         "dx[i] = dy[i] if y[i] > 0", "dx[i] = dy[i] if y[i] >= 0",
         "cpu", "relu", "the gradient passes everywhere",
     ),
@@ -236,12 +237,12 @@ CPU_DEVICE = (
 
 KERNELS = (
     Mutant(
-        "relu-at-zero", "kernels/activation.cu",
+        "relu-at-zero", "kernels/relu.cu",
         "d[j] = v[j] > 0 ?", "d[j] = v[j] >= 0 ?",
         "emulator", "relu", "the gradient passes everywhere",
     ),
     Mutant(
-        "bias-before-relu", "kernels/activation.cu",
+        "bias-before-relu", "kernels/relu.cu",
         "sum += d;", "sum += dy[i];",
         "emulator", "dense", "db past the fused ReLU",
     ),
@@ -296,18 +297,18 @@ KERNELS = (
         "emulator", "conv2d", "the tile's halo one row too short",
     ),
     Mutant(
-        "host-slices", f"{HOST}/arithmetic.py",
-        'reduce_middle(device, "sum", partial, 1, slices, product(shape))',
-        'reduce_middle(device, "sum", partial, 1, slices - 1, product(shape))',
+        "host-slices", f"{HOST}/reduce.py",
+        'reduce_middle(device, "sum", partial, 1, slices, prod(shape))',
+        'reduce_middle(device, "sum", partial, 1, slices - 1, prod(shape))',
         "emulator", "conv2d", "the last block's partial sums lost",
     ),
     Mutant(
         "host-padding", f"{HOST}/conv2d.py",
-        "padding[0][0], padding[1][0], int(b is not None)", "padding[1][0], padding[0][0], int(b is not None)",
+        "y, *geometry[1:], int(b", "y, *geometry[1:11], geometry.left, geometry.top, int(b",
         "emulator", "conv2d", "padding above and at the left exchanged",
     ),
     Mutant(
-        "host-split-offset", f"{HOST}/arithmetic.py",
+        "host-split-offset", f"{HOST}/layout.py",
         "copy_columns(device, array, part, size, first, 0)", "copy_columns(device, array, part, size, 0, 0)",
         "emulator", "concatenate", "every part takes the first one's gradient",
     ),
@@ -317,23 +318,23 @@ KERNELS = (
         "emulator", "concatenate", "joined parts lie over each other",
     ),
     Mutant(
-        "pooling-last-maximum", "kernels/pooling.cu",
+        "pooling-last-maximum", "kernels/maxpool2d.cu",
         "= value[j] > best[j] ||", "= value[j] >= best[j] ||",
         "emulator", EQUAL_MAXIMA, "of equal maxima the last instead of the first", TEST,
     ),
     Mutant(
-        "pooling-windows", "kernels/pooling.cu",
+        "pooling-windows", "kernels/maxpool2d.cu",
         "sum[j] += d[j]", "sum[j] = d[j]",
         "emulator", "maxpool2d", "of overlapping windows the last alone",
     ),
     Mutant(
-        "pooling-strides", "kernels/pooling.cu",
+        "pooling-strides", "kernels/maxpool2d.cu",
         "(h + top - p * stride_h) * S + v + left - q * stride_w;",
         "(h + top - p * stride_w) * S + v + left - q * stride_h;",
         "emulator", "maxpool2d", "row and column strides exchanged",
     ),
     Mutant(
-        "pooling-guard", "kernels/pooling.cu",
+        "pooling-guard", "kernels/maxpool2d.cu",
         "p_last = least(P - 1, (h + top) / stride_h);", "p_last = (h + top) / stride_h;",
         "emulator", "maxpool2d_backward", "rows behind the last window ask windows that are not there", CHECK,
     ),
@@ -393,7 +394,7 @@ KERNELS = (
         "emulator", "softmax_crossentropy", "divided by the classes instead of the rows",
     ),
     Mutant(
-        "numba-relu-open", "kernels/numba/activation.py",
+        "numba-relu-open", "kernels/numba/relu.py",
         "dx[j] = dy[j] if y[j] > 0", "dx[j] = dy[j] if y[j] >= 0",
         "numba", "relu", "the gradient passes everywhere",
     ),

@@ -69,7 +69,7 @@ def changed(mutant):
 
 def command(tool, device, operation):
     """The words that a tool is run with."""
-    cli = [sys.executable, "-m", "tinycnn.cli"]
+    cli = [sys.executable, "-m", "tinycnn"]
     if tool == GRADCHECK:
         return [*cli, "gradcheck", operation, "--device", device, "--json"]
     if tool == CHECK:

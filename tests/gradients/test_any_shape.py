@@ -11,7 +11,7 @@ from oracles import rng_of, seeds
 
 from tinycnn import Tensor
 from tinycnn import functional as F
-from tinycnn.gradcheck import gradcheck
+from tinycnn.gradcheck.check import gradcheck
 
 EXAMPLES = {"cpu": 2, "emulator": 3, "numba": 2}  # what is compiled for a shape, or simulated, takes long
 EXAMPLES_ELSEWHERE = 15

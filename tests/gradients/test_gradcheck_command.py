@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tinycnn import cli
+from tinycnn import command as cli
 from tinycnn.devices.reference import ReferenceDevice
 
 

@@ -8,7 +8,7 @@ from helpers import assert_close, images, normal, one_hot
 import tinycnn
 from tinycnn import Tensor, layers
 from tinycnn import functional as F
-from tinycnn.gradcheck import ATOL, EPS, RTOL, differences
+from tinycnn.gradcheck.check import ATOL, EPS, RTOL, differences
 from tinycnn.losses import logits_of
 from tinycnn.models import Model
 from tinycnn.shapes import ShapeError

@@ -105,7 +105,7 @@ def test_a_kernel_that_does_not_compile_is_no_kill():
     need("emulator")
     broken = BY_NAME["relu-at-zero"]._replace(new="d[j] = no_such_name ?")
     assert answer_to(broken).verdict == NO_ANSWER
-    assert answer_to(broken._replace(tool=CHECK, operation="activation")).verdict == NO_ANSWER
+    assert answer_to(broken._replace(tool=CHECK, operation="relu")).verdict == NO_ANSWER
 
 
 def test_an_operation_that_does_not_exist_is_no_answer(unchanged):

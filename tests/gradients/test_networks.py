@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 
 from tinycnn.architectures import ARCHITECTURES
-from tinycnn.devices.cpu import CpuDevice
-from tinycnn.devices.reference import ReferenceDevice
-from tinycnn.gradcheck import WRONG
-from tinycnn.gradcheck_networks import check_network
+from tinycnn.gradcheck.check import WRONG, checked_device
+from tinycnn.gradcheck.networks import check_network
 
 
 @pytest.mark.parametrize("network", ARCHITECTURES)
@@ -28,27 +26,29 @@ def wrong_parameters(report):
     return {row.argument for row in report.rows if row.verdict == WRONG}
 
 
-@pytest.mark.parametrize("Device", [ReferenceDevice, CpuDevice])
-def test_a_filter_gradient_that_is_1_percent_too_large_is_found(monkeypatch, Device):
-    right = Device.conv2d_backward_filter
+@pytest.mark.parametrize("name", ["reference", "cpu"])
+def test_a_filter_gradient_that_is_1_percent_too_large_is_found(monkeypatch, name):
+    device = checked_device(name)
+    right = device.conv2d_backward_filter
 
-    def wrong(self, x, dy, w_shape, stride, padding):
-        dw = right(self, x, dy, w_shape, stride, padding)
+    def wrong(x, dy, w_shape, stride, padding):
+        dw = right(x, dy, w_shape, stride, padding)
         return dw * dw.dtype.type(1.01) if tuple(w_shape) == FILTERS else dw
 
-    monkeypatch.setattr(Device, "conv2d_backward_filter", wrong)
-    assert wrong_parameters(check_network(NETWORK, device=Device.name, directions=1)) == {"conv2d_2.kernel"}
+    monkeypatch.setattr(device, "conv2d_backward_filter", wrong)
+    assert wrong_parameters(check_network(NETWORK, device=name, directions=1)) == {"conv2d_2.kernel"}
 
 
-@pytest.mark.parametrize("Device", [ReferenceDevice, CpuDevice])
-def test_a_bias_without_a_gradient_is_found(monkeypatch, Device):
-    right = Device.bias_relu_backward
+@pytest.mark.parametrize("name", ["reference", "cpu"])
+def test_a_bias_without_a_gradient_is_found(monkeypatch, name):
+    device = checked_device(name)
+    right = device.bias_relu_backward
 
-    def wrong(self, dy, y):
-        dz, db = right(self, dy, y)
+    def wrong(dy, y):
+        dz, db = right(dy, y)
         return dz, np.zeros_like(db)
 
-    monkeypatch.setattr(Device, "bias_relu_backward", wrong)
-    report = check_network("vanilla-15k", device=Device.name, directions=1)
+    monkeypatch.setattr(device, "bias_relu_backward", wrong)
+    report = check_network("vanilla-15k", device=name, directions=1)
     biases = {row.argument for row in report.rows if row.argument.endswith("bias")}
     assert biases and wrong_parameters(report) == biases

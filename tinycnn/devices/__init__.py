@@ -11,9 +11,9 @@ from contextlib import contextmanager
 DEVICES = {
     "reference": ("tinycnn.devices.reference", "ReferenceDevice", ("float32", "float64")),
     "cpu": ("tinycnn.devices.cpu", "CpuDevice", ("float32",)),
-    "cuda": ("tinycnn.devices.cuda", "CudaDevice", ("float32", "float64")),
-    "emulator": ("tinycnn.devices.emulator", "EmulatorDevice", ("float32", "float64")),
-    "numba": ("tinycnn.devices.numba", "NumbaDevice", ("float32", "float64")),
+    "cuda": ("tinycnn.devices.gpu.cuda", "CudaDevice", ("float32", "float64")),
+    "emulator": ("tinycnn.devices.gpu.emulator", "EmulatorDevice", ("float32", "float64")),
+    "numba": ("tinycnn.devices.gpu.numba", "NumbaDevice", ("float32", "float64")),
 }
 DEFAULT = "cpu"
 

@@ -15,7 +15,18 @@ Conventions of every method
 * No method waits for the device except `numpy`.
 """
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from tinycnn.shapes import Padding, Pair, Shape
+
+Array: TypeAlias = Any  # of a device: what has .shape, .size, .dtype, .reshape and slicing, and belongs to it
 
 
 class Device(ABC):
@@ -24,100 +35,102 @@ class Device(ABC):
     name: str
     remark = ""  # what a user has to know before reading its times
 
-    def __init__(self, dtype="float32"):
+    def __init__(self, dtype: str = "float32"):
         self.dtype = dtype
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.name} ({self.dtype})"
 
     # ---------------------------------------------------------------- arrays
 
     @abstractmethod
-    def asarray(self, host, dtype=None):
+    def asarray(self, host: ArrayLike | Array, dtype: DTypeLike = None) -> Array:
         """A device array with the values of a NumPy array (a copy, unless it is one of this device already)."""
 
     @abstractmethod
-    def numpy(self, array):
+    def numpy(self, array: Array) -> np.ndarray:
         """The values of a device array as a NumPy array. Waits for the device."""
 
     @abstractmethod
-    def empty(self, shape, dtype=None):
+    def empty(self, shape: int | Shape, dtype: DTypeLike = None) -> Array:
         """An array of any content."""
 
     @abstractmethod
-    def zeros(self, shape, dtype=None):
+    def zeros(self, shape: int | Shape, dtype: DTypeLike = None) -> Array:
         """An array of zeros."""
 
     @abstractmethod
-    def copy(self, array):
+    def copy(self, array: Array) -> Array:
         """A new array with the same values."""
 
     @abstractmethod
-    def assign(self, destination, source):
+    def assign(self, destination: Array, source: Array) -> None:
         """Copy the values of `source`, an array of this device or of NumPy, into `destination`, in place."""
 
     # ---------------------------------------------------------------- tensor arithmetic
 
     @abstractmethod
-    def elementwise(self, operation, *arrays):
+    def elementwise(self, operation: str, *arrays: Array | float) -> Array:
         """One of add, subtract, multiply, divide, power, negative, exp, log, sqrt, equal, greater
         on arrays or Python floats, broadcast like NumPy's. Comparisons give 0 and 1 in `dtype`."""
 
     @abstractmethod
-    def reduce(self, operation, array, axis=None, keepdims=False):
+    def reduce(
+        self, operation: str, array: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False
+    ) -> Array:
         """`sum` or `max` over `axis` (None, an int or a tuple)."""
 
     @abstractmethod
-    def matmul(self, a, b):
+    def matmul(self, a: Array, b: Array) -> Array:
         """(M, K) @ (K, N) -> (M, N)."""
 
     @abstractmethod
-    def transpose(self, array, axes):
+    def transpose(self, array: Array, axes: tuple[int, ...]) -> Array:
         """The axes in another order, as a contiguous array."""
 
     # ---------------------------------------------------------------- convolution and dense
 
     @abstractmethod
-    def conv2d_forward(self, x, w, b, stride, padding, relu):
+    def conv2d_forward(self, x: Array, w: Array, b: Array | None, stride: Pair, padding: Padding, relu: bool) -> Array:
         """y[n,p,q,k] = act(b[k] + sum_rsc x[n, p*stride+r-top, q*stride+s-left, c] * w[r,s,c,k]).
 
         x (N,H,W,C), w (R,S,C,K), b (K,) or None -> y (N,P,Q,K). `relu` fuses max(., 0).
         """
 
     @abstractmethod
-    def conv2d_backward_data(self, dy, w, x_shape, stride, padding):
+    def conv2d_backward_data(self, dy: Array, w: Array, x_shape: Shape, stride: Pair, padding: Padding) -> Array:
         """dy (N,P,Q,K), w (R,S,C,K) -> dx of `x_shape` (N,H,W,C)."""
 
     @abstractmethod
-    def conv2d_backward_filter(self, x, dy, w_shape, stride, padding):
+    def conv2d_backward_filter(self, x: Array, dy: Array, w_shape: Shape, stride: Pair, padding: Padding) -> Array:
         """x (N,H,W,C), dy (N,P,Q,K) -> dw of `w_shape` (R,S,C,K). Summed in a fixed order."""
 
     @abstractmethod
-    def conv1x1_forward(self, x, w, b, relu):
+    def conv1x1_forward(self, x: Array, w: Array, b: Array | None, relu: bool) -> Array:
         """conv2d_forward for R = S = 1, stride 1, no padding: (N*H*W, C) @ (C, K)."""
 
     @abstractmethod
-    def conv1x1_backward_data(self, dy, w):
+    def conv1x1_backward_data(self, dy: Array, w: Array) -> Array:
         """dy (N,H,W,K), w (1,1,C,K) -> dx (N,H,W,C)."""
 
     @abstractmethod
-    def conv1x1_backward_filter(self, x, dy):
+    def conv1x1_backward_filter(self, x: Array, dy: Array) -> Array:
         """x (N,H,W,C), dy (N,H,W,K) -> dw (1,1,C,K)."""
 
     @abstractmethod
-    def dense_forward(self, x, w, b, relu):
+    def dense_forward(self, x: Array, w: Array, b: Array | None, relu: bool) -> Array:
         """act(x @ w + b): x (N,I), w (I,O), b (O,) or None -> y (N,O)."""
 
     @abstractmethod
-    def dense_backward_data(self, dy, w):
+    def dense_backward_data(self, dy: Array, w: Array) -> Array:
         """dy (N,O), w (I,O) -> dx (N,I)."""
 
     @abstractmethod
-    def dense_backward_filter(self, x, dy):
+    def dense_backward_filter(self, x: Array, dy: Array) -> Array:
         """x (N,I), dy (N,O) -> dw (I,O)."""
 
     @abstractmethod
-    def bias_relu_backward(self, dy, y):
+    def bias_relu_backward(self, dy: Array, y: Array | None) -> tuple[Array, Array]:
         """The part of a backward pass that convolution and dense share: through the activation to the bias.
 
         dy (...,K); y the fused ReLU's output of the same shape, or None where there was no ReLU.
@@ -128,26 +141,31 @@ class Device(ABC):
     # ---------------------------------------------------------------- the other layers
 
     @abstractmethod
-    def relu_forward(self, x):
+    def relu_forward(self, x: Array) -> Array:
         """max(x, 0)."""
 
     @abstractmethod
-    def relu_backward(self, dy, y):
+    def relu_backward(self, dy: Array, y: Array) -> Array:
         """dy where y > 0, else 0. The gradient at exactly 0 is 0, as in Keras."""
 
     @abstractmethod
-    def maxpool2d_forward(self, x, pool, stride, padding):
+    def maxpool2d_forward(self, x: Array, pool: Pair, stride: Pair, padding: Padding) -> tuple[Array, Array]:
         """x (N,H,W,C) -> y (N,P,Q,C) and `argmax`, int32 of y's shape: r * pool[1] + s of the maximum.
 
         Padding counts as minus infinity. Of equal values the first in row-major order wins.
         """
 
     @abstractmethod
-    def maxpool2d_backward(self, dy, argmax, x_shape, pool, stride, padding):
+    def maxpool2d_backward(
+        self, dy: Array, argmax: Array, x_shape: Shape, pool: Pair, stride: Pair, padding: Padding
+    ) -> Array:
         """dx of `x_shape`: each dy added where its maximum was. Windows may overlap."""
 
     @abstractmethod
-    def batchnorm_forward(self, x, gamma, beta, moving_mean, moving_variance, momentum, epsilon):
+    def batchnorm_forward(
+        self, x: Array, gamma: Array, beta: Array, moving_mean: Array, moving_variance: Array, momentum: float,
+        epsilon: float,
+    ) -> tuple[Array, Any]:  # fmt: skip
         """Training mode, over all axes but the last: (x - mean) / sqrt(variance + epsilon) * gamma + beta.
 
         The variance is the biased one. moving = moving * momentum + batch * (1 - momentum), in place.
@@ -155,15 +173,17 @@ class Device(ABC):
         """
 
     @abstractmethod
-    def batchnorm_inference(self, x, gamma, beta, moving_mean, moving_variance, epsilon):
+    def batchnorm_inference(
+        self, x: Array, gamma: Array, beta: Array, moving_mean: Array, moving_variance: Array, epsilon: float
+    ) -> Array:
         """The same with the moving statistics."""
 
     @abstractmethod
-    def batchnorm_backward(self, dy, x, gamma, saved):
+    def batchnorm_backward(self, dy: Array, x: Array, gamma: Array, saved: Any) -> tuple[Array, Array, Array]:
         """Returns (dx, dgamma, dbeta)."""
 
     @abstractmethod
-    def dropout_forward(self, x, rate, seed, stream, step):
+    def dropout_forward(self, x: Array, rate: float, seed: int, stream: int, step: Array) -> tuple[Array, Any]:
         """Element i of x is kept, and divided by 1 - rate, where Philox word i >= round(rate * 2**32).
 
         `step` is an int64 array of one element. Returns (y, saved): `saved` is what the backward pass
@@ -171,19 +191,19 @@ class Device(ABC):
         """
 
     @abstractmethod
-    def dropout_backward(self, dy, rate, seed, stream, saved):
+    def dropout_backward(self, dy: Array, rate: float, seed: int, stream: int, saved: Any) -> Array:
         """dy through the same mask."""
 
     @abstractmethod
-    def softmax_forward(self, x):
+    def softmax_forward(self, x: Array) -> Array:
         """x (N,K) -> exp(x - max) / sum, by rows."""
 
     @abstractmethod
-    def softmax_backward(self, dy, y):
+    def softmax_backward(self, dy: Array, y: Array) -> Array:
         """dx = y * (dy - sum(dy * y)), by rows."""
 
     @abstractmethod
-    def softmax_crossentropy(self, logits, labels):
+    def softmax_crossentropy(self, logits: Array, labels: Array) -> tuple[Array, Array, Array]:
         """Both passes at once: logits and labels (N,K), the labels' rows summing to 1.
 
         Returns (loss, correct, dlogits): the mean loss (1,), how many rows have their largest logit
@@ -191,17 +211,20 @@ class Device(ABC):
         """
 
     @abstractmethod
-    def concatenate(self, arrays):
+    def concatenate(self, arrays: Sequence[Array]) -> Array:
         """Along the last axis."""
 
     @abstractmethod
-    def split(self, array, sizes):
+    def split(self, array: Array, sizes: Sequence[int]) -> list[Array]:
         """The inverse of concatenate: a list of arrays with `sizes` as their last axes."""
 
     # ---------------------------------------------------------------- training
 
     @abstractmethod
-    def sgd_step(self, parameters, gradients, velocities, learning_rate, momentum, nesterov):
+    def sgd_step(
+        self, parameters: Sequence[Array], gradients: Sequence[Array], velocities: Sequence[Array],
+        learning_rate: Array, momentum: float, nesterov: bool,
+    ) -> None:  # fmt: skip
         """v = momentum*v - lr*g; p += v, or p += momentum*v - lr*g with Nesterov's look-ahead. In place.
 
         Lists of arrays, one update over all of them. `learning_rate` is a float array of one element.
@@ -209,30 +232,35 @@ class Device(ABC):
         """
 
     @abstractmethod
-    def adam_step(self, parameters, gradients, m, v, learning_rate, step, beta_1, beta_2, epsilon):
+    def adam_step(
+        self, parameters: Sequence[Array], gradients: Sequence[Array], m: Sequence[Array], v: Sequence[Array],
+        learning_rate: Array, step: Array, betas: tuple[float, float], epsilon: float,
+    ) -> None:  # fmt: skip
         """Adam in Keras's form (epsilon outside the root). `step` is an int64 array of one element, t from 1."""
 
     @abstractmethod
-    def adadelta_step(self, parameters, gradients, mean_square, mean_delta, learning_rate, rho, epsilon):
+    def adadelta_step(
+        self, parameters: Sequence[Array], gradients: Sequence[Array], mean_square: Sequence[Array],
+        mean_delta: Sequence[Array], learning_rate: Array, rho: float, epsilon: float,
+    ) -> None:  # fmt: skip
         """Adadelta in Keras's form (epsilon inside both roots)."""
 
     @abstractmethod
-    def gather_batch(self, images, labels, order, start, size):
+    def gather_batch(self, images: Array, labels: Array, order: Array, start: Array, size: int) -> tuple[Array, Array]:
         """Rows order[start : start + size] of the images (M,...) and the labels (M,K).
 
-        order: int64 (M,). start: an int64 array of one element, moved on by `size` in place.
-        Returns (x, y).
+        order: int64 (M,). start: an int64 array of one element. Returns (x, y).
         """
 
     @abstractmethod
-    def increment(self, counter):
-        """counter += 1, an int64 array of one element, in place."""
+    def advance(self, counters: Sequence[tuple[Array, int]]) -> None:
+        """counter += amount, in place, for up to three pairs (int64 array of one element, whole number)."""
 
     @abstractmethod
-    def accumulate(self, totals, loss, correct, size):
+    def accumulate(self, totals: Array, loss: Array, correct: Array, size: int) -> None:
         """totals[0] += loss * size; totals[1] += correct. `totals` is a float64 array of two elements."""
 
     @abstractmethod
-    def record(self, step):
+    def record(self, step: Callable[[], None]) -> Callable[[], None]:
         """Take `step`, a function without arguments, and return one that does the same, as fast as this
         device can: on a GPU a recorded graph, elsewhere the function itself."""

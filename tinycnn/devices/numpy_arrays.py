@@ -61,11 +61,11 @@ class NumpyArrays(Device):
 
     def gather_batch(self, images, labels, order, start, size):
         rows = order[start[0] : start[0] + size]
-        start += size
         return images[rows], labels[rows]
 
-    def increment(self, counter):
-        counter += 1
+    def advance(self, counters):
+        for counter, amount in counters:
+            counter += amount
 
     def accumulate(self, totals, loss, correct, size):
         totals[0] += loss[0] * size

@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 from tinycnn.emulator import elf
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent / "runtime"
 FAST, HOOKED, DEBUG = "fast", "hooked", "debug"
 
 COMMON = ["-std=c++17", "-fPIC", "-w", "-fvisibility=hidden", "-fno-exceptions", "-fno-rtti", "-fno-strict-aliasing"]

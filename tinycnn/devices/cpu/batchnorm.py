@@ -178,13 +178,13 @@ def normalizer(x, gamma, beta, moving_mean, moving_variance, momentum, epsilon, 
     return scale, shift, (means, mean, inverse_std)
 
 
-def forward(x, gamma, beta, moving_mean, moving_variance, momentum, epsilon):
+def batchnorm_forward(x, gamma, beta, moving_mean, moving_variance, momentum, epsilon):
     """(y, saved), and the moving statistics moved."""
     scale, shift, saved = normalizer(x, gamma, beta, moving_mean, moving_variance, momentum, epsilon, 1)
     return apply(x, scale, shift, cut(x.size, x.shape[-1])), saved
 
 
-def inference(x, gamma, beta, moving_mean, moving_variance, epsilon):
+def batchnorm_inference(x, gamma, beta, moving_mean, moving_variance, epsilon):
     parts = cut(x.size, x.shape[-1])
     scale = gamma / np.sqrt(moving_variance + epsilon)
     return apply(x, parts.spread(scale), parts.spread(beta - moving_mean * scale), parts)
@@ -200,7 +200,7 @@ def finish(partial, mean, inverse_std, gamma, parts, size):
     return dgamma, dbeta, a, b, c
 
 
-def backward(dy, x, gamma, saved):
+def batchnorm_backward(dy, x, gamma, saved):
     """(dx, dgamma, dbeta)."""
     means, mean, inverse_std = saved
     parts = cut(x.size, x.shape[-1])

@@ -6,7 +6,7 @@ product. The tiles are those of convolution, with the rows of x in the place of 
 
 import numpy as np
 
-from tinycnn.devices.cpu.conv import add_partials, bias_or_zeros, convolve, pack
+from tinycnn.devices.cpu.direct import add_partials, bias_or_zeros, convolve, pack
 from tinycnn.devices.cpu.launch import floats, kernel, launch
 from tinycnn.devices.cpu.memory import pool
 from tinycnn.devices.cpu.simd import offset
@@ -49,7 +49,7 @@ def multiply_rows(x, packed, bias, y, tile, relu):
     convolve(x, packed, bias, y, tile, (-(-M // group), 1, group, C), (1, group, K), (1, 1, (1, 1)), relu, spans=spans)
 
 
-def forward(x, w, b, relu):
+def dense_forward(x, w, b, relu):
     """act(x @ w + b)."""
     (M, C), K = x.shape, w.shape[1]
     y = pool.empty((M, K), np.float32)
@@ -58,7 +58,7 @@ def forward(x, w, b, relu):
     return y
 
 
-def backward_data(dy, w):
+def dense_backward_data(dy, w):
     """dy @ w.T"""
     (M, K), C = dy.shape, w.shape[0]
     dx = pool.empty((M, C), np.float32)
@@ -67,7 +67,7 @@ def backward_data(dy, w):
     return dx
 
 
-def backward_filter(x, dy):
+def dense_backward_filter(x, dy):
     """x.T @ dy, the rows summed in fixed chunks."""
     (M, C), K = x.shape, dy.shape[1]
     tile = choose(1, C, K, 0, 1)

@@ -70,7 +70,7 @@ def apply_mask(arguments, task, thread):
         y[i] = x[i] * factor if mask[i] else np.float32(0)
 
 
-def backward(dy, rate, mask):
+def dropout_backward(dy, rate, seed, stream, mask):
     """dy * 1 / (1 - rate) where the mask keeps."""
     dx = pool.empty(dy.shape, np.float32)
     launch(apply_mask, -(-dy.size // TASK), dy, mask, dx, 1 / (1 - rate), dy.size)
@@ -83,7 +83,7 @@ def mask_words(rate, seed, stream, step):
     return stream, step & 0xFFFFFFFF, step >> 32, seed & 0xFFFFFFFF, seed >> 32, round(rate * 2**32)
 
 
-def forward(x, rate, seed, stream, step):
+def dropout_forward(x, rate, seed, stream, step):
     """(y, mask)."""
     mask = pool.empty((4 * -(-x.size // 4),), np.uint8)
     y = pool.empty(x.shape, np.float32)

@@ -94,8 +94,8 @@ def sgd_step(parameters, gradients, velocities, learning_rate, momentum, nestero
         _launch_pieces(sgd_piece, (parameters, gradients), learning_rate[0])
 
 
-def adam_step(parameters, gradients, m, v, learning_rate, step, beta_1, beta_2, epsilon):
-    t = int(step[0])
+def adam_step(parameters, gradients, m, v, learning_rate, step, betas, epsilon):
+    (beta_1, beta_2), t = betas, int(step[0])
     corrected = learning_rate[0] * math.sqrt(1 - beta_2**t) / (1 - beta_1**t)
     _launch_pieces(adam_piece, (parameters, gradients, m, v), corrected, 1 - beta_1, 1 - beta_2, epsilon)
 

@@ -28,8 +28,8 @@ the same for any number of threads. NaN and infinity in a pixel reach all output
 import numba
 import numpy as np
 
-from tinycnn.devices.cpu.conv import bias_or_zeros, chunk_images, frame_image, pack, sum_of
 from tinycnn.devices.cpu.cook_toom import SIZE, from_points, to_points
+from tinycnn.devices.cpu.direct import bias_or_zeros, chunk_images, frame_image, pack, sum_of
 from tinycnn.devices.cpu.launch import floats, integers, kernel, launch, real
 from tinycnn.devices.cpu.memory import pool
 from tinycnn.devices.cpu.simd import add, fill8, load8, load_first8, maximum, offset, store_first

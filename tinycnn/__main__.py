@@ -1,0 +1,5 @@
+"""`python -m tinycnn` is the command `tinycnn`."""
+
+from tinycnn.command import main
+
+main()

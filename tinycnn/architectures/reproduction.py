@@ -1,0 +1,182 @@
+"""Training documented networks by their documented recipes: what is trained, and what is kept of it.
+
+A folder holds it all: results.json, which is written after every epoch and from which the rest is made; table.md and
+a picture of each network (reproduction_report.py); and in `unfinished` the checkpoints of trainings that are not done.
+"""
+
+import json
+import re
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import tinycnn
+from tinycnn.architectures import ARCHITECTURES, build, get, reproduction_report, schedule_function
+from tinycnn.callbacks import Callback, LearningRateScheduler, ModelCheckpoint
+from tinycnn.fit.checkpoint import write_atomically
+from tinycnn.losses import labels_for
+from tinycnn.models import load_model
+from tinycnn.utils import hardware
+
+FIGURES = ("loss", "acc", "val_loss", "val_acc")
+TIMES = ("seconds", "cpu_seconds")
+PACKAGES = ("tinycnn", "numpy", "numba")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: which network, from which seed, for how many epochs."""
+
+    network: str
+    seed: int
+    epochs: int
+
+
+def plan(names=(), epochs=None, seeds=1):
+    """The Runs of these networks, or of all from the smallest on; `epochs` None for the documented number.
+
+    All networks come with one seed before any comes with the next. Raises UnknownNetwork.
+    """
+    names = list(dict.fromkeys(names)) or sorted(ARCHITECTURES, key=lambda name: ARCHITECTURES[name].params.total)
+    return [Run(name, seed, epochs or get(name).recipe.epochs) for seed in range(seeds) for name in names]
+
+
+# ---------------------------------------------------------------- what is kept
+
+
+class Results:
+    """The rows of a folder's results.json, one a Run, and what is made from them.
+
+    A row: network, seed, epochs (that it is to train), data (its name), images (to train on), device, machine, and
+    history, which has for each finished epoch loss, acc, val_loss, val_acc, seconds (by the clock, validation
+    included) and cpu_seconds (of all threads of the process).
+
+    Makes the folder. Raises ValueError for a results.json that is damaged, OSError where nothing can be written.
+    """
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.path = self.folder / "results.json"
+        self.rows = read(self.path) if self.path.exists() else []
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.write()  # before hours are spent on what could not be written
+
+    def row(self, run, data):
+        """The row of this Run with this data on the current device, a new one if there is none."""
+        device = tinycnn.get_device().name
+        facts = {**asdict(run), "data": data.name, "images": len(data.x_train), "device": device}
+        for row in self.rows:
+            if facts.items() <= row.items():
+                return row
+        machine = hardware.gpu() if device == "cuda" else hardware.device()
+        return {**facts, "machine": machine, "history": {name: [] for name in (*FIGURES, *TIMES)}}
+
+    def keep(self, row):
+        """Take the row in, and write results.json and table.md."""
+        if all(row is not other for other in self.rows):
+            self.rows.append(row)
+        self.write()
+
+    def write(self):
+        facts = {"versions": hardware.versions(PACKAGES), "rows": self.rows}
+        write_atomically(self.path, (json.dumps(facts, indent=1) + "\n").encode())
+        reproduction_report.write_table(self.rows, self.folder)
+
+    def checkpoint(self, row):
+        """Where this row's training is kept until it is finished."""
+        words = [row[name] for name in ("network", "seed", "epochs", "data", "images", "device")]
+        return self.folder / "unfinished" / (re.sub(r"[^a-z0-9]+", "-", str(words).lower()).strip("-") + ".safetensors")
+
+
+def read(path):
+    """The rows of a results.json. Raises ValueError, which names it, where it is damaged."""
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+        for row in rows:
+            get(row["network"])
+            if len({len(row["history"][name]) for name in (*FIGURES, *TIMES)}) != 1:
+                raise ValueError(f"the figures of {row['network']} have different numbers of epochs")
+            reproduction_report.line([row])
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise ValueError(f"{path} is damaged ({error!r}); move it away to begin anew") from error
+    return rows
+
+
+class Keeper(Callback):
+    """Puts every finished epoch into the row, before its checkpoint is written."""
+
+    def __init__(self, results, row):
+        self.results, self.row = results, row
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.began = time.perf_counter(), time.process_time()
+
+    def on_epoch_end(self, epoch, logs=None):
+        times = time.perf_counter() - self.began[0], time.process_time() - self.began[1]
+        figures = {name: round(logs[name], 6) for name in FIGURES}
+        figures |= {name: round(value, 2) for name, value in zip(TIMES, times, strict=True)}
+        for name, values in self.row["history"].items():
+            # A crash may have come between this and the checkpoint, and the epoch been trained again.
+            values[epoch:] = [figures[name]]
+        self.results.keep(self.row)
+
+
+# ---------------------------------------------------------------- training
+
+
+def reproduce(runs, data, results):
+    """Train what is not finished yet. On KeyboardInterrupt the last whole epoch is kept."""
+    for run in runs:
+        row = results.row(run, data)
+        done = len(row["history"]["loss"])
+        if done == run.epochs:
+            print(f"{run.network}, seed {run.seed}: finished already")
+            continue
+        try:
+            train(run, row, data, results)
+        finally:
+            if row["history"]["loss"]:
+                reproduction_report.draw(results.rows, run.network, results.folder)
+                results.write()  # the table links to the picture
+
+
+def train(run, row, data, results):
+    """Train the rest of one Run."""
+    path = results.checkpoint(row)
+    model = begin(run, row, path)
+    recipe = model.recipe
+    rate = f"{model.optimizer.name} at {recipe['learning_rate']:g}{' on a schedule' if recipe['schedule'] else ''}"
+    print(
+        f"{run.network}, seed {run.seed}: {model.count_params():,} parameters on {model.device.name}, "
+        f"{len(data.x_train):,} images of {data.name}, {rate}, batches of {recipe['batch_size']}",
+        flush=True,
+    )
+    if model.device.remark:
+        print(f"note: {model.device.remark}", flush=True)
+    schedule = schedule_function(recipe["schedule"])
+    path.parent.mkdir(exist_ok=True)
+    model.fit(
+        data.x_train,
+        labels_for(model.loss, data.y_train, data.classes),
+        batch_size=recipe["batch_size"],
+        epochs=run.epochs,
+        validation_data=(data.x_test, labels_for(model.loss, data.y_test, data.classes)),
+        callbacks=[
+            *([LearningRateScheduler(schedule)] if schedule else []),
+            Keeper(results, row),
+            ModelCheckpoint(path),
+        ],
+        initial_epoch=model.epoch,
+    )
+    path.unlink()
+    with suppress(OSError):  # another training's checkpoint may lie there
+        path.parent.rmdir()
+
+
+def begin(run, row, path):
+    """The model as its checkpoint has it, or a new one."""
+    if path.exists() and row["history"]["loss"]:
+        return load_model(path)
+    tinycnn.set_random_seed(run.seed)
+    return build(run.network)

@@ -1,0 +1,151 @@
+"""What `tinycnn reproduce` shows of its results: a table, and each network's curves over the documented ones."""
+
+from statistics import mean, stdev
+
+from tinycnn import optimizers
+from tinycnn.architectures import ARCHITECTURES
+from tinycnn.fit.checkpoint import write_atomically
+
+HEADERS = ("network", "parameters", "documented", "reproduced", "epochs", "minutes", "CPU minutes", "remarks")
+ALIGNMENT = ("left", "right", "right", "right", "right", "right", "right", "left")
+NOTES = """\
+Validation accuracy after the last epoch: what the document gives, and the mean ± the standard deviation of the
+trainings here, one a seed. Epochs: trained of documented. Minutes are those of one training, the mean over the seeds:
+by the clock, which counts what else ran on the machine too, and the processor time of all its threads.
+"""
+
+
+# ---------------------------------------------------------------- the table
+
+
+def groups(rows):
+    """The rows of each network trained in the same way, in the order of ARCHITECTURES."""
+    found = {}
+    for row in rows:
+        if row["history"]["val_acc"]:
+            key = tuple(row[name] for name in ("network", "epochs", "data", "images", "device", "machine"))
+            found.setdefault(key, []).append(row)
+    order = list(ARCHITECTURES)
+    return [found[key] for key in sorted(found, key=lambda key: order.index(key[0]))]
+
+
+def finished(rows):
+    """Those of the rows that have all their epochs; where none has, the one that has most."""
+    whole = [row for row in rows if len(row["history"]["val_acc"]) == row["epochs"]]
+    return whole or [max(rows, key=lambda row: len(row["history"]["val_acc"]))]
+
+
+def accuracy(rows):
+    """'0.9941 ± 0.0003', without the spread where there is one row alone."""
+    values = [row["history"]["val_acc"][-1] for row in rows]
+    return f"{mean(values):.4f}" + (f" ± {stdev(values):.4f}" if len(values) > 1 else "")
+
+
+def seeds(rows):
+    """'3 seeds'"""
+    return f"{len(rows)} seed{'s' * (len(rows) != 1)}"
+
+
+def epochs(rows):
+    """'20 of 20'; how many are documented is left out where no document says it."""
+    trained, recipe = len(rows[0]["history"]["val_acc"]), ARCHITECTURES[rows[0]["network"]].recipe
+    return f"{trained} of {recipe.epochs}" if recipe.epochs_documented else f"{trained}"
+
+
+def remarks(rows):
+    """What the reader must know to compare: what the documents leave open, and data other than theirs."""
+    row, architecture = rows[0], ARCHITECTURES[rows[0]["network"]]
+    recipe, texts = architecture.recipe, []
+    if not recipe.documented:
+        name = optimizers.get(recipe.optimizer).name
+        taken = f"{name} {recipe.learning_rate:g}, batch {recipe.batch_size}"
+        taken += "" if recipe.epochs_documented else f", {recipe.epochs} epochs"
+        texts.append(f"recipe not documented: {taken}")
+    if architecture.reconstructed:
+        texts.append(f"{architecture.reconstructed} reconstructed")
+    if other_data(row):
+        texts.append(other_data(row))
+    if len(row["history"]["val_acc"]) < row["epochs"]:
+        texts.append("unfinished")
+    return "; ".join(texts)
+
+
+def other_data(row):
+    """'512 images of MNIST', or '' where they were all of MNIST's, as in the documents."""
+    whole = (row["data"], row["images"]) == ("MNIST", 60_000)
+    return "" if whole else f"{row['images']:,} images of {row['data']}"
+
+
+def line(rows):
+    """One line of the table for rows that were trained in the same way."""
+    rows = finished(rows)
+    architecture = ARCHITECTURES[rows[0]["network"]]
+    minutes = [mean(sum(row["history"][name]) for row in rows) / 60 for name in ("seconds", "cpu_seconds")]
+    return [
+        architecture.id, f"{architecture.params.total:,}",
+        "-" if architecture.accuracy is None else f"{architecture.accuracy:.4f}",
+        f"{accuracy(rows)} ({seeds(rows)})", epochs(rows), *[f"{value:.1f}" for value in minutes], remarks(rows),
+    ]  # fmt: skip
+
+
+def table(rows, form="simple"):
+    """The table as text; `form` is one of tabulate's."""
+    from tabulate import tabulate
+
+    lines = [line(group) for group in groups(rows)]
+    return tabulate(lines, HEADERS, tablefmt=form, disable_numparse=True, colalign=ALIGNMENT if lines else None)
+
+
+def write_table(rows, folder):
+    """table.md: the table for each machine, and links to the pictures."""
+    text = f"# The documented networks, trained again\n\n{NOTES}"
+    for machine, device in dict.fromkeys((row["machine"], row["device"]) for row in rows):
+        here = [row for row in rows if (row["machine"], row["device"]) == (machine, device)]
+        text += f"\n## {machine}, device `{device}`\n\n{table(here, 'pipe')}\n"
+    names = [name for name in ARCHITECTURES if (folder / f"{name}.png").exists()]
+    text += "".join(f"\n![{name}]({name}.png)\n" for name in names)
+    write_atomically(folder / "table.md", text.encode())
+
+
+# ---------------------------------------------------------------- the pictures
+
+
+def draw(rows, network, folder):
+    """NETWORK.png: every training's loss and accuracy over the documented log, where there is one; its Figure."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, MaxNLocator
+
+    from tinycnn.pictures.paper import BLUE, GREY, INK, ORANGE, finish
+
+    histories = [row["history"] for row in rows if row["network"] == network and row["history"]["loss"]]
+    documented = ARCHITECTURES[network].history
+    figure = Figure(figsize=(9, 3.8), dpi=80, layout="constrained")  # small files: there may be 27 of them
+    for axes, kind, title in zip(figure.subplots(1, 2), ("loss", "acc"), ("loss", "accuracy"), strict=True):
+        for name, figures, colour, old in (("train", kind, BLUE, GREY), ("validation", f"val_{kind}", ORANGE, INK)):
+            for i, history in enumerate(histories):
+                label = None if i else f"{name}, {len(histories)} trainings" if len(histories) > 1 else name
+                curve(axes, history[figures], colour, label, marker=".")
+            if documented:
+                curve(axes, documented[figures], old, f"{name}, documented", linestyle="--", marker="x", zorder=1)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(title)
+        axes.set_xlim(0.5, max(len(line.get_xdata()) for line in axes.get_lines()) + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.grid(color="#E3E3E3", linewidth=0.8)
+        axes.spines[["top", "right"]].set_visible(False)
+    # The first epochs, far from the others, would press the rest into one line.
+    loss = figure.axes[0]
+    loss.set_yscale("log")
+    loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    loss.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    loss.yaxis.set_minor_formatter("")
+    ends = [line.get_ydata()[-1] for line in axes.get_lines()]
+    axes.set_ylim(max(0, 1 - 4 * (1 - min(ends))), 1)
+    figure.suptitle(network if documented else f"{network} (no log is documented)", color=INK, fontsize=12)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    return finish(figure, folder / f"{network}.png")
+
+
+def curve(axes, values, colour, label, **style):
+    epochs = range(1, len(values) + 1)
+    axes.plot(epochs, values, color=colour, label=label, linewidth=1.2, markersize=4, **style)

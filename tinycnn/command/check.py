@@ -1,0 +1,36 @@
+"""The command `tinycnn check`."""
+
+import json
+
+import click
+
+from tinycnn import emulator
+from tinycnn.command.options import json_option
+from tinycnn.command.targets import HELP, find, launches_of, own_files, with_errors
+
+
+@click.command(epilog=HELP)
+@click.argument("targets", nargs=-1, metavar="[TARGET ...]")
+@json_option
+@with_errors
+def check(targets, as_json):
+    """Find races, accesses out of bounds, divergent barriers and more in kernels, on the CPU. All of tinycnn's if no
+    TARGET is given. The exit status is 1 if there is something to report."""
+    kernels, reports, launched = [], [], 0
+    for path, launches in [find(target) for target in targets] or [(p, launches_of(p, None)) for p in own_files()]:
+        if not launches:
+            continue
+        found = emulator.check(path, launches)
+        kernels += dict.fromkeys(launch.kernel for launch in launches)
+        reports += found
+        launched += len(launches)
+        if not as_json:
+            for report in found:
+                click.echo(report)
+    if as_json:
+        click.echo(json.dumps({"kernels": kernels, "reports": [report.as_json() for report in reports]}, indent=2))
+    else:
+        many = "1 report" if len(reports) == 1 else f"{len(reports)} reports"
+        click.echo(f"{launched} launches of {len(kernels)} kernels: {many}")
+    if reports:
+        raise click.exceptions.Exit(1)

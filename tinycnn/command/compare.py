@@ -1,0 +1,134 @@
+"""The command `tinycnn compare`: does Keras compute the same?"""
+
+import json
+
+import click
+
+from tinycnn.command.options import device_option, find_network, json_option
+
+
+@click.command()
+@click.argument("network", metavar="ARCH|NOTATION|FILE.safetensors")
+@device_option
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="How many steps the longer training takes; the other takes one.",
+)
+@json_option
+def compare(network, device, steps, as_json):
+    """Compare a network with the same one in Keras: outputs, loss, gradients, statistics, weights after steps.
+
+    In every precision of the device, and in float64 at least on `reference`, where no rounding hides a wrong rule.
+    Keras's answers for `every-layer`, a small network with layers of every kind, come with tinycnn and need no Keras.
+    The exit status is 1 where something is farther from Keras than the tolerance.
+    """
+    results = []
+    for result in comparisons(network, device, steps):
+        results.append(result)
+        if not as_json:
+            print_result(result)
+    missed = [row for result in results for row in result["rows"] if not row["passed"]]
+    if as_json:
+        click.echo(json.dumps({"passed": not missed, "comparisons": results}, indent=2))
+    else:
+        print_verdict(network, results, missed)
+    if missed:
+        raise click.exceptions.Exit(1)
+
+
+def comparisons(text, device, steps):
+    """Yields a comparison of the network that `text` stands for, as plain data, for each precision of the device."""
+    import tinycnn
+    from tinycnn.devices import DEVICES, current_device, use_device
+    from tinycnn.keras_reference.compare import EVERY_LAYER, ours, prepare, rows, trial_for
+
+    device = device or current_device().name
+    kinds = [(device, dtype) for dtype in DEVICES[device][2]]
+    if "float64" not in DEVICES[device][2]:
+        kinds.append(("reference", "float64"))
+    for name, dtype in kinds:
+        with use_device(name, dtype):
+            tinycnn.set_random_seed(0)
+            model = find_network(EVERY_LAYER if text == "every-layer" else text)
+            trial = trial_for(model, steps)
+            prepare(model)
+            answers = answers_for(text, model, trial)
+            found = rows(ours(model, trial), answers)
+        yield {
+            "network": text,
+            "parameters": model.count_params(),
+            "device": name,
+            "dtype": dtype,
+            "reference": answers.source,
+            "batch": trial.x.shape[1],
+            "steps": steps,
+            "optimizers": list(trial.optimizers),
+            "rows": [
+                {
+                    "what": row.what,
+                    "where": row.where,
+                    "error": row.error,
+                    "tolerance": row.tolerance,
+                    "share": row.share,
+                    "passed": row.passed,
+                }
+                for row in found
+            ],
+        }
+
+
+def answers_for(text, model, trial):
+    """Keras's answers, or, where there is no Keras, those that come with tinycnn for every-layer."""
+    from tinycnn.keras_reference import twin as keras_reference
+    from tinycnn.keras_reference.compare import STORED_STEPS, stored_answers
+
+    try:
+        return keras_reference.answers(model, trial)
+    except keras_reference.KerasMissing as missing:
+        if text == "every-layer" and trial.steps == STORED_STEPS:
+            return stored_answers(model.device.dtype)
+        raise ValueError(
+            f"{missing}. Without it, `tinycnn compare every-layer --steps {STORED_STEPS}` compares with stored answers"
+        ) from None
+
+
+# ---------------------------------------------------------------- the table
+
+
+def print_result(result):
+    """A line for each array, but of the weights after steps only for the worst."""
+    from tabulate import tabulate
+
+    from tinycnn.keras_reference.compare import WEIGHTS
+
+    click.echo(
+        f"{result['network']}, {result['parameters']:,} parameters, on {result['device']} in {result['dtype']} "
+        f"beside {result['reference']}; batches of {result['batch']}\n"
+    )
+    lines = []
+    for what in dict.fromkeys(row["what"] for row in result["rows"]):
+        group = [row for row in result["rows"] if row["what"] == what]
+        if what.startswith(WEIGHTS):
+            worst = max(group, key=lambda row: row["share"])
+            group = [{**worst, "where": f"{worst['where']}, the worst of {len(group)}"}]
+        lines += [
+            (row["what"], row["where"], row["error"], row["tolerance"], "passed" if row["passed"] else "MISSED")
+            for row in group
+        ]
+    headers = ("what", "where", "error", "tolerance", "verdict")
+    click.echo(tabulate(lines, headers, floatfmt=".1e", colalign=("left", "left", "right", "right", "left")))
+    click.echo()
+
+
+def print_verdict(network, results, missed):
+    for row in missed:
+        click.echo(f"MISSED: {row['what']} {row['where']}: {row['error']:.2e}, more than {row['tolerance']:.2e}")
+    total = sum(len(result["rows"]) for result in results)
+    click.echo(
+        "An error is the largest difference of an array, and of weights after steps its root mean square. A tolerance "
+        "is what rounding can do,\nmeasured in Keras (tinycnn/keras_reference.py). Dropout is off."
+    )
+    click.echo(f"{network}: {total} arrays compared: {f'{len(missed)} missed' if missed else 'all passed'}")

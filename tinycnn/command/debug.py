@@ -1,0 +1,31 @@
+"""The command `tinycnn debug`."""
+
+import json
+import os
+import shlex
+import shutil
+
+import click
+
+from tinycnn import emulator
+from tinycnn.command.options import json_option
+from tinycnn.command.targets import HELP, Numbers, find, shape_option, with_errors
+
+
+@click.command(epilog=HELP)
+@click.argument("target")
+@click.option("--block", type=Numbers(), default="0", show_default=True, help="The block, as X or X,Y or X,Y,Z.")
+@click.option("--thread", type=Numbers(), default="0", show_default=True, help="The thread in it, likewise.")
+@click.option("--start", is_flag=True, help="Start gdb instead of printing its command.")
+@shape_option
+@json_option
+@with_errors
+def debug(target, block, thread, start, shape, as_json):
+    """Build a kernel for debugging and print the gdb command that stops in one of its threads."""
+    path, launches = find(target, shape)
+    words = emulator.debug_command(path, launches[0], block, thread)
+    if start:
+        if shutil.which("gdb") is None:
+            raise click.ClickException("gdb is not installed: apt install gdb")
+        os.execvp(words[0], words)
+    click.echo(json.dumps({"kernel": launches[0].kernel, "command": words}, indent=2) if as_json else shlex.join(words))

@@ -1,0 +1,110 @@
+"""What this machine has, which devices it can use, and what would mend those that it cannot."""
+
+import importlib.metadata
+import os
+import platform
+import sys
+
+import click
+
+from tinycnn.command.options import json_option, print_json, print_table
+from tinycnn.devices import DEVICES, DeviceError, get_device
+from tinycnn.devices.gpu.cuda import driver_version
+from tinycnn.devices.gpu.numba import extra
+from tinycnn.emulator.build import CompilerMissing, find_compiler
+
+
+def version(*distributions):
+    """The version of the first of these packages that is installed, or None."""
+    for name in distributions:
+        try:
+            return f"{importlib.metadata.version(name)}" + (f" ({name})" if len(distributions) > 1 else "")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def cuda_driver():
+    """The CUDA version of the NVIDIA driver, as '13.0', or None without a driver."""
+    version = driver_version()
+    return version and f"{version[0]}.{version[1]}"
+
+
+def compiler():
+    """The command of the C++ compiler that the emulator uses, or None."""
+    try:
+        return " ".join(find_compiler().command)
+    except CompilerMissing:
+        return None
+
+
+def cupy_remedy(driver):
+    """The command that brings the CuPy that fits the driver."""
+    return f"pip install 'tinycnn[cuda{driver.split('.')[0]}]'" if driver else "an NVIDIA GPU and its driver come first"
+
+
+def parts():
+    """[(what, found or None, the remedy)] for everything tinycnn can make use of."""
+    driver = cuda_driver()
+    return [
+        ("Python", platform.python_version(), None),
+        ("NumPy", version("numpy"), "pip install numpy"),
+        ("Numba", version("numba"), "pip install numba"),
+        ("numba-cuda", version("numba-cuda"), f"pip install '{extra()}'"),
+        ("CuPy", version("cupy-cuda13x", "cupy-cuda12x", "cupy"), cupy_remedy(driver)),
+        (
+            "NVIDIA driver",
+            driver and f"CUDA {driver}",
+            "install the driver of your GPU: https://www.nvidia.com/drivers",
+        ),
+        ("C++ compiler", compiler(), "apt install g++, or pip install 'tinycnn[zig]'"),
+    ]
+
+
+def devices():
+    """[(name, usable, reason)] for every device."""
+    result = []
+    for name in DEVICES:
+        try:
+            get_device(name)
+            result.append((name, True, None))
+        except (DeviceError, ImportError) as error:
+            result.append((name, False, str(error)))
+    return result
+
+
+def data():
+    """Where MNIST would be read from, in words."""
+    folder = os.environ.get("TINYCNN_DATA")
+    return f"TINYCNN_DATA={folder}" if folder else "the cache, else downloaded"
+
+
+def report():
+    """All of it as plain data."""
+    return {
+        "platform": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
+        "executable": sys.executable,
+        "parts": [{"name": n, "found": f, "remedy": None if f else r} for n, f, r in parts()],
+        "devices": [{"name": n, "usable": u, "reason": r} for n, u, r in devices()],
+        "data": data(),
+    }
+
+
+@click.command()
+@json_option
+def doctor(as_json):
+    """What this machine has, and which devices can be used."""
+    facts = report()
+    if as_json:
+        print_json(facts)
+        return
+    click.echo(f"{facts['platform']}, {facts['executable']}\n")
+    print_table(
+        [(p["name"], p["found"] or "not found", p["remedy"] or "") for p in facts["parts"]], ("part", "found", "remedy")
+    )
+    click.echo()
+    print_table(
+        [(d["name"], "yes" if d["usable"] else "no", d["reason"] or "") for d in facts["devices"]],
+        ("device", "usable", "what is missing and what mends it"),
+    )
+    click.echo(f"\nMNIST is read from: {facts['data']}")

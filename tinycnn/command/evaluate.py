@@ -1,0 +1,46 @@
+"""The command `tinycnn evaluate`."""
+
+import click
+
+from tinycnn.command.options import (
+    check_picture,
+    checkpoint,
+    data_option,
+    device_option,
+    json_option,
+    limit_option,
+    print_json,
+    print_table,
+    use,
+)
+
+
+@click.command()
+@click.argument("file", metavar="FILE.safetensors")
+@device_option
+@data_option
+@limit_option
+@click.option("--batch-size", type=click.IntRange(min=1), default=128, show_default=True)
+@click.option("--plot", metavar="FILE", help="Draw the confusion matrix to a PNG, SVG or PDF.")
+@json_option
+def evaluate(file, device, data, limit, batch_size, plot, as_json):
+    """Loss and accuracy of a trained network on the validation images."""
+    from tinycnn import datasets
+    from tinycnn.fit import loop
+    from tinycnn.losses import labels_for
+
+    check_picture(plot)
+    use(device)
+    model = checkpoint(file)
+    found = datasets.load(data, model.seed, limit=limit)
+    labels = labels_for(model.loss, found.y_test, found.classes)
+    loss, accuracy = loop.evaluate(model, found.x_test, labels, batch_size)
+    if plot:
+        from tinycnn.pictures import plot_confusion
+
+        plot_confusion(model, found.x_test, found.y_test, plot)
+    facts = {"network": model.name, "loss": loss, "acc": accuracy, "images": len(found.x_test), "data": found.name}
+    if as_json:
+        print_json(facts)
+    else:
+        print_table([facts.values()], facts.keys(), floatfmt=".4f")

@@ -1,0 +1,71 @@
+"""The `tinycnn` command: its subcommands, one file each, and what its errors look like."""
+
+import os
+import sys
+import warnings
+
+import click
+
+import tinycnn
+from tinycnn.command.check import check
+from tinycnn.command.compare import compare
+from tinycnn.command.debug import debug
+from tinycnn.command.doctor import doctor
+from tinycnn.command.evaluate import evaluate
+from tinycnn.command.gradcheck import gradcheck
+from tinycnn.command.list import list_networks
+from tinycnn.command.options import Interrupted
+from tinycnn.command.predict import predict
+from tinycnn.command.reproduce import reproduce
+from tinycnn.command.summary import summary
+from tinycnn.command.trace import trace
+from tinycnn.command.train import train
+from tinycnn.devices import DeviceError
+
+INTERRUPTED = 130  # what a shell reports for a command that Ctrl-C ended
+
+
+def main(arguments=None):
+    """Run the command; bad input is one line on stderr and exit status 2, never a traceback. So is a warning a line."""
+    warnings.showwarning = show_warning
+    try:
+        sys.exit(cli.main(args=arguments, prog_name="tinycnn", standalone_mode=False))
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.Abort:  # what click makes of Ctrl-C
+        fail("interrupted", INTERRUPTED)
+    except Interrupted as interrupt:
+        fail(str(interrupt), INTERRUPTED)
+    except click.ClickException as error:
+        fail(error.format_message())
+    except BrokenPipeError:
+        # The reader went away (`tinycnn list | head -1`): nothing is wrong, and nothing more can be written.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
+    except (ValueError, DeviceError) as error:  # ShapeError, DataError, CheckpointError and their like
+        fail(str(error))
+    except MemoryError as error:
+        fail(f"out of memory ({error}); try a smaller --batch-size or --limit")
+
+
+def show_warning(message, *_):
+    print(f"tinycnn: {' '.join(str(message).split())}", file=sys.stderr)
+
+
+def fail(message, status=2):
+    print(f"tinycnn: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(status)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(tinycnn.__version__)
+def cli():
+    """Train, look into and measure small convolutional networks."""
+
+
+for command in (
+    train, evaluate, predict, summary, list_networks, reproduce, gradcheck, compare, check, trace, debug, doctor,
+):  # fmt: skip
+    cli.add_command(command)

@@ -1,0 +1,115 @@
+"""What the commands of `tinycnn` share: options, the networks that their arguments stand for, and Ctrl-C."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import click
+
+from tinycnn.devices import DEVICES, set_device
+
+
+class Interrupted(Exception):
+    """Ctrl-C; says how far a command came and how to go on."""
+
+
+# ---------------------------------------------------------------- options
+
+
+def device_option(command):
+    option = click.option(
+        "--device", type=click.Choice(list(DEVICES)), help="Who computes; TINYCNN_DEVICE, or cpu, if not given."
+    )
+    return option(command)
+
+
+def data_option(command):
+    text = "A folder of IDX files or mnist.npz, or 'synthetic'; TINYCNN_DATA, the cache or a download if not given."
+    return click.option("--data", metavar="DIR", help=text)(command)
+
+
+def json_option(command):
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")(command)
+
+
+def limit_option(command):
+    text = "Use only the first N training and the first N validation images."
+    return click.option("--limit", type=click.IntRange(min=1), metavar="N", help=text)(command)
+
+
+def use(device):
+    """Compute on the device that the option names, if it was given."""
+    if device:
+        set_device(device)
+
+
+# ---------------------------------------------------------------- networks
+
+
+def find_network(text):
+    """The model that a documented name, a notation or a checkpoint file stands for."""
+    from tinycnn import architectures
+    from tinycnn.architectures import notation
+
+    if text.endswith(".safetensors") or os.path.exists(text):
+        return checkpoint(text)
+    if "(" in text:
+        model = notation.parse(text)
+        model.compile("adam", "categorical_crossentropy", ["accuracy"])
+        model.recipe = {"architecture": text, "batch_size": 128, "epochs": 12, "schedule": None}
+        return model
+    return architectures.build(text)
+
+
+def checkpoint(path):
+    """The model of a file; one that was saved without a way of training gets the usual one."""
+    from tinycnn.models import load_model
+
+    model = load_model(path)
+    if model.loss is None:
+        model.compile("adam", "categorical_crossentropy")
+    model.metrics = ["accuracy"]
+    return model
+
+
+# ---------------------------------------------------------------- files
+
+
+def check_writable(path):
+    """Refuse a file that could not be written, before hours are spent on what should go into it."""
+    if path is None:
+        return
+    folder = Path(path).absolute().parent
+    if os.path.isdir(path):
+        raise click.UsageError(f"cannot write {path}: it is a folder")
+    if not folder.is_dir():
+        raise click.UsageError(f"cannot write {path}: there is no folder {folder}")
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise click.UsageError(f"cannot write {path}: {error.strerror}") from None
+    if os.path.exists(path) and not os.access(path, os.W_OK):
+        raise click.UsageError(f"cannot write {path}: permission denied")
+
+
+def check_picture(path):
+    """The same for a picture, whose kind its name tells."""
+    from tinycnn.pictures.paper import check_path
+
+    check_writable(path)
+    check_path(path)
+
+
+# ---------------------------------------------------------------- output
+
+
+def print_json(value):
+    click.echo(json.dumps(value, indent=2))
+
+
+def print_table(rows, headers, **options):
+    from tabulate import tabulate
+
+    click.echo(tabulate(rows, headers=headers, **options))

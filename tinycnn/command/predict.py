@@ -1,0 +1,44 @@
+"""The command `tinycnn predict`."""
+
+import click
+
+from tinycnn.command.options import (
+    check_picture,
+    checkpoint,
+    device_option,
+    json_option,
+    print_json,
+    print_table,
+    use,
+)
+
+
+@click.command()
+@click.argument("file", metavar="FILE.safetensors")
+@click.argument("image", metavar="IMAGE")
+@click.option("--index", type=click.IntRange(min=0), default=0, help="Which image of an IDX file, from 0.")
+@device_option
+@click.option("--plot", metavar="FILE", help="Draw the feature maps of the image, layer by layer.")
+@json_option
+def predict(file, image, index, device, plot, as_json):
+    """What a trained network sees in IMAGE, a picture file or an IDX file: the probability of every class.
+
+    A picture is made grey, scaled to the network's size, and inverted if it is dark on light.
+    """
+    from tinycnn.datasets.images import read_image
+
+    check_picture(plot)
+    use(device)
+    model = checkpoint(file)
+    x, how = read_image(image, model.input.shape, index)
+    probabilities = model.predict(x)[0]
+    best = int(probabilities.argmax())
+    if plot:
+        from tinycnn.pictures import plot_feature_maps
+
+        plot_feature_maps(model, x[0], plot)
+    if as_json:
+        print_json({"class": best, "probabilities": [float(p) for p in probabilities], "image": how})
+        return
+    print_table(enumerate(probabilities), ("class", "probability"), floatfmt=".4f")
+    click.echo(f"{image} ({how}) is a {best}, with probability {probabilities[best]:.4f}")

@@ -1,0 +1,21 @@
+"""The command `tinycnn summary`."""
+
+import click
+
+from tinycnn.command.options import find_network, json_option, print_json
+
+
+@click.command()
+@click.argument("network", metavar="ARCH|NOTATION|FILE")
+@json_option
+def summary(network, as_json):
+    """The layers of a network: shapes, parameters and how they come about, receptive fields."""
+    from tinycnn import session
+    from tinycnn.fit.summary import as_json as summary_json
+
+    with session.without_initial_weights():
+        model = find_network(network)
+    if as_json:
+        print_json(summary_json(model))
+    else:
+        model.summary(click.echo)

@@ -1,0 +1,32 @@
+"""The command `tinycnn trace`."""
+
+import json
+
+import click
+
+from tinycnn import emulator
+from tinycnn.command.options import json_option
+from tinycnn.command.targets import HELP, find, is_own, shape_option, with_errors
+
+
+@click.command(epilog=HELP)
+@click.argument("target")
+@shape_option
+@click.option(
+    "--blocks", type=click.IntRange(min=1), default=64, show_default=True, help="Run at most this many blocks."
+)
+@json_option
+@with_errors
+def trace(target, shape, blocks, as_json):
+    """Count what each line of a kernel asks of memory: requests, sectors, bank conflicts, lanes at work. Of several
+    launches, the first."""
+    path, launches = find(target, shape)
+    found = emulator.trace(path, launches[0], blocks)
+    if as_json:
+        click.echo(json.dumps(found.as_json(), indent=2))
+    else:
+        click.echo(found)
+        others = [kernel for kernel in dict.fromkeys(launch.kernel for launch in launches) if kernel != found.kernel]
+        if others:
+            file = path.stem if is_own(path) else path
+            click.echo(f"Also there, as '{file}::NAME': {', '.join(others)}")

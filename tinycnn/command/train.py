@@ -1,0 +1,190 @@
+"""The command `tinycnn train`."""
+
+import os
+import time
+from dataclasses import dataclass
+
+import click
+
+from tinycnn.callbacks import Callback
+from tinycnn.command.options import (
+    Interrupted,
+    check_picture,
+    check_writable,
+    data_option,
+    device_option,
+    find_network,
+    limit_option,
+    use,
+)
+from tinycnn.session import set_random_seed
+
+
+@click.command()
+@click.argument("network", metavar="ARCH|NOTATION|FILE.safetensors")
+@click.option("--epochs", type=click.IntRange(min=1), help="The documented number if not given.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="The documented size if not given.")
+@click.option("--optimizer", type=click.Choice(["sgd", "adam", "adadelta"]), help="The documented one if not given.")
+@click.option(
+    "--lr",
+    type=click.FloatRange(min=0, min_open=True),
+    help="The learning rate (where there is a schedule, its first).",
+)
+@click.option(
+    "--seed", type=click.IntRange(0, 2**64 - 1), help="Decides weights, shuffling and dropout; 0 if not given."
+)
+@device_option
+@data_option
+@limit_option
+@click.option("--save", metavar="FILE.safetensors", help="Write the model there after every epoch.")
+@click.option("--resume", is_flag=True, help="Go on from the file that --save names, if it is there.")
+@click.option("--plot", metavar="FILE", help="Draw the loss and accuracy curves to a PNG, SVG or PDF.")
+@click.option("--log", metavar="FILE.jsonl", help="Write one JSON object an epoch.")
+def train(network, epochs, batch_size, optimizer, lr, seed, device, data, limit, save, resume, plot, log):
+    """Train a network and print what it reached.
+
+    Settings that are not given are the documented ones. A FILE.safetensors goes on where it was saved.
+    """
+    from tinycnn import datasets
+
+    if resume and not save:
+        raise click.UsageError("--resume goes on from the file that --save names; give --save too")
+    check_writable(save)
+    check_writable(log)
+    check_picture(plot)
+    use(device)
+    set_random_seed(seed or 0)
+    started = time.perf_counter()
+    resuming = bool(resume and os.path.exists(save))
+    model = find_network(save if resuming else network)
+    if resuming:
+        refuse_another_network(model, network, save)
+    settings = Settings.of(model, epochs, batch_size, optimizer, lr, seed)
+    found = datasets.load(data, model.seed, synthetic_fallback=True, limit=limit)
+    run(model, settings, found, save, plot, log, started)
+
+
+def refuse_another_network(model, text, path):
+    from tinycnn import session
+    from tinycnn.architectures.notation import notation
+
+    with session.without_initial_weights():
+        wanted = find_network(text)
+    if notation(wanted) != notation(model):
+        raise click.UsageError(
+            f"{path} holds another network, {notation(model)}, not {notation(wanted)}; give --save another file"
+        )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train: the recipe, with what the command line replaces in it."""
+
+    epochs: int
+    batch_size: int
+    schedule: tuple | None
+
+    @classmethod
+    def of(cls, model, epochs, batch_size, optimizer, lr, seed):
+        """Settle what is trained how, and compile the model for it. Raises ValueError for a contradiction."""
+        recipe = model.recipe or {"batch_size": 128, "epochs": 12, "schedule": None}
+        schedule = recipe["schedule"]
+        begun = model.epoch > 0
+        if begun and seed is not None and seed != model.seed:
+            raise ValueError(f"the saved training has seed {model.seed}, not {seed}; leave --seed out to go on with it")
+        if optimizer and optimizer != model.optimizer.name.lower():
+            if begun:
+                raise ValueError(f"the saved training uses {model.optimizer.name}; it cannot go on with {optimizer}")
+            # The documented schedule belongs to the documented optimiser.
+            from tinycnn import optimizers
+
+            model.compile(optimizers.get(optimizer), model.loss, model.metrics)
+            schedule = None
+        if lr:
+            model.optimizer.learning_rate = lr
+            schedule = schedule and [schedule[0], lr, *schedule[2:]]
+        settings = cls(epochs or recipe["epochs"], batch_size or recipe["batch_size"], schedule)
+        # How it is trained goes on with the file; how long is asked anew, and the documented number if it is not.
+        model.recipe = {**recipe, "batch_size": settings.batch_size, "schedule": schedule}
+        return settings
+
+
+class Counter(Callback):
+    """Counts the finished epochs."""
+
+    def __init__(self):
+        self.finished = 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.finished = epoch + 1
+
+
+def run(model, settings, data, save, plot, log, started):
+    """Train, report, draw. Raises Interrupted on Ctrl-C."""
+    rate = f"{model.optimizer.name} at {model.optimizer.learning_rate:g}{' on a schedule' if settings.schedule else ''}"
+    print(
+        f"{model.name}: {model.count_params():,} parameters on {model.device.name}\n"
+        f"data: {data.name}, {len(data.x_train):,} training and {len(data.x_test):,} validation images "
+        f"({data.source})\n"
+        f"{rate}, batches of {settings.batch_size}, {count(settings.epochs, 'epoch')}, seed {model.seed}",
+        flush=True,
+    )
+    if model.device.remark:
+        print(f"note: {model.device.remark}", flush=True)
+    if model.epoch >= settings.epochs:
+        print(f"already trained for {count(model.epoch, 'epoch')}; ask for more with --epochs")
+    from tinycnn.architectures import schedule_function
+    from tinycnn.callbacks import JSONLogger, LearningRateScheduler, ModelCheckpoint
+    from tinycnn.losses import labels_for
+
+    counter = Counter()
+    callbacks = [counter]
+    if settings.schedule:
+        callbacks.append(LearningRateScheduler(schedule_function(settings.schedule)))
+    if log:
+        callbacks.append(JSONLogger(log, data=data.name))
+    if save:
+        callbacks.append(ModelCheckpoint(save))
+    try:
+        history = model.fit(
+            data.x_train,
+            labels_for(model.loss, data.y_train, data.classes),
+            batch_size=settings.batch_size,
+            epochs=settings.epochs,
+            validation_data=(data.x_test, labels_for(model.loss, data.y_test, data.classes)),
+            callbacks=callbacks,
+            initial_epoch=model.epoch,
+        )
+    except KeyboardInterrupt:
+        way_on = ""
+        if save and counter.finished:
+            way_on = f"; {save} holds epoch {counter.finished}, --resume goes on from it"
+        raise Interrupted(f"interrupted after {count(counter.finished, 'finished epoch')}{way_on}") from None
+    accuracy = history.history["val_acc"][-1]
+    print(
+        f"{model.name} on {data.name}: validation accuracy {accuracy:.4f} after {count(model.epoch, 'epoch')}, "
+        f"{duration(time.perf_counter() - started)}"
+    )
+    if plot:
+        from tinycnn.pictures import plot_history
+
+        plot_history(history, plot, documented=documented_history(model), title=f"{model.name} on {data.name}")
+
+
+def documented_history(model):
+    """The documented curves of this network, or None."""
+    from tinycnn.architectures import ARCHITECTURES
+
+    architecture = ARCHITECTURES.get(model.recipe.get("architecture"))
+    return architecture.history if architecture else None
+
+
+def count(n, noun):
+    """'1 epoch', '2 epochs'"""
+    return f"{n} {noun}{'s' * (n != 1)}"
+
+
+def duration(seconds):
+    """'2 min 41 s'"""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"

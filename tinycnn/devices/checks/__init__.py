@@ -1,0 +1,1 @@
+"""What is run over every kernel, without a network: launches on odd shapes, and NVIDIA's compiler."""

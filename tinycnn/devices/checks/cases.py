@@ -1,0 +1,273 @@
+"""Launches of every shipped kernel on small odd shapes, for `tinycnn check` and `tinycnn trace`.
+
+They are recorded from the operations of the device itself, so the launch code has one source: what is checked is
+what runs. The shapes leave tiles, warps and vectors partly empty.
+"""
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+
+from tinycnn import emulator, kernels
+from tinycnn.devices.gpu import KernelDevice
+from tinycnn.devices.gpu.emulator import EmulatorDriver
+from tinycnn.devices.gpu.launches import conv2d as conv2d_launches
+
+
+class RecordingDriver(EmulatorDriver):
+    """Runs launches, and keeps a description of each with its arrays as they were before."""
+
+    def __init__(self):
+        super().__init__()
+        self.launches = []  # (file, emulator.Launch)
+        self.behind_table = {}  # id of a table of addresses: (the table, the arrays that it points to)
+
+    def address_table(self, rows):
+        table = super().address_table(rows)
+        self.behind_table[id(table)] = table, [n for row in rows for n in row if isinstance(n, np.ndarray)]
+        return table
+
+    def launch(self, file, kernel, ctype, grid, block, args, shared):
+        buffers = [a for arg in args if id(arg) in self.behind_table for a in self.behind_table[id(arg)][1]]
+        kept = [a.copy() if isinstance(a, np.ndarray) else a for a in args]
+        launch = emulator.Launch(kernel=kernel, grid=grid, block=block, args=kept, shared=shared, buffers=buffers)
+        self.launches.append((file, launch))
+        super().launch(file, kernel, ctype, grid, block, args, shared)
+
+
+class Operations:
+    """A recording device, and inputs for it."""
+
+    def __init__(self, dtype):
+        self.driver = RecordingDriver()
+        self.device = KernelDevice(dtype, self.driver)
+        self.rng = np.random.default_rng(0)
+
+    def normal(self, *shape):
+        return self.device.asarray(self.rng.standard_normal(shape))
+
+    def counter(self, value=0):
+        return self.device.asarray(np.array([value]), "int64")
+
+    def convolve(self, x_shape, w_shape, stride=(1, 1), padding=((0, 0), (0, 0)), relu=False):
+        """All three passes of one convolution."""
+        x, w = self.normal(*x_shape), self.normal(*w_shape)
+        y = self.device.conv2d_forward(x, w, self.normal(w_shape[3]) if relu else None, stride, padding, relu)
+        dy = self.normal(*y.shape)
+        self.device.conv2d_backward_data(dy, w, x_shape, stride, padding)
+        self.device.conv2d_backward_filter(x, dy, w_shape, stride, padding)
+
+    def pool(self, x_shape, pool, stride, padding=((0, 0), (0, 0))):
+        y, argmax = self.device.maxpool2d_forward(self.normal(*x_shape), pool, stride, padding)
+        self.device.maxpool2d_backward(self.normal(*y.shape), argmax, x_shape, pool, stride, padding)
+
+
+@contextmanager
+def lowered(**limits):
+    """The limits that decide which kernel a shape takes, lowered: small shapes then run as large ones do."""
+    before = {name: getattr(conv2d_launches, name) for name in limits}
+    try:
+        for name, value in limits.items():
+            setattr(conv2d_launches, name, value)
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(conv2d_launches, name, value)
+
+
+# ---------------------------------------------------------------- the operations of a kernel file, at one shape
+
+
+def relu(on, *shape):
+    y = on.device.relu_forward(on.normal(*shape))
+    on.device.relu_backward(on.normal(*shape), y)
+    on.device.bias_relu_backward(on.normal(*shape), y)
+
+
+def batchnorm(on, *shape):
+    C = shape[-1]
+    x, gamma, beta = on.normal(*shape), on.normal(C), on.normal(C)
+    mean, variance = on.device.zeros((C,)), on.device.zeros((C,))
+    _, saved = on.device.batchnorm_forward(x, gamma, beta, mean, variance, 0.9, 1e-3)
+    on.device.batchnorm_backward(on.normal(*shape), x, gamma, saved)
+    on.device.batchnorm_inference(x, gamma, beta, mean, variance, 1e-3)
+
+
+def conv1x1(on, N, H, W, C, K):
+    x, w, dy = on.normal(N, H, W, C), on.normal(1, 1, C, K), on.normal(N, H, W, K)
+    on.device.conv1x1_forward(x, w, on.normal(K), True)
+    on.device.conv1x1_forward(x, w, None, False)
+    on.device.conv1x1_backward_data(dy, w)
+    on.device.conv1x1_backward_filter(x, dy)
+
+
+def conv2d(on, N, H, W, C, K, R, S):
+    on.convolve((N, H, W, C), (R, S, C, K), relu=True)
+
+
+def dense(on, N, inputs, units):
+    x, w, dy = on.normal(N, inputs), on.normal(inputs, units), on.normal(N, units)
+    on.device.dense_forward(x, w, on.normal(units), True)
+    on.device.dense_forward(x, w, None, False)
+    on.device.dense_backward_data(dy, w)
+    on.device.dense_backward_filter(x, dy)
+
+
+def dropout(on, *shape):
+    _, saved = on.device.dropout_forward(on.normal(*shape), 0.3, 2**40 + 1, 7, on.counter(3))
+    on.device.dropout_backward(on.normal(*shape), 0.3, 2**40 + 1, 7, saved)
+
+
+def elementwise(on, *shape):
+    a = on.normal(*shape)
+    on.device.elementwise("add", a, on.normal(*shape))
+    on.device.elementwise("multiply", a, on.normal(*shape[:-1], 1))
+    on.device.elementwise("divide", 0.5, a)
+    on.device.elementwise("exp", a)
+
+
+def layout(on, *shape):
+    x = on.normal(*shape)
+    on.device.transpose(x, tuple(reversed(range(len(shape)))))
+    on.device.split(on.device.concatenate([x, x]), [shape[-1], shape[-1]])
+
+
+def maxpool2d(on, N, H, W, C):
+    on.pool((N, H, W, C), (2, 2), (2, 2))
+
+
+def reduce(on, *shape):
+    on.device.reduce("sum", on.normal(*shape), 0)
+    on.device.reduce("max", on.normal(*shape), -1)
+
+
+def softmax_crossentropy(on, N, K):
+    logits, labels = on.normal(N, K), on.device.asarray(np.eye(K)[on.rng.integers(0, K, N)])
+    on.device.softmax_backward(on.normal(N, K), on.device.softmax_forward(logits))
+    on.device.softmax_crossentropy(logits, labels)
+
+
+def bookkeeping(on, size, *shape):
+    images, labels = on.normal(size + 4, *shape), on.normal(size + 4, 3)
+    order = on.device.asarray(on.rng.permutation(size + 4), "int64")
+    on.device.gather_batch(images, labels, order, on.counter(2), size)
+
+
+# ---------------------------------------------------------------- what one shape does not reach
+
+
+def more_conv2d(on):
+    on.convolve((2, 8, 7, 4), (3, 3, 4, 8), padding=((1, 1), (1, 1)), relu=True)
+    on.convolve((1, 9, 10, 3), (4, 3, 3, 6), stride=(2, 3), padding=((1, 2), (0, 1)))
+    on.convolve((1, 6, 5, 12), (2, 5, 12, 35), padding=((0, 0), (2, 2)))
+    with lowered(ENOUGH_THREADS=1):  # four pixels a thread
+        on.convolve((1, 13, 9, 3), (3, 2, 3, 7), padding=((1, 1), (0, 1)))
+        on.convolve((1, 11, 8, 8), (3, 3, 8, 12), stride=(2, 1), relu=True)
+    with lowered(SHARED_BYTES=512 * on.device.itemsize, BLOCKS=1):  # channels and filter rows in several chunks
+        on.convolve((2, 7, 6, 12), (3, 3, 12, 7))
+        on.convolve((1, 8, 7, 5), (5, 4, 5, 6), stride=(1, 2), padding=((2, 2), (1, 0)))
+
+
+def more_dense(on):
+    on.device.dense_backward_data(on.normal(3, 270), on.normal(5, 270))
+    on.device.dense_backward_filter(on.normal(270, 3), on.normal(270, 5))
+
+
+def more_elementwise(on):
+    on.device.elementwise("power", on.normal(2, 1, 4), on.normal(3, 1))
+
+
+def more_layout(on):
+    x = on.normal(3, 5, 7, 2)
+    on.device.transpose(x, (2, 0, 3, 1))
+    joined = on.device.concatenate([x, on.normal(3, 5, 7, 5)])
+    on.device.split(joined, [3, 4])
+
+
+def optimizers(on):
+    shapes = [(3, 3, 1, 5), (5,), (1, 1100), (45, 7)]
+
+    def arrays():
+        return [on.normal(*shape) ** 2 for shape in shapes]
+
+    rate = on.device.asarray(np.array([0.1]))
+    on.device.sgd_step(arrays(), arrays(), [], rate, 0.0, False)
+    on.device.sgd_step(arrays(), arrays(), arrays(), rate, 0.9, True)
+    on.device.adam_step(arrays(), arrays(), arrays(), arrays(), rate, on.counter(2), (0.9, 0.999), 1e-7)
+    on.device.adadelta_step(arrays(), arrays(), arrays(), arrays(), rate, 0.95, 1e-7)
+
+
+def more_maxpool2d(on):
+    on.pool((1, 6, 7, 8), (3, 2), (2, 1), ((1, 1), (0, 1)))
+
+
+def more_reduce(on):
+    for shape, axis in (((5, 7, 3), None), ((2, 9, 35), 1)):
+        on.device.reduce("sum", on.normal(*shape), axis)
+        on.device.reduce("max", on.normal(*shape), axis)
+
+
+def more_bookkeeping(on):
+    on.device.advance([(on.counter(), 1)])
+    on.device.advance([(on.counter(), 5), (on.counter(7), 1), (on.counter(), 2)])
+    on.device.accumulate(on.device.zeros((2,), "float64"), on.normal(1), on.normal(1), 5)
+    on.device.assign(on.device.zeros((1,)), np.array([0.5]))
+    on.device.assign(on.counter(), np.array([5]))
+
+
+class Cases(NamedTuple):
+    """What is launched for a kernel file: `at` each of the shapes, and `more`."""
+
+    at: Callable | None
+    takes: str  # the numbers of a shape
+    shapes: tuple
+    more: Callable | None = None
+
+
+CASES = {
+    "batchnorm": Cases(batchnorm, "...,C", ((2, 19, 21, 3), (1, 9, 260), (3, 1))),
+    "bookkeeping": Cases(bookkeeping, "N,H,W,C", ((5, 4, 3, 1), (5, 8, 5, 2)), more_bookkeeping),
+    "conv1x1": Cases(conv1x1, "N,H,W,C,K", ((2, 5, 7, 3, 5), (2, 5, 7, 9, 12), (2, 5, 7, 20, 33))),
+    "conv2d": Cases(conv2d, "N,H,W,C,K,R,S", ((2, 9, 11, 1, 5, 3, 3),), more_conv2d),
+    "dense": Cases(dense, "N,I,O", ((5, 13, 3), (7, 300, 10), (35, 37, 39)), more_dense),
+    "dropout": Cases(dropout, "any shape", ((5, 7, 3),)),
+    "elementwise": Cases(elementwise, "any shape", ((5, 7, 3),), more_elementwise),
+    "layout": Cases(layout, "any shape", ((33, 35),), more_layout),
+    "maxpool2d": Cases(maxpool2d, "N,H,W,C", ((2, 7, 9, 3),), more_maxpool2d),
+    "optimizers": Cases(None, "", (), optimizers),
+    "reduce": Cases(reduce, "any shape", ((7, 3), (17001,)), more_reduce),
+    "relu": Cases(relu, "...,C", ((31, 33, 2), (2, 3, 260))),
+    "softmax_crossentropy": Cases(softmax_crossentropy, "N,K", ((5, 10), (3, 37), (261, 2))),
+}
+
+
+def cases(file_name, dtype="float32", shape=None):
+    """The launches of kernels/`file_name`.cu as emulator.Launch: every kernel at least once, on small odd shapes.
+
+    shape: the one shape to run the file's operations at instead; what its numbers mean is CASES[name].takes.
+    Raises ValueError for a file that does not exist, or that does not take such a shape.
+    """
+    name = str(file_name).removesuffix(".cu")
+    if name not in CASES:
+        raise ValueError(f"there is no kernels/{name}.cu; there are: {', '.join(kernels.INSTANCES)}")
+    on, case = Operations(dtype), CASES[name]
+    if shape is not None:
+        check_shape(name, case, shape)
+    for numbers in case.shapes if shape is None else (shape,):
+        case.at(on, *numbers)
+    if case.more and shape is None:
+        case.more(on)
+    return [launch for file, launch in on.driver.launches if file == name]
+
+
+def check_shape(name, case, shape):
+    """Raises ValueError unless the numbers are as many as the file's operations take."""
+    if case.at is None:
+        raise ValueError(f"the launches of {name}.cu have fixed shapes")
+    fits = len(shape) >= 1 if "any" in case.takes or "..." in case.takes else len(shape) == case.takes.count(",") + 1
+    if not fits or min(shape) < 1:
+        raise ValueError(f"a shape for {name}.cu is {case.takes}, not {','.join(map(str, shape))}")
+    if name == "conv2d" and (shape[5] > shape[1] or shape[6] > shape[2]):
+        raise ValueError(f"filters of {shape[5]} x {shape[6]} do not fit into images of {shape[1]} x {shape[2]}")

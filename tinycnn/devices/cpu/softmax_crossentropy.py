@@ -1,0 +1,53 @@
+"""Softmax and cross-entropy, forward and backward in one pass over the rows."""
+
+import math
+
+import numpy as np
+
+from tinycnn.devices.cpu.launch import floats, kernel, launch
+from tinycnn.devices.cpu.memory import pool
+
+TASK = 64  # rows
+
+
+@kernel
+def crossentropy_rows(arguments, task, thread):
+    """For each row: its loss, whether its largest logit is right, and (softmax - labels) / N."""
+    logits, labels, dlogits = floats(arguments, 0), floats(arguments, 1), floats(arguments, 2)
+    results, N, K = floats(arguments, 3), arguments[4], arguments[5]
+    for n in range(task * TASK, min(task * TASK + TASK, N)):
+        row = n * K
+        guess, label = 0, 0
+        for k in range(1, K):
+            guess = k if logits[row + k] > logits[row + guess] else guess
+            label = k if labels[row + k] > labels[row + label] else label
+        largest = logits[row + guess]
+        total = np.float32(0)
+        for k in range(K):
+            dlogits[row + k] = math.exp(logits[row + k] - largest)
+            total += dlogits[row + k]
+        log_total, loss = math.log(total), np.float32(0)
+        for k in range(K):
+            loss += labels[row + k] * (log_total - (logits[row + k] - largest))
+            dlogits[row + k] = (dlogits[row + k] / total - labels[row + k]) / np.float32(N)
+        results[n] = loss
+        results[N + n] = np.float32(guess == label)
+
+
+def softmax_crossentropy(logits, labels):
+    """(mean loss (1,), rows classified rightly (1,), d loss / d logits)."""
+    N, K = logits.shape
+    dlogits = pool.empty((N, K), np.float32)
+    results = np.empty((2, N), np.float32)
+    launch(crossentropy_rows, -(-N // TASK), logits, labels, dlogits, results, N, K)
+    loss, correct = results.sum(axis=1, keepdims=True)
+    return loss / np.float32(N), correct, dlogits
+
+
+def softmax_forward(x):
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def softmax_backward(dy, y):
+    return y * (dy - (dy * y).sum(axis=-1, keepdims=True))

@@ -1,0 +1,265 @@
+"""The device `cuda`: the CUDA kernels on an NVIDIA GPU, compiled by NVRTC and launched through CuPy.
+
+CuPy is imported when the device is first asked for. Kernels start on CuPy's current stream, arrays come from its memory
+pool, and only `numpy` waits for the GPU.
+"""
+
+import ctypes
+import math
+import platform
+import warnings
+from collections import OrderedDict
+from contextlib import suppress
+
+import numpy as np
+
+from tinycnn import kernels
+from tinycnn.devices import DeviceError
+from tinycnn.devices.gpu import Driver, KernelDevice
+
+OTHERWISE = "without a GPU, the emulator runs the same kernels: --device emulator"
+MOST_TABLES = 64
+
+
+# ---------------------------------------------------------------- what has to be there
+
+
+def driver_library():
+    """The NVIDIA driver as a ctypes library, or None without one."""
+    try:
+        return ctypes.CDLL("nvcuda.dll" if platform.system() == "Windows" else "libcuda.so.1")
+    except OSError:
+        return None
+
+
+def driver_version():
+    """The CUDA version that the NVIDIA driver supports, as (13, 0), or None without a driver."""
+    driver, number = driver_library(), ctypes.c_int()
+    if driver is None or driver.cuDriverGetVersion(ctypes.byref(number)) != 0:
+        return None
+    return number.value // 1000, number.value % 1000 // 10
+
+
+def gpu_count():
+    """How many GPUs the NVIDIA driver finds: 0 without one."""
+    driver, number = driver_library(), ctypes.c_int()
+    if driver is None or driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(number)) != 0:
+        return 0
+    return number.value
+
+
+def find_cupy():
+    """The module cupy, fit for the driver that is there. Raises DeviceError with the remedy otherwise."""
+    if platform.system() == "Darwin":
+        raise DeviceError(f"there is no CUDA on macOS; {OTHERWISE}")
+    version = driver_version()
+    if version is None:
+        raise DeviceError(
+            "the cuda device needs an NVIDIA GPU and its driver, and there is no driver: install it from "
+            f"https://www.nvidia.com/drivers; {OTHERWISE}"
+        )
+    extra = f"tinycnn[cuda{13 if version[0] >= 13 else 12}]"
+    try:
+        import cupy
+    except ImportError as error:
+        raise DeviceError(f"the cuda device needs CuPy ({error}): pip install '{extra}'") from None
+    built_for = cupy.cuda.runtime.runtimeGetVersion() // 1000
+    if built_for > version[0]:
+        raise DeviceError(
+            f"this CuPy is made for CUDA {built_for}, and the driver supports CUDA {version[0]}.{version[1]} at most: "
+            f"pip uninstall cupy-cuda{built_for}x, then pip install '{extra}'; or install a newer driver"
+        )
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        raise DeviceError(
+            f"the NVIDIA driver finds no usable GPU ({error}); does nvidia-smi list one? {OTHERWISE}"
+        ) from None
+    if count == 0:
+        raise DeviceError(f"the NVIDIA driver finds no GPU; does nvidia-smi list one? {OTHERWISE}")
+    try:
+        cupy.cuda.nvrtc.getVersion()
+    except Exception as error:  # CuPy's own class, which moved between its versions
+        remedy = f"pip install 'nvidia-cuda-nvrtc=={built_for}.*'"
+        raise DeviceError(f"CuPy finds no NVRTC, which compiles the kernels ({error}): {remedy}") from None
+    return cupy
+
+
+# ---------------------------------------------------------------- memory
+
+
+def in_words(size):
+    """'1.5 GB'"""
+    for unit in ("bytes", "KB", "MB"):
+        if size < 1024:
+            return f"{size:.3g} {unit}"
+        size /= 1024
+    return f"{size:.3g} GB"
+
+
+def batch_that_fits(batch, needed, available):
+    """A power of two that should fit, given that `batch` images had asked for `needed` bytes when memory ran out.
+
+    What a step needs grows with the batch. It had not asked for all of it yet, so half of the room is left free.
+    """
+    fits = max(1, int(batch * available / (2 * needed)))
+    return min(2 ** int(math.log2(fits)), max(1, batch - 1))
+
+
+def out_of_memory(shape, asked, used, available):
+    """The MemoryError for an array of `shape`, whose first axis is taken for the batch."""
+    advice = ""
+    if len(shape) > 1 and shape[0] > 1:
+        fits = batch_that_fits(shape[0], used + asked, available)
+        advice = f"; a batch of {fits} should fit, where this one has {shape[0]} images"
+    return MemoryError(
+        f"the GPU has no {in_words(asked)} left for an array of shape {tuple(shape)}: "
+        f"{in_words(used)} of {in_words(available)} are in use{advice}"
+    )
+
+
+# ---------------------------------------------------------------- the driver
+
+
+class CudaDriver(Driver):
+    """CuPy's arrays and RawModule. A kernel file is compiled when one of its kernels is first launched."""
+
+    def __init__(self):
+        self.cupy = find_cupy()
+        self.functions = {}  # (file, kernel): CuPy's function
+        self.tables = OrderedDict()  # bytes: (device array, the pinned memory it was copied from)
+        self.recording = None  # what the step that is being recorded has to keep alive
+
+    # ---- arrays
+
+    def holds(self, array):
+        return isinstance(array, self.cupy.ndarray)
+
+    def asarray(self, host, dtype):
+        cupy = self.cupy
+        if not isinstance(host, cupy.ndarray):
+            host = np.asarray(host, dtype=dtype, order="C")
+        array = self._allocate(host.shape, host.nbytes, lambda: cupy.asarray(host, dtype=dtype, order="C"))
+        return array if array.data.ptr % 16 == 0 else array.copy()
+
+    def numpy(self, array):
+        return self.cupy.asnumpy(array)
+
+    def empty(self, shape, dtype):
+        return self._make(self.cupy.empty, shape, dtype)
+
+    def zeros(self, shape, dtype):
+        return self._make(self.cupy.zeros, shape, dtype)
+
+    def _make(self, make, shape, dtype):
+        shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        return self._allocate(shape, math.prod(shape) * np.dtype(dtype).itemsize, lambda: make(shape, dtype))
+
+    def _allocate(self, shape, size, make):
+        try:
+            return make()
+        except self.cupy.cuda.memory.OutOfMemoryError:
+            used = self.cupy.get_default_memory_pool().used_bytes()
+            free, total = self.cupy.cuda.runtime.memGetInfo()
+            raise out_of_memory(shape, size, min(used, total), min(used + free, total)) from None
+
+    def copy(self, array):
+        return self._allocate(array.shape, array.nbytes, lambda: array.copy(order="C"))
+
+    def assign(self, destination, source):
+        destination[...] = self.cupy.asarray(source, dtype=destination.dtype)
+
+    def address_table(self, rows):
+        rows = np.array([[n if isinstance(n, int) else n.data.ptr for n in row] for row in rows], np.int64)
+        if self.recording is not None:
+            # The recorded copy reads the host's memory again at every replay.
+            self.recording.append(self._upload(rows))
+            return self.recording[-1][0]
+        key = rows.tobytes()
+        if key not in self.tables:
+            self.tables[key] = self._upload(rows)
+            if len(self.tables) > MOST_TABLES:
+                self.cupy.cuda.get_current_stream().synchronize()  # its copy may not have been made yet
+                self.tables.popitem(last=False)
+        self.tables.move_to_end(key)
+        return self.tables[key][0]
+
+    def _upload(self, rows):
+        """(device array, pinned memory): from pinned memory the copy does not wait."""
+        table = self.cupy.empty(rows.shape, rows.dtype)
+        pinned = self.cupy.cuda.alloc_pinned_memory(rows.nbytes)
+        np.frombuffer(pinned, np.int64, rows.size)[...] = rows.reshape(-1)
+        table.data.copy_from_host_async(ctypes.c_void_p(pinned.ptr), rows.nbytes, self.cupy.cuda.get_current_stream())
+        return table, pinned
+
+    # ---- kernels
+
+    def launch(self, file, kernel, ctype, grid, block, args, shared):
+        function = self.functions.get((file, kernel))
+        if function is None:
+            names = kernels.instances(file, ctype)
+            module = self.cupy.RawModule(code=kernels.source(file), options=("-std=c++17",), name_expressions=names)
+            for name in names:
+                self.functions[file, name] = module.get_function(name)
+            function = self.functions[file, kernel]
+        function(tuple(grid), tuple(block), tuple(args), shared_mem=shared)
+
+    def record(self, step):
+        return Recording(self, step)
+
+
+class Recording:
+    """A step, as a CUDA graph from its third run on.
+
+    The first run is an ordinary one, which compiles the kernels. The second records the step and replays it, as all
+    later ones do. The graph has fixed addresses in it, so what the step allocates comes from a memory pool of its own,
+    where nobody else's arrays are, and which lives as long as the graph.
+    """
+
+    def __init__(self, driver, step):
+        self.driver, self.step = driver, step
+        self.runs, self.graph, self.kept = 0, None, []
+
+    def __call__(self):
+        self.runs += 1
+        if self.runs == 2:
+            self.capture()
+        if self.graph is None:
+            self.step()
+        else:
+            self.graph.launch(self.driver.cupy.cuda.get_current_stream())
+
+    def capture(self):
+        """Record the step into self.graph, or say in a warning why that cannot be. Nothing is computed here."""
+        cupy, driver = self.driver.cupy, self.driver
+        cupy.get_default_memory_pool().free_all_blocks()  # what the first run took: the graph needs as much
+        self.pool = cupy.cuda.MemoryPool()
+        stream = cupy.cuda.Stream(non_blocking=True)
+        driver.recording = self.kept
+        try:
+            with cupy.cuda.using_allocator(self.pool.malloc), stream:
+                stream.begin_capture()
+                try:
+                    self.step()
+                except BaseException:
+                    with suppress(RuntimeError):  # what the step tripped over has spoilt the recording too
+                        stream.end_capture()
+                    raise
+                self.graph = stream.end_capture()
+        except (RuntimeError, NotImplementedError, MemoryError) as error:
+            why = " ".join(str(error).split())
+            warnings.warn(
+                f"the step cannot be recorded as a CUDA graph, its kernels are launched one by one: {why}", stacklevel=3
+            )
+            self.kept.clear()
+        finally:
+            driver.recording = None
+
+
+class CudaDevice(KernelDevice):
+    """The kernels in float32 or float64 on an NVIDIA GPU."""
+
+    name = "cuda"
+
+    def __init__(self, dtype="float32"):
+        super().__init__(dtype, CudaDriver())

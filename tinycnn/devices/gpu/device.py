@@ -1,0 +1,140 @@
+"""A device whose operations are the CUDA kernels: which launches make up each operation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from tinycnn.devices.base import Array, Device
+from tinycnn.devices.gpu.driver import Driver
+from tinycnn.devices.gpu.launches import (
+    batchnorm,
+    bookkeeping,
+    conv1x1,
+    conv2d,
+    dense,
+    dropout,
+    elementwise,
+    layout,
+    maxpool2d,
+    optimizers,
+    reduce,
+    relu,
+    softmax_crossentropy,
+)
+
+CTYPES = {"float32": "float", "float64": "double"}
+
+
+class KernelDevice(Device):
+    """Everything but where the arrays live and who runs the kernels: `driver` knows that.
+
+    An operation is a function in launches/<its .cu file>.py whose first argument is this device: a method of it.
+    """
+
+    def __init__(self, dtype: str, driver: Driver):
+        super().__init__(dtype)
+        self.driver = driver
+        self.scalar = np.dtype(dtype).type
+        self.itemsize = np.dtype(dtype).itemsize
+        self.ctype = CTYPES[np.dtype(dtype).name]
+
+    def launch(self, file: str, kernel: str, grid: tuple, block: tuple, *args: Any, shared: int = 0) -> None:
+        """Start `kernel` of kernels/`file`.cu, T standing for this device's type.
+
+        args: arrays and numbers. A Python int is the kernel's `int`, a float its `T`; other types are NumPy scalars.
+        shared: bytes of dynamic shared memory.
+        """
+        if 0 in grid:
+            return  # nothing to do
+        name = kernel.replace("<T", f"<{self.ctype}")
+        self.driver.launch(file, name, self.ctype, grid, block, [self._argument(a) for a in args], shared)
+
+    def _argument(self, value: Any) -> Any:
+        if isinstance(value, int):
+            return np.int32(value)  # raises OverflowError beyond 2^31
+        return self.scalar(value) if type(value) is float else value
+
+    # ---------------------------------------------------------------- arrays
+
+    def asarray(self, host: ArrayLike | Array, dtype: DTypeLike = None) -> Array:
+        dtype = np.dtype(dtype or self.dtype)
+        if not self.driver.holds(host) and np.size(host) == 1 and self._can_fill(dtype):
+            array = self.empty(np.shape(host), dtype)  # a number needs no copy, and so may be part of a recorded step
+            bookkeeping.fill(self, array, np.asarray(host).reshape(()).item())
+            return array
+        return self.driver.asarray(host, dtype)
+
+    def _can_fill(self, dtype: np.dtype) -> bool:
+        return dtype in (np.dtype(self.dtype), np.dtype("int64"))
+
+    def numpy(self, array: Array) -> np.ndarray:
+        return self.driver.numpy(array)
+
+    def empty(self, shape: int | tuple, dtype: DTypeLike = None) -> Array:
+        return self.driver.empty(shape, dtype or self.dtype)
+
+    def zeros(self, shape: int | tuple, dtype: DTypeLike = None) -> Array:
+        return self.driver.zeros(shape, dtype or self.dtype)
+
+    def copy(self, array: Array) -> Array:
+        return self.driver.copy(array)
+
+    def assign(self, destination: Array, source: Array) -> None:
+        is_number = destination.size == 1 and isinstance(source, (np.ndarray, np.generic)) and source.size == 1
+        if is_number and self._can_fill(destination.dtype):
+            bookkeeping.fill(self, destination, source.reshape(()).item())
+        else:
+            self.driver.assign(destination, source)
+
+    def record(self, step: Callable[[], None]) -> Callable[[], None]:
+        return self.driver.record(step)
+
+    # ---------------------------------------------------------------- tensor arithmetic
+
+    elementwise = elementwise.elementwise
+    reduce = reduce.reduce
+    matmul = dense.matmul
+    transpose = layout.transpose
+    concatenate = layout.concatenate
+    split = layout.split
+
+    # ---------------------------------------------------------------- convolution and dense
+
+    conv2d_forward = conv2d.conv2d_forward
+    conv2d_backward_data = conv2d.conv2d_backward_data
+    conv2d_backward_filter = conv2d.conv2d_backward_filter
+    conv1x1_forward = conv1x1.conv1x1_forward
+    conv1x1_backward_data = conv1x1.conv1x1_backward_data
+    conv1x1_backward_filter = conv1x1.conv1x1_backward_filter
+    dense_forward = dense.dense_forward
+    dense_backward_data = dense.dense_backward_data
+    dense_backward_filter = dense.dense_backward_filter
+    bias_relu_backward = relu.bias_relu_backward
+
+    # ---------------------------------------------------------------- the other layers
+
+    relu_forward = relu.relu_forward
+    relu_backward = relu.relu_backward
+    maxpool2d_forward = maxpool2d.maxpool2d_forward
+    maxpool2d_backward = maxpool2d.maxpool2d_backward
+    batchnorm_forward = batchnorm.batchnorm_forward
+    batchnorm_inference = batchnorm.batchnorm_inference
+    batchnorm_backward = batchnorm.batchnorm_backward
+    dropout_forward = dropout.dropout_forward
+    dropout_backward = dropout.dropout_backward
+    softmax_forward = softmax_crossentropy.softmax_forward
+    softmax_backward = softmax_crossentropy.softmax_backward
+    softmax_crossentropy = softmax_crossentropy.softmax_crossentropy
+
+    # ---------------------------------------------------------------- training
+
+    sgd_step = optimizers.sgd_step
+    adam_step = optimizers.adam_step
+    adadelta_step = optimizers.adadelta_step
+    gather_batch = bookkeeping.gather_batch
+    advance = bookkeeping.advance
+    accumulate = bookkeeping.accumulate

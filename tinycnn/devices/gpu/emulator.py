@@ -1,0 +1,70 @@
+"""The device `emulator`: the CUDA kernels, compiled by the host's C++ compiler and run on the CPU.
+
+The same kernels and the same launches as `cuda`, on NumPy arrays: for tests, debugging and tracing, and for students
+without a GPU. Its time says nothing about a GPU's.
+"""
+
+import numpy as np
+
+from tinycnn import kernels
+from tinycnn.devices import DeviceError
+from tinycnn.devices.gpu import Driver, KernelDevice
+from tinycnn.emulator import CompilerMissing, load
+from tinycnn.emulator.build import find_compiler
+
+ALIGNMENT = 16  # bytes: what the kernels' vector loads need
+
+
+def aligned(array):
+    """The array itself, or a copy of it, where it does not begin at a multiple of 16 bytes."""
+    return array if array.ctypes.data % ALIGNMENT == 0 else np.array(array, order="C")
+
+
+class EmulatorDriver(Driver):
+    """NumPy arrays, and tinycnn.emulator. A kernel file is built when one of its kernels is first launched."""
+
+    def __init__(self):
+        self.modules = {}
+
+    def holds(self, array):
+        return isinstance(array, np.ndarray)
+
+    def asarray(self, host, dtype):
+        return aligned(np.asarray(host, dtype=dtype, order="C"))
+
+    def numpy(self, array):
+        return array
+
+    def empty(self, shape, dtype):
+        return aligned(np.empty(shape, dtype))
+
+    def zeros(self, shape, dtype):
+        return aligned(np.zeros(shape, dtype))
+
+    def copy(self, array):
+        return aligned(np.array(array, order="C"))
+
+    def assign(self, destination, source):
+        destination[...] = source
+
+    def address_table(self, rows):
+        return np.array([[n.ctypes.data if isinstance(n, np.ndarray) else n for n in row] for row in rows], np.int64)
+
+    def launch(self, file, kernel, ctype, grid, block, args, shared):
+        if (file, ctype) not in self.modules:
+            self.modules[file, ctype] = load(kernels.path(file), kernels.instances(file, ctype))
+        self.modules[file, ctype].launch(kernel, grid, block, args, shared=shared)
+
+
+class EmulatorDevice(KernelDevice):
+    """The kernels in float32 or float64 on any CPU."""
+
+    name = "emulator"
+    remark = "the kernels are emulated on the CPU: the times say nothing about their speed on a GPU"
+
+    def __init__(self, dtype="float32"):
+        try:
+            find_compiler()
+        except CompilerMissing as error:
+            raise DeviceError(str(error)) from None
+        super().__init__(dtype, EmulatorDriver())

@@ -1,0 +1,185 @@
+"""Launches of kernels/ladder: every step's grid, block and shared memory, for all three directions.
+
+No device computes with these kernels. They are launched by their tests and by benchmarks/ladder.py, on a device whose
+driver runs CUDA kernels.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from tinycnn.devices.gpu.grid import BLOCKS, MOST_GRID_Y, SHARED_BYTES, THREADS, ceil_div
+from tinycnn.devices.gpu.launches.reduce import sum_slices
+from tinycnn.shapes import Geometry
+
+ITEMSIZE = 4  # of float, which is all the ladder has
+MOST_ELEMENTS = 2**31 - 1  # of an image, of the filters, and of the outputs' pixels: what an int counts
+
+
+class Conv(Geometry):
+    """The numbers that every kernel of the ladder is given, and what its blocks keep in shared memory."""
+
+    @property
+    def images_at_once(self):
+        """How many blocks share the images in backward filter: as many as there are images, within reason."""
+        return min(self.N, BLOCKS)
+
+    def halo(self, tile, depth):
+        """Numbers in shared memory of the pixels that a square tile of outputs sees, `depth` channels."""
+        return ((tile - 1) * self.stride_h + self.R) * ((tile - 1) * self.stride_w + self.S) * depth
+
+    def halo_back(self, tile, depth):
+        """The same of the outputs that may have seen a square tile of pixels."""
+        extents = [
+            (tile + window - 3 + stride) // stride + 1
+            for window, stride in ((self.R, self.stride_h), (self.S, self.stride_w))
+        ]
+        return extents[0] * extents[1] * depth
+
+
+class Shape(NamedTuple):
+    """How a kernel is launched."""
+
+    grid: tuple
+    block: tuple
+    shared: int = 0  # bytes of dynamic shared memory
+
+
+class Step(NamedTuple):
+    """A step: from a Conv to a Shape, for each direction, and how its backward filter adds up what blocks found."""
+
+    forward: Callable
+    backward_data: Callable
+    backward_filter: Callable
+    sums: str  # "" (a thread has the whole sum), "atomics", or "partials" (one dw for each of gridDim.z)
+
+
+def tiles(tile, rows, columns):
+    return ceil_div(rows, tile) * ceil_div(columns, tile)
+
+
+# ---------------------------------------------------------------- a thread for each output: steps 1 and 2
+
+
+def of_an_image(outputs, N):
+    return Shape((ceil_div(outputs, THREADS), N), (THREADS,))
+
+
+one_output = Step(
+    forward=lambda c: of_an_image(c.P * c.Q * c.K, c.N),
+    backward_data=lambda c: of_an_image(c.H * c.W * c.C, c.N),
+    backward_filter=lambda c: of_an_image(c.R * c.S * c.C * c.K, 1),
+    sums="",
+)
+
+# ---------------------------------------------------------------- 16 x 16 outputs a block: steps 3 and 4
+
+
+shared_filters = Step(
+    forward=lambda c: Shape((ceil_div(c.P * c.Q, 16), ceil_div(c.K, 16), c.N), (16, 16)),
+    backward_data=lambda c: Shape((ceil_div(c.H * c.W, 16), ceil_div(c.C, 16), c.N), (16, 16)),
+    backward_filter=lambda c: Shape((ceil_div(c.R * c.S * c.C, 16), ceil_div(c.K, 16), c.images_at_once), (16, 16)),
+    sums="atomics",
+)
+
+
+def tiled(tile, filter_tile, width, taps, block):
+    """A step whose blocks have a square tile of outputs and `width` channels, four channels at a time.
+
+    filter_tile: the side of the tile that backward filter walks with; taps: how many taps its block has.
+    """
+
+    def over_images(conv, rows, columns, channels, halo):
+        shared = halo + conv.R * conv.S * 4 * width
+        return Shape((tiles(tile, rows, columns), ceil_div(channels, width), conv.N), block, ITEMSIZE * shared)
+
+    def backward_filter(conv):
+        parts = ceil_div(conv.R * conv.S, taps) * ceil_div(conv.C, 4)
+        shared = conv.halo(filter_tile, 4) + filter_tile**2 * width
+        return Shape((parts, ceil_div(conv.K, width), conv.images_at_once), block, ITEMSIZE * shared)
+
+    return Step(
+        forward=lambda c: over_images(c, c.P, c.Q, c.K, c.halo(tile, 4)),
+        backward_data=lambda c: over_images(c, c.H, c.W, c.C, c.halo_back(tile, 4)),
+        backward_filter=backward_filter,
+        sums="atomics",
+    )
+
+
+# ---------------------------------------------------------------- a matrix product: steps 6 to 8
+
+
+def matrix_product(block):
+    def shape(rows, columns, shares=1):
+        return Shape((ceil_div(rows, 64), ceil_div(columns, 32), shares), block)
+
+    def shares(c):
+        """As many as keep a large GPU busy, with at least 32 terms of the sum each."""
+        parts = ceil_div(c.R * c.S * c.C, 64) * ceil_div(c.K, 32)
+        return max(1, min(2 * BLOCKS // parts, c.N * c.P * c.Q // 32))
+
+    return Step(
+        forward=lambda c: shape(c.N * c.P * c.Q, c.K),
+        backward_data=lambda c: shape(c.N * c.H * c.W, c.C),
+        backward_filter=lambda c: shape(c.R * c.S * c.C, c.K, shares(c)),
+        sums="partials",
+    )
+
+
+STEPS = {
+    "1_naive": one_output,
+    "2_coalesced": one_output,
+    "3_shared_filters": shared_filters,
+    "4_halo_tile": tiled(tile=4, filter_tile=8, width=16, taps=4, block=(16, 16)),
+    "5_register_blocking": tiled(tile=8, filter_tile=8, width=32, taps=16, block=(8, 16)),
+    "6_implicit_gemm": matrix_product(block=(8, 16)),
+    "7_vectorised": matrix_product(block=(8, 16)),
+    "8_tensor_cores": matrix_product(block=(128,)),
+}
+DIRECTIONS = ("forward", "backward_data", "backward_filter")
+
+
+# ---------------------------------------------------------------- launches
+
+
+def shape_of(step, direction, conv):
+    """The Shape of a step's launch. Raises ValueError for what the step's kernels cannot take."""
+    shape = getattr(STEPS[step], direction)(conv)
+    if shape.shared > SHARED_BYTES:
+        raise ValueError(f"{step}: filters of {conv.R} x {conv.S} do not fit into {SHARED_BYTES // 1024} KB")
+    largest = max(conv.H * conv.W * conv.C, conv.P * conv.Q * conv.K, conv.R * conv.S * conv.C * conv.K)
+    pixels = conv.N * max(conv.H * conv.W, conv.P * conv.Q)
+    if max(largest, pixels) > MOST_ELEMENTS or max(shape.grid[1:]) > MOST_GRID_Y:
+        raise ValueError(f"{step}: a convolution of {conv.x_shape} with {conv.w_shape} is too large for one launch")
+    return shape
+
+
+def start(device, step, direction, conv, a, b, out):
+    """Launch one kernel: forward (x, w, y), backward_data (dy, w, dx) or backward_filter (x, dy, dw)."""
+    grid, block, shared = shape_of(step, direction, conv)
+    device.launch(f"ladder/{step}", f"conv2d_{direction}", grid, block, a, b, out, *conv, shared=shared)
+
+
+def forward(device, step, conv, x, w):
+    """y (N,P,Q,K)"""
+    y = device.empty(conv.y_shape)
+    start(device, step, "forward", conv, x, w, y)
+    return y
+
+
+def backward_data(device, step, conv, dy, w):
+    """dx (N,H,W,C)"""
+    dx = device.empty(conv.x_shape)
+    start(device, step, "backward_data", conv, dy, w, dx)
+    return dx
+
+
+def backward_filter(device, step, conv, x, dy):
+    """dw (R,S,C,K)"""
+    sums = STEPS[step].sums
+    if sums == "partials":
+        slices = shape_of(step, "backward_filter", conv).grid[2]
+        dw = device.empty((slices, *conv.w_shape))
+    else:
+        dw = device.zeros(conv.w_shape) if sums == "atomics" else device.empty(conv.w_shape)
+    start(device, step, "backward_filter", conv, x, dy, dw)
+    return sum_slices(device, dw, conv.w_shape) if sums == "partials" else dw

@@ -1,0 +1,50 @@
+"""Launches of layout.cu: transposition, concatenation and its inverse."""
+
+import numpy as np
+
+from tinycnn.devices.gpu.grid import ceil_div, flat
+from tinycnn.devices.gpu.launches.strides import contiguous_steps, merged, strided_launches
+
+
+def transpose(device, array, axes):
+    axes = tuple(a % len(array.shape) for a in axes)
+    steps = contiguous_steps(array.shape)
+    shape, steps = tuple(array.shape[a] for a in axes), [steps[a] for a in axes]
+    y = device.empty(shape)
+    extents, (merged_steps,) = merged(shape, [steps])
+    if len(extents) == 2 and merged_steps == [1, extents[0]]:
+        columns, rows = extents  # of the matrix as it lies
+        tiles = ceil_div(columns, 32)
+        grid, args = (ceil_div(rows, 32) * tiles,), (array, y, rows, columns, tiles)
+        device.launch("layout", "transpose_matrix<T>", grid, (32, 8), *args)
+        return y
+    for total, extents, (steps,), (first,), y_first in strided_launches(shape, [steps]):  # noqa: B020
+        numbers = [np.int64(n) for n in (*steps, first, y_first)]
+        device.launch("layout", "transpose<T>", *flat(total), array, y, np.int64(total), *extents[1:], *numbers)
+    return y
+
+
+def copy_columns(device, x, y, width, x_first, y_first):
+    total = x.size // x.shape[-1] * width if x.shape[-1] else 0
+    args = (x, y, np.int64(total), width, x.shape[-1], x_first, y.shape[-1], y_first)
+    device.launch("layout", "copy_columns<T>", *flat(total), *args)
+
+
+def concatenate(device, arrays):
+    arrays = list(arrays)
+    y = device.empty((*arrays[0].shape[:-1], sum(a.shape[-1] for a in arrays)))
+    first = 0
+    for array in arrays:
+        copy_columns(device, array, y, array.shape[-1], 0, first)
+        first += array.shape[-1]
+    return y
+
+
+def split(device, array, sizes):
+    parts, first = [], 0
+    for size in sizes:
+        part = device.empty((*array.shape[:-1], size))
+        copy_columns(device, array, part, size, first, 0)
+        parts.append(part)
+        first += size
+    return parts

@@ -1,0 +1,26 @@
+"""Launches of maxpool2d.cu."""
+
+from tinycnn.devices.gpu.grid import MOST_GRID_Y, THREADS, ceil_div
+from tinycnn.shapes import Geometry
+
+
+def start(device, direction, arrays, geometry, per_image):
+    """One launch; per_image: how many numbers of one image threads take."""
+    N, H, W, C, _, *rest = geometry
+    width = 4 if C % 4 == 0 else 1  # numbers a thread moves at once
+    grid = ceil_div(per_image // width, THREADS), min(N, MOST_GRID_Y)
+    kernel = f"maxpool2d_{direction}<T, {width}>"
+    device.launch("maxpool2d", kernel, grid, (THREADS,), *arrays, N, H, W, C, *rest)
+
+
+def maxpool2d_forward(device, x, pool, stride, padding):
+    geometry = Geometry.of_pool(x.shape, pool, stride, padding)
+    y, argmax = device.empty(geometry.y_shape), device.empty(geometry.y_shape, "int32")
+    start(device, "forward", (x, y, argmax), geometry, geometry.P * geometry.Q * geometry.C)
+    return y, argmax
+
+
+def maxpool2d_backward(device, dy, argmax, x_shape, pool, stride, padding):
+    geometry, dx = Geometry.of_pool(x_shape, pool, stride, padding), device.empty(x_shape)
+    start(device, "backward", (dy, argmax, dx), geometry, geometry.H * geometry.W * geometry.C)
+    return dx

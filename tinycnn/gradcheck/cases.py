@@ -1,0 +1,328 @@
+"""What `tinycnn gradcheck` checks of every operation: inputs and attributes.
+
+Shapes are small, odd and unequal, so that no two axes can be mistaken for each other, and still leave tiles, warps
+and vectors partly empty. Convolution and pooling come with every window, stride and padding of the documented
+networks, read from `architectures`, and with some that no network has. Inputs of ReLU and pooling are spaced, so
+that no step of a difference crosses a kink.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from tinycnn import functional as F
+from tinycnn.gradcheck.check import gradcheck
+from tinycnn.shapes import pair
+from tinycnn.tensor import Tensor
+
+
+class Case(NamedTuple):
+    """function: takes Tensors, returns one; inputs: makes the arrays for it from a random generator."""
+
+    operation: str
+    label: str
+    function: Callable
+    inputs: Callable
+
+    def __str__(self):
+        return f"{self.operation} {self.label}".strip()
+
+    def arrays(self):
+        return self.inputs(np.random.default_rng(0))
+
+    def check(self, device=None):
+        """The Report of this case on a device."""
+        report = gradcheck(self.function, self.arrays(), device=device, raise_exception=False)
+        return replace(report, operation=self.operation, case=self.label)
+
+
+# ---------------------------------------------------------------- inputs
+
+
+def normal(*shapes):
+    """Standard normal numbers of these shapes."""
+    return lambda rng: [rng.standard_normal(shape) for shape in shapes]
+
+
+def positive(*shapes):
+    """Numbers between 0.5 and 2."""
+    return lambda rng: [rng.uniform(0.5, 2, shape) for shape in shapes]
+
+
+def spaced(*shapes):
+    """A random order of numbers 1/8 apart, none nearer to 0 than 1/16."""
+
+    def inputs(rng):
+        counts = [math.prod(shape) for shape in shapes]
+        return [((rng.permutation(n) - n // 2 + 0.5) / 8).reshape(s) for n, s in zip(counts, shapes, strict=True)]
+
+    return inputs
+
+
+def away_from_kinks(function, *shapes):
+    """Normal numbers, drawn again until no result of `function`, which a ReLU follows, is near 0."""
+
+    def inputs(rng):
+        while True:
+            arrays = [rng.standard_normal(shape) for shape in shapes]
+            if np.abs(on_reference(function, arrays)).min() > 1e-2:
+                return arrays
+
+    return inputs
+
+
+def on_reference(function, arrays):
+    from tinycnn.devices import get_device
+
+    return function(*(Tensor(a, device=get_device("reference", "float64")) for a in arrays)).numpy()
+
+
+# ---------------------------------------------------------------- what the documented networks use
+
+
+def used(code):
+    """The options of every layer `code` (CN, MP, DP) in the documented networks: a list of dicts."""
+    from tinycnn.architectures import ARCHITECTURES
+    from tinycnn.architectures.notation import Reader
+
+    found, steps = [], [step for a in ARCHITECTURES.values() for step in Reader(a.layers).network()]
+    while steps:
+        step = steps.pop()
+        steps += [inner for branch in step.branches for inner in branch]
+        if step.code == code:
+            found.append(step.options)
+    return found
+
+
+def used_windows(code, window):
+    """(window, stride, padding) of convolution or pooling in the documented networks, sorted; `window` is the name
+    of the layer's argument."""
+    return sorted(
+        {
+            (
+                pair(options[window], window),
+                pair(options.get("strides") or (options[window] if code == "MP" else 1), "strides"),
+                options.get("padding", "valid"),
+            )
+            for options in used(code)
+        }
+    )
+
+
+# ---------------------------------------------------------------- the cases of every operation
+
+
+def conv2d():
+    for window, stride, padding in used_windows("CN", "kernel_size"):
+        N, C, K = (2, 2, 3) if max(window) <= 3 else (2, 1, 2)
+        image = (window[0] + 2, window[1] + 1) if padding == "valid" else (window[0] + 1, window[1])
+        yield conv2d_case((N, *image, C), (*window, C, K), stride, padding)
+    for x_shape, w_shape, stride, padding in (
+        ((2, 7, 6, 2), (3, 3, 2, 3), (2, 2), "valid"),
+        ((2, 7, 6, 2), (3, 3, 2, 3), (2, 1), "same"),
+        ((1, 8, 9, 3), (4, 3, 3, 2), (2, 3), "same"),
+        ((2, 6, 5, 1), (2, 5, 1, 5), (1, 1), "same"),
+        ((2, 5, 7, 2), (1, 4, 2, 1), (1, 2), "valid"),
+        ((2, 5, 4, 3), (1, 1, 3, 2), (2, 2), "valid"),  # the windows leave gaps
+        ((2, 4, 6, 2), (2, 2, 2, 3), (3, 3), "valid"),
+        ((3, 4, 3, 2), (4, 3, 2, 3), (1, 1), "valid"),  # the filter covers the image: a dense layer
+        ((2, 5, 4, 4), (3, 3, 4, 8), (1, 1), "same"),  # vectors of four
+        ((1, 1, 1, 1), (1, 1, 1, 1), (1, 1), "valid"),
+    ):
+        yield conv2d_case(x_shape, w_shape, stride, padding)
+    yield Case("conv2d", "3x3 without bias", lambda x, w: F.conv2d(x, w), normal((2, 5, 4, 2), (3, 3, 2, 3)))
+    for has_bias in (True, False):
+        shapes = [(2, 5, 4, 2), (3, 2, 2, 3), (3,)][: 2 + has_bias]
+        label = "3x2 relu" if has_bias else "3x2 relu without bias"
+        yield Case(
+            "conv2d", label,
+            lambda x, w, b=None: F.conv2d(x, w, b, activation="relu"), away_from_kinks(F.conv2d, *shapes),
+        )  # fmt: skip
+
+
+def conv2d_case(x_shape, w_shape, stride, padding):
+    label = f"{w_shape[0]}x{w_shape[1]}{strided(stride)} {padding}, C{x_shape[3]}"
+
+    def function(x, w, b):
+        return F.conv2d(x, w, b, stride, padding)
+
+    return Case("conv2d", label, function, normal(x_shape, w_shape, w_shape[3:]))
+
+
+def strided(stride):
+    return "" if stride == (1, 1) else f" stride {stride[0]}x{stride[1]}"
+
+
+def conv1x1():
+    for label, x_shape, K in (("", (2, 3, 4, 5), 3), ("C8 K20", (2, 3, 2, 8), 20)):
+        yield Case("conv1x1", label, F.conv1x1, normal(x_shape, (1, 1, x_shape[3], K), (K,)))
+    yield Case("conv1x1", "without bias", lambda x, w: F.conv1x1(x, w), normal((2, 3, 2, 3), (1, 1, 3, 2)))
+    yield Case(
+        "conv1x1", "relu",
+        lambda x, w, b: F.conv1x1(x, w, b, "relu"), away_from_kinks(F.conv1x1, (2, 3, 2, 3), (1, 1, 3, 2), (2,)),
+    )  # fmt: skip
+
+
+def dense():
+    sizes = (4, 7, 3), (1, 3, 5), (35, 2, 3), (2, 37, 3), (3, 2, 35), (1, 130, 2)  # the last: a sum in two slices
+    for N, inputs, units in sizes:
+        yield Case("dense", f"{N}x{inputs}x{units}", F.dense, normal((N, inputs), (inputs, units), (units,)))
+    yield Case("dense", "without bias", lambda x, w: F.dense(x, w), normal((4, 3), (3, 2)))
+    for N, inputs, units in ((4, 5, 3), (17, 2, 16)):  # the last: several vectors of the cpu device
+        yield Case(
+            "dense", f"{N}x{inputs}x{units} relu",
+            lambda x, w, b: F.dense(x, w, b, "relu"), away_from_kinks(F.dense, (N, inputs), (inputs, units), (units,)),
+        )  # fmt: skip
+
+
+def maxpool2d():
+    odd = [((3, 2), (1, 1), "same"), ((2, 3), (3, 1), "valid"), ((3, 3), (2, 2), "same"), ((2, 2), (3, 3), "valid")]
+    for window, stride, padding in used_windows("MP", "pool_size") + odd:
+        yield pooling_case((2, 5, 6, 3), window, stride, padding)
+    yield pooling_case((1, 5, 3, 4), (2, 2), (1, 2), "same")  # vectors of four
+
+
+def pooling_case(x_shape, window, stride, padding):
+    label = f"{window[0]}x{window[1]} stride {stride[0]}x{stride[1]} {padding}, C{x_shape[3]}"
+    return Case("maxpool2d", label, lambda x: F.maxpool2d(x, window, stride, padding), spaced(x_shape))
+
+
+def batchnorm():
+    for shape in ((7, 3), (2, 4, 3, 5), (2, 1), (3, 7, 5, 4)):  # the last: several vectors of the cpu device
+        yield batchnorm_case("batchnorm", shape, True)
+
+
+def batchnorm_inference():
+    for shape in ((7, 3), (2, 4, 3, 5)):
+        yield batchnorm_case("batchnorm_inference", shape, False)
+
+
+def batchnorm_case(operation, shape, training):
+    C = shape[-1]
+
+    def function(x, gamma, beta):
+        rng = np.random.default_rng(1)
+        moving = [Tensor(values, device=x.device) for values in (rng.standard_normal(C), rng.uniform(0.5, 2, C))]
+        return F.batchnorm(x, gamma, beta, *moving, training)
+
+    def inputs(rng):
+        return [2 * rng.standard_normal(shape) + 1, rng.standard_normal(C), rng.standard_normal(C)]
+
+    return Case(operation, "x".join(map(str, shape)), function, inputs)
+
+
+def dropout():
+    for rate in sorted({options["rate"] for options in used("DP")} | {0.9}):
+
+        def function(x, rate=rate):
+            step = x.device.asarray(np.array([3]), "int64")  # the same step, so the same mask
+            return F.dropout(x, rate, seed=1, stream=2, step=step)
+
+        yield Case("dropout", f"rate {rate}", function, normal((5, 4, 3)))
+
+
+def relu():
+    yield Case("relu", "", F.relu, spaced((3, 5, 3)))
+
+
+def softmax():
+    for shape in ((4, 5), (3, 10), (2, 37)):
+        yield Case("softmax", f"{shape[0]}x{shape[1]}", F.softmax, normal(shape))
+
+
+def softmax_crossentropy():
+    sizes = ("4x3", 4, 3, 0), ("3x10", 3, 10, 0), ("soft labels", 4, 3, 0.25), ("2x37", 2, 37, 0)
+    for label, N, K, smoothing in sizes:
+        labels = (1 - smoothing) * np.eye(K)[np.arange(N) % K] + smoothing / K
+        yield Case(
+            "softmax_crossentropy", label,
+            lambda logits, labels=labels: F.softmax_crossentropy(logits, labels)[0], normal((N, K)),
+        )  # fmt: skip
+
+
+def concatenate():
+    parts = [(2, 3, 2, channels) for channels in (1, 3, 2)]
+    yield Case("concatenate", "three", lambda *parts: F.concatenate(parts), normal(*parts))
+    yield Case("concatenate", "one thrice", lambda x: F.concatenate([x, x * 2.0, x]), normal(parts[1]))
+    yield Case("concatenate", "a result twice", lambda x: F.concatenate([y := x * 2.0, y]), normal(parts[1]))
+
+
+def flatten():
+    yield Case("flatten", "", F.flatten, normal((2, 3, 2, 4)))
+
+
+BROADCASTS = (((3, 4), (3, 4)), ((2, 1, 4), (3, 1)), ((4,), (2, 3, 4)))
+OPERATORS = {
+    "add": lambda a, b: a + b,
+    "subtract": lambda a, b: a - b,
+    "multiply": lambda a, b: a * b,
+    "divide": lambda a, b: a / b,
+    "power": lambda a, b: a**b,
+}
+FUNCTIONS = {
+    "negative": lambda a: -a,
+    "exp": lambda a: a.exp(),
+    "log": lambda a: a.log(),
+    "sqrt": lambda a: a.sqrt(),
+}
+
+
+def binary(operation):
+    for shapes in BROADCASTS:
+        label = " and ".join("x".join(map(str, shape)) for shape in shapes)
+        yield Case(operation, label, OPERATORS[operation], positive(*shapes))
+
+
+def unary(operation):
+    yield Case(operation, "", FUNCTIONS[operation], positive((3, 5)))
+
+
+def matmul():
+    yield Case("matmul", "", lambda a, b: a @ b, normal((3, 5), (5, 2)))
+
+
+def reduction(operation):
+    for axis in (None, 1, (0, 2)):
+        yield Case(operation, f"axis {axis}", lambda a, axis=axis: getattr(a, operation)(axis), spaced((2, 3, 4)))
+    yield Case(operation, "columns", lambda a: getattr(a, operation)(0), spaced((7, 3)))  # halved: 7 is 4 and 3
+
+
+def reshape():
+    yield Case("reshape", "", lambda a: a.reshape(4, -1), normal((2, 3, 4)))
+
+
+def transpose():
+    yield Case("transpose", "three axes", lambda a: a.transpose(2, 0, 1), normal((2, 3, 4)))
+    yield Case("transpose", "a matrix", lambda a: a.T, normal((3, 5)))
+
+
+def slicing():
+    yield Case("slice", "rows", lambda a: a[1:, ..., 2], normal((3, 2, 4)))
+    yield Case("slice", "steps", lambda a: a[::2, -1], normal((3, 2, 4)))
+
+
+OPERATIONS = {
+    **{
+        make.__name__: make
+        for make in (
+            conv2d, conv1x1, dense, maxpool2d, batchnorm, batchnorm_inference, dropout, relu, softmax,
+            softmax_crossentropy, concatenate, flatten,
+        )
+    },
+    **{name: lambda name=name: binary(name) for name in OPERATORS},
+    **{name: lambda name=name: unary(name) for name in FUNCTIONS},
+    "matmul": matmul,
+    **{name: lambda name=name: reduction(name) for name in ("sum", "mean", "max")},
+    "reshape": reshape,
+    "transpose": transpose,
+    "slice": slicing,
+}  # fmt: skip
+
+
+def cases(operation=None):
+    """The cases of an operation by its name in OPERATIONS, or of all."""
+    names = OPERATIONS if operation is None else [operation]
+    return [case for name in names for case in OPERATIONS[name]()]

@@ -1,0 +1,101 @@
+"""Loss and accuracy over the epochs of a training."""
+
+import numpy as np
+
+from tinycnn.callbacks import ALIASES
+from tinycnn.pictures.paper import BLUE, INK, ORANGE, check_path, finish, new_figure
+
+# What is drawn: the name in the history, the name in the legend, the colour and the marker.
+CURVES = (("", "train", BLUE, "o"), ("val_", "validation", ORANGE, "s"))
+
+# What is read, and the keys it can stand under.
+NAMES = {name: (name, ALIASES.get(name)) for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
+
+
+def plot_history(history, path=None, documented=None, title=None):
+    """The loss and the accuracy of every epoch, of training and of validation, in two panels.
+
+    history: what `fit` returned (epochs that lack a figure are gaps), or a dict of lists with the keys loss, acc,
+    val_loss, val_acc (or accuracy and val_accuracy), each of shape (epochs,). What is missing is left out; without
+    any accuracy there is one panel.
+    documented: None, or figures to compare with, in the same form or as a list of dicts, one an epoch; drawn
+    behind, dashed. title: stands above the panels. path: a .png, .svg or .pdf file to write, or None.
+
+    Returns the matplotlib Figure. Raises ValueError for a history without an epoch or with lists that do not fit
+    each other, and for another suffix; OSError for a path that cannot be written.
+    """
+    check_path(path)
+    epochs, figures = read(history, "the history")
+    expected = None if documented is None else read(documented, "the documented history")
+    kinds = [kind for kind in ("loss", "accuracy") if kind in figures or f"val_{kind}" in figures]
+    figure = new_figure(5.2 * len(kinds), 4.2)
+    for axes, kind in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
+        draw_curves(axes, epochs, figures, kind, "", linewidth=2, zorder=3)
+        if expected is not None:
+            draw_curves(axes, *expected, kind, " (documented)", linestyle="--", linewidth=1.1, alpha=0.8, zorder=2)
+        label(axes, epochs, figures, kind)
+        shown = np.concatenate([epochs] if expected is None else [epochs, expected[0]])
+        axes.set_xlim(shown.min() - 0.5, shown.max() + 0.5)
+        axes.set_xticks(whole_ticks(shown.min(), shown.max()))
+    if title:
+        figure.suptitle(title, fontsize=13, color=INK, wrap=True)
+    entries = {name: line for axes in figure.axes for line, name in zip(*axes.get_legend_handles_labels(), strict=True)}
+    columns = min(len(entries), 2 * len(kinds))
+    figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns, frameon=False)
+    return finish(figure, path)
+
+
+def read(history, what):
+    """(epochs from 1, {name: array} of those of NAMES that there are). Raises ValueError."""
+    if hasattr(history, "rows") or isinstance(history, (list, tuple)):  # by epochs; not all need have every figure
+        rows = history.rows() if hasattr(history, "rows") else list(enumerate(history))
+        epochs = [epoch for epoch, _ in rows]
+        named = {key for _, logs in rows for key in logs}
+        lists = {key: [dict(logs).get(key, np.nan) for _, logs in rows] for key in named}
+    else:
+        lists, epochs = history, None
+    found = {name: np.asarray(lists[key], dtype=float) for name, keys in NAMES.items() for key in keys if key in lists}
+    figures = {name: values for name, values in found.items() if len(values)}
+    if not figures:
+        raise ValueError(f"{what} has no epoch with a loss or an accuracy: train for one at least")
+    count = max(len(values) for values in figures.values())
+    wrong = [f"{len(values)} of {name}" for name, values in figures.items() if len(values) != count]
+    if wrong:
+        raise ValueError(f"{what} has {count} epochs but {', '.join(wrong)}: each figure needs a value for every epoch")
+    return 1 + np.asarray(range(count) if epochs is None else epochs), figures
+
+
+def draw_curves(axes, epochs, figures, kind, suffix, **style):
+    for prefix, name, colour, marker in CURVES:
+        if prefix + kind not in figures:
+            continue
+        # Few epochs need dots to be seen at all; among many they would hide the line.
+        marks = marker if len(epochs) <= 30 and (not suffix or len(epochs) == 1) else None
+        values = figures[prefix + kind]
+        axes.plot(epochs, values, color=colour, marker=marks, markersize=4.5, label=name + suffix, **style)
+
+
+def label(axes, epochs, figures, kind):
+    """Axes that say what they show, and in their title what came out at the end."""
+    ends = []
+    for prefix, name, _, _ in CURVES:
+        if prefix + kind in figures:
+            value = figures[prefix + kind][-1]
+            ends.append(f"{name} " + (f"{100 * value:.2f}%" if kind == "accuracy" else f"{value:.4f}"))
+    axes.set_title(f"{kind} after epoch {epochs[-1]}: {', '.join(ends)}", fontsize=10, color=INK)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(kind)
+    if kind == "accuracy":
+        axes.yaxis.set_major_formatter(lambda value, _: f"{round(100 * value, 6):g}%")
+    axes.grid(color="#E3E3E3", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def whole_ticks(first, last):
+    """At most ten whole numbers from `first` to `last`: 1, 2, 3, ... or 1, 3, 5, ... or 1, 5, 10, 15, ..."""
+    first, last = int(first), int(last)
+    step = next(s * 10**power for power in range(18) for s in (1, 2, 5) if last - first <= 9 * s * 10**power)
+    if step <= 2:
+        return list(range(first, last + 1, step))
+    return [first] + [n for n in range(step, last + 1, step) if n > first + step // 2]
