@@ -1,4 +1,4 @@
-"""A stand-in for the part of CuPy 14 that the cuda device uses, on the emulator: to test the device's logic without a GPU.
+"""A stand-in for what the cuda device uses of CuPy 14, on the emulator: to test the device's logic without a GPU.
 
 Kernels run at once. While a stream is capturing they are only noted, with the addresses of their arrays, and run when
 the graph is launched; a copy from or to the host is refused then, as CuPy 14 refuses it. Memory comes from pools that

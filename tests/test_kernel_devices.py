@@ -267,7 +267,9 @@ def test_a_table_of_addresses_outlives_what_a_recorded_step_lets_go_of(stand_in)
 
 @pytest.mark.parametrize("where", ["forward", "backward"])
 def test_a_step_that_cannot_be_recorded_is_launched_and_the_reason_named(stand_in, recordings, monkeypatch, where):
-    with pytest.warns(UserWarning, match="launched one by one: the current stream is capturing, so H2D transfers are disallowed$"):
+    with pytest.warns(
+        UserWarning, match="launched one by one: the current stream is capturing, so H2D transfers are disallowed$"
+    ):
         found = trained(cuda.CudaDevice(), monkeypatch, between=[Peeking(where)])
     assert any(r.graph is None and r.runs > 2 for r in recordings)
     assert_same_training(found, trained(EmulatorDevice(), monkeypatch, between=[Peeking(where)]))
