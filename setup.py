@@ -19,6 +19,7 @@ setup(
     },
     install_requires=[
         "click>=8.1",
+        "jsonschema>=4.18",
         "matplotlib>=3.7",
         "numba>=0.60",
         "numpy>=1.26",

@@ -248,8 +248,8 @@ def operations_behind(tensor: Tensor) -> list[Operation]:
 class Function:
     """An operation of your own as a class, for one that keeps more than a closure should.
 
-    A subclass has `forward(*arrays)`, which returns an array and may save what it needs on self, and `backward(dy)`, which
-    returns the gradient of each input: an array, or a tuple of them. Both compute with `self.device`.
+    A subclass has `forward(*arrays)`, which returns an array and may save what it needs on self, and `backward(dy)`,
+    which returns the gradient of each input: an array, or a tuple of them. Both compute with `self.device`.
 
     >>> class Twice(Function):
     ...     def forward(self, x):

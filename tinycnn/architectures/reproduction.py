@@ -14,7 +14,7 @@ from pathlib import Path
 import tinycnn
 from tinycnn.architectures import ARCHITECTURES, build, get, reproduction_report, schedule_function
 from tinycnn.callbacks import Callback, LearningRateScheduler, ModelCheckpoint
-from tinycnn.fit.checkpoint import write_atomically
+from tinycnn.fit.files import write_atomically
 from tinycnn.losses import labels_for
 from tinycnn.models import load_model
 from tinycnn.utils import hardware

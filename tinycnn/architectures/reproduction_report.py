@@ -4,7 +4,7 @@ from statistics import mean, stdev
 
 from tinycnn import optimizers
 from tinycnn.architectures import ARCHITECTURES
-from tinycnn.fit.checkpoint import write_atomically
+from tinycnn.fit.files import write_atomically
 
 HEADERS = ("network", "parameters", "documented", "reproduced", "epochs", "minutes", "CPU minutes", "remarks")
 ALIGNMENT = ("left", "right", "right", "right", "right", "right", "right", "left")

@@ -1,13 +1,11 @@
 """What the commands of `tinycnn` share: options, the networks that their arguments stand for, and Ctrl-C."""
 
-import json
 import os
-import tempfile
-from pathlib import Path
 
 import click
 
-from tinycnn.devices import DEVICES, set_device
+from tinycnn.devices import DEVICES, use_device
+from tinycnn.fit.files import check_writable, json_text
 
 
 class Interrupted(Exception):
@@ -39,9 +37,9 @@ def limit_option(command):
 
 
 def use(device):
-    """Compute on the device that the option names, if it was given."""
+    """Compute on the device that the option names, if it was given, until the command ends."""
     if device:
-        set_device(device)
+        click.get_current_context().with_resource(use_device(device))
 
 
 # ---------------------------------------------------------------- networks
@@ -56,7 +54,7 @@ def find_network(text):
         return checkpoint(text)
     if "(" in text:
         model = notation.parse(text)
-        model.compile("adam", "categorical_crossentropy", ["accuracy"])
+        model.compile("adam", "categorical_crossentropy", ["acc"])
         model.recipe = {"architecture": text, "batch_size": 128, "epochs": 12, "schedule": None}
         return model
     return architectures.build(text)
@@ -69,36 +67,27 @@ def checkpoint(path):
     model = load_model(path)
     if model.loss is None:
         model.compile("adam", "categorical_crossentropy")
-    model.metrics = ["accuracy"]
+    model.metrics = ["acc"]
     return model
 
 
 # ---------------------------------------------------------------- files
 
 
-def check_writable(path):
+def check_file(path: str | None) -> None:
     """Refuse a file that could not be written, before hours are spent on what should go into it."""
-    if path is None:
-        return
-    folder = Path(path).absolute().parent
-    if os.path.isdir(path):
-        raise click.UsageError(f"cannot write {path}: it is a folder")
-    if not folder.is_dir():
-        raise click.UsageError(f"cannot write {path}: there is no folder {folder}")
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise click.UsageError(f"cannot write {path}: {error.strerror}") from None
-    if os.path.exists(path) and not os.access(path, os.W_OK):
-        raise click.UsageError(f"cannot write {path}: permission denied")
+    if path is not None:
+        try:
+            check_writable(path)
+        except (OSError, ValueError) as error:
+            raise click.UsageError(str(error)) from None
 
 
 def check_picture(path):
     """The same for a picture, whose kind its name tells."""
     from tinycnn.pictures.paper import check_path
 
-    check_writable(path)
+    check_file(path)
     check_path(path)
 
 
@@ -106,7 +95,7 @@ def check_picture(path):
 
 
 def print_json(value):
-    click.echo(json.dumps(value, indent=2))
+    click.echo(json_text(value, indent=2))
 
 
 def print_table(rows, headers, **options):

@@ -9,8 +9,8 @@ import click
 from tinycnn.callbacks import Callback
 from tinycnn.command.options import (
     Interrupted,
+    check_file,
     check_picture,
-    check_writable,
     data_option,
     device_option,
     find_network,
@@ -49,8 +49,10 @@ def train(network, epochs, batch_size, optimizer, lr, seed, device, data, limit,
 
     if resume and not save:
         raise click.UsageError("--resume goes on from the file that --save names; give --save too")
-    check_writable(save)
-    check_writable(log)
+    check_file(save)
+    check_file(log)
+    if save is not None and log is not None and os.path.realpath(save) == os.path.realpath(log):
+        raise click.UsageError(f"--save and --log both name {save}")
     check_picture(plot)
     use(device)
     set_random_seed(seed or 0)

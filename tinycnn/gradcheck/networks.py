@@ -117,8 +117,7 @@ def trained(model):
 def forward(model, values, symbols):
     """Compute these symbols of a training pass, what they need being in `values`."""
     for symbol in symbols:
-        arguments = [values[i] for i in symbol.inputs]
-        values[symbol] = symbol.layer(arguments if len(arguments) > 1 else arguments[0], True)
+        values[symbol] = symbol.compute(values, True)
     return values
 
 

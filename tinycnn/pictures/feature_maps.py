@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from tinycnn.fit import loop, summary
+from tinycnn.fit import summary
+from tinycnn.fit.data import check_images
 from tinycnn.layers import Dropout, InputLayer
 from tinycnn.pictures.paper import (
     BLUE,
@@ -70,7 +71,7 @@ def check_image(image, model):
         image = image[0]
     if image.shape != wanted:
         raise ShapeError(f"{model.name} takes one image of shape {wanted}, not {image.shape}")
-    image = loop.check_images(image[None], model, "the image")[0]
+    image = check_images(image[None], model, "the image")[0]
     return image if image.dtype.kind == "f" else image.astype(np.float32)
 
 
@@ -83,8 +84,7 @@ def run(model, image):
     with no_grad():
         values = {model.input: Tensor(image[None], device=model.device)}
         for symbol in model.symbols[1:]:
-            arguments = [values[i] for i in symbol.inputs]
-            values[symbol] = symbol.layer(arguments if len(arguments) > 1 else arguments[0], False)
+            values[symbol] = symbol.compute(values, training=False)
         return {symbol: value.numpy()[0].copy() for symbol, value in values.items()}
 
 

@@ -147,6 +147,7 @@ def softmax_crossentropy(on, N, K):
     logits, labels = on.normal(N, K), on.device.asarray(np.eye(K)[on.rng.integers(0, K, N)])
     on.device.softmax_backward(on.normal(N, K), on.device.softmax_forward(logits))
     on.device.softmax_crossentropy(logits, labels)
+    on.device.softmax_crossentropy(logits, labels, on.normal(N, 1))
 
 
 def bookkeeping(on, size, *shape):

@@ -153,14 +153,15 @@ class ReferenceDevice(NumpyArrays):
     def softmax_backward(self, dy, y):
         return y * (dy - (dy * y).sum(axis=-1, keepdims=True))
 
-    def softmax_crossentropy(self, logits, labels):
+    def softmax_crossentropy(self, logits, labels, weights=None):
         shifted = logits - logits.max(axis=-1, keepdims=True)
         log_sum = np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
         log_p = shifted - log_sum
         n = logits.shape[0]
-        loss = -(labels * log_p).sum(axis=-1).mean(keepdims=True)
+        weights = np.ones((n, 1), logits.dtype) if weights is None else weights
+        loss = -(weights * labels * log_p).sum(axis=-1).mean(keepdims=True)
         correct = (logits.argmax(axis=-1) == labels.argmax(axis=-1)).sum(keepdims=True).astype(logits.dtype)
-        return loss, correct, (np.exp(log_p) - labels) / n
+        return loss, correct, weights * ((np.exp(log_p) - labels) / n)
 
     # ---------------------------------------------------------------- optimisers
 

@@ -17,12 +17,13 @@ def softmax_backward(device, dy, y):
     return dx
 
 
-def softmax_crossentropy(device, logits, labels):
+def softmax_crossentropy(device, logits, labels, weights=None):
     N, K = logits.shape
     dlogits, row_loss, row_correct = device.empty((N, K)), device.empty((N,)), device.empty((N,))
     device.launch(
         "softmax_crossentropy", "softmax_crossentropy<T>", (ceil_div(N, ROWS),), (32, ROWS),
-        logits, labels, dlogits, row_loss, row_correct, N, K,
+        logits, labels, labels if weights is None else weights, dlogits, row_loss, row_correct, N, K,
+        int(weights is not None),
     )  # fmt: skip
     loss, correct = device.empty((1,)), device.empty((1,))
     args = (row_loss, row_correct, loss, correct, N)
