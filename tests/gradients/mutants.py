@@ -150,7 +150,7 @@ REFERENCE_DEVICE = (
     ),
     Mutant(
         "bias-rows", f"{REFERENCE}/relu.py",
-        "dz.reshape(-1, dz.shape[-1]).sum(axis=0)", "dz.reshape(-1, dz.shape[-1])[1:].sum(axis=0)",
+        "x.reshape(-1, x.shape[-1]).sum(", "x.reshape(-1, x.shape[-1])[1:].sum(",
         "reference", "dense", "db summed over one row too few",
     ),
     Mutant(
@@ -185,7 +185,7 @@ REFERENCE_DEVICE = (
     ),
     Mutant(
         "batchnorm-unbiased", f"{REFERENCE}/batchnorm.py",
-        "variance = ((x - mean) ** 2).mean(axis=axes)", "variance = x.var(axis=axes, ddof=1)",
+        "((x - mean) ** 2).mean(axis=axes)", "x.var(axis=axes, ddof=1)",
         "reference", "batchnorm", "the variance of a sample: unbiased",
     ),
     Mutant(

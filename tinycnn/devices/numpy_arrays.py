@@ -28,7 +28,6 @@ ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "equal": np.equal,
     "greater": np.greater,
 }
-REDUCTIONS: dict[str, Callable[..., Any]] = {"sum": np.sum, "max": np.max}
 
 
 class NumpyArrays(Device):
@@ -62,7 +61,10 @@ class NumpyArrays(Device):
     def reduce(
         self, operation: str, array: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False
     ) -> Array:
-        return np.asarray(REDUCTIONS[operation](array, axis=axis, keepdims=keepdims))
+        if operation == "max":
+            return np.asarray(np.max(array, axis=axis, keepdims=keepdims))
+        # NumPy adds along any axis but the last one by one, which costs float32 its digits.
+        return np.asarray(np.sum(array, axis=axis, keepdims=keepdims, dtype=np.float64), dtype=array.dtype)
 
     def matmul(self, a: Array, b: Array) -> Array:
         return a @ b

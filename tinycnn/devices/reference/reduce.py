@@ -18,10 +18,11 @@ def reduce_loops(
     axes = range(array.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     reduced = [a % array.ndim for a in axes]
     shape = [1 if i in reduced else n for i, n in enumerate(array.shape)]
-    y = np.full(shape, 0 if operation == "sum" else -np.inf, array.dtype)
+    y = np.full(shape, 0 if operation == "sum" else -np.inf, np.float64)
     for place in np.ndindex(array.shape):
         to = tuple(0 if i in reduced else at for i, at in enumerate(place))
         y[to] = joined(operation, y[to], array[place])
+    y = y.astype(array.dtype)
     return y if keepdims else y.reshape([n for i, n in enumerate(array.shape) if i not in reduced])
 
 

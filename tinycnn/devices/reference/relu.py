@@ -32,13 +32,18 @@ def relu_backward_loops(dy: Array, y: Array) -> Array:
 
 def bias_relu_backward_loops(dy: Array, y: Array | None) -> tuple[Array, Array]:
     dz = dy if y is None else relu_backward_loops(dy, y)
-    db = np.zeros(dy.shape[-1], dy.dtype)
+    db = np.zeros(dy.shape[-1], np.float64)
     for *row, k in np.ndindex(dz.shape):
         db[k] += dz[(*row, k)]
-    return dz, db
+    return dz, db.astype(dy.dtype)
 
 
 # ---------------------------------------------------------------- whole arrays
+
+
+def sum_of_rows(x: Array) -> Array:
+    """x (...,C) -> (C,). In float64: NumPy adds rows one by one, which costs float32 its digits."""
+    return x.reshape(-1, x.shape[-1]).sum(axis=0, dtype=np.float64).astype(x.dtype)
 
 
 def relu_forward(x: Array) -> Array:
@@ -51,4 +56,4 @@ def relu_backward(dy: Array, y: Array) -> Array:
 
 def bias_relu_backward(dy: Array, y: Array | None) -> tuple[Array, Array]:
     dz = dy if y is None else relu_backward(dy, y)
-    return dz, dz.reshape(-1, dz.shape[-1]).sum(axis=0)
+    return dz, sum_of_rows(dz)
