@@ -25,6 +25,7 @@ setup(
         "numpy>=1.26",
         "pillow>=10",
         "pooch>=1.8",
+        "pyelftools>=0.30",
         "safetensors>=0.4.3",
         "tabulate>=0.9",
         "tqdm>=4.65",
