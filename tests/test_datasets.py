@@ -184,7 +184,7 @@ def test_only_mnists_content_is_called_mnist(tmp_path, monkeypatch):
     assert datasets.load(tmp_path / "mnist.npz").name == "mnist (not MNIST's content)"
     # Were these arrays MNIST's, every form of them would be.
     digests = [hashlib.sha256(idx.idx_bytes(array)).hexdigest() for array in arrays]
-    monkeypatch.setattr(files, "MNIST_CONTENT", files.Arrays(*digests))
+    monkeypatch.setattr(files, "MNIST_CONTENT", tuple(digests))
     assert datasets.load(folder).name == datasets.load(tmp_path / "mnist.npz").name == "MNIST"
     # Were one number of any file different, it would not.
     for name, array in arrays._asdict().items():

@@ -176,7 +176,8 @@ class Conv2D(Layer):
     activation: None or 'relu', fused into the kernel. The old form Conv2D(16, 3, 3), where the
     third argument is the kernel's second extent, is understood as Keras 2 did; strides=2 means strides.
 
-    >>> Conv2D(8, (3, 3), activation="relu", input_shape=(28, 28, 1))
+    >>> Conv2D(8, (3, 3), activation="relu", input_shape=(28, 28, 1)).name
+    'conv2d_1'
     """
 
     kind = "conv2d"

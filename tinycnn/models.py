@@ -13,6 +13,7 @@ from tinycnn.tensor import Tensor, no_grad
 class Model(Weighted):
     """A network from the Symbol that `Input` returned to one that a layer returned (or a list of such).
 
+    >>> from tinycnn.layers import Dense, Flatten, Input
     >>> x = Input(shape=(28, 28, 1))
     >>> model = Model(inputs=x, outputs=Dense(10, activation="softmax")(Flatten()(x)))
     """
@@ -145,6 +146,7 @@ class Model(Weighted):
 class Sequential(Model):
     """Layers in a row. The first has `input_shape=`, or the shape is taken from the first data.
 
+    >>> from tinycnn.layers import Dense, Flatten
     >>> model = Sequential([Flatten(input_shape=(28, 28, 1)), Dense(10, activation="softmax")])
     """
 

@@ -9,19 +9,23 @@ The format as LeCun, Cortes and Burges describe it beside MNIST, all numbers big
 A file whose name ends in .gz is gzipped.
 """
 
+from __future__ import annotations
+
 import gzip
 import math
 import zlib
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tinycnn.datasets.errors import DataError
 
 UNSIGNED_BYTE = 8
 
 
-def read_idx(path):
+def read_idx(path: str | PathLike) -> np.ndarray:
     """The uint8 array, of any rank and shape, in the IDX file at `path`.
 
     Raises DataError: the file is missing or unreadable, is named .gz and is not intact gzip, does not begin
@@ -54,7 +58,7 @@ def read_idx(path):
         raise DataError(f"{path}: shape {shape}: {error}. Replace it with the original file.") from error
 
 
-def write_idx(path, array):
+def write_idx(path: str | PathLike, array: ArrayLike) -> None:
     """Write a uint8 array of any shape to `path`, gzipped if the name ends in .gz.
 
     Raises DataError if the array is not uint8, the one type that MNIST's files have.
@@ -67,13 +71,13 @@ def write_idx(path, array):
     path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
 
 
-def idx_bytes(array):
+def idx_bytes(array: np.ndarray) -> bytes:
     """The content of the IDX file of a uint8 array, as bytes."""
     magic = bytes([0, 0, UNSIGNED_BYTE, array.ndim])
     return magic + np.array(array.shape, ">u4").tobytes() + array.tobytes()
 
 
-def _content(path):
+def _content(path: Path) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -87,5 +91,5 @@ def _content(path):
         raise DataError(f"{path}: {fault}: {error}. Copy or download it again.") from error
 
 
-def _gzip_hint(magic):
+def _gzip_hint(magic: bytes) -> str:
     return ", or end its name in .gz: it is gzipped" if magic.startswith(b"\x1f\x8b") else ""

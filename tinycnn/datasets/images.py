@@ -1,11 +1,16 @@
 """Reading one image for a network: a picture file, or one of an IDX file."""
 
+from __future__ import annotations
+
 import gzip
+from os import PathLike
 
 import numpy as np
 
+Image = tuple[np.ndarray, str]  # float32 (1, H, W, 1), and what was done to it
 
-def read_image(path, shape, index=0):
+
+def read_image(path: str | PathLike, shape: tuple[int, ...], index: int = 0) -> Image:
     """The image at `path` as float32 (1, H, W, 1) in [0, 1] for a network that takes `shape` (H, W, 1).
 
     Returns (image, how): `how` says what was done to it. An IDX file, gzipped or not, gives image number
@@ -20,7 +25,7 @@ def read_image(path, shape, index=0):
     return from_picture(path, shape)
 
 
-def is_idx(path):
+def is_idx(path: str | PathLike) -> bool:
     """Whether a file begins like IDX does: two zero bytes and the code of unsigned bytes."""
     with open(path, "rb") as file:
         head = file.read(4)
@@ -33,7 +38,7 @@ def is_idx(path):
     return head[:3] == b"\x00\x00\x08"
 
 
-def from_idx(path, shape, index):
+def from_idx(path: str | PathLike, shape: tuple[int, ...], index: int) -> Image:
     from tinycnn.datasets.idx import read_idx
 
     images = read_idx(path)
@@ -45,7 +50,7 @@ def from_idx(path, shape, index):
     return images[index][None, :, :, None].astype(np.float32) / 255, f"image {index} of {len(images)}"
 
 
-def from_picture(path, shape):
+def from_picture(path: str | PathLike, shape: tuple[int, ...]) -> Image:
     from PIL import Image, UnidentifiedImageError
 
     try:
