@@ -59,30 +59,39 @@ def random_bits(n: int, seed: int, stream: int, step: int = 0, start: int = 0) -
     """uint32 words number `start` to `start + n` of a stream, as an array of shape (n,)."""
     first = start // 4
     blocks = np.arange(first, (start + n + 3) // 4, dtype=np.uint64)
-    words = philox4x32(
-        (
-            blocks,
-            np.full_like(blocks, stream),
-            np.full_like(blocks, step & 0xFFFFFFFF),
-            np.full_like(blocks, step >> 32),
-        ),
-        (seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF),
-    )
-    return np.stack(words, axis=1).reshape(-1)[start - 4 * first :][:n]
+    return words(blocks, seed, stream, np.uint64(step)).reshape(-1)[start - 4 * first :][:n]
+
+
+def words(blocks: np.ndarray, seed: int, stream: int, step: np.ndarray | np.uint64) -> np.ndarray:
+    """The four uint32 words of every block of a stream at every step: blocks and steps broadcast, (..., 4)."""
+    blocks, step = np.broadcast_arrays(blocks, step)
+    low, high = step & np.uint64(0xFFFFFFFF), step >> np.uint64(32)
+    counter = blocks, np.full_like(blocks, stream), low, high
+    return np.stack(philox4x32(counter, (seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF)), axis=-1)
+
+
+def unit(words: np.ndarray) -> np.ndarray:
+    """uint32 words as float64 numbers in [0, 1), 24 bits each: the most that float32 keeps."""
+    return (words >> np.uint32(8)) * 2.0**-24
 
 
 def uniform(n: int, seed: int, stream: int, step: int = 0) -> np.ndarray:
-    """float64 numbers in [0, 1), 24 bits each (the most that float32 keeps), shape (n,)."""
-    return (random_bits(n, seed, stream, step) >> np.uint32(8)) * 2.0**-24
+    """float64 numbers in [0, 1), 24 bits each, shape (n,)."""
+    return unit(random_bits(n, seed, stream, step))
 
 
 def normal(n: int, seed: int, stream: int, step: int = 0) -> np.ndarray:
-    """Standard normal float64 numbers by the transform of Box and Muller (1958), shape (n,)."""
+    """Standard normal float64 numbers, shape (n,)."""
     pairs = (n + 1) // 2
     u = uniform(2 * pairs, seed, stream, step)
-    radius = np.sqrt(-2.0 * np.log(1.0 - u[0::2]))  # 1 - u lies in (0, 1]: its logarithm is finite
-    angle = 2.0 * np.pi * u[1::2]
-    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1).reshape(-1)[:n]
+    return np.stack(box_muller(u[0::2], u[1::2]), axis=1).reshape(-1)[:n]
+
+
+def box_muller(u1: np.ndarray, u2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two standard normal numbers from two uniform ones: the transform of Box and Muller (1958)."""
+    radius = np.sqrt(-2.0 * np.log(1.0 - u1))  # 1 - u1 lies in (0, 1]: its logarithm is finite
+    angle = 2.0 * np.pi * u2
+    return radius * np.cos(angle), radius * np.sin(angle)
 
 
 def permutation(n: int, seed: int, stream: int, step: int = 0) -> np.ndarray:

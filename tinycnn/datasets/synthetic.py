@@ -76,18 +76,14 @@ def _draw(numbers: np.ndarray, seed: int) -> Split:
 
 def _uniform(numbers: np.ndarray, seed: int) -> np.ndarray:
     """float64 (B, WORDS) in [0, 1): for each image the first words of its own step of the stream."""
-    step = numbers[:, None]
-    low, high = step & np.uint64(0xFFFFFFFF), step >> np.uint64(32)
-    blocks, low, high = np.broadcast_arrays(np.arange(-(-WORDS // 4), dtype=np.uint64), low, high)
-    stream = np.full_like(blocks, philox.stream_id(philox.SYNTHETIC))
-    four = philox.philox4x32((blocks, stream, low, high), (seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF))
-    words = np.stack(four, axis=2).reshape(len(numbers), -1)[:, :WORDS]
-    return (words >> np.uint32(8)) * 2.0**-24
+    blocks = np.arange(-(-WORDS // 4), dtype=np.uint64)
+    words = philox.words(blocks, seed, philox.stream_id(philox.SYNTHETIC), numbers[:, None])
+    return philox.unit(words.reshape(len(numbers), -1)[:, :WORDS])
 
 
-def _normal(u1: np.ndarray, u2: np.ndarray) -> np.ndarray:
-    """Standard normal numbers from two uniform ones: Box and Muller (1958)."""
-    return np.sqrt(-2.0 * np.log(1.0 - u1)) * np.cos(2.0 * np.pi * u2)
+def _normal(choice: Choice, name: str) -> np.ndarray:
+    """A standard normal number for each image, (B,), from its two choices of this name."""
+    return philox.box_muller(choice[f"{name}1"], choice[f"{name}2"])[0]
 
 
 def _pose(choice: Choice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -103,15 +99,15 @@ def _pose(choice: Choice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _affine(x: np.ndarray, y: np.ndarray, choice: Choice) -> Split:
     """Wide or narrow, slanted (more often to the right, as in MNIST), turned."""
     width = (0.8 + 0.65 * choice["width"])[:, None]
-    slant = (0.12 + 0.2 * _normal(choice["slant1"], choice["slant2"]))[:, None]
-    turn = (0.09 * _normal(choice["turn1"], choice["turn2"]))[:, None]
+    slant = (0.12 + 0.2 * _normal(choice, "slant"))[:, None]
+    turn = (0.09 * _normal(choice, "turn"))[:, None]
     x = width * x - slant * y
     return np.cos(turn) * x - np.sin(turn) * y, np.sin(turn) * x + np.cos(turn) * y
 
 
 def _pen(choice: Choice) -> np.ndarray:
     """The pen's radius in pixels, (B,): the width of a stroke is twice that."""
-    return np.clip(1.35 * np.exp(0.25 * _normal(choice["pen1"], choice["pen2"])), 0.75, 2.1)
+    return np.clip(1.35 * np.exp(0.25 * _normal(choice, "pen")), 0.75, 2.1)
 
 
 def _placed(x: np.ndarray, y: np.ndarray, longer_side: np.ndarray) -> Split:
