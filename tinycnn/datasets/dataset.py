@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import sys
 from dataclasses import dataclass
@@ -50,11 +51,13 @@ def load(
     Raises:
         DataError: if what was named is missing, damaged or of another form.
         DownloadError: a DataError, if nothing was named and MNIST cannot be had.
+        ValueError: for a limit that is no whole number of at least 1.
 
     >>> data = load("synthetic", seed=1, limit=100)
     >>> data.x_train.shape, data.y_train[:3].tolist(), data.name
     ((100, 28, 28, 1), [9, 4, 9], 'synthetic digits')
     """
+    limit = _checked(limit)
     try:
         arrays, name, source = find(data, seed, limit)
     except DownloadError as error:
@@ -87,6 +90,18 @@ def find(data: str | PathLike | None = None, seed: int = 0, limit: int | None = 
     path = download.fetch() if data is None else Path(data).expanduser()
     arrays = files.read(path)
     return arrays, files.name_of(arrays, path), str(path)
+
+
+def _checked(limit: int | None) -> int | None:
+    if limit is None:
+        return None
+    try:
+        number = operator.index(limit)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise ValueError(f"limit is a whole number of at least 1, or None for all images, not {limit!r}")
+    return number
 
 
 def _pixels(images: np.ndarray) -> np.ndarray:

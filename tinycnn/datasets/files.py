@@ -44,21 +44,23 @@ MNIST_CONTENT = (
 def read(path: str | PathLike) -> Arrays:
     """The Arrays in a folder (four IDX files, else mnist.npz) or in an .npz file.
 
-    An IDX file may be gzipped (.gz) or not, and may have '.' for the '-' before "idx".
-    Raises DataError, naming the file: missing or damaged files, images that are not (N, H, W) of one size,
-    no images, different counts of images and labels, labels outside 0 to 9.
+    An IDX file may be gzipped or not, its name may end in .gz or not and have '.' for the '-' before "idx", and it may
+    lie in a folder of its own name.
+    Raises DataError, naming the file: missing or damaged files, what is no regular file, images that are not (N, H, W)
+    of one size, no images, different counts of images and labels, labels outside 0 to 9.
     """
     path = Path(path)
-    if not os.path.exists(path):  # unlike Path.exists, no PermissionError
-        raise DataError(f"{path}: no such file or folder. Name {_WANTED}.")
-    if not path.is_dir():
+    if os.path.isfile(path):  # unlike Path.is_file, no PermissionError
         return _read_npz(path)
+    if not os.path.isdir(path):
+        fault = "neither a regular file nor a folder" if os.path.exists(path) else "no such file or folder"
+        raise DataError(f"{path}: {fault}. Name {_WANTED}.")
     found = {name: file for name in IDX_FILES if (file := _find(path, name))}
     if len(found) == len(IDX_FILES):
         arrays = Arrays(*(read_idx(file) for file in found.values()))
         _check(arrays, [str(file) for file in found.values()])
         return arrays
-    if os.path.exists(path / NPZ_FILE):
+    if os.path.isfile(path / NPZ_FILE):
         return _read_npz(path / NPZ_FILE)
     missing = [f"{name}[.gz]" for name in IDX_FILES if name not in found]
     raise DataError(f"{path}: missing {', '.join(missing)}. Name {_WANTED}.")
@@ -81,12 +83,9 @@ _WANTED = (
 
 def _find(folder: Path, name: str) -> Path | None:
     """The path of an IDX file under any of its names, or None."""
-    for spelling in (name, name.replace("-idx", ".idx")):
-        for suffix in ("", ".gz"):
-            file = folder / (spelling + suffix)
-            if os.path.exists(file):
-                return file
-    return None
+    names = [spelling + suffix for spelling in (name, name.replace("-idx", ".idx")) for suffix in ("", ".gz")]
+    files = [place / name for place in (folder, *(folder / name for name in names)) for name in names]
+    return next((file for file in files if os.path.isfile(file)), None)
 
 
 def _read_npz(path: Path) -> Arrays:
