@@ -49,7 +49,7 @@ def versions(packages: Iterable[str]) -> dict[str, str | None]:
 
 
 def version(package: str) -> str | None:
-    """The version of an installed package, or None."""
+    """The version of an installed package, or None where it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
