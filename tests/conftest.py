@@ -80,7 +80,8 @@ def pytest_testnodedown(node):
 
 def pytest_terminal_summary(terminalreporter):
     for what, how in LEFT_OUT.items():
-        terminalreporter.write_line(f"not run: {how} tests {what}" if isinstance(how, int) else f"not run: {what}: {how}")
+        line = f"{how} tests {what}" if isinstance(how, int) else f"{what}: {how}"
+        terminalreporter.write_line(f"not run: {line}")
 
 
 # What takes too long in Numba's simulator, where a block of 256 threads takes 5 ms and a product of two numbers half a
