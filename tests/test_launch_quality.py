@@ -115,6 +115,7 @@ CALLS = {
     "conv2d of 32, filter": conv2d("filter", *WIDE),
     "conv2d of 256": conv2d("forward", *DEEP),
     "conv2d of 256, filter": conv2d("filter", *DEEP),
+    "conv2d of 7x7": conv2d("forward", (32, 28, 28, 8), (7, 7, 8, 16)),
     "conv2d in strides": conv2d("forward", *STRIDED),
     "conv2d in strides, data": conv2d("data", *STRIDED),
     "conv1x1": lambda d: d.conv1x1_forward(d.zeros((BATCH, 14, 14, 32)), d.zeros((1, 1, 32, 16)), d.zeros((16,)), True),
@@ -139,6 +140,7 @@ CALLS = {
     "concatenate": lambda d: d.concatenate([d.zeros(PIXELS), d.zeros((*PIXELS[:3], 16))]),
     "add of equals": lambda d: d.elementwise("add", d.zeros(PIXELS), d.zeros(PIXELS)),
     "add of a row": lambda d: d.elementwise("add", d.zeros(PIXELS), d.zeros((8,))),
+    "add of a row to five axes": lambda d: d.elementwise("add", d.zeros((2, 3, 4, 5, 6)), d.zeros((6,))),
     "adam": lambda d: d.adam_step(
         *[[d.zeros((3, 3, 32, 64)), d.zeros((64,))] for _ in range(4)],
         d.zeros((1,)), d.zeros((1,), "int64"), (0.9, 0.999), 1e-7,
@@ -182,6 +184,9 @@ LAUNCHES = {
     "conv2d of 256, filter": [
         ("conv2d_backward_filter<float, true>", (11, 48), (192,), 12288, {"load dynamic_memory": 4.0}),
         ("reduce<float>", (4608, 1), (32, 8), 1024, {}),
+    ],
+    "conv2d of 7x7": [
+        ("conv2d_forward<float, 1, true>", (320, 1), (4, 55), 34064, {"store dynamic_memory": 1.19, "load b": 2.0})
     ],
     "conv2d in strides": [
         (
@@ -242,6 +247,7 @@ LAUNCHES = {
     "transposed middle": [("transpose<float>", (15,), (256,), 0, {})],
     "concatenate": [("copy_columns<float>", (2304,), (256,), 0, {}), ("copy_columns<float>", (4608,), (256,), 0, {})],
     "add of equals": [("binary_flat<float>", (2304,), (256,), 0, {})],
+    "add of a row to five axes": [("binary<float>", (3,), (256,), 0, {})],
     "add of a row": [("binary<float>", (2304,), (256,), 0, {})],
     "adam": [("adam<float>", (19,), (256,), 0, None)],
     "a batch": [("gather_batch<float>", (2, 128), (256,), 0, {"load labels": 1.5, "store y": 1.75})],
