@@ -61,11 +61,14 @@ class Weighted:
         return [w.numpy().copy() for w in self.weights]
 
     def set_weights(self, values):
-        """Replace all weights by arrays of the same shapes. Raises ShapeError, and then changes nothing."""
+        """Replace all weights by arrays of the same shapes. Raises ValueError, and then changes nothing."""
         values = [np.asarray(v) for v in values]
         have, got = [w.shape for w in self.weights], [v.shape for v in values]
         if have != got:
             raise ShapeError(f"{self.name} has weights of shapes {have}, not {got}")
+        for value in values:
+            if value.dtype.kind not in "fiub":
+                raise ValueError(f"the weights of {self.name} are real numbers, not of {value.dtype}")
         for weight, value in zip(self.weights, values, strict=True):
             weight.device.assign(weight.data, value)
 
