@@ -101,6 +101,7 @@ TOO_LARGE_FOR_THE_SIMULATOR = (
     "test_results_are_identical_from_run_to_run",
     "test_results_stay_as_they_are_while_others_are_computed",
     # large arrays
+    "test_more_images_than_a_grid_has_rows",
     "test_dropout_drops_its_share",
     "test_softmax_crossentropy_of_many_rows",
     "test_batch_normalisation_of_many_and_of_few_images[numba-float32-(64, 12, 12, 8)]",
