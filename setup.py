@@ -37,6 +37,7 @@ setup(
         "numba12": ["numba-cuda[cu12]>=0.30", "greenlet>=3"],
         "numba13": ["numba-cuda[cu13]>=0.30", "greenlet>=3"],
         "zig": ["ziglang>=0.13"],
+        "lint": ["mypy>=2,<3", "ruff>=0.17,<0.18"],
         "keras": ["keras>=3.3", "jax>=0.4.30"],
         "test": [
             "pytest>=8",

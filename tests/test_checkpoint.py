@@ -275,6 +275,7 @@ def read_until(process, start):
     pytest.fail(f"the child ended with {process.wait()} before it printed {start!r}")
 
 
+@pytest.mark.slow_on("emulator", "reference-float64")
 @pytest.mark.parametrize("moment", [("saved", 2), ("batch", 3, 1)], ids=["between epochs", "within an epoch"])
 def test_a_training_that_was_killed_goes_on_to_the_same_weights(device, path, moment):
     whole = compiled()

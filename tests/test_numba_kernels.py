@@ -95,7 +95,14 @@ def test_the_constants_of_the_kernels_are_those_of_the_launches(simulated):
 # ---------------------------------------------------------------- PTX
 
 
-@pytest.mark.parametrize("arch, forms", [("sm_75", ["double:one"]), ("sm_80", ["float:all"]), ("sm_90", ["float:one"])])
+@pytest.mark.parametrize(
+    "arch, forms",
+    [
+        pytest.param("sm_75", ["double:one"], marks=pytest.mark.slow),
+        pytest.param("sm_80", ["float:all"], marks=pytest.mark.slow),
+        ("sm_90", ["float:one"]),
+    ],
+)
 def test_every_kernel_compiles_for_a_gpu_in_its_own_precision_and_in_registers(arch, forms):
     status, out, errors = python(str(Path(__file__).with_name("numba_ptx.py")), arch, *forms)
     if status != 0 and re.search(r"No module named|libnvvm|nvvm.*not found|NvvmSupportError|nvJitLink", errors):
@@ -128,6 +135,7 @@ def first_step(device_name, x, y):
         return before, [np.array(w) for w in model.get_weights()], history.history["loss"][0]
 
 
+@pytest.mark.slow
 def test_a_step_of_breakdown_2_is_that_of_the_cpu_and_of_the_emulator(simulated):
     x, y = images(np.random.default_rng(6), 8, 28, 28, classes=10)
     before, after, loss = first_step("numba", x, y)

@@ -88,11 +88,14 @@ class Weighted(Careful):
         return [w.numpy().copy() for w in self.weights]
 
     def set_weights(self, values: Sequence[ArrayLike]) -> None:
-        """Replace all weights by arrays of the same shapes. Raises ShapeError, and then changes nothing."""
+        """Replace all weights by arrays of the same shapes. Raises ValueError, and then changes nothing."""
         arrays = [np.asarray(v) for v in values]
         have, got = [w.shape for w in self.weights], [v.shape for v in arrays]
         if have != got:
             raise ShapeError(f"{self.name} has weights of shapes {have}, not {got}")
+        for array in arrays:
+            if array.dtype.kind not in "fiub":
+                raise ValueError(f"the weights of {self.name} are real numbers, not of {array.dtype}")
         for weight, value in zip(self.weights, arrays, strict=True):
             weight.device.assign(weight.data, value)
 
