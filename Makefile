@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: train test mutants list doctor bench readme clean
+.PHONY: train test lint mutants docs list doctor bench readme clean
 
 train: .venv/run
 	$(BIN)/tinycnn train go-crazy
@@ -14,6 +14,16 @@ test: .venv/test
 # Broken gradients and kernels, each of which has to be caught.
 mutants: .venv/test
 	$(BIN)/python tests/gradients/run_mutants.py
+
+lint: .venv/lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy tinycnn
+
+# The site, into site/: links and anchors are checked, and it needs no network.
+docs: .venv/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo site/index.html
 
 list doctor: .venv/run
 	$(BIN)/tinycnn $@
@@ -38,5 +48,9 @@ readme: .venv/run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
 	@touch $@ .venv/run
 
+.venv/lint .venv/docs: .venv/%: .venv/made setup.py
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$*]'
+	@touch $@ .venv/run
+
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache
+	rm -rf .venv build site *.egg-info .pytest_cache
