@@ -198,7 +198,8 @@ def signature(function):
 
 
 def first_paragraph(something):
-    return " ".join((inspect.getdoc(something) or "").split("\n\n")[0].split())
+    text = " ".join((inspect.getdoc(something) or "").split("\n\n")[0].split())
+    return text.replace("*", "\\*")  # a product, and not an emphasis
 
 
 def members_table(names_and_members, what):
@@ -231,7 +232,9 @@ def keras_model(results):
              "set_weights", "count_params")  # fmt: skip
     methods = [(f"Model.{name}", getattr(models.Model, name)) for name in names]
     methods = [("Model", models.Model), ("Sequential", models.Sequential), *methods]
-    return members_table([*methods, ("Sequential.add", models.Sequential.add), ("load_model", models.load_model)], "")
+    return members_table(
+        [*methods, ("Sequential.add", models.Sequential.add), ("load_model", models.load_model)], "function"
+    )
 
 
 def keras_losses(results):
