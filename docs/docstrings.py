@@ -48,5 +48,6 @@ def as_markdown(text):
 
 
 def without_emphasis(line):
+    """The line with its stars escaped, outside of code and but for one that begins an item of a list."""
     parts = CODE.split(line)
-    return "".join(part if i % 2 else part.replace("*", r"\*") for i, part in enumerate(parts))
+    return "".join(part if i % 2 else re.sub(r"(?!^\* )\*", r"\*", part) for i, part in enumerate(parts))
