@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: train test lint mutants docs list doctor bench readme clean
+.PHONY: train test mutants docs list doctor bench readme clean
 
 train: .venv/run
 	$(BIN)/tinycnn train go-crazy
@@ -14,11 +14,6 @@ test: .venv/test
 # Broken gradients and kernels, each of which has to be caught.
 mutants: .venv/test
 	$(BIN)/python tests/gradients/run_mutants.py
-
-lint: .venv/lint
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy tinycnn
 
 # The site, into site/: links and anchors are checked, and it needs no network.
 docs: .venv/docs
@@ -48,8 +43,8 @@ readme: .venv/run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
 	@touch $@ .venv/run
 
-.venv/lint .venv/docs: .venv/%: .venv/made setup.py
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$*]'
+.venv/docs: .venv/made setup.py
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
 	@touch $@ .venv/run
 
 clean:

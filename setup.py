@@ -59,7 +59,6 @@ setup(
         "zig": ["ziglang>=0.13"],
         "keras": ["keras>=3.3", "jax>=0.4.30"],
         "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26", "ruff>=0.9"],
-        "lint": ["ruff>=0.9", "mypy>=1.13"],
         "test": [
             "pytest>=8",
             "pytest-xdist>=3.5",
