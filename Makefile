@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: train test mutants docs list doctor bench readme clean
+.PHONY: train test mutants list doctor bench readme clean
 
 train: .venv/run
 	$(BIN)/tinycnn train go-crazy
@@ -15,11 +15,6 @@ test: .venv/test
 mutants: .venv/test
 	$(BIN)/python tests/gradients/run_mutants.py
 
-# The site, into site/: links and anchors are checked, and it needs no network.
-docs: .venv/docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
-	@echo site/index.html
-
 list doctor: .venv/run
 	$(BIN)/tinycnn $@
 
@@ -28,6 +23,16 @@ bench: .venv/test
 
 readme: .venv/run
 	$(BIN)/python benchmarks/readme_tables.py
+
+# The site, into site/: links and anchors are checked, and it needs no network.
+.PHONY: docs
+docs: .venv/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo site/index.html
+
+.venv/docs: .venv/made setup.py
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	@touch $@ .venv/run
 
 # The venvs' marks: made again when what is to be installed has changed.
 .venv/made:
@@ -41,10 +46,6 @@ readme: .venv/run
 
 .venv/test: .venv/made setup.py
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
-	@touch $@ .venv/run
-
-.venv/docs: .venv/made setup.py
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
 	@touch $@ .venv/run
 
 clean:
