@@ -30,7 +30,10 @@ class Logs(dict):
         raise KeyError(name)
 
     def get(self, name: str, default: Any = None) -> Any:
-        return self[name] if name in self else default
+        try:
+            return self[name]
+        except KeyError:
+            return default
 
     def __contains__(self, name: object) -> bool:
         return super().__contains__(name) or super().__contains__(ALIASES.get(str(name)))

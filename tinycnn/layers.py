@@ -492,7 +492,7 @@ class Dropout(Layer):
         super().__init__(name, input_shape)
         if not isinstance(rate, numbers.Real) or not 0 <= rate < 1:
             raise ValueError(f"{self.name}: the dropout rate must be in [0, 1), not {rate!r}")
-        self.rate = float(rate)
+        self.rate: float = float(rate)
         self.step: Array | None = None  # the model's counter of training passes, once the layer is in a model
 
     def call(self, x: Tensor, training: bool) -> Tensor:

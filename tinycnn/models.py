@@ -67,7 +67,8 @@ class Model(Weighted):
         self.step: Array = self.device.zeros((1,), "int64")  # training passes so far: dropout masks depend on it
 
     def _connect(self, inputs: Symbol, outputs: Symbol | Sequence[Symbol]) -> None:
-        self.input: Symbol | None = inputs
+        # Of a Sequential whose input's shape is not known yet both are None.
+        self.input: Any = inputs
         self.output: Any = outputs
         self.symbols = symbols_between(inputs, outputs)
         dropouts = [symbol.layer for symbol in self.symbols if isinstance(symbol.layer, Dropout)]

@@ -76,9 +76,7 @@ def softmax_backward(dy: Array, y: Array) -> Array:
     return y * (dy - (dy * y).sum(axis=-1, keepdims=True))
 
 
-def softmax_crossentropy(
-    logits: Array, labels: Array, weights: Array | None = None
-) -> tuple[Array, Array, Array]:
+def softmax_crossentropy(logits: Array, labels: Array, weights: Array | None = None) -> tuple[Array, Array, Array]:
     shifted = logits - logits.max(axis=-1, keepdims=True)
     log_sum = np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     log_p = shifted - log_sum
