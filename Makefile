@@ -40,6 +40,16 @@ bench: .venv/test
 readme: .venv/run
 	$(BIN)/python benchmarks/readme_tables.py
 
+# The site, into site/: links and anchors are checked, and it needs no network.
+.PHONY: docs
+docs: .venv/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo site/index.html
+
+.venv/docs: .venv/made setup.py
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	@touch $@ .venv/run
+
 # The venvs' marks: made again when what is to be installed has changed.
 .venv/made:
 	@$(PYTHON) -c 'import sys; sys.exit("tinycnn needs Python 3.10 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 10) else None'
@@ -55,4 +65,4 @@ readme: .venv/run
 	@touch $@ .venv/run
 
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache
+	rm -rf .venv build site *.egg-info .pytest_cache

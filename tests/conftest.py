@@ -105,6 +105,7 @@ TOO_LARGE_FOR_THE_SIMULATOR = (
     "test_dropout_drops_its_share",
     "test_softmax_crossentropy_of_many_rows",
     "test_batch_normalisation_of_many_and_of_few_images[numba-float32-(64, 12, 12, 8)]",
+    "test_sums_over_many_rows_keep_their_digits",
     "test_dense_with_one_of_everything_and_with_much_of_everything",
     # gradients: float64 alone, in which they are checked to more digits
     "test_the_gradients_of_every_operation[numba-float32",

@@ -182,6 +182,22 @@ def test_batch_normalisation_of_a_constant_channel_is_beta(device):
     assert_close(device.numpy(dbeta), [36.0, 36.0])
 
 
+def test_sums_over_many_rows_keep_their_digits(device):
+    """Added up one by one in float32, 40,000 times 0.1 is 4,001: a constant would not be its own mean."""
+    rows, exact, tolerance = 40000, float(np.asarray(0.1, device.dtype)), 8 * np.finfo(np.float32).eps
+    x, ones, zeros, thirds = on(device, np.full((rows, 3), 0.1), np.ones(3), np.zeros(3), np.full((rows, 3), 1 / 3))
+    _, db = device.bias_relu_backward(x, x)
+    _, db_without_relu = device.bias_relu_backward(x, None)
+    y, saved = device.batchnorm_forward(x, ones, zeros, device.copy(zeros), device.copy(ones), 0.9, 1e-3)
+    _, dgamma, dbeta = device.batchnorm_backward(x, x, ones, saved)
+    loss, _, _ = device.softmax_crossentropy(x, thirds)
+    assert np.abs(device.numpy(y)).max() <= tolerance
+    for total in (db, db_without_relu, dbeta, device.reduce("sum", x, 0), device.reduce("sum", x, (0, 1), True) / 3):
+        np.testing.assert_allclose(device.numpy(total) / rows, exact, rtol=tolerance)
+    assert np.abs(device.numpy(dgamma)).max() <= tolerance * rows
+    np.testing.assert_allclose(device.numpy(loss), math.log(3), rtol=tolerance)
+
+
 @pytest.mark.parametrize("shape", [(5, 7), (3, 4, 5, 6), (1, 1, 1, 1), (2, 9, 8, 33)], ids=str)
 def test_batch_normalisation_for_inference_uses_the_moving_statistics_and_leaves_them(device, shape):
     rng, C = rng_of(14), shape[-1]

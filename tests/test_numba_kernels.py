@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import gpu_timing
@@ -209,6 +210,20 @@ def test_threads_that_part_at_a_barrier_are_an_error(simulated):
         cuda.jit(namespace["halves"])[1, 8](np.zeros(8))
     # What was interrupted leaves nothing behind.
     assert simulated.numpy(simulated.relu_forward(simulated.asarray([-1.0, 2.0]))).tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("change", ["is gone", "takes other arguments"])
+def test_a_simulator_that_plays_blocks_otherwise_is_refused_by_name(simulated, change):
+    from tinycnn.devices.gpu import numba_blocks
+
+    class BlockManager:
+        def __init__(self, f, grid_dim, block_dim): ...
+
+        def run(self, grid_point, *args): ...
+
+    theirs = types.SimpleNamespace() if change == "is gone" else types.SimpleNamespace(BlockManager=BlockManager)
+    with pytest.raises(DeviceError, match=r"numba-cuda \d.* has another simulator .*: pip install 'numba-cuda=="):
+        numba_blocks.install(theirs)
 
 
 def test_a_break_in_a_kernel_ends_the_launch_and_the_next_one_runs(simulated):

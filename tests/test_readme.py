@@ -1,4 +1,4 @@
-"""The README's example prints what the README says, and its tables stand as their results files say."""
+"""The README's example prints what it says, and its tables and those of docs/ stand as results and code say."""
 
 import re
 import subprocess
