@@ -23,6 +23,10 @@ lint: .venv/lint
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+.venv/lint: .venv/test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[lint]'
+	@touch $@
+
 # Broken gradients and kernels, each of which has to be caught.
 mutants: .venv/test
 	$(BIN)/python tests/gradients/run_mutants.py
@@ -59,10 +63,6 @@ docs: .venv/docs
 .venv/test: .venv/made setup.py
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
 	@touch $@ .venv/run
-
-.venv/lint: .venv/test
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[lint]'
-	@touch $@
 
 clean:
 	rm -rf .venv build site *.egg-info .pytest_cache
