@@ -12,6 +12,7 @@ from tinycnn.command.compare import compare
 from tinycnn.command.debug import debug
 from tinycnn.command.doctor import doctor
 from tinycnn.command.evaluate import evaluate
+from tinycnn.command.filters import filters
 from tinycnn.command.gradcheck import gradcheck
 from tinycnn.command.list import list_networks
 from tinycnn.command.options import Interrupted
@@ -66,6 +67,7 @@ def cli():
 
 
 for command in (
-    train, evaluate, predict, summary, list_networks, reproduce, gradcheck, compare, check, trace, debug, doctor,
+    train, evaluate, predict, filters, summary, list_networks, reproduce, gradcheck, compare, check, trace, debug,
+    doctor,
 ):  # fmt: skip
     cli.add_command(command)

@@ -168,7 +168,12 @@ def run(model, settings, data, save, plot, log, started):
     if plot:
         from tinycnn.pictures import plot_history
 
-        plot_history(history, plot, documented=documented_history(model), title=f"{model.name} on {data.name}")
+        plot_history(history, plot, documented=documented_history(model), title=about(model, data))
+
+
+def about(model, data):
+    """'go-crazy on 2,000 images of MNIST, seed 1': what was trained, on how much of what, and from which seed."""
+    return f"{model.name} on {len(data.x_train):,} images of {data.name}, seed {model.seed}"
 
 
 def documented_history(model):
