@@ -154,6 +154,15 @@ def test_no_more_is_kept_than_the_header_says(tmp_path, pack):
     assert most < 5_000_000
 
 
+def test_arrays_larger_than_any_set_are_refused_before_they_are_read(tmp_path, monkeypatch):
+    whole = idx.idx_bytes(np.zeros((2, 3), np.uint8))
+    (tmp_path / "a").write_bytes(whole[:4] + b"\xff" * 8 + whole[12:])
+    assert "takes 18,446,744,065,119,617,025 bytes, more than 4,294,967,296" in refusal(idx.read_idx, tmp_path / "a")
+    np.savez_compressed(tmp_path / "set.npz", **small_set()._asdict())
+    monkeypatch.setattr(files, "MOST", 9_000)
+    assert "x_train.npy unpacks to more than 9,000 bytes" in refusal(datasets.load, tmp_path / "set.npz")
+
+
 def test_what_has_no_end_or_no_beginning_is_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe")  # to open it would wait for somebody who writes to it
     for path in (tmp_path / "pipe", "/dev/zero"):

@@ -7,6 +7,8 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tinycnn import optimizers
 from tinycnn.architectures import ARCHITECTURES
 from tinycnn.fit.files import write_atomically
@@ -124,11 +126,13 @@ def write_table(rows: Rows, folder: Path) -> None:
 def draw(rows: Rows, network: str, folder: Path) -> Figure:
     """NETWORK.png: every training's loss and accuracy over the documented log, where there is one; its Figure."""
     from matplotlib.figure import Figure
-    from matplotlib.ticker import LogLocator, MaxNLocator
+    from matplotlib.ticker import LogLocator
 
+    from tinycnn.pictures.history import scale_epochs
     from tinycnn.pictures.paper import BLUE, GREY, INK, ORANGE, finish
 
-    histories = [row["history"] for row in rows if row["network"] == network and row["history"]["loss"]]
+    here = [row for row in rows if row["network"] == network and row["history"]["loss"]]
+    histories = [row["history"] for row in here]
     documented = ARCHITECTURES[network].history
     figure = Figure(figsize=(9, 3.8), dpi=80, layout="constrained")  # small files: there may be 27 of them
     for axes, kind, title in zip(figure.subplots(1, 2), ("loss", "acc"), ("loss", "accuracy"), strict=True):
@@ -140,8 +144,9 @@ def draw(rows: Rows, network: str, folder: Path) -> Figure:
                 curve(axes, documented[figures], old, f"{name}, documented", linestyle="--", marker="x", zorder=1)
         axes.set_xlabel("epoch")
         axes.set_ylabel(title)
-        axes.set_xlim(0.5, max(len(line.get_xdata()) for line in axes.get_lines()) + 0.5)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        trained = max(len(history[kind]) for history in histories)
+        expected = len(documented[kind]) if documented else trained
+        scale_epochs(axes, np.arange(1, trained + 1), np.arange(1, expected + 1))
         axes.grid(color="#E3E3E3", linewidth=0.8)
         axes.spines[["top", "right"]].set_visible(False)
     # The first epochs, far from the others, would press the rest into one line.
@@ -152,9 +157,17 @@ def draw(rows: Rows, network: str, folder: Path) -> Figure:
     loss.yaxis.set_minor_formatter("")
     ends = [line.get_ydata()[-1] for line in axes.get_lines()]
     axes.set_ylim(max(0, 1 - 4 * (1 - min(ends))), 1)
-    figure.suptitle(network if documented else f"{network} (no log is documented)", color=INK, fontsize=12)
+    figure.suptitle(about(here) + ("" if documented else " (no log is documented)"), color=INK, fontsize=12)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     return finish(figure, folder / f"{network}.png")
+
+
+def about(rows: Rows) -> str:
+    """'go-crazy on 60,000 images of MNIST, seeds 0, 1, 2': what the trainings of one network had."""
+    data = dict.fromkeys(f"{row['images']:,} images of {row['data']}" for row in rows)
+    drawn_from = sorted({row["seed"] for row in rows})
+    of = f"seed{'s' * (len(drawn_from) > 1)} {', '.join(map(str, drawn_from))}"
+    return f"{rows[0]['network']} on {' and '.join(data)}, {of}"
 
 
 def curve(axes: Axes, values: Sequence[float], colour: str, label: str | None, **style: Any) -> None:

@@ -16,6 +16,7 @@ from tinycnn.command.compare import compare
 from tinycnn.command.debug import debug
 from tinycnn.command.doctor import doctor
 from tinycnn.command.evaluate import evaluate
+from tinycnn.command.filters import filters
 from tinycnn.command.gradcheck import gradcheck
 from tinycnn.command.kernels import kernels
 from tinycnn.command.list import list_networks
@@ -84,7 +85,8 @@ def cli() -> None:
 
 
 for command in (
-    train, evaluate, predict, summary, list_networks, reproduce, gradcheck, compare, kernels, check, trace, debug,
+    train, evaluate, predict, filters, summary, list_networks, reproduce, gradcheck, compare, kernels, check, trace,
+    debug,
     doctor,
 ):  # fmt: skip
     cli.add_command(command)

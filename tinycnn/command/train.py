@@ -193,10 +193,15 @@ def run(
     if plot:
         from tinycnn.pictures import plot_history
 
-        plot_history(history, plot, documented=documented_history(model), title=f"{model.name} on {data.name}")
+        plot_history(history, plot, documented=documented_history(model), title=about(model, data))
     lost = [epoch + 1 for epoch, logs in history.rows() if not math.isfinite(logs["loss"])]
     if lost:
         raise Diverged(f"{model.name} has diverged: its loss is no number any more since epoch {lost[0]}; lower --lr")
+
+
+def about(model: Model, data: Dataset) -> str:
+    """'go-crazy on 2,000 images of MNIST, seed 1': what was trained, on how much of what, and from which seed."""
+    return f"{model.name} on {len(data.x_train):,} images of {data.name}, seed {model.seed}"
 
 
 def documented_history(model: Model) -> dict[str, Any] | None:

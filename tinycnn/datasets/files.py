@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tinycnn.datasets.errors import DataError
-from tinycnn.datasets.idx import idx_bytes, read_idx
+from tinycnn.datasets.idx import MOST, idx_bytes, read_idx
 
 CLASSES = 10
 
@@ -92,11 +92,15 @@ def _read_npz(path: Path) -> Arrays:
     if not zipfile.is_zipfile(path):
         raise DataError(f"{path}: not an .npz file, or one cut short. Name {_WANTED}.")
     try:
+        with zipfile.ZipFile(path) as packed:
+            large = [info.filename for info in packed.infolist() if info.file_size > MOST]
         with np.load(path, allow_pickle=False) as archive:  # pickles run code
             missing = [name for name in Arrays._fields if name not in archive]
-            found = [] if missing else [np.asarray(archive[name]) for name in Arrays._fields]
+            found = [] if large or missing else [np.asarray(archive[name]) for name in Arrays._fields]
     except (OSError, EOFError, ValueError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path}: not an intact .npz file of plain arrays: {error}. Copy or save it again.") from error
+    if large:
+        raise DataError(f"{path}: {large[0]} unpacks to more than {MOST:,} bytes. Take a smaller set.")
     if missing:
         raise DataError(f"{path}: has no array {', '.join(missing)}. Save x_train, y_train, x_test and y_test in it.")
     arrays = Arrays(*found)

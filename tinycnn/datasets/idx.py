@@ -30,6 +30,7 @@ from tinycnn.datasets.errors import DataError
 UNSIGNED_BYTE = 8
 GZIP = b"\x1f\x8b"
 PART = 2**20  # bytes read at a time
+MOST = 2**32  # bytes that one array may take: a header that says more is no set of small images
 
 
 def read_idx(path: str | PathLike) -> np.ndarray:
@@ -81,6 +82,8 @@ def _array(file: IO[bytes], path: str | PathLike) -> np.ndarray:
         )
     shape = tuple(int(n) for n in np.frombuffer(sizes, ">u4"))
     expected, content = math.prod(shape), bytearray()
+    if expected > MOST:
+        raise DataError(f"{path}: shape {shape} takes {expected:,} bytes, more than {MOST:,}. Take a smaller set.")
     while len(content) <= expected and (part := file.read(min(PART, expected + 1 - len(content)))):
         content += part
     if len(content) != expected:
@@ -101,9 +104,13 @@ def is_magic(magic: bytes) -> bool:
 
 
 def write_idx(path: str | PathLike, array: ArrayLike) -> None:
-    """Write a uint8 array of any shape to `path`, gzipped if the name ends in .gz.
+    """Write an array to an IDX file.
 
-    Raises DataError if the array is not uint8, the one type that MNIST's files have.
+    Args:
+        path: gzipped if it ends in .gz. array: uint8, the one type that MNIST's files have, of any shape.
+
+    Raises:
+        DataError: for an array of another type.
     """
     path, array = Path(path), np.asarray(array)
     if array.dtype != np.uint8:

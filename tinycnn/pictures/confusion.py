@@ -71,8 +71,8 @@ def plot_confusion(model: Model, x: ArrayLike, y: ArrayLike, path: str | PathLik
         x (N, H, W, C), y (N,) or (N, classes).
 
     Rows are true classes, columns predicted ones; colours grow with the logarithm of the count, blue for right
-    answers and orange for mistakes; an empty cell is 0. Beside it stand up to six (true, predicted) pairs, the
-    most frequent first, each with the image that the network was surest about.
+    answers and orange for mistakes, each with its scale; an empty cell is 0. Beside it stand up to six (true,
+    predicted) pairs, the most frequent first, each with the image that the network was surest about.
 
     Returns:
         The matplotlib Figure.
@@ -101,9 +101,9 @@ def plot_confusion(model: Model, x: ArrayLike, y: ArrayLike, path: str | PathLik
 
     side = min(max(0.5 * classes + 1, 4.8), 11)
     wrong = len(images) - int(counts.trace())
-    beside = 6.2 if wrong else 2.8
-    figure = new_figure(side + beside, side + 0.6)
-    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=[side, beside])[0]
+    table, beside = side + 0.9, 6.2 if wrong else 2.8
+    figure = new_figure(table + beside, side + 0.6)
+    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=[table, beside])[0]
     left.suptitle("how many images: blue right, orange wrong", fontsize=10.5, color=INK)
     draw_matrix(left.subplots(), counts)
     draw_mistakes(right, model, images, truth, outputs, counts)
@@ -114,16 +114,23 @@ def plot_confusion(model: Model, x: ArrayLike, y: ArrayLike, path: str | PathLik
 
 
 def draw_matrix(axes: Axes, counts: np.ndarray) -> None:
-    """Counts (classes, classes) as a coloured table."""
+    """Counts (classes, classes) as a coloured table, and the scales of its colours."""
     from matplotlib import colormaps
     from matplotlib.colors import LogNorm
+    from matplotlib.ticker import LogLocator
 
     classes = len(counts)
     right = np.eye(classes, dtype=bool)
-    for part, colours in ((right, "Blues"), (~right, "Oranges")):
+    for part, colours, what, bottom in ((right, "Blues", "right", 0.52), (~right, "Oranges", "wrong", 0)):
         shown = np.ma.masked_where(~part | (counts == 0), counts)
-        scale = LogNorm(0.6, max(10, int(counts[part].max(initial=0)) * 1.3))
-        axes.imshow(shown, cmap=colours, norm=scale)
+        most = int(counts[part].max(initial=0))
+        scale = LogNorm(0.6, max(10, most * 1.3))
+        image = axes.imshow(shown, cmap=colours, norm=scale)
+        if most:
+            bar = axes.inset_axes((1.03, bottom, 0.025, 0.48))
+            ticks = LogLocator(subs=(1, 2, 5))
+            axes.figure.colorbar(image, cax=bar, ticks=ticks, format="%d", label=f"images, {what}").minorticks_off()
+            bar.set_ylim(0.8, scale.vmax)
         if classes > MOST_NUMBERED:
             continue
         for row, column in np.argwhere(~np.ma.getmaskarray(shown)):

@@ -22,6 +22,8 @@ Log: TypeAlias = History | Mapping[str, ArrayLike] | Sequence[Mapping[str, float
 # What is drawn: the name in the history, the name in the legend, the colour and the marker.
 CURVES = (("", "train", BLUE, "o"), ("val_", "validation", ORANGE, "s"))
 
+UNEVEN = 3  # how many times as long as a training its documented log may be on an even scale
+
 # What is read, and the keys it can stand under.
 NAMES = {name: (name, ALIASES.get(name, name)) for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
 
@@ -63,9 +65,7 @@ def plot_history(
         if expected is not None:
             draw_curves(axes, *expected, kind, " (documented)", linestyle="--", linewidth=1.1, alpha=0.8, zorder=2)
         label(axes, epochs, figures, kind)
-        shown = np.concatenate([epochs] if expected is None else [epochs, expected[0]])
-        axes.set_xlim(shown.min() - 0.5, shown.max() + 0.5)
-        axes.set_xticks(whole_ticks(shown.min(), shown.max()))
+        scale_epochs(axes, epochs, epochs if expected is None else expected[0])
     if title:
         figure.suptitle(title, fontsize=13, color=INK, wrap=True)
     entries = {name: line for axes in figure.axes for line, name in zip(*axes.get_legend_handles_labels(), strict=True)}
@@ -121,6 +121,21 @@ def label(axes: Axes, epochs: np.ndarray, figures: Figures, kind: str) -> None:
     axes.grid(color="#E3E3E3", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def scale_epochs(axes: Axes, epochs: np.ndarray, expected: np.ndarray) -> None:
+    """Room for both trainings. Few epochs beside many would be lost at the edge of an even scale, so that the later an
+    epoch is, the less room it gets."""
+    first, last = int(min(epochs.min(), expected.min())), int(max(epochs.max(), expected.max()))
+    if last <= UNEVEN * epochs.max():
+        axes.set_xlim(first - 0.5, last + 0.5)
+        axes.set_xticks(whole_ticks(first, last))
+        return
+    axes.set_xscale("log")
+    axes.set_xlim(0.8 * first, 1.2 * last)
+    ticks = [n * 10**power for power in range(len(str(last))) for n in (1, 2, 3, 5) if first <= n * 10**power <= last]
+    axes.set_xticks(ticks, [str(n) for n in ticks])
+    axes.set_xticks([], minor=True)
 
 
 def whole_ticks(first: float, last: float) -> list[int]:
