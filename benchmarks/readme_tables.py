@@ -197,14 +197,14 @@ def signature(function):
     return [str(p.replace(annotation=p.empty)).replace("<built-in function print>", "print") for p in parameters]
 
 
-def first_paragraph(something):
+def first_sentence(something):
     text = " ".join((inspect.getdoc(something) or "").split("\n\n")[0].split())
-    return text.replace("*", "\\*")  # a product, and not an emphasis
+    return re.split(r"(?<=[.])\s", text)[0].replace("*", "\\*")  # a product, and not an emphasis
 
 
 def members_table(names_and_members, what):
     lines = [
-        [f"`{name}`", ", ".join(f"`{text}`" for text in signature(member)), first_paragraph(member)]
+        [f"`{name}`", ", ".join(f"`{text}`" for text in signature(member)), first_sentence(member)]
         for name, member in names_and_members
     ]
     return markdown(lines, [what, "arguments", "what it is"], left=3)
