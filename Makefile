@@ -2,14 +2,26 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: train test mutants list doctor bench readme clean
+.PHONY: train test test-all lint mutants list doctor bench readme clean
 
 train: .venv/run
 	$(BIN)/tinycnn train go-crazy
 
 # On all cores: half of the time goes into compilers, which wait for one another in a single process.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
+
+# Minutes: everything but what is marked slow.
 test: .venv/test
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
+	$(PYTEST)
+
+# The rest too: every mutant, every documented network, every architecture.
+test-all: test
+	$(PYTEST) -m slow
+
+lint: .venv/lint
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
 
 # Broken gradients and kernels, each of which has to be caught.
 mutants: .venv/test
@@ -47,6 +59,10 @@ docs: .venv/docs  # not --quiet, which would hide the warnings that --strict cou
 .venv/test: .venv/made setup.py
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
 	@touch $@ .venv/run
+
+.venv/lint: .venv/test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[lint]'
+	@touch $@
 
 clean:
 	rm -rf .venv build site *.egg-info .pytest_cache

@@ -41,11 +41,13 @@ setup(
     },
     install_requires=[
         "click>=8.1",
+        "jsonschema>=4.18",
         "matplotlib>=3.7",
         "numba>=0.60",
         "numpy>=1.26",
         "pillow>=10",
         "pooch>=1.8",
+        "pyelftools>=0.30",
         "safetensors>=0.4.3",
         "tabulate>=0.9",
         "tqdm>=4.65",
@@ -57,6 +59,7 @@ setup(
         "numba12": ["numba-cuda[cu12]>=0.30", "greenlet>=3"],
         "numba13": ["numba-cuda[cu13]>=0.30", "greenlet>=3"],
         "zig": ["ziglang>=0.13"],
+        "lint": ["mypy>=2,<3", "ruff>=0.17,<0.18"],
         "keras": ["keras>=3.3", "jax>=0.4.30"],
         "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26", "ruff>=0.9"],
         "test": [

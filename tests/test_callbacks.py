@@ -109,11 +109,11 @@ def test_early_stopping_can_restore_the_best_weights(float64):
 
 
 def test_accuracies_should_grow_and_losses_fall_and_nan_is_no_improvement():
-    best = callbacks.Best("val_acc", "auto")
+    best = callbacks.Watching("val_acc", "auto")
     assert [best.improved({"val_acc": v}) for v in (0.1, 0.3, 0.2, 0.3)] == [True, True, False, False]
-    best = callbacks.Best("loss", "auto")
+    best = callbacks.Watching("loss", "auto")
     assert [best.improved({"loss": v}) for v in (3.0, 2.0, float("nan"), 2.5, 1.0)] == [True, True, False, False, True]
-    best = callbacks.Best("loss", "auto")
+    best = callbacks.Watching("loss", "auto")
     assert [best.improved({"loss": v}) for v in (float("nan"), 2.0, 3.0)] == [False, True, False]
 
 
@@ -122,7 +122,7 @@ def test_watching_what_is_not_measured_is_an_error_that_lists_what_is(float64):
     with pytest.raises(ValueError, match="val_loss.*loss"):
         fit(linear(), x, y, callbacks=[callbacks.EarlyStopping()])
     with pytest.raises(ValueError, match="'auto', 'min' or 'max'"):
-        callbacks.Best("loss", "most")
+        callbacks.Watching("loss", "most")
 
 
 def test_checkpoints_can_be_of_the_best_epochs_only(float64, tmp_path):
@@ -152,7 +152,7 @@ def test_csv_and_json_logs_have_a_row_an_epoch(float64, tmp_path):
     with open(tmp_path / "log.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["0", "1", "2"]
-    for name in ("loss", "acc", "val_loss", "val_acc", "lr"):
+    for name in ("loss", "accuracy", "val_loss", "val_accuracy", "lr"):  # as compile() was given it
         assert [float(row[name]) for row in rows] == h[name]
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2, 3]

@@ -271,7 +271,7 @@ def dropout(x: Tensor, rate: float, seed: int, stream: int, step: Array) -> Tens
 
     >>> from tinycnn.devices import current_device
     >>> step = current_device().zeros((1,), "int64")
-    >>> dropout(Tensor([1.0, 1.0, 1.0, 1.0]), 0.5, seed=1, stream=0, step=step).numpy()
+    >>> dropout(Tensor([1.0, 1.0, 1.0, 1.0]), 0.5, seed=7, stream=0, step=step).numpy()
     array([2., 2., 0., 0.], dtype=float32)
     """
     if not 0 <= rate < 1:

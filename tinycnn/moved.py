@@ -65,7 +65,7 @@ class Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__spec__ = module.__spec__.loader_state
+        module.__spec__ = getattr(module.__spec__, "loader_state", None)
 
 
 def convolution_of_0_1_0(stride: Pair, padding: Padding, relu: bool) -> Callable[..., Tensor]:

@@ -3,15 +3,22 @@
 LeCun, Cortes and Burges, "The MNIST database of handwritten digits", 1998.
 """
 
+from __future__ import annotations
+
 import warnings
+from os import PathLike
 from pathlib import Path
+
+import numpy as np
 
 from tinycnn.datasets.dataset import find
 
 KERAS_CACHE_NAME = "mnist.npz"
 
+Split = tuple[np.ndarray, np.ndarray]
 
-def load_data(path=KERAS_CACHE_NAME):
+
+def load_data(path: str | PathLike = KERAS_CACHE_NAME) -> tuple[Split, Split]:
     """((x_train, y_train), (x_test, y_test)), all uint8.
 
     Images (60000, 28, 28) and (10000, 28, 28) from 0 to 255, labels (60000,) and (10000,) from 0 to 9.
