@@ -192,8 +192,9 @@ def cudnn_table(results):
 
 
 def signature(function):
-    """['x', 'epochs=1', ...]: a function's or a class's arguments, without their types."""
+    """['x', 'epochs=1', ...]: a function's or a class's arguments that have names, without their types."""
     parameters = [p for p in inspect.signature(function).parameters.values() if p.name != "self"]
+    parameters = [p for p in parameters if p.kind is not p.VAR_KEYWORD]
     return [str(p.replace(annotation=p.empty)).replace("<built-in function print>", "print") for p in parameters]
 
 
@@ -211,12 +212,13 @@ def members_table(names_and_members, what):
 
 
 def subclasses(module, base):
-    """[(name, class)] of a module's public subclasses of `base`, in the order of the file."""
+    """[(name, class)] of a module's public subclasses of `base` that are no bases themselves, as the file has them."""
     found = [
         (name, cls) for name, cls in vars(module).items()
-        if inspect.isclass(cls) and issubclass(cls, base) and cls is not base and name == cls.__name__
+        if inspect.isclass(cls) and issubclass(cls, base) and name == cls.__name__ and cls.__module__ == module.__name__
     ]  # fmt: skip
-    return [(name, cls) for name, cls in found if name[0] != "_" and cls.__module__ == module.__name__]
+    bases = {parent for _, cls in found for parent in cls.__bases__}
+    return [(name, cls) for name, cls in found if name[0] != "_" and cls not in bases]
 
 
 def keras_layers(results):
