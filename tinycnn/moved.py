@@ -35,6 +35,7 @@ MODULES = {
     "hardware": "utils.hardware",
     "images": "datasets.images",
     "keras_translation": "keras_reference.translation",
+    "lessons": "pictures",
     "lessons.pictures": "pictures",
     "notation": "architectures.notation",
     "places": "fit.places",
