@@ -42,8 +42,8 @@ readme: .venv/run
 
 # The site, into site/: links and anchors are checked, and it needs no network.
 .PHONY: docs
-docs: .venv/docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+docs: .venv/docs  # not --quiet, which would hide the warnings that --strict counts
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo site/index.html
 
 .venv/docs: .venv/made setup.py
