@@ -53,10 +53,10 @@ def softmax_crossentropy_loops(logits: Array, labels: Array) -> tuple[Array, Arr
 
 
 def first_of_the_largest(row: Array) -> tuple[Any, int]:
-    """(the largest number of a row, where the first of its kind is)."""
+    """(the largest number of a row, where the first of its kind is). A NaN is larger than any number."""
     best, where = row[0], 0
     for k in range(1, len(row)):
-        if row[k] > best:
+        if row[k] > best or (np.isnan(row[k]) and not np.isnan(best)):
             best, where = row[k], k
     return best, where
 
