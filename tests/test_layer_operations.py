@@ -65,6 +65,30 @@ def test_pooling_of_any_shape_where_of_equal_values_the_first_wins(device, data,
     check_maxpool(device, x, pool, stride, kind, rng)
 
 
+@pytest.mark.parametrize(
+    "numbers, where",
+    [
+        ([1, np.nan, 5, 2], 1),
+        ([5, 1, np.nan, 7], 2),
+        ([3, np.nan, 4, np.nan], 1),
+        ([np.nan, 9, 1, 1], 0),
+        ([np.inf, 1, 1, np.nan], 3),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("channels", [3, 4])  # one at a time, and by fours
+def test_nan_is_the_maximum_of_its_window_and_the_first_one_stays(device, numbers, where, channels):
+    """A network that has diverged shows it, and does not go on with the numbers that are left."""
+    x = np.zeros((2, 2, 4, channels))
+    x[1, :, :2, 1] = np.reshape(numbers, (2, 2))
+    (dev_x,) = on(device, x)
+    y, argmax = device.maxpool2d_forward(dev_x, (2, 2), (2, 2), ((0, 0), (0, 0)))
+    want = np.zeros((2, 1, 2, channels))
+    want[1, 0, 0, 1] = np.nan
+    np.testing.assert_array_equal(device.numpy(y), want)
+    assert device.numpy(argmax)[1, 0, 0, 1] == where
+
+
 def test_padding_never_wins_in_pooling(device):
     x = np.full((1, 3, 3, 2), -5.0)
     (dev_x,) = on(device, x)

@@ -389,7 +389,7 @@ KERNELS = (
     ),
     Mutant(
         "kernel-crossentropy-mean", "kernels/softmax_crossentropy.cu",
-        "(exp(log_p) - label) / N", "(exp(log_p) - label) / K",
+        "((exp(log_p) - label) / N)", "((exp(log_p) - label) / K)",
         "emulator", "softmax_crossentropy", "divided by the classes instead of the rows",
     ),
     Mutant(

@@ -35,18 +35,21 @@ def softmax_backward_loops(dy: Array, y: Array) -> Array:
     return dx
 
 
-def softmax_crossentropy_loops(logits: Array, labels: Array) -> tuple[Array, Array, Array]:
+def softmax_crossentropy_loops(
+    logits: Array, labels: Array, weights: Array | None = None
+) -> tuple[Array, Array, Array]:
     loss, correct, dlogits = np.zeros(1, logits.dtype), np.zeros(1, logits.dtype), np.empty_like(logits)
     N, K = logits.shape
     for n in range(N):
         (largest, answer), (_, truth) = first_of_the_largest(logits[n]), first_of_the_largest(labels[n])
+        weight = logits.dtype.type(1) if weights is None else weights[n, 0]
         total = logits.dtype.type(0)
         for k in range(K):
             total += np.exp(logits[n, k] - largest)
         for k in range(K):
             log_p = logits[n, k] - largest - np.log(total)
-            loss[0] -= labels[n, k] * log_p / N
-            dlogits[n, k] = (np.exp(log_p) - labels[n, k]) / N
+            loss[0] -= weight * labels[n, k] * log_p / N
+            dlogits[n, k] = weight * (np.exp(log_p) - labels[n, k]) / N
         if answer == truth:
             correct[0] += 1
     return loss, correct, dlogits
@@ -73,11 +76,12 @@ def softmax_backward(dy: Array, y: Array) -> Array:
     return y * (dy - (dy * y).sum(axis=-1, keepdims=True))
 
 
-def softmax_crossentropy(logits: Array, labels: Array) -> tuple[Array, Array, Array]:
+def softmax_crossentropy(logits: Array, labels: Array, weights: Array | None = None) -> tuple[Array, Array, Array]:
     shifted = logits - logits.max(axis=-1, keepdims=True)
     log_sum = np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     log_p = shifted - log_sum
     n = logits.shape[0]
-    loss = -(labels * log_p).sum(axis=-1).mean(keepdims=True)
+    weight = np.ones((n, 1), logits.dtype) if weights is None else weights
+    loss = -(weight * labels * log_p).sum(axis=-1).mean(keepdims=True)
     correct = (logits.argmax(axis=-1) == labels.argmax(axis=-1)).sum(keepdims=True).astype(logits.dtype)
-    return loss, correct, (np.exp(log_p) - labels) / n
+    return loss, correct, weight * ((np.exp(log_p) - labels) / n)
