@@ -114,6 +114,7 @@ ARGUMENTS = {
     "softmax_backward": [lambda on: (on.normal(3, 7), on.positive(3, 7))],
     "softmax_crossentropy": [
         lambda on: (on.normal(5, 7), one_hot([0, 6, 3, 3, 1], 7).astype(on.dtype)),
+        lambda on: (on.normal(3, 5), one_hot([4, 0, 2], 5).astype(on.dtype), on.positive(3, 1)),
         lambda on: (on.few(9, 3), np.full((9, 3), 1 / 3, on.dtype)),  # equal labels, equal logits: the first counts
     ],
     "sgd_step": [
