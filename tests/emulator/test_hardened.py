@@ -1,0 +1,68 @@
+"""The emulator with a compiler that hardens what it builds unasked, as those of Ubuntu, Fedora and Debian do."""
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tinycnn import kernels
+from tinycnn.emulator.compiler import find_compiler, is_x86
+
+HARDENING = [
+    "-O2",
+    "-D_FORTIFY_SOURCE=3",
+    "-D_GLIBCXX_ASSERTIONS",
+    "-fstack-protector-strong",
+    "-fstack-clash-protection",
+    "-fPIE",
+    "-pie",
+    "-flto",
+    *(["-fcf-protection=full"] if is_x86() else []),
+]
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """Where CXX is such a compiler, and nothing is built yet."""
+    folder = tmp_path_factory.mktemp("hardened")
+    compiler = find_compiler()
+    if compiler.is_zig:
+        pytest.skip("zig has no hardening of its own")
+    wrapper = folder / "c++"
+    wrapper.write_text(f'#!/bin/sh\nexec {shlex.join([*compiler.command, *HARDENING])} "$@"\n')
+    wrapper.chmod(0o755)
+    return {**os.environ, "CXX": str(wrapper), "TINYCNN_EMULATOR_CACHE": str(folder / "cache")}
+
+
+def run(environment, *command):
+    return subprocess.run([sys.executable, "-m", *command], env=environment, capture_output=True, text=True)
+
+
+def test_the_wrapper_hardens(environment, tmp_path):
+    """Or the others would show nothing."""
+    (tmp_path / "overflow.cpp").write_text(
+        "#include <string.h>\nchar small[8];\n"
+        "int main(int count, char**) { memset(small, 0, 16 * count); return small[0]; }\n"
+    )
+    subprocess.run([environment["CXX"], "overflow.cpp", "-o", "overflow"], cwd=tmp_path, check=True)
+    assert "buffer overflow" in subprocess.run(tmp_path / "overflow", capture_output=True, text=True).stderr
+
+
+@pytest.mark.parametrize("file", ["test_semantics.py", "test_launch.py", "test_check.py", "test_trace.py"])
+def test_the_emulator_s_tests_pass(environment, file):
+    done = run(environment, "pytest", str(Path(__file__).with_name(file)), "-q", "-p", "no:cacheprovider")
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+def test_a_step_of_training_runs(environment):
+    """Through every file of kernels that a network needs."""
+    network = "C(2,(3,3))->BN()->R()->MP(2,2)->DO(0.2)->F()->D(10)"
+    command = "--epochs 1 --limit 8 --batch-size 8 --data synthetic --device emulator".split()
+    done = run(environment, "tinycnn", "train", network, *command)
+    assert done.returncode == 0 and "validation accuracy" in done.stdout, done.stderr
+    built = {path.name.split("-")[0] for path in Path(environment["TINYCNN_EMULATOR_CACHE"]).glob("*-fast-*.so")}
+    assert {"conv2d", "batchnorm", "maxpool2d", "dropout", "dense", "reduce", "softmax_crossentropy"} <= built
+    assert kernels.INSTANCES.keys() >= {"conv2d"}
