@@ -133,7 +133,7 @@ def test_a_compiler_that_fails_is_one_line_of_the_command(folder):
         '#!/bin/sh\ncase "$1" in --version) echo g++;; *) echo "x.cpp:1: error: no space left" >&2; exit 1;; esac\n'
     )
     (folder / "broken").chmod(0o755)
-    command = "train C(2,(3,3))->F()->D(10) --epochs 1 --limit 4 --data synthetic --device emulator".split()
+    command = "train CN(2,(3,3))->FL()->DN(10) --epochs 1 --limit 4 --data synthetic --device emulator".split()
     done = subprocess.run(
         [sys.executable, "-m", "tinycnn", *command],
         env={**os.environ, "CXX": str(folder / "broken")},

@@ -191,7 +191,7 @@ def test_a_kernel_that_does_not_end_is_ended_and_its_line_named(tmp_path):
     launches = [Launch("spin", (3,), (32,), arrays), Launch("forever", (1,), (32,), arrays[1:])]
     spin, forever = (report for report in emulator.check(source, launches, seconds=0.05) if report.kind == "endless")
     assert (spin.kernel, spin.block, spin.thread) == ("spin", (1, 0, 0), (5, 0, 0)) and spin.line == 3
-    assert (forever.kernel, forever.thread) == ("forever", (0, 0, 0)) and forever.line in (10, 11)
+    assert (forever.kernel, forever.thread) == ("forever", (31, 0, 0)) and forever.line in (10, 11)
     assert "has not ended after 0.05 seconds" in spin.message and spin.file.endswith("spin.cu")
     # What was ended leaves nothing behind, and what ends in time is left alone.
     arrays = [np.ones(1, np.int32), np.zeros(32, np.int32)]

@@ -260,8 +260,9 @@ def test_a_kernel_that_never_ends_ends_at_the_second_interrupt(tmp_path):
 def test_hundreds_of_built_files_in_one_process(tmp_path):
     """A process may have 65,530 memory maps, and the stacks of 1,024 threads with a guard each take 2,050 of them."""
     (tmp_path / "many.cu").write_text(
-        'extern "C" __global__ void many(int* y) {\n    __shared__ int tile[1024];\n    tile[threadIdx.x] = threadIdx.x;\n'
-        "    __syncthreads();\n    y[threadIdx.x] = tile[1023 - threadIdx.x];\n}\n"
+        'extern "C" __global__ void many(int* y) {\n    __shared__ int tile[1024];\n'
+        "    tile[threadIdx.x] = threadIdx.x;\n    __syncthreads();\n"
+        "    y[threadIdx.x] = tile[1023 - threadIdx.x];\n}\n"
     )
     (tmp_path / "many.py").write_text(
         "import shutil\nfrom pathlib import Path\nimport numpy as np\n"

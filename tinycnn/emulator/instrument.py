@@ -11,6 +11,7 @@ import ctypes
 import re
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -82,7 +83,8 @@ class Watched:
                 table, len(self.arrays), launch.shared, int(check), int(trace), ctypes.c_double(seconds)
             )
             try:
-                self.module.run(signature, grid, block, args, launch.shared, only)
+                with _time_limit(library, seconds):
+                    self.module.run(signature, grid, block, args, launch.shared, only)
                 yield self
             finally:
                 library.cudasim_unwatch()
@@ -169,6 +171,20 @@ def _base(array: np.ndarray) -> np.ndarray:
     while isinstance(array.base, np.ndarray):
         array = array.base
     return array
+
+
+@contextmanager
+def _time_limit(library: ctypes.CDLL, seconds: float) -> Iterator[None]:
+    """Tell the runtime when so many seconds are over: see deadline.cpp."""
+    timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), library.cudasim_time_is_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        library.cudasim_ended()
+        timer.join()
 
 
 @contextmanager

@@ -4,8 +4,6 @@
 // An access is looked up in the arrays that the launch was given. On a fiber's stack it is the thread's local memory,
 // of no interest; in no array it is out of bounds, and the thread ends there, before it does harm. Otherwise the race
 // check sees it, or the tracer, which parks the thread until the whole warp can issue the access together.
-#include <time.h>
-
 #include "tools.h"
 
 extern "C" {
@@ -31,6 +29,8 @@ static bool watching;
 bool checking, tracing;
 uintptr_t image_begin;
 
+bool in_this_file(uintptr_t address) { return address - image_begin < (uintptr_t)_end - image_begin; }
+
 Region& region_at(int id) { return regions[id]; }
 
 static void add_region(uintptr_t begin, int64_t size, int space, int granule) {
@@ -41,41 +41,10 @@ static void add_region(uintptr_t begin, int64_t size, int space, int granule) {
     if (tracing) trace_begin(region);
 }
 
-// ---------------------------------------------------------------- the time limit
-
-constexpr unsigned BRANCHES = 1 << 16;  // between two looks at the clock
-static unsigned branches;
-static double most_seconds, started;
-
-static double now() {
-    timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-// A loop that never ends comes by here, whatever it does or does not.
-static void look_at_the_clock(uintptr_t pc) {
-    if (now() - started < most_seconds) return;
-    Problem* p = find_problem(Kind::Endless, pc, 0, {nullptr, 0});
-    if (p && !p->count++) {
-        tell_who(*p, current);
-        snprintf(p->message, sizeof p->message,
-                 "the launch has not ended after %g seconds, and this thread is here. Threads run one after the other, "
-                 "each until it ends or waits at a barrier or a warp intrinsic: a loop that waits for what another "
-                 "thread writes does not end",
-                 most_seconds);
-    }
-    stop_launch();
-}
-
-// ---------------------------------------------------------------- a launch
-
 // Python calls these two around a launch. Regions are numbered as given, then follow the shared arrays.
 CUDASIM_EXPORT void cudasim_watch(const GlobalArray* arrays, int count, unsigned dynamic_bytes, int check, int trace,
                                   double seconds) {
-    most_seconds = seconds;
-    started = now();
-    branches = 0;
+    begin_time_limit(seconds);
     checking = check;
     tracing = trace;
     dynamic_shared = dynamic_bytes;
@@ -135,7 +104,7 @@ static void access(const void* address, int size, bool write, bool atomic, void*
     int id = region_of(at);
     if (id < 0) {
         // Tables of constants, threadIdx and the like are in this file's own image.
-        if (at - image_begin < (uintptr_t)_end - image_begin) return;
+        if (in_this_file(at)) return;
         report_access(Kind::OutOfBounds, nearest_region(at), a);
         abandon();
     }
@@ -159,7 +128,7 @@ static void access(const void* address, int size, bool write, bool atomic, void*
 // rounds would otherwise go unnoticed, and lanes of different rounds be taken to be together.
 static void branch(void* return_address) {
     if (!watching) return;
-    if (++branches % BRANCHES == 0) look_at_the_clock((uintptr_t)return_address - image_begin);
+    if (overdue) stop_overdue((uintptr_t)return_address - image_begin);
     if (!tracing) return;
     threads[current].access = {(uintptr_t)return_address - image_begin, 0, 0, 0, 0};
     wait_as(State::AtAccess);
