@@ -156,17 +156,22 @@ def test_null_and_wild_pointers(tmp_path):
         assert report.kind == "out-of-bounds" and words in report.message
 
 
-def test_a_write_through_a_literal_null_pointer_and_what_stands_beside_it(tmp_path):
-    """The compiler takes such an access for impossible, and with it all of the kernel."""
+@pytest.mark.parametrize(
+    "body, wanted",
+    [
+        ("*(int*)nullptr = 5;\n    y[0] = threadIdx.x;", {("out-of-bounds", 2)}),
+        ("y[0] = threadIdx.x;\n    *(int*)nullptr = 5;", {("race", 2), ("out-of-bounds", 3)}),
+        ("if (threadIdx.x == 3) *(int*)nullptr = 5;\n    y[0] = threadIdx.x;", {("out-of-bounds", 2), ("race", 3)}),
+        ("float* z = nullptr;\n    if (threadIdx.x) z[threadIdx.x] = y[0];", {("out-of-bounds", 3)}),
+        ("const float4* z = nullptr;\n    y[threadIdx.x] = z[1].y;", {("out-of-bounds", 3)}),
+    ],
+)
+def test_a_literal_null_pointer_and_the_race_beside_it(tmp_path, body, wanted):
+    """The compiler takes such an access for impossible, and so the whole kernel for one that does nothing."""
     source = tmp_path / "null.cu"
-    source.write_text(
-        'extern "C" __global__ void null(int* y) {\n    y[0] = threadIdx.x;\n    *(int*)nullptr = 5;\n}\n'
-        'extern "C" __global__ void branch(int* y) {\n    int* z = nullptr;\n'
-        "    if (threadIdx.x == 3) z[7] = y[0];\n    else y[0] = threadIdx.x;\n}\n"
-    )
-    for kernel, race, out in (("null", 2, 3), ("branch", 8, 7)):
-        reports = emulator.check(source, [Launch(kernel, (1,), (64,), [np.zeros(1, np.int32)])])
-        assert {("race", race), ("out-of-bounds", out)} <= {(report.kind, report.line) for report in reports}
+    source.write_text(f'extern "C" __global__ void null(int* y) {{\n    {body}\n}}\n')
+    reports = emulator.check(source, [Launch("null", (1,), (32,), [np.zeros(32, np.int32)])])
+    assert {(report.kind, report.line) for report in reports} == wanted
 
 
 SPIN = """extern "C" __global__ void spin(volatile int* flag, int* y) {

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -64,3 +65,13 @@ def test_a_step_of_training_runs(environment):
     assert done.returncode == 0 and "validation accuracy" in done.stdout, done.stderr
     built = {path.name.split("-")[0] for path in Path(environment["TINYCNN_EMULATOR_CACHE"]).glob("*-fast-*.so")}
     assert {"conv2d", "batchnorm", "maxpool2d", "dropout", "dense", "reduce", "softmax_crossentropy"} <= built
+
+
+@pytest.mark.skipif(not is_x86() or shutil.which("readelf") is None, reason="of x86, seen by readelf")
+def test_what_is_built_does_not_ask_for_a_shadow_stack(environment):
+    """Fibers change stacks by returning to addresses that nobody called from."""
+    code = "from tinycnn import emulator, kernels; emulator.load(kernels.path('relu'), ['relu_forward<float>'])"
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    (runtime,) = Path(environment["TINYCNN_EMULATOR_CACHE"]).glob("runtime-fast-*.o")
+    shown = subprocess.run(["readelf", "-h", "-n", runtime], capture_output=True, text=True, check=True).stdout
+    assert "REL (Relocatable file)" in shown and "SHSTK" not in shown

@@ -31,15 +31,10 @@
 // static and dynamic shared memory with one word. That the arrays are thread-local symbols also tells them from
 // everything else in the built file: the tools find them, and their names, by that.
 #define __shared__ thread_local
-#ifdef CUDASIM_HOOKED
-#if defined(__clang__)
 #define __global__ __attribute__((noinline))
-#else
-#define __global__ __attribute__((noipa))  // called although it seems to do nothing: as where it writes through null
-#endif
+#ifdef CUDASIM_HOOKED
 #define __device__ __attribute__((always_inline))  // one copy per call, laid out in source order: trace.cpp says why
 #else
-#define __global__ __attribute__((noinline))
 #define __device__
 #endif
 #define __host__
