@@ -1,6 +1,8 @@
 """What is particular to the cpu device: its tiles, its threads, its buffers. All devices' tests cover the rest."""
 
+import gc
 import os
+import queue
 import subprocess
 import sys
 import threading
@@ -202,28 +204,80 @@ def test_maxpool_gradient_never_leaves_the_image():
     assert dx.sum() == y.size
 
 
-def test_the_pool_reuses_only_what_nobody_holds():
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda a: a[1:],
+        lambda a: a.reshape(-1).T[5:],
+        lambda a: a[::-1, ::2].transpose(),
+        lambda a: np.asarray(memoryview(a)),
+        lambda a: np.frombuffer(a, np.uint8)[7:],
+        lambda a: a.view(np.recarray)[3:],
+        lambda a: np.from_dlpack(a),
+        lambda a: np.lib.stride_tricks.as_strided(a, (2, 2), (4, 8)),
+        lambda a: np.broadcast_to(a, (3, 300, 300)),
+    ],
+    ids=range(9),
+)
+def test_the_pool_reuses_only_what_nobody_holds(view):
     pool = Pool(limit=1 << 24)
     a = pool.empty((300, 300), np.float32)
-    view = a[1:]
+    held = view(view(a)) if a is not view(a) else a
     address = a.ctypes.data
     assert pool.empty((300, 300), np.float32).ctypes.data != address
     del a
-    assert pool.empty((300, 300), np.float32).ctypes.data != address  # the view still lives
-    del view
+    gc.collect()
+    assert pool.empty((300, 300), np.float32).ctypes.data != address  # a view still lives
+    del held
+    gc.collect()
     reused = [pool.empty((300, 300), np.float32) for _ in range(4)]
     assert address in [array.ctypes.data for array in reused]
     assert len({array.ctypes.data for array in reused}) == 4
     assert all(array.ctypes.data % 64 == 0 for array in reused)
 
 
-def test_the_pool_is_bounded():
+def test_the_pool_keeps_no_more_than_its_limit():
     pool = Pool(limit=1 << 20)
     for size in range(50_000, 90_000, 1000):
         pool.empty((size,), np.float32)
-    assert pool.total <= pool.limit
-    assert sum(buffer.nbytes for buffers in pool.buffers.values() for buffer in buffers) <= 1.01 * pool.limit
-    assert pool.empty((1 << 20,), np.float32).size == 1 << 20  # more than the limit: not kept, but given
+    large = [pool.empty((1 << 18,), np.float32) for _ in range(3)]  # more than the limit in use at once: given
+    assert all(array.size == 1 << 18 for array in large)
+    del large
+    pool.empty((50_000,), np.float32)
+    kept = sum(size * len(memories) for size, memories in pool.free.items())
+    assert pool.free_bytes == kept <= pool.limit
+
+
+def test_the_pool_lets_go_of_the_size_that_was_freed_least_recently():
+    pool = Pool(limit=1 << 20)
+    for size in (100_000, 120_000, 100_000, 110_000):
+        pool.empty((size,), np.float32)
+    pool.empty((9000,), np.float32)
+    assert list(pool.free) == [400_000, 440_000]
+
+
+def test_the_pool_serves_threads_that_give_back_each_other_s_arrays():
+    pool = Pool(limit=1 << 24)
+    wrong, arrays = [], queue.SimpleQueue()
+
+    def use(number):
+        for i in range(300):
+            array = pool.empty((9000 + i % 3,), np.float32)
+            array[:] = number
+            others = [pool.empty((9000 + i % 3,), np.float32) for _ in range(2)]
+            for other in others:
+                other[:] = -1
+            wrong.extend(array[array != number])
+            arrays.put(array)
+            del array, others
+            arrays.get()
+
+    workers = [threading.Thread(target=use, args=(number,)) for number in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not wrong and pool.empty((9000,), np.float32).size == 9000
 
 
 def test_tiles_fit_the_registers_and_waste_nothing_where_a_width_divides():

@@ -123,7 +123,7 @@ def build(id: str) -> Model:
     model = parse(architecture.layers)
     model.name = id
     optimizer = optimizers.get(recipe.optimizer, learning_rate=recipe.learning_rate)
-    model.compile(optimizer, "categorical_crossentropy", ["accuracy"])
+    model.compile(optimizer, "categorical_crossentropy", ["acc"])
     model.recipe = {"architecture": id, **asdict(recipe), "schedule": recipe.schedule and list(recipe.schedule)}
     return model
 

@@ -20,7 +20,7 @@ import tinycnn
 from tinycnn.architectures import ARCHITECTURES, build, get, reproduction_report, schedule_function
 from tinycnn.callbacks import Callback, LearningRateScheduler, ModelCheckpoint
 from tinycnn.datasets import Dataset
-from tinycnn.fit.checkpoint import write_atomically
+from tinycnn.fit.files import write_atomically
 from tinycnn.losses import labels_for
 from tinycnn.models import Model, load_model
 from tinycnn.utils import hardware

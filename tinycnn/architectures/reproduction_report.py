@@ -11,7 +11,7 @@ import numpy as np
 
 from tinycnn import optimizers
 from tinycnn.architectures import ARCHITECTURES
-from tinycnn.fit.checkpoint import write_atomically
+from tinycnn.fit.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

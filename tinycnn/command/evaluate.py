@@ -1,5 +1,7 @@
 """The command `tinycnn evaluate`."""
 
+from __future__ import annotations
+
 import click
 
 from tinycnn.command.options import (
@@ -23,7 +25,15 @@ from tinycnn.command.options import (
 @click.option("--batch-size", type=click.IntRange(min=1), default=128, show_default=True)
 @click.option("--plot", metavar="FILE", help="Draw the confusion matrix to a PNG, SVG or PDF.")
 @json_option
-def evaluate(file, device, data, limit, batch_size, plot, as_json):
+def evaluate(
+    file: str,
+    device: str | None,
+    data: str | None,
+    limit: int | None,
+    batch_size: int,
+    plot: str | None,
+    as_json: bool,
+) -> None:
     """Loss and accuracy of a trained network on the validation images."""
     from tinycnn import datasets
     from tinycnn.fit import loop

@@ -1,8 +1,12 @@
 """The `tinycnn` command: its subcommands, one file each, and what its errors look like."""
 
+from __future__ import annotations
+
 import os
 import sys
 import warnings
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 import click
 
@@ -14,6 +18,7 @@ from tinycnn.command.doctor import doctor
 from tinycnn.command.evaluate import evaluate
 from tinycnn.command.filters import filters
 from tinycnn.command.gradcheck import gradcheck
+from tinycnn.command.kernels import kernels
 from tinycnn.command.list import list_networks
 from tinycnn.command.options import Interrupted
 from tinycnn.command.predict import predict
@@ -26,9 +31,9 @@ from tinycnn.devices import DeviceError
 INTERRUPTED = 130  # what a shell reports for a command that Ctrl-C ended
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command; bad input is one line on stderr and exit status 2, never a traceback. So is a warning a line."""
-    warnings.showwarning = show_warning
+    warnings.showwarning = show_warning  # type: ignore[assignment]
     try:
         sys.exit(cli.main(args=arguments, prog_name="tinycnn", standalone_mode=False))
     except click.exceptions.Exit as stop:
@@ -51,23 +56,25 @@ def main(arguments=None):
         fail(f"out of memory ({error}); try a smaller --batch-size or --limit")
 
 
-def show_warning(message, *_):
+def show_warning(message: Warning | str, *_: Any) -> None:
+    """A warning as one line, without the place in the code."""
     print(f"tinycnn: {' '.join(str(message).split())}", file=sys.stderr)
 
 
-def fail(message, status=2):
+def fail(message: str, status: int = 2) -> NoReturn:
+    """One line on stderr, and the end."""
     print(f"tinycnn: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(status)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(tinycnn.__version__)
-def cli():
+def cli() -> None:
     """Train, look into and measure small convolutional networks."""
 
 
 for command in (
-    train, evaluate, predict, filters, summary, list_networks, reproduce, gradcheck, compare, check, trace, debug,
-    doctor,
+    train, evaluate, predict, filters, summary, list_networks, reproduce, gradcheck, compare, kernels, check, trace,
+    debug, doctor,
 ):  # fmt: skip
     cli.add_command(command)

@@ -1,5 +1,7 @@
 """The command `tinycnn predict`."""
 
+from __future__ import annotations
+
 import click
 
 from tinycnn.command.options import (
@@ -20,7 +22,7 @@ from tinycnn.command.options import (
 @device_option
 @click.option("--plot", metavar="FILE", help="Draw the feature maps of the image, layer by layer.")
 @json_option
-def predict(file, image, index, device, plot, as_json):
+def predict(file: str, image: str, index: int, device: str | None, plot: str | None, as_json: bool) -> None:
     """What a trained network sees in IMAGE, a picture file or an IDX file: the probability of every class.
 
     A picture is made grey, scaled to the network's size, and inverted if it is dark on light.

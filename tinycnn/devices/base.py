@@ -203,11 +203,15 @@ class Device(ABC):
         """dx = y * (dy - sum(dy * y)), by rows."""
 
     @abstractmethod
-    def softmax_crossentropy(self, logits: Array, labels: Array) -> tuple[Array, Array, Array]:
-        """Both passes at once: logits and labels (N,K), the labels' rows summing to 1.
+    def softmax_crossentropy(
+        self, logits: Array, labels: Array, weights: Array | None = None
+    ) -> tuple[Array, Array, Array]:
+        """Both passes at once: logits and labels (N,K), the labels' rows summing to 1; weights of the rows (N,1), all 1
+        if None.
 
-        Returns (loss, correct, dlogits): the mean loss (1,), how many rows have their largest logit
-        where their largest label is (1,), and d loss / d logits (N,K) = (softmax - labels) / N.
+        Returns (loss, correct, dlogits): the mean of the rows' losses times their weights (1,), how many rows have
+        their largest logit where their largest label is (1,), and d loss / d logits (N,K) = weight * (softmax - labels)
+        / N.
         """
 
     @abstractmethod

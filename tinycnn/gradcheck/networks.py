@@ -107,7 +107,7 @@ def fill(model: Model, rng: np.random.Generator) -> None:
     """Random weights of the usual sizes, no bias at 0, all of which float32 holds exactly."""
     for layer in model.layers:
         for name, weight in layer.parameters.items():
-            values = rng.standard_normal(weight.shape, dtype=np.float32)
+            values: np.ndarray = rng.standard_normal(weight.shape, dtype=np.float32)
             if name == "kernel":
                 values *= np.float32(math.sqrt(2 / math.prod(weight.shape[:-1])))
             elif name in ("gamma", "moving_variance"):
@@ -125,8 +125,7 @@ def trained(model: Model) -> dict[str, Tensor]:
 def forward(values: Values, symbols: Iterable[Symbol]) -> Values:
     """Compute these symbols of a training pass, what they need being in `values`."""
     for symbol in symbols:
-        arguments = [values[i] for i in symbol.inputs]
-        values[symbol] = symbol.layer(arguments if len(arguments) > 1 else arguments[0], True)
+        values[symbol] = symbol.compute(values, True)
     return values
 
 

@@ -27,7 +27,7 @@ from safetensors.numpy import save as to_bytes
 from tinycnn import layers, session
 from tinycnn.architectures.notation import parse
 from tinycnn.devices import use_device
-from tinycnn.fit.checkpoint import write_atomically
+from tinycnn.fit.files import write_atomically
 from tinycnn.fit.places import parameters, places
 from tinycnn.keras_reference.compare import (
     EVERY_LAYER,

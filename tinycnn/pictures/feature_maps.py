@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn.fit import loop, summary
+from tinycnn.fit import summary
+from tinycnn.fit.data import check_images
 from tinycnn.layers import Dropout, InputLayer, Symbol
 from tinycnn.models import Model
 from tinycnn.pictures.paper import (
@@ -95,7 +96,7 @@ def check_image(image: ArrayLike, model: Model) -> np.ndarray:
         pixels = pixels[0]
     if pixels.shape != wanted:
         raise ShapeError(f"{model.name} takes one image of shape {wanted}, not {pixels.shape}")
-    pixels = loop.check_images(pixels[None], model, "the image")[0]
+    pixels = check_images(pixels[None], model, "the image")[0]
     return pixels if pixels.dtype.kind == "f" else pixels.astype(np.float32)
 
 
@@ -108,8 +109,7 @@ def run(model: Model, image: np.ndarray) -> dict[Symbol, np.ndarray]:
     with no_grad():
         values = {model.input: Tensor(image[None], device=model.device)}
         for symbol in model.symbols[1:]:
-            arguments = [values[i] for i in symbol.inputs]
-            values[symbol] = symbol.layer(arguments if len(arguments) > 1 else arguments[0], False)
+            values[symbol] = symbol.compute(values, training=False)
         return {symbol: value.numpy()[0].copy() for symbol, value in values.items()}
 
 

@@ -1,49 +1,115 @@
 """Where compiled kernels are kept, so that they are compiled once on a machine.
 
-Numba keeps what it compiled under the name and date of the function's file, and does not notice when a function
-that was compiled into it has changed. So the folder bears a digest of all source of this package: whoever edits
-a kernel, or anything that a kernel uses, starts with an empty folder.
+One file holds the machine code of one function, behind a digest of that code: a file that was cut off or damaged is
+noticed when it is read, removed, and compiled again. Its folder bears a digest of all that decides what the code is:
+the source of this package, Numba, and the processor. So whoever edits a kernel, or anything that a kernel uses, starts
+with an empty folder. Files are written under another name and then renamed: two processes may do so at once.
 """
+
+from __future__ import annotations
 
 import hashlib
 import os
 import sys
 import tempfile
-from contextlib import contextmanager
+import threading
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
+import llvmlite
 import numba
 
+from tinycnn import philox
+from tinycnn.devices.cpu.processor import processor
 
-@cache
-def folder():
-    """In NUMBA_CACHE_DIR if that is set, else in the user's cache folder; a new one where that cannot be written."""
+DIGEST_BYTES = hashlib.sha256().digest_size
+
+
+class Described(NamedTuple):
+    """A cache as `tinycnn doctor` describes it. To empty it, remove the folder."""
+
+    path: Path
+    files: int
+    bytes: int
+
+
+def base_folder() -> Path:
+    """`tinycnn/cpu` in NUMBA_CACHE_DIR if that is set, else in the user's cache folder."""
     base = numba.config.CACHE_DIR or os.environ.get("XDG_CACHE_HOME")
     if not base:
         base = os.environ.get("LOCALAPPDATA", "~/AppData/Local") if sys.platform == "win32" else "~/.cache"
-    path = Path(base).expanduser() / "tinycnn" / "cpu" / _digest()
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        if os.access(path, os.W_OK):
-            return path
-    except OSError:
-        pass
-    return Path(tempfile.mkdtemp(prefix="tinycnn-"))
+    return Path(base).expanduser() / "tinycnn" / "cpu"
 
 
-def _digest():
-    total = hashlib.sha256(numba.__version__.encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+@cache
+def folder() -> Path:
+    """Where this version of the kernels, compiled for this processor, is kept. It need not exist."""
+    total = hashlib.sha256(repr((numba.__version__, llvmlite.__version__, processor(), numba.config.OPT)).encode())
+    for path in (*sorted(Path(__file__).parent.glob("*.py")), Path(philox.__file__)):
         total.update(path.read_bytes())
-    return total.hexdigest()[:16]
+    return base_folder() / total.hexdigest()[:16]
 
 
-@contextmanager
-def in_use():
-    """Numba looks for compiled functions in `folder()`, and keeps new ones there."""
-    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder())
+def describe() -> Described:
+    """The cache of all versions: its folder, how many files it holds, and their size in bytes."""
+    sizes = []
+    for path in base_folder().rglob("*"):
+        try:
+            if path.is_file():
+                sizes.append(path.stat().st_size)
+        except OSError:  # removed meanwhile
+            pass
+    return Described(base_folder(), len(sizes), sum(sizes))
+
+
+def read(name: str) -> bytes | None:
+    """What was written under `name`; None where there is nothing, or nothing whole."""
+    path = folder() / name
     try:
-        yield
-    finally:
-        numba.config.CACHE_DIR = before
+        content = path.read_bytes()
+    except OSError:
+        return None
+    digest, data = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
+    if hashlib.sha256(data).digest() == digest:
+        return data
+    _say_once(f"compiled kernels in {path.parent} were damaged and are compiled again")
+    try:
+        path.unlink()
+    except OSError:  # the next write says what is wrong with the folder
+        pass
+    return None
+
+
+def write(name: str, data: bytes) -> None:
+    """Keep `data`. Where that cannot be done, say so once: the next process has to compile again."""
+    path = folder() / name
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{name}.", suffix=".tmp", delete=False) as file:
+            try:
+                file.write(hashlib.sha256(data).digest() + data)
+                file.close()
+                os.replace(file.name, path)
+            except BaseException:
+                file.close()
+                os.unlink(file.name)
+                raise
+    except OSError as error:
+        reason = error.strerror or error
+        _say_once(
+            f"compiled kernels cannot be kept in {path.parent} ({reason}): every process compiles them again, "
+            "unless NUMBA_CACHE_DIR names a folder that can be written"
+        )
+
+
+_said: set[str] = set()
+_saying = threading.Lock()
+
+
+def _say_once(text: str) -> None:
+    with _saying:
+        if text in _said:
+            return
+        _said.add(text)
+    print(f"tinycnn: {text}", file=sys.stderr, flush=True)

@@ -12,34 +12,36 @@ of one thread block:
 
     launch(scale, -(-n // 1024), x, y, 0.5, n)
 
-`arguments` is a row of 64-bit words: the address of each array, integers, and real numbers. Kernels
-compile to plain C functions, which the threads (threads.py) call by their address. Numba's own
-parallel loops would take seconds to compile each; a kernel takes a quarter of a second.
+`arguments` is a row of 64-bit words: the address of each array, integers, and real numbers. A NamedTuple of integers
+takes as many words as it has fields, and is read back as one by its `record`. Kernels compile to plain C functions
+(compiler.py), which the threads (threads.py) call by their address. Numba's own parallel loops would take seconds to
+compile each; a kernel takes a quarter of a second. `thread` numbers the thread that does the task, for scratch memory.
 
 Which thread does which task never changes a result: a task writes where no other task writes, and
 sums are cut into tasks by the shapes alone and added up in a fixed order.
+
+Kernels, and what is called from within them, have no type hints: they are compiled for one signature, this one, and
+what they read from the arguments says its type itself.
 """
+
+from __future__ import annotations
 
 import ctypes
 import operator
 import struct
-import sys
+from collections.abc import Callable
+from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import event
 from numba.extending import intrinsic
 
-from tinycnn.devices.cpu.cache import in_use
+from tinycnn.devices.cpu.compiler import address_of
 from tinycnn.devices.cpu.threads import WORDS, team
+from tinycnn.shapes import Geometry
 
 SIGNATURE = types.void(WORDS, types.int64, types.int64)
-
-# Sums may be regrouped so that they can be vectorised (always in the same way: the code is fixed
-# once compiled). NaN and infinity are respected.
-FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
 
 
 def _pointer_intrinsic(element):
@@ -75,64 +77,76 @@ def real(typing, arguments, index):
     return types.float32(WORDS, types.int64), code
 
 
-class _Announcement(event.Listener):
-    """Says once that compiling, which takes a while, has begun."""
+def record(kind: type) -> Any:
+    """A reader for kernels: words `index` and following of the arguments as `kind`, a NamedTuple of integers.
 
-    def on_start(self, event_):
-        if not self.said:
-            self.said = True
-            print("tinycnn: compiling CPU kernels for this network (cached afterwards)", file=sys.stderr, flush=True)
+    LLVM keeps the fields that are used in registers: a record costs no more than its words read one by one.
+    """
+    fields = len(kind._fields)  # type: ignore[attr-defined]
 
-    def on_end(self, event_):
-        pass
+    @intrinsic
+    def read(typing, arguments, index):
+        result = types.NamedUniTuple(types.int64, fields, kind)
 
-    said = False
+        def code(context, builder, signature, values):
+            words, first = values
+            places = (builder.add(first, first.type(i)) for i in range(fields))
+            return context.make_tuple(builder, result, [builder.load(builder.gep(words, [i])) for i in places])
 
+        return result(WORDS, types.int64), code
 
-_announcement = _Announcement()
-
-
-def compile_cached(function, signature, **options):
-    """`function` as a C function, from the cache, or compiled and announced."""
-    with in_use(), event.install_listener("numba:run_pass", _announcement):
-        return numba.cfunc(signature, cache=True, error_model="numpy", **options)(function)
+    return read
 
 
-class kernel:
-    """A decorator: a function of (arguments, task, thread), compiled when it is first launched."""
+geometry = record(Geometry)
 
-    def __init__(self, function):
+
+class Kernel:
+    """A function of (arguments, task, thread), compiled when it is first launched."""
+
+    def __init__(self, function: Callable[[Any, int, int], None]):
         self.function = function
-        self.compiled = None
+        self._address: int | None = None
 
     @property
-    def address(self):
-        if self.compiled is None:
-            self.compiled = compile_cached(self.function, SIGNATURE, fastmath=FASTMATH)
-        return self.compiled.address
+    def address(self) -> int:
+        if self._address is None:
+            name = f"{self.function.__module__}.{self.function.__qualname__}"
+            self._address = address_of(self.function, SIGNATURE, name, fastmath=True)
+        return self._address
 
 
-def launch(kernel, tasks, *arguments):
-    """Do tasks 0 to tasks - 1 of a kernel. Arguments: arrays, integers and Python floats."""
-    team().run(kernel.address, [_word(argument) for argument in arguments], tasks)
+def kernel(function: Callable[[Any, int, int], None]) -> Kernel:
+    """The decorator."""
+    return Kernel(function)
 
 
-# array.ctypes.data takes 2 microseconds, and a training step asks for hundreds of addresses. The address
-# is the first word behind the header that all Python objects begin with; where it is not, ask NumPy.
-_DATA = object.__basicsize__
-_word_at = ctypes.c_size_t.from_address
-_probe = np.zeros(1)
-_KNOWN = _word_at(id(_probe) + _DATA).value == _probe.ctypes.data
+def launch(kernel: Kernel, tasks: int, *arguments: Any) -> None:
+    """Do tasks 0 to tasks - 1 of a kernel. Arguments: arrays, integers, Python floats, and NamedTuples of integers."""
+    words: list[int] = []
+    for argument in arguments:
+        if isinstance(argument, np.ndarray):
+            words.append(address(argument))
+        elif isinstance(argument, tuple):
+            words.extend(argument)
+        elif isinstance(argument, (float, np.floating)):
+            words.append(struct.unpack("q", struct.pack("d", argument))[0])
+        else:
+            words.append(operator.index(argument))
+    team().run(kernel.address, words, tasks)
 
 
-def address(array):
-    """Where an array's elements lie."""
-    return _word_at(id(array) + _DATA).value if _KNOWN else array.ctypes.data
+_view = (ctypes.c_char * 0).from_buffer
 
 
-def _word(argument):
-    if isinstance(argument, np.ndarray):
-        return address(argument)
-    if isinstance(argument, (float, np.floating)):
-        return struct.unpack("q", struct.pack("d", argument))[0]
-    return operator.index(argument)
+def address(array: np.ndarray) -> int:
+    """Where an array's elements lie.
+
+    A training step asks for hundreds of addresses, and `array.ctypes.data` takes over a microsecond for each. ctypes
+    is asked for an empty view of the array and the view's address in a third of that, but views only what is writable
+    and contiguous.
+    """
+    try:
+        return ctypes.addressof(_view(array))
+    except (TypeError, ValueError):
+        return array.ctypes.data

@@ -1,71 +1,109 @@
-"""A pool of buffers, so that large arrays are not asked from the operating system again and again.
+"""A pool of memory, so that large arrays are not asked from the operating system again and again.
 
 A fresh array of 4 MB costs half a millisecond: the system hands out its pages one by one, on first
-touch, and zeroes them. A training step needs the same sizes every time, so freed buffers are kept.
+touch, and zeroes them. A training step needs the same sizes every time, so freed memory is kept.
 
-A buffer is free when only the pool refers to it. NumPy makes that easy to see: every array cut from
-a buffer, and every view of such an array, refers to the buffer itself as its `base`, so Python's
-count of references to the buffer tells.
+How the pool learns that nobody uses an array any more: it keeps a weak reference, which tells when the array is gone.
+Every view of the array, however it was made, keeps the array alive, so once it is gone nobody can reach its memory.
+(NumPy makes a view of a view refer to the first of them, unless that is of another type: so the pool's memory is of a
+type of its own, `Memory`, and the array that is given out remains the first.)
 """
 
+from __future__ import annotations
+
 import math
-import sys
+import os
 import threading
+import weakref
+from queue import SimpleQueue
 
 import numpy as np
+from numpy.typing import DTypeLike
+
+from tinycnn.shapes import Shape
 
 SMALLEST = 1 << 15  # below this many bytes NumPy's own allocation is as fast
 ALIGNMENT = 64  # a cache line, and an AVX-512 register
 
 
+class Memory(np.ndarray):
+    """Bytes that arrays are cut from, one after the other; `start` is the first that is aligned."""
+
+    start: int
+
+    @classmethod
+    def of(cls, size: int) -> Memory:
+        memory = cls((size + ALIGNMENT,), np.uint8)
+        memory.start = -memory.ctypes.data % ALIGNMENT
+        return memory
+
+
+class Lease(weakref.ref):
+    """The weak reference to an array that lies on `memory`."""
+
+    __slots__ = ("memory", "size")
+    memory: Memory
+    size: int
+
+
 class Pool:
-    """Buffers by size; the oldest are dropped when all together pass `limit` bytes."""
+    """Keeps memory that is free, by size. Past `limit` bytes it lets go of the size that was freed least recently."""
 
-    def __init__(self, limit):
+    def __init__(self, limit: int):
         self.limit = limit
-        self.total = 0
-        self.buffers = {}  # size: its buffers
-        self.starts = {}  # size: where in each of them the first aligned byte is
-        self.order = []  # sizes, oldest buffer first
+        self.free: dict[int, list[Memory]] = {}  # by size, the size freed last at the end
+        self.free_bytes = 0
+        self.leases: dict[int, Lease] = {}  # by their id; a weak reference that is not kept itself tells nothing
+        # An array may die anywhere and in any thread, within this class too, when the garbage collector runs. So its
+        # death only leaves a note (SimpleQueue.put may interrupt itself), read when memory is asked for the next time.
+        self.ended: SimpleQueue[Lease] = SimpleQueue()
         self.lock = threading.Lock()
-        self.idle = self._references([np.empty(0)], 0)
 
-    @staticmethod
-    def _references(buffers, i):
-        return sys.getrefcount(buffers[i])
-
-    def empty(self, shape, dtype):
+    def empty(self, shape: Shape, dtype: DTypeLike) -> np.ndarray:
         """An array of any content that shares its memory with no other array in use."""
         dtype = np.dtype(dtype)
         size = math.prod(shape) * dtype.itemsize
         if size < SMALLEST:
             return np.empty(shape, dtype)
-        buffer, start = self._buffer(size)
-        return np.ndarray(shape, dtype, buffer, start)
-
-    def _buffer(self, size):
-        """(a buffer of `size` bytes that is not in use, where to begin in it)."""
         with self.lock:
-            buffers, starts = self.buffers.setdefault(size, []), self.starts.setdefault(size, [])
-            for i in range(len(buffers)):
-                if self._references(buffers, i) == self.idle:
-                    return buffers[i], starts[i]
-            buffer = np.empty(size + ALIGNMENT, np.uint8)
-            start = -buffer.ctypes.data % ALIGNMENT
-            if size <= self.limit:
-                buffers.append(buffer)
-                starts.append(start)
-                self.order.append(size)
-                self.total += size
-                while self.total > self.limit:
-                    self._drop_oldest()
-            return buffer, start
+            self._take_back()
+            memory = self._take(size)
+        if memory is None:
+            memory = Memory.of(size)
+        array = np.ndarray(shape, dtype, memory, memory.start)
+        lease = Lease(array, self.ended.put)
+        lease.memory, lease.size = memory, size
+        self.leases[id(lease)] = lease
+        return array
 
-    def _drop_oldest(self):
-        """Forget the buffer kept longest: if it is in use, its users keep it alive."""
-        size = self.order.pop(0)
-        del self.buffers[size][0], self.starts[size][0]
-        self.total -= size
+    def _take(self, size: int) -> Memory | None:
+        memories = self.free.get(size)
+        if not memories:
+            return None
+        self.free_bytes -= size
+        return memories.pop()
+
+    def _take_back(self) -> None:
+        """Keep the memory of all arrays that have died, within the limit."""
+        while not self.ended.empty():
+            lease = self.ended.get()
+            del self.leases[id(lease)]
+            memories = self.free.pop(lease.size, [])
+            memories.append(lease.memory)
+            self.free[lease.size] = memories
+            self.free_bytes += lease.size
+        while self.free_bytes > self.limit:
+            oldest = next(iter(self.free))
+            self.free_bytes -= oldest * len(self.free.pop(oldest))
 
 
 pool = Pool(limit=1 << 29)
+
+
+def _after_fork() -> None:
+    """The lock may have been held by a thread that the new process does not have."""
+    pool.lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -13,11 +13,14 @@ A claim is one atomic step on one 64-bit word: the job's number above, the next 
 helper that is late cannot claim from a job other than the one it has read: its step fails.
 """
 
+from __future__ import annotations
+
 import atexit
 import ctypes
 import os
 import sys
 import threading
+from collections.abc import Callable, Sequence
 
 import numba
 import numpy as np
@@ -26,17 +29,19 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from tinycnn.devices.cpu.cache import in_use
+from tinycnn.devices.cpu.compiler import address_of
+from tinycnn.devices.cpu.simd import offset
 
 WORDS = types.CPointer(types.int64)
 
-# The shared words. Each thread's claim word has a cache line (8 words) of its own, followed by where its range ends.
-JOB, KERNEL, ARGUMENTS, FINISHED, STOP = 0, 1, 2, 8, 16
-CLAIMS, LINE = 24, 8
+# The shared words, each group in a cache line (8 words) of its own, so that a thread that writes one does not take the
+# others from those who read them: what is to be done; how many tasks are finished; whether the helpers shall end; the
+# arguments; then a line for each thread, its claim word and where its range ends.
+JOB, KERNEL, FINISHED, STOP = 0, 1, 8, 16
+ARGUMENTS, MOST_ARGUMENTS = 24, 64
+CLAIMS, LINE = ARGUMENTS + MOST_ARGUMENTS, 8
 TASK_BITS = 32
 CLOSED = (1 << TASK_BITS) - 1  # the next task of a range that nobody may claim from
-
-MOST_ARGUMENTS = 32
 
 SPINS = 2_000  # looks for a new job at full speed, about 50 microseconds
 YIELDS = 20_000  # then looks that let others have the processor first, some milliseconds
@@ -53,16 +58,6 @@ def call(typing, address, values):
         return context.get_dummy_value()
 
     return types.void(types.int64, values), code
-
-
-@intrinsic
-def words_at(typing, address):
-    """An address as a pointer to 64-bit words."""
-
-    def code(context, builder, signature, values):
-        return builder.inttoptr(values[0], context.get_value_type(WORDS))
-
-    return WORDS(types.int64), code
 
 
 @intrinsic
@@ -126,29 +121,27 @@ def do_tasks(words, team, me):
         while True:
             claim = atomic_read(words, claims)
             end = atomic_read(words, claims + 1)
-            kernel, arguments = atomic_read(words, KERNEL), atomic_read(words, ARGUMENTS)
+            kernel = atomic_read(words, KERNEL)
             task = claim & CLOSED
             if task >= end:
                 break
             if atomic_replace(words, claims, claim, claim + 1):
-                call(kernel, (words_at(arguments), task, me))
+                call(kernel, (offset(words, ARGUMENTS), task, me))
                 done += 1
     if done:
         atomic_add(words, FINISHED, done)
 
 
-def _run(state, team, kernel, arguments, tasks, give_way):
+def run_job(words, team, kernel, tasks, give_way):
     """Publish a job, share in it, and wait for the tasks that others have begun."""
-    words = words_at(state)
     if team == 1 or tasks == 1:
         for task in range(tasks):
-            call(kernel, (words_at(arguments), task, 0))
+            call(kernel, (offset(words, ARGUMENTS), task, 0))
         return
     job = atomic_read(words, JOB) + 1
     for thread in range(team):
         atomic_write(words, CLAIMS + thread * LINE, job << TASK_BITS | CLOSED)
     atomic_write(words, KERNEL, kernel)
-    atomic_write(words, ARGUMENTS, arguments)
     atomic_write(words, FINISHED, 0)
     for thread in range(team):
         atomic_write(words, CLAIMS + thread * LINE + 1, tasks * (thread + 1) // team)
@@ -164,9 +157,8 @@ def _run(state, team, kernel, arguments, tasks, give_way):
             call(give_way, ())
 
 
-def _help(state, team, me, give_way):
+def help_along(words, team, me, give_way):
     """Do tasks of job after job; return when there was none for a while."""
-    words = words_at(state)
     seen, idle = 0, 0
     while idle < SPINS + YIELDS and atomic_read(words, STOP) == 0:
         job = atomic_read(words, JOB)
@@ -181,61 +173,64 @@ def _help(state, team, me, give_way):
             idle += 1
 
 
-def _give_way_address():
+def _compiled(function, integers: int) -> Callable[..., None]:
+    """A function of the words' address and of integers, as one that Python calls. ctypes lets go of the interpreter's
+    lock while it runs, so that other Python threads go on."""
+    address = address_of(function, types.void(WORDS, *[types.int64] * integers), f"{__name__}.{function.__name__}")
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * (integers + 1))(address)
+
+
+def _give_way_address() -> int:
     """The operating system's function that lets another thread have the processor."""
     if sys.platform == "win32":
         function = ctypes.windll.kernel32.SwitchToThread
     else:
         function = ctypes.CDLL(None).sched_yield
-    return ctypes.cast(function, ctypes.c_void_p).value
+    address = ctypes.cast(function, ctypes.c_void_p).value
+    assert address is not None
+    return address
 
 
 class Team:
     """The launching thread and size - 1 helpers."""
 
-    def __init__(self, size):
-        signature = types.void(*[types.int64] * 6)
-        with in_use():
-            self.run_compiled = njit(signature, nogil=True, cache=True)(_run)
-            self.help_compiled = njit(types.void(*[types.int64] * 4), nogil=True, cache=True)(_help)
+    def __init__(self, size: int):
+        self.run_job, self.help_along = _compiled(run_job, 4), _compiled(help_along, 3)
         self.give_way = _give_way_address()
         self.size = size
-        self.words = np.zeros(CLAIMS + LINE * (size + 1), np.int64)
-        self.state = self.words.ctypes.data + -self.words.ctypes.data % 64
-        self.arguments = (ctypes.c_int64 * MOST_ARGUMENTS)()
-        self.arguments_address = ctypes.addressof(self.arguments)
-        self.asleep = []
+        memory = np.zeros(CLAIMS + LINE * (size + 1), np.int64)
+        self.words = memory[-memory.ctypes.data % 64 // 8 :]  # from the beginning of a cache line on
+        self.state = self.words.ctypes.data
+        self.arguments = (ctypes.c_int64 * MOST_ARGUMENTS).from_buffer(self.words, ARGUMENTS * 8)
+        self.asleep: list[threading.Event] = []
         self.launching = threading.Lock()
         self.helpers = [threading.Thread(target=self._helper, args=(me,), daemon=True) for me in range(1, size)]
         for helper in self.helpers:
             helper.start()
 
-    def run(self, kernel, arguments, tasks):
-        """Do tasks 0 to tasks - 1 of the kernel at an address. arguments: a list of 64-bit integers."""
+    def run(self, kernel: int, arguments: Sequence[int], tasks: int) -> None:
+        """Do tasks 0 to tasks - 1 of the kernel at an address, with at most MOST_ARGUMENTS words as its arguments.
+
+        Several threads may call this at once: their jobs come one after the other.
+        """
         with self.launching:
             while self.asleep and tasks > 1:
                 self.asleep.pop().set()
             self.arguments[: len(arguments)] = arguments
-            self.run_compiled(self.state, self.size, kernel, self.arguments_address, tasks, self.give_way)
+            self.run_job(self.state, self.size, kernel, tasks, self.give_way)
 
-    def _helper(self, me):
-        while not self._stopped():
-            self.help_compiled(self.state, self.size, me, self.give_way)
-            if not self._stopped():
+    def _helper(self, me: int) -> None:
+        while not self.words[STOP]:
+            self.help_along(self.state, self.size, me, self.give_way)
+            if not self.words[STOP]:
                 wake = threading.Event()
                 self.asleep.append(wake)
                 wake.wait()
 
-    def _stop_word(self):
-        return (self.state - self.words.ctypes.data) // 8 + STOP
-
-    def _stopped(self):
-        return self.words[self._stop_word()] != 0
-
-    def stop(self):
-        """Send the helpers home."""
+    def stop(self) -> None:
+        """Send the helpers home. Whoever launches afterwards works alone."""
         with self.launching:
-            self.words[self._stop_word()] = 1
+            self.words[STOP] = 1
         for helper in self.helpers:
             while helper.is_alive():
                 while self.asleep:
@@ -243,35 +238,41 @@ class Team:
                 helper.join(timeout=0.01)
 
 
-_team = None
+_team: Team | None = None
+_changing = threading.RLock()
 
 
-def team():
+def team() -> Team:
     """The team in use: as many threads as Numba would use, NUMBA_NUM_THREADS or one per processor."""
     global _team
     if _team is None:
-        _team = Team(numba.config.NUMBA_NUM_THREADS)
+        with _changing:
+            if _team is None:
+                _team = Team(numba.config.NUMBA_NUM_THREADS)
     return _team
 
 
-def set_team_size(size):
-    """Compute with `size` threads from here on. The results do not change."""
+def set_team_size(size: int) -> None:
+    """Compute with `size` threads from here on. The results do not change. Not while another thread computes: its
+    buffers are as many as the threads were."""
     global _team
-    _stop()
-    _team = Team(size)
+    with _changing:
+        _stop()
+        _team = Team(size)
 
 
-def _stop():
+def _stop() -> None:
     global _team
-    if _team is not None:
-        _team.stop()
-        _team = None
+    with _changing:
+        if _team is not None:
+            _team.stop()
+            _team = None
 
 
-def _forget():
-    """A forked process has no helpers: begin anew."""
-    global _team
-    _team = None
+def _forget() -> None:
+    """A forked process has no helpers, and locks of threads that it does not have: begin anew."""
+    global _team, _changing
+    _team, _changing = None, threading.RLock()
 
 
 atexit.register(_stop)
