@@ -471,7 +471,7 @@ def test_a_network_with_a_layer_of_one_s_own_is_loaded_by_its_class_or_says_how(
     model = Sequential([Flatten(input_shape=(8, 8, 1)), Twice(), Dense(3, activation="softmax")])
     model.compile("adam", metrics=["accuracy"])
     x, y = toy()
-    fit(model, x, y)
+    model.fit(x, y, verbose=0)
     model.save(tmp_path / "m.safetensors")
     with pytest.raises(CheckpointError, match="'Twice'.*custom_objects.*load_weights"):
         load_model(tmp_path / "m.safetensors")
