@@ -2,14 +2,30 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: train test mutants list doctor bench readme clean
+.PHONY: train test test-all lint mutants list doctor bench readme clean
 
 train: .venv/run
 	$(BIN)/tinycnn train go-crazy
 
 # On all cores: half of the time goes into compilers, which wait for one another in a single process.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
+
+# Minutes: everything but what is marked slow.
 test: .venv/test
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
+	$(PYTEST)
+
+# The rest too: every mutant, every documented network, every architecture.
+test-all: test
+	$(PYTEST) -m slow
+
+lint: .venv/lint
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+.venv/lint: .venv/test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[lint]'
+	@touch $@
 
 # Broken gradients and kernels, each of which has to be caught.
 mutants: .venv/test
@@ -23,6 +39,16 @@ bench: .venv/test
 
 readme: .venv/run
 	$(BIN)/python benchmarks/readme_tables.py
+
+# The site, into site/: links and anchors are checked, and it needs no network.
+.PHONY: docs
+docs: .venv/docs  # not --quiet, which would hide the warnings that --strict counts
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo site/index.html
+
+.venv/docs: .venv/made setup.py
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	@touch $@ .venv/run
 
 # The venvs' marks: made again when what is to be installed has changed.
 .venv/made:
@@ -39,4 +65,4 @@ readme: .venv/run
 	@touch $@ .venv/run
 
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache
+	rm -rf .venv build site *.egg-info .pytest_cache

@@ -1,29 +1,53 @@
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
+ROOT = Path(__file__).parent
+INIT = (ROOT / "tinycnn" / "__init__.py").read_text(encoding="utf-8")
+
 setup(
     name="tinycnn",
-    version="0.1.0",
+    version=re.search(r'^__version__ = "(.+)"$', INIT, re.MULTILINE)[1],
     description="How a GPU computes a convolution: autograd and CUDA kernels written by hand, for learning",
-    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
+    author="The tinycnn authors",
     license="MIT",
+    license_files=["LICENSE"],
+    keywords=["CUDA", "convolution", "autograd", "neural networks", "MNIST", "Keras", "teaching"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Environment :: GPU :: NVIDIA CUDA",
+        "Intended Audience :: Education",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: C++",
+        "Programming Language :: Python :: 3",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 15)),
+        "Topic :: Education",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
     python_requires=">=3.10",
     packages=[*find_packages(include=["tinycnn", "tinycnn.*"]), "tinycnn.kernels", "tinycnn.kernels.numba"],
     package_dir={"tinycnn.kernels": "kernels"},
     package_data={
+        "tinycnn": ["py.typed"],
         "tinycnn.keras_reference": ["values.safetensors"],
         "tinycnn.kernels": ["*.cu", "*.cuh", "ladder/*.cu", "ladder/*.cuh", "ladder/README.md"],
         "tinycnn.emulator": ["runtime/*.h", "runtime/*.cpp"],
     },
     install_requires=[
         "click>=8.1",
+        "jsonschema>=4.18",
         "matplotlib>=3.7",
         "numba>=0.60",
         "numpy>=1.26",
         "pillow>=10",
         "pooch>=1.8",
+        "pyelftools>=0.30",
         "safetensors>=0.4.3",
         "tabulate>=0.9",
         "tqdm>=4.65",
@@ -35,11 +59,14 @@ setup(
         "numba12": ["numba-cuda[cu12]>=0.30", "greenlet>=3"],
         "numba13": ["numba-cuda[cu13]>=0.30", "greenlet>=3"],
         "zig": ["ziglang>=0.13"],
+        "lint": ["mypy>=2,<3", "ruff>=0.17,<0.18"],
         "keras": ["keras>=3.3", "jax>=0.4.30"],
+        "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26", "ruff>=0.9"],
         "test": [
             "pytest>=8",
             "pytest-xdist>=3.5",
             "hypothesis>=6",
+            "setuptools>=70.1",  # builds the wheel of test_package.py
             "keras>=3.3",
             "jax>=0.4.30",
             "nvidia-cuda-nvrtc>=13; sys_platform == 'linux'",

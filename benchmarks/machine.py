@@ -4,7 +4,7 @@ import importlib.util
 import re
 from pathlib import Path
 
-from tinycnn.fit import checkpoint
+from tinycnn.fit import files
 from tinycnn.utils.hardware import cores, device, gpu, versions
 
 __all__ = ["RESULTS", "cores", "device", "gpu", "installed", "slug", "versions", "write_atomically"]
@@ -24,4 +24,4 @@ def installed(module):
 def write_atomically(path, text):
     """Write the whole text or leave the file as it was. Makes the folder."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    checkpoint.write_atomically(path, text.encode())
+    files.write_atomically(path, text.encode())

@@ -1,39 +1,51 @@
-"""Writes the README's tables again from the files in benchmarks/results/.
+"""Writes the tables of the README and of docs/ again, from the files in benchmarks/results/ and from the code.
 
-    python benchmarks/readme_tables.py            # rewrites README.md
-    python benchmarks/readme_tables.py --check    # changes nothing; status 1 if README.md is not up to date
+    python benchmarks/readme_tables.py            # rewrites README.md and docs/*.md
+    python benchmarks/readme_tables.py --check    # changes nothing; status 1 if one of them is not up to date
 
 A table stands between `<!-- table:NAME -->` and `<!-- /table:NAME -->`. There are:
 networks: the documented networks, from tinycnn.architectures and results/*/reproduction/results.json;
 beside-keras: from results/*/compare.json;
 accuracy-vs-keras: from results/*/accuracy_vs_keras.json;
 training-speed: from results/*/train_frameworks.json;
-cudnn: from results/*/conv_cudnn.json and layers_cudnn.json.
+cudnn: from results/*/conv_cudnn.json and layers_cudnn.json;
+keras-layers, keras-model, keras-losses, keras-optimizers, keras-callbacks: what is there, from the code.
+Of networks, beside-keras and training-speed there is a short form, NAME-in-short: the rows that people look for.
 """
 
 import argparse
+import inspect
 import json
 import re
 import sys
+from functools import partial
 from pathlib import Path
 
 import machine
 import report
 from tabulate import tabulate
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+ROOT = Path(__file__).resolve().parent.parent
+FILES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+# The rows of the short tables: schedule and batch-norm, the smallest, the best documented below 25,000 parameters, the
+# best documented of all, and the one that was reconstructed. Of speed, tinycnn's own, which name PyTorch's in a column.
+NETWORKS_IN_SHORT = ("go-crazy", "vanilla-15k", "other-1", "models-9", "eip4-2")
+FRAMEWORKS_IN_SHORT = ("tinycnn",)
 MARKER = re.compile(r"^<!-- (/?)table:([\w-]+) -->[ \t]*$", re.MULTILINE)
 
 
 class ReadmeError(ValueError):
-    """A README, or a results file, that cannot be used: says where and what is wrong."""
+    """A text with tables, or a results file, that cannot be used: says where and what is wrong."""
 
 
 # ---------------------------------------------------------------- the tables
 
 
-def networks_table(results):
-    """What each document says of its network, and what training it here gave, in a column for each device."""
+def networks_table(results, only=None):
+    """What each document says of its network, and what training it here gave, in a column for each device.
+
+    only: the names of the rows, all of them if None; likewise below.
+    """
     from tinycnn.architectures import ARCHITECTURES, reproduction
 
     rows = []
@@ -51,6 +63,7 @@ def networks_table(results):
             *([column.get(a.id, "-") for column in columns] or ["-"]),
         ]
         for a in ARCHITECTURES.values()
+        if only is None or a.id in only
     ]  # fmt: skip
     return markdown(lines, ["network", "title", "parameters", "documented", *names], left=2)
 
@@ -68,7 +81,7 @@ def reproduced(rows):
     return {network: "; ".join(found) for network, found in texts.items()}
 
 
-def beside_keras(content, path):
+def beside_keras(content, path, only=None):
     """How near every network came to the same one in Keras: the largest error as a share of its tolerance."""
     by_network = {}
     for row in field(content, "rows", path):
@@ -76,6 +89,8 @@ def beside_keras(content, path):
     kinds = list(dict.fromkeys(kind for rows in by_network.values() for kind in rows))
     lines = []
     for network, rows in by_network.items():
+        if only is not None and network not in only:
+            continue
         cells = [f"{rows[k]['missed']} of {rows[k]['arrays']}, {rows[k]['worst']['share']:.2f}" if k in rows else "-"
                  for k in kinds]  # fmt: skip
         facts = next(iter(rows.values()))
@@ -107,8 +122,8 @@ def used(content, path):
     return ", ".join(f"{name} {version}" for name, version in field(content, "versions", path).items() if version)
 
 
-def training_speed(content, path):
-    """Every framework's fastest configuration, on every device that was measured."""
+def training_speed(content, path, only=None):
+    """Every framework's fastest configuration, on every device that was measured. only: the frameworks' names."""
     settings = field(content, "settings", path)
     ratios = {
         (r["network"], r["framework"], r["configuration"]): r["pairs"] | {"ratio": r["ratio"]}
@@ -116,7 +131,7 @@ def training_speed(content, path):
     }
     lines = []
     for row in field(content, "rows", path):
-        if not field(row, "best", path):
+        if not field(row, "best", path) or (only is not None and row["framework"] not in only):
             continue
         speed = field(row, "images_per_s", path)
         ratio = ratios.get((row["network"], row["framework"], row["configuration"]))
@@ -131,12 +146,12 @@ def training_speed(content, path):
         f"{field(content, 'device', path)}; batches of {settings['batch']}, {settings['data']}, medians of "
         f"{settings['rounds']} rounds of {settings['steps']} steps; {used(content, path)}."
     )
-    absent = field(content, "absent", path)
+    absent = {} if only else field(content, "absent", path)
     tail = f"\n\nNot measured, because not installed: {', '.join(absent)}." if absent else ""
-    return f"{head}\n\n{markdown(lines, names, left=3)}{tail}{reached_table(content)}"
+    return f"{head}\n\n{markdown(lines, names, left=3)}{tail}{reached_table(content, only)}"
 
 
-def reached_table(content):
+def reached_table(content, only):
     """How long it took to reach an accuracy, where that was measured."""
     if not content.get("reached"):
         return ""
@@ -148,6 +163,7 @@ def reached_table(content):
               [report.short(row["seconds"]), report.short(row["seconds_without_compiling"])]),
         ]
         for row in content["reached"]
+        if only is None or row["framework"] in only
     ]  # fmt: skip
     names = ["network", "framework", "configuration", "epochs", "best accuracy"]
     names += [f"seconds to {accuracy}", "without compiling"]
@@ -172,28 +188,106 @@ def cudnn_table(results):
     return markdown(lines, ["GPU", "operation", "direction", "shapes", "float32", "TF32 allowed"], left=3)
 
 
+# ---------------------------------------------------------------- what of Keras is there
+
+
+def signature(function):
+    """['x', 'epochs=1', ...]: a function's or a class's arguments that have names, without their types."""
+    parameters = [p for p in inspect.signature(function).parameters.values() if p.name != "self"]
+    parameters = [p for p in parameters if p.kind is not p.VAR_KEYWORD]
+    return [str(p.replace(annotation=p.empty)).replace("<built-in function print>", "print") for p in parameters]
+
+
+def first_sentence(something):
+    text = " ".join((inspect.getdoc(something) or "").split("\n\n")[0].split())
+    return re.split(r"(?<=[.])\s", text)[0].replace("*", "\\*")  # a product, and not an emphasis
+
+
+def members_table(names_and_members, what):
+    lines = [
+        [f"`{name}`", ", ".join(f"`{text}`" for text in signature(member)), first_sentence(member)]
+        for name, member in names_and_members
+    ]
+    return markdown(lines, [what, "arguments", "what it is"], left=3)
+
+
+def subclasses(module, base):
+    """[(name, class)] of a module's public subclasses of `base` that are no bases themselves, as the file has them."""
+    found = [
+        (name, cls) for name, cls in vars(module).items()
+        if inspect.isclass(cls) and issubclass(cls, base) and name == cls.__name__ and cls.__module__ == module.__name__
+    ]  # fmt: skip
+    bases = {parent for _, cls in found for parent in cls.__bases__}
+    return [(name, cls) for name, cls in found if name[0] != "_" and cls not in bases]
+
+
+def keras_layers(results):
+    from tinycnn import layers
+
+    return members_table([*subclasses(layers, layers.Layer), ("Input", layers.Input)], "layer")
+
+
+def keras_model(results):
+    from tinycnn import models
+
+    names = ("compile", "fit", "evaluate", "predict", "summary", "save", "load_weights", "get_layer", "get_weights",
+             "set_weights", "count_params")  # fmt: skip
+    methods = [(f"Model.{name}", getattr(models.Model, name)) for name in names]
+    methods = [("Model", models.Model), ("Sequential", models.Sequential), *methods]
+    return members_table(
+        [*methods, ("Sequential.add", models.Sequential.add), ("load_model", models.load_model)], "function"
+    )
+
+
+def keras_losses(results):
+    from tinycnn import losses
+
+    return members_table(losses.LOSSES.items(), "loss")
+
+
+def keras_optimizers(results):
+    from tinycnn import optimizers
+
+    return members_table(subclasses(optimizers, optimizers.Optimizer), "optimizer")
+
+
+def keras_callbacks(results):
+    from tinycnn import callbacks
+
+    return members_table(subclasses(callbacks, callbacks.Callback), "callback")
+
+
 def of_every_file(name, table, otherwise):
     """A function of the results' folder: this table of every device's file of this name, or else this sentence."""
 
-    def tables(results):
-        return "\n\n".join(table(content, path) for path, content in read_all(results, name)) or otherwise
+    def tables(results, only=None):
+        options = {} if only is None else {"only": only}
+        return "\n\n".join(table(content, path, **options) for path, content in read_all(results, name)) or otherwise
 
     return tables
 
 
+besides = of_every_file(
+    "compare.json", beside_keras, "Not measured yet: `python benchmarks/compare_all.py` measures it."
+)
+speeds = of_every_file("train_frameworks.json", training_speed, "Not measured yet: `make bench` measures this machine.")
 TABLES = {
     "networks": networks_table,
-    "beside-keras": of_every_file(
-        "compare.json", beside_keras, "Not measured yet: `python benchmarks/compare_all.py` measures it."
-    ),
+    "networks-in-short": partial(networks_table, only=NETWORKS_IN_SHORT),
+    "beside-keras": besides,
+    "beside-keras-in-short": partial(besides, only=NETWORKS_IN_SHORT),
     "accuracy-vs-keras": of_every_file(
         "accuracy_vs_keras.json", accuracy_vs_keras,
         "Not measured yet: `python benchmarks/accuracy_vs_keras.py` measures it.",
     ),
-    "training-speed": of_every_file(
-        "train_frameworks.json", training_speed, "Not measured yet: `make bench` measures this machine."
-    ),
+    "training-speed": speeds,
+    "training-speed-in-short": partial(speeds, only=FRAMEWORKS_IN_SHORT),
     "cudnn": cudnn_table,
+    "keras-layers": keras_layers,
+    "keras-model": keras_model,
+    "keras-losses": keras_losses,
+    "keras-optimizers": keras_optimizers,
+    "keras-callbacks": keras_callbacks,
 }  # fmt: skip
 
 
@@ -225,7 +319,7 @@ def markdown(lines, names, left):
 
 
 def render(text, results, tables=TABLES):
-    """A README's text with its tables made anew. Raises ReadmeError for markers that do not match."""
+    """A text with its tables made anew. Raises ReadmeError for markers that do not match."""
     parts, position, markers = [], 0, list(MARKER.finditer(text))
     for opening, closing in zip(markers[::2], [*markers[1::2], None], strict=False):
         name = opening[2]
@@ -243,25 +337,28 @@ def render(text, results, tables=TABLES):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("readme", nargs="?", type=Path, default=README, help="the file with the markers (README.md)")
+    parser.add_argument("files", nargs="*", type=Path, default=FILES, help="the files with the markers (README, docs/)")
     parser.add_argument("--results", type=Path, default=machine.RESULTS, metavar="DIR", help="benchmarks/results")
-    parser.add_argument("--check", action="store_true", help="change nothing; status 1 if it is not up to date")
+    parser.add_argument("--check", action="store_true", help="change nothing; status 1 if one is not up to date")
     options = parser.parse_args(arguments)
-    try:
-        text = options.readme.read_text(encoding="utf-8")
-        new = render(text, options.results)
-    except (ReadmeError, OSError) as error:
-        print(f"error: {options.readme.name}: {error}", file=sys.stderr)
-        return 2
-    if new == text:
-        print(f"{options.readme.name}: {len(MARKER.findall(text)) // 2} tables, up to date")
-        return 0
-    if options.check:
-        print(f"{options.readme.name} is not up to date: run `make readme`", file=sys.stderr)
-        return 1
-    machine.write_atomically(options.readme, new)
-    print(f"{options.readme.name}: rewritten")
-    return 0
+    status, tables = 0, 0
+    for file in options.files:
+        try:
+            text = file.read_text(encoding="utf-8")
+            new = render(text, options.results)
+        except (ReadmeError, OSError) as error:
+            print(f"error: {file.name}: {error}", file=sys.stderr)
+            return 2
+        tables += len(MARKER.findall(text)) // 2
+        if new != text and options.check:
+            print(f"{file.name} is not up to date: run `make readme`", file=sys.stderr)
+            status = 1
+        elif new != text:
+            machine.write_atomically(file, new)
+            print(f"{file.name}: rewritten")
+    if not status:
+        print(f"{tables} tables, up to date")
+    return status
 
 
 if __name__ == "__main__":

@@ -4,12 +4,14 @@ Installed as tinycnn.kernels. INSTANCES says which forms of each kernel exist: `
 LADDER is one operation in steps, from the naive kernel to tensor cores: lessons, which no device uses.
 """
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
 
-INSTANCES = {
+INSTANCES: dict[str, tuple[str, ...]] = {
     "batchnorm": (
         "batchnorm_statistics<T>",
         "batchnorm_finish_statistics<T>",
@@ -65,27 +67,35 @@ LADDER = tuple(
         "8_tensor_cores",
     )
 )
+NAMES = (*INSTANCES, *LADDER)
+
 INSTANCES_OF_A_STEP = ("conv2d_forward", "conv2d_backward_data", "conv2d_backward_filter")  # in float alone
 
 
-def path(name):
+def path(name: str) -> Path:
     """The file of the kernels called `name`, as 'conv2d' or 'ladder/1_naive'."""
     return FOLDER / f"{name}.cu"
 
 
-def instances(name, ctype):
+def files() -> list[str]:
+    """What there is to read in C, as paths from FOLDER: the kernel files, their headers, and the ladder's own text."""
+    patterns = ("*.cu", "*.cuh", "ladder/*.cu", "ladder/*.cuh", "ladder/*.md")
+    return [found.relative_to(FOLDER).as_posix() for pattern in patterns for found in sorted(FOLDER.glob(pattern))]
+
+
+def instances(name: str, ctype: str) -> tuple[str, ...]:
     """The kernels of a file as C++ name expressions; ctype: 'float' or 'double'."""
     if name in LADDER:
         return INSTANCES_OF_A_STEP
     return tuple(re.sub(r"\bT\b", ctype, instance) for instance in INSTANCES[name])
 
 
-def source(name):
+def source(name: str) -> str:
     """The text of a kernel file with the headers that it includes put into it, for NVRTC. Lines keep their numbers."""
     return _with_headers(path(name), f"{name}.cu")
 
 
-def _with_headers(file, name):
+def _with_headers(file: Path, name: str) -> str:
     lines = []
     for number, line in enumerate(file.read_text().splitlines(), 1):
         header = re.fullmatch(r'#include "(.*)"', line)

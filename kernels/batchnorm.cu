@@ -7,7 +7,7 @@
 //     backward:  dbeta[c] = sum of dy;  dgamma[c] = sum of dy * x_hat;  x_hat = (x - mean) * inverse_std
 //                dx = gamma * inverse_std * (dy - dbeta / rows - x_hat * dgamma / rows)
 //
-// x (rows, C), everything else (C,). devices/reference.py has these lines in NumPy.
+// x (rows, C), everything else (C,). The same as plain loops: tinycnn/devices/reference/batchnorm.py.
 //
 // Sums over rows go in two steps, both in a fixed order. A block takes rows_per_block rows and blockDim.x columns
 // (all C of them where C <= 256, so that it reads one contiguous run); thread (column, row) walks down every

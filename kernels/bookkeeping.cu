@@ -4,10 +4,12 @@
 //     gather_batch:  x[i] = images[order[start + i]],  y[i] = labels[order[start + i]]      for i < size
 //     advance:       counter += amount, for up to three counters: a launch costs more than many additions
 //     accumulate:    totals[0] += loss * size,  totals[1] += correct
+//     fill:          y[i] = value
 //
 // gather_batch: blockIdx.y walks over the rows of the batch, blockIdx.x over a row, four numbers a thread; the blocks
 // behind the image's copy the label. Images are contiguous, so a warp reads and writes 512 contiguous bytes where
-// rows are a multiple of four long. No shared memory.
+// rows are a multiple of four long. No shared memory. The same as plain loops:
+// tinycnn/devices/reference/bookkeeping.py (fill: assign_loops).
 #include "common.cuh"
 
 // Row `from` of `source` to row `to` of `target`: the four numbers from `at` on.

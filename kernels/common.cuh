@@ -1,6 +1,7 @@
 // What the kernels share: vector loads, sums in a fixed order, and one tile of a matrix product.
 //
-// The kernels include nothing but this file, and this file includes nothing: NVRTC has no headers of its own.
+// The kernels include nothing but this file (step 8 of the ladder also its mma.cuh), and this file includes nothing:
+// NVRTC has no headers of its own.
 // `T` is float or double everywhere. Sizes are ints; offsets that may pass 2^31 are `long long`.
 #pragma once
 
@@ -118,7 +119,9 @@ __device__ __forceinline__ void multiply_tile(
     T (&sum)[4][4], const T* __restrict__ A, const T* __restrict__ B, int M, int N, int L, int m0, int n0, int first,
     int last) {
     constexpr int THREADS = BM * BN / 16;
-    __shared__ __align__(16) T a_tile[TILE_L][BM + 4];  // 4 more: neighbouring l in different banks, still 16-byte rows
+    // Rows of 4 more: still multiples of 16 bytes, and of floats 8 neighbouring l lie in different banks, so that a
+    // warp that stores 16 of them takes two passes and not 16.
+    __shared__ __align__(16) T a_tile[TILE_L][BM + 4];
     __shared__ __align__(16) T b_tile[TILE_L][BN + 4];
     const int column = 4 * (threadIdx.x % (BN / 4)), row = 4 * (threadIdx.x / (BN / 4));
 #pragma unroll

@@ -4,7 +4,8 @@
 //     backward data:    for each pixel, c:  dx[pixel][c] = sum over k of dy[pixel][k] * w[c][k]
 //     backward filter:  for c, k:           dw[c][k]     = sum over pixels of x[pixel][c] * dy[pixel][k]
 //
-// x (pixels, C), w (C,K), y (pixels, K), with pixels = N*H*W. devices/reference.py has them as one NumPy line each.
+// x (pixels, C), w (C,K), y (pixels, K), with pixels = N*H*W. The same as plain loops:
+// tinycnn/devices/reference/conv1x1.py.
 //
 // These are matrix products of an unusual shape: very many rows, few columns (C and K are 8 to 64). So a block takes
 // 2048 outputs as a tall tile, 2048/BN pixels x BN channels, and BN is chosen near the number of channels: a square

@@ -5,8 +5,8 @@
 //     backward data:    for n, h, v, c:  dx[n][h][v][c] = sum over p, q, k, r, s of dy[n][p][q][k] * w[r][s][c][k]
 //     backward filter:  for r, s, c, k:  dw[r][s][c][k] = sum over n, p, q of dy[n][p][q][k] * x[n][h][v][c]
 //
-// x (N,H,W,C), w (R,S,C,K), b (K,), y (N,P,Q,K); pixels outside the image are 0. devices/reference.py has the loops
-// in NumPy.
+// x (N,H,W,C), w (R,S,C,K), b (K,), y (N,P,Q,K); pixels outside the image are 0. The same as plain loops:
+// tinycnn/devices/reference/conv2d.py.
 //
 // Forward: a block computes a tile of TP x TQ pixels of one image for KB filters. It copies the part of the image
 // that the tile sees, with its halo, and the filters to shared memory, CB channels and RB filter rows at a time.
@@ -28,7 +28,7 @@
 // first.
 //
 // Shared memory is dynamic: [image tile | filters] or [x tile | dy tile], later [the threads' sums]. The host
-// (devices/gpu/launches/conv2d.py) chooses TP, TQ, KB, CB, RB by the shapes so that it stays under 48 KB.
+// (tinycnn/devices/gpu/launches/conv2d.py) chooses TP, TQ, KB, CB, RB by the shapes so that it stays under 48 KB.
 #include "common.cuh"
 
 // A rectangle of an image (H,W,C) to shared memory: rows h0.., columns v0.., channels c0.. . What lies outside is 0.
@@ -269,7 +269,10 @@ __global__ void conv2d_backward_filter(
         }
         __syncthreads();
     }
-    // The splits of a unit are added up in their order. Sums lie by (split, element, unit): no bank conflicts.
+    // The splits of a unit are added up in their order. Sums lie by (split, element, unit): the units of a warp store
+    // to different banks, unless a warp has several splits. Reading them back costs more: neighbouring k lie `units`
+    // apart, which `tinycnn trace` counts as 1 to 16 passes by the shape. That happens once a block, at its end, and
+    // in return `partial` is written in contiguous runs.
     T* sums = shared_array<T>(0);
     if (split < splits) {
 #pragma unroll

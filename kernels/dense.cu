@@ -4,7 +4,7 @@
 //     backward data:    for n, i:  dx[n][i] = sum over o of dy[n][o] * w[i][o]
 //     backward filter:  for i, o:  dw[i][o] = sum over n of x[n][i] * dy[n][o]
 //
-// x (N,I), w (I,O), b (O,), y (N,O). devices/reference.py has them as one NumPy line each.
+// x (N,I), w (I,O), b (O,), y (N,O). The same as plain loops: tinycnn/devices/reference/dense.py.
 //
 // A block computes a square tile of TILE x TILE outputs (64 or 32), a thread 4 x 4 of them in registers (common.cuh,
 // multiply_tile). A batch of 128 with 10 outputs is a handful of tiles, too few to fill a GPU, while its sum may be a

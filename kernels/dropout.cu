@@ -5,7 +5,8 @@
 // bits(i) is word i % 4 of Philox4x32-10 (Salmon et al., SC 2011) for the counter (i / 4, stream, step) under the key
 // `seed`: tinycnn/philox.py gives the same bits, and says what the four counter words are. A random number costs a
 // few dozen integer instructions and no memory, so the backward pass makes the mask again instead of reading it. What
-// has to be remembered is the step, which moves on before the backward pass may run: thread 0 copies it to `saved`.
+// has to be remembered is the step, which moves on before the backward pass may run: thread 0 copies it to `saved`. The
+// same as plain loops: tinycnn/devices/reference/dropout.py.
 //
 // One call of Philox gives four words, so a thread makes four elements, as one 16-byte load and store. No shared
 // memory.

@@ -6,7 +6,7 @@
 // axis, 0 along those axes it is stretched over. A thread computes one number; neighbouring threads take neighbouring
 // numbers of y, so the stores (and the loads, where nothing is stretched) of a warp are one contiguous run.
 // The operation is an argument, not a template: all threads branch the same way, and memory decides the time anyway.
-// No shared memory.
+// No shared memory. The same as plain loops: tinycnn/devices/reference/elementwise.py.
 #include "common.cuh"
 
 template <typename T>

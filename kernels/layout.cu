@@ -1,11 +1,10 @@
-// Moving numbers without computing: transposition, concatenation, its inverse, and filling.
+// Moving numbers without computing: transposition, concatenation and its inverse.
 //
 //     for each place in y's shape:  y[place] = x[the same place, axes in another order]
 //     for row, c:                   y[row][y_first + c] = x[row][x_first + c]
 //
-// One thread a number; neighbouring threads write neighbouring numbers. transpose_matrix goes through shared memory,
-// so that its reads are contiguous too. The plain version of all of them is one line of NumPy
-// (devices/numpy_arrays.py).
+// Neighbouring threads write neighbouring numbers: one a thread, and four in transpose_matrix, which goes through
+// shared memory so that its reads are contiguous too. The same as plain loops: tinycnn/devices/reference/layout.py.
 #include "common.cuh"
 
 // y (n0, n1, n2, n3) contiguous; x steps by s0..s3 and begins at x_first. More axes: one launch for each place along

@@ -4,14 +4,14 @@
 //                                 argmax[n][p][q][c] = r * S + s of that maximum, the first one of several
 //     backward:  for n, h, v, c:  dx[n][h][v][c] = sum of dy over the windows whose argmax is this pixel
 //
-// x (N,H,W,C), y (N,P,Q,C), window R x S. Pixels outside the image count as minus infinity. devices/reference.py has
-// the loops.
+// x (N,H,W,C), y (N,P,Q,C), window R x S. Pixels outside the image count as minus infinity. The same as plain
+// loops: tinycnn/devices/reference/maxpool2d.py.
 //
 // Forward: a thread computes WIDTH neighbouring channels of one output (4 where C is a multiple of 4, as 16-byte
 // loads). Backward gathers: a thread owns WIDTH channels of one pixel of dx and asks every window over it whether the
 // maximum was here. Scattering dy instead would need atomics where windows overlap, and zeros before; this needs
-// neither. Neighbouring threads take neighbouring channels, then pixels. grid: (blocks over one image, N). No shared
-// memory.
+// neither. Neighbouring threads take neighbouring channels, then pixels. grid: (blocks over one image, at most N: each
+// block takes every gridDim.y-th image). No shared memory.
 #include "common.cuh"
 
 // WIDTH neighbouring numbers.

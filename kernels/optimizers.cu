@@ -2,15 +2,15 @@
 //
 //     for each parameter tensor, for each i:  p[i], state[i] = update(p[i], gradient[i], state[i])
 //
-// The rules are Keras's; they stand as plain loops in devices/reference.py.
+// The rules are Keras's. The same as plain loops: tinycnn/devices/reference/optimizers.py.
 //
 // A network has dozens of small tensors, and a launch costs more than updating one of them. So the host writes a
 // table into device memory, TABLE_COLUMNS numbers a tensor:
 //
 //     address of p | of its gradient | of its first state | of its second | number of elements | its first block
 //
-// A block looks up which tensor it belongs to and updates BLOCK_ELEMENTS elements of it, four to a thread, one
-// blockDim.x apart, so that a warp's accesses are contiguous and four are in flight. No shared memory but two numbers
+// A block looks up which tensor it belongs to and updates blockDim.x * PER_THREAD elements of it. A thread's are
+// blockDim.x apart, so that a warp's accesses are contiguous and several are in flight. No shared memory but one number
 // of Adam's.
 #include "common.cuh"
 

@@ -8,7 +8,8 @@
 //
 // Threads: threadIdx.x is a column i, threadIdx.y takes every blockDim.y-th l of the slice. Neighbouring threads read
 // neighbouring columns, or, where inner is 1, neighbouring l: in both cases one contiguous run.
-// Shared memory: one number a thread (dynamic), added up by halving.
+// Shared memory: one number a thread (dynamic), joined by halving. The same as plain loops:
+// tinycnn/devices/reference/reduce.py.
 #include "common.cuh"
 
 // One step of the reduction. Both answer NaN once they have met one.

@@ -4,10 +4,13 @@
 //     relu_backward:       dx = dy where y > 0, else 0            (the gradient at exactly 0 is 0)
 //     bias_relu_backward:  dz = dy where y > 0, else 0;  db[k] = sum over rows of dz[row][k]
 //
-// relu: four numbers a thread, as 16-byte accesses; the last few of an array one by one. bias_relu_backward: dy, y
-// (rows, K). A block takes rows_per_block rows and blockDim.x columns; thread (column, row) walks down every
-// blockDim.y-th row. blockDim.x is K where K <= 256, so a block reads one contiguous run. It writes one partial db,
-// and reduce.cu adds the blocks' partials up in their order. Shared memory (dynamic): one number a thread.
+// The same as plain loops: tinycnn/devices/reference/relu.py.
+//
+// relu_forward, relu_backward: four numbers a thread, as 16-byte accesses; the last few of an array one by one.
+// bias_relu_backward: dy, y (rows, K). A block takes rows_per_block rows and blockDim.x columns; thread (column, row)
+// walks down every blockDim.y-th row. blockDim.x is K where K <= 256, so a block reads one contiguous run. It writes
+// one partial db, and reduce.cu adds the blocks' partials up in their order. Shared memory (dynamic): one number a
+// thread.
 #include "common.cuh"
 
 template <typename T>

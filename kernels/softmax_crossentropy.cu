@@ -1,11 +1,12 @@
 // Softmax, and the cross-entropy loss with its gradient in one pass.
 //
 //     y[n][k] = exp(x[n][k] - max of row n) / sum over k of the same
-//     loss    = mean over n of -sum over k of labels[n][k] * log y[n][k]
+//     loss    = mean over n of weight[n] * -sum over k of labels[n][k] * log y[n][k]        (weight 1, or one a row)
 //     correct = how many rows have their largest logit where their largest label is (the first of equal ones)
-//     dlogits = (y - labels) / N
+//     dlogits = weight * (y - labels) / N
 //
-// All arrays (N,K). devices/reference.py has the lines in NumPy. K is the number of classes, often 10.
+// All arrays (N,K); K is the number of classes, often 10. The same as plain loops:
+// tinycnn/devices/reference/softmax_crossentropy.py.
 //
 // A warp computes a row: its lanes take every 32nd k and join their maxima and sums by shuffles, which need no
 // barrier and no shared memory. Blocks are (32, rows). Every row writes its loss and whether it was right; one block
@@ -65,26 +66,27 @@ __global__ void softmax_backward(const T* __restrict__ dy, const T* __restrict__
     for (int k = threadIdx.x; k < K; k += 32) dx[row + k] = y[row + k] * (dy[row + k] - dot);
 }
 
-// row_loss, row_correct: (N,).
+// weights, row_loss, row_correct: (N,).
 template <typename T>
 __global__ void softmax_crossentropy(
-    const T* __restrict__ logits, const T* __restrict__ labels, T* __restrict__ dlogits, T* __restrict__ row_loss,
-    T* __restrict__ row_correct, int N, int K) {
+    const T* __restrict__ logits, const T* __restrict__ labels, const T* __restrict__ weights, T* __restrict__ dlogits,
+    T* __restrict__ row_loss, T* __restrict__ row_correct, int N, int K, int has_weights) {
     const int n = blockIdx.x * blockDim.y + threadIdx.y;
     if (n >= N) return;  // the whole warp
     const long long row = (long long)n * K;
     const T largest = row_max(logits + row, K);
     const T log_sum = log(row_sum_of_exp(logits + row, K, largest));
+    const T weight = has_weights ? weights[n] : T(1);
     T loss = 0;
     for (int k = threadIdx.x; k < K; k += 32) {
         const T log_p = logits[row + k] - largest - log_sum, label = labels[row + k];
         loss -= label * log_p;
-        dlogits[row + k] = (exp(log_p) - label) / N;
+        dlogits[row + k] = weight * ((exp(log_p) - label) / N);
     }
     loss = warp_sum(loss);
     const int answer = row_argmax(logits + row, K), truth = row_argmax(labels + row, K);
     if (threadIdx.x == 0) {
-        row_loss[n] = loss;
+        row_loss[n] = weight * loss;
         row_correct[n] = answer == truth ? T(1) : T(0);
     }
 }

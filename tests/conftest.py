@@ -1,6 +1,7 @@
 """The `device` fixture: one body per behaviour, run on every device and in every precision it computes in."""
 
 import os
+from functools import cache
 
 os.environ.setdefault("KERAS_BACKEND", "jax")  # before anybody imports keras
 # Before anybody imports NumPy: the tests fill the cores by themselves, and BLAS threads that wait for one another made
@@ -30,7 +31,7 @@ def pytest_addoption(parser):
         "--device",
         action="append",
         metavar="NAME",
-        help="run the tests of this device only (repeatable; all by default)",
+        help="run the tests of this device only (repeatable; by default of all that can be had)",
     )
 
 
@@ -38,6 +39,49 @@ def pytest_configure(config):
     for name in config.getoption("--device") or []:
         if name not in DEVICES:
             raise pytest.UsageError(f"--device {name}: there are: {', '.join(DEVICES)}")
+        if why_not(name):
+            raise pytest.UsageError(f"--device {name}: {why_not(name)}")
+
+
+@cache
+def why_not(name):
+    """What keeps a device from being had here; None if nothing does."""
+    try:
+        tinycnn.get_device(name)
+    except DeviceError as error:
+        return str(error)
+
+
+# ---------------------------------------------------------------- what is not run, and the line that says so
+
+LEFT_OUT = {}  # what: how many tests, or why
+
+
+def pytest_deselected(items):
+    for item in items:
+        if is_too_large(item):
+            what = "that are too large for Numba's simulator"
+        elif item.get_closest_marker("slow"):
+            what = "that are slow, which `make test-all` runs"
+        else:
+            continue
+        LEFT_OUT[what] = LEFT_OUT.get(what, 0) + 1
+
+
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):  # one of xdist's processes, which have no summary of their own
+        session.config.workeroutput["left_out"] = LEFT_OUT
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    LEFT_OUT.update(getattr(node, "workeroutput", {}).get("left_out", {}))  # the same from each of them
+
+
+def pytest_terminal_summary(terminalreporter):
+    for what, how in LEFT_OUT.items():
+        line = f"{how} tests {what}" if isinstance(how, int) else f"{what}: {how}"
+        terminalreporter.write_line(f"not run: {line}")
 
 
 # What takes too long in Numba's simulator, where a block of 256 threads takes 5 ms and a product of two numbers half a
@@ -57,9 +101,11 @@ TOO_LARGE_FOR_THE_SIMULATOR = (
     "test_results_are_identical_from_run_to_run",
     "test_results_stay_as_they_are_while_others_are_computed",
     # large arrays
+    "test_more_images_than_a_grid_has_rows",
     "test_dropout_drops_its_share",
     "test_softmax_crossentropy_of_many_rows",
     "test_batch_normalisation_of_many_and_of_few_images[numba-float32-(64, 12, 12, 8)]",
+    "test_sums_over_many_rows_keep_their_digits",
     "test_dense_with_one_of_everything_and_with_much_of_everything",
     # gradients: float64 alone, in which they are checked to more digits
     "test_the_gradients_of_every_operation[numba-float32",
@@ -69,45 +115,53 @@ TOO_LARGE_FOR_THE_SIMULATOR = (
 )
 
 
-def pytest_collection_modifyitems(config, items):
-    def too_large(item):
-        device = item.callspec.params.get("device") if hasattr(item, "callspec") else None
-        if device is None or device[0] != "numba":
-            return False
-        again = device[1] == "float64" and item.path.parent.name != "gradients"
-        return again or any(part in item.nodeid for part in TOO_LARGE_FOR_THE_SIMULATOR)
-
-    large = [item for item in items if too_large(item)]
-    if large and is_simulated():
-        config.hook.pytest_deselected(items=large)
-        items[:] = [item for item in items if item not in large]
+def device_of(item):
+    """As in 'cpu-float32'; '' for a test that is not run on every device."""
+    device = item.callspec.params.get("device") if hasattr(item, "callspec") else None
+    return "-".join(device) if isinstance(device, tuple) else ""
 
 
+def is_too_large(item):
+    if not device_of(item).startswith("numba") or not is_simulated():
+        return False
+    again = device_of(item) == "numba-float64" and item.path.parent.name != "gradients"
+    return again or any(part in item.nodeid for part in TOO_LARGE_FOR_THE_SIMULATOR)
+
+
+@cache
 def is_simulated():
     """Whether the numba device is Numba's simulator here."""
-    try:
-        return "simulator" in tinycnn.get_device("numba").remark
-    except DeviceError:
-        return False
+    return why_not("numba") is None and "simulator" in tinycnn.get_device("numba").remark
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest looks at the marks
+def pytest_collection_modifyitems(config, items):
+    for item in items:
+        for marker in item.iter_markers("slow_on"):
+            if device_of(item).startswith(marker.args):
+                item.add_marker("slow")
+    large = [item for item in items if is_too_large(item)]
+    if large:
+        config.hook.pytest_deselected(items=large)
+        items[:] = [item for item in items if not is_too_large(item)]
 
 
 def pytest_generate_tests(metafunc):
     if "device" not in metafunc.fixturenames:
         return
-    wanted = metafunc.config.getoption("--device") or list(DEVICES)
-    kinds = [(name, dtype) for name, (_, _, dtypes) in DEVICES.items() if name in wanted for dtype in dtypes]
+    kinds = []
+    for name in metafunc.config.getoption("--device") or DEVICES:
+        if why_not(name):
+            LEFT_OUT[f"anything on {name}"] = why_not(name)
+        else:
+            kinds += [(name, dtype) for dtype in DEVICES[name][2]]
     metafunc.parametrize("device", kinds, indirect=True, ids=["-".join(kind) for kind in kinds])
 
 
 @pytest.fixture
 def device(request):
-    """Each device in each of its precisions, made the current one; skipped, with the reason, where it cannot be had."""
-    name, dtype = request.param
-    try:
-        made = tinycnn.get_device(name, dtype)
-    except DeviceError as error:
-        pytest.skip(f"no {name} device: {error}")
-    with tinycnn.use_device(name, dtype):
+    """Each device that can be had, in each of its precisions, made the current one."""
+    with tinycnn.use_device(*request.param) as made:
         yield made
 
 

@@ -1,4 +1,4 @@
-"""Every operation in float64, written in another way than devices/reference.py, and inputs for them."""
+"""Every operation in float64, written in another way than the reference device, and inputs for them."""
 
 import numpy as np
 from hypothesis import strategies as st

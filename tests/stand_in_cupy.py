@@ -1,12 +1,17 @@
-"""A stand-in for the part of CuPy that the cuda device uses, on the emulator: to test the device's logic without a GPU.
+"""A stand-in for what the cuda device uses of CuPy 14, on the emulator: to test the device's logic without a GPU.
 
-Kernels run at once. While a stream is capturing, launches and copies from pinned memory are only noted, and run when
-the graph is launched; anything else that would touch values then is an error, as on a GPU it would be lost or refused.
+Kernels run at once. While a stream is capturing they are only noted, with the addresses of their arrays, and run when
+the graph is launched; a copy from or to the host is refused then, as CuPy 14 refuses it. Memory comes from pools that
+hand out again what was let go, the last first, as CuPy's do: who keeps an address without keeping its array finds
+somebody else's numbers there.
 """
 
 import contextlib
 import ctypes
+import math
+import threading
 import time
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -25,7 +30,63 @@ def not_while_capturing():
     global spoilt
     if captured is not None:
         spoilt = True
-        raise RuntimeError("this cannot be part of a CUDA graph")
+        raise RuntimeError("the current stream is capturing, so H2D transfers are disallowed")
+
+
+# ---------------------------------------------------------------- memory
+
+
+class MemoryPool:
+    """Blocks by size; one that nobody uses any more is the next to be handed out. They live as long as the pool."""
+
+    def __init__(self):
+        self.free, self.blocks = {}, []
+
+    def malloc(self, size):
+        """(a block of `size` bytes as a NumPy array, which goes back to the pool when it and its views are gone)."""
+        unused = self.free.setdefault(size, [])
+        if not unused:
+            # 16 bytes aligned, as vector loads need it
+            room = np.zeros(size + 16, np.uint8)
+            self.blocks.append(room[-room.ctypes.data % 16 :][:size])
+            unused.append(self.blocks[-1])
+        block = unused.pop()
+        used = at_address(block.ctypes.data, size)
+        weakref.finalize(used, unused.append, block)
+        return used
+
+    def holds(self, array):
+        """Whether an array lies in one of the blocks."""
+        place = array.__array_interface__["data"][0]
+        return any(0 <= place - block.ctypes.data < max(1, block.size) for block in self.blocks)
+
+    def used_bytes(self):
+        return 3 * 2**30
+
+    def free_all_blocks(self):
+        pass
+
+
+def at_address(place, size):
+    """The bytes at an address as a NumPy array that keeps nothing alive."""
+    return np.frombuffer((ctypes.c_uint8 * size).from_address(place), np.uint8)
+
+
+default_pool = MemoryPool()
+local = threading.local()
+
+
+def get_allocator():
+    return getattr(local, "allocator", default_pool.malloc)
+
+
+@contextlib.contextmanager
+def using_allocator(allocator):
+    before, local.allocator = get_allocator(), allocator
+    try:
+        yield
+    finally:
+        local.allocator = before
 
 
 class Pointer:
@@ -33,13 +94,18 @@ class Pointer:
         self.ptr = array.__array_interface__["data"][0]
 
     def copy_from_host_async(self, source, size, stream):
-        do(lambda: ctypes.memmove(self.ptr, source.value, size))
+        not_while_capturing()
+        ctypes.memmove(self.ptr, source.value, size)
 
 
 class ndarray(np.ndarray):
     @property
     def data(self):
         return Pointer(self)
+
+    def set(self, source):
+        not_while_capturing()
+        np.ndarray.__setitem__(self, ..., source)
 
     def __getitem__(self, index):
         part = super().__getitem__(index)
@@ -52,7 +118,10 @@ class ndarray(np.ndarray):
 
 def asarray(source, dtype=None, order="K"):
     not_while_capturing()
-    return np.array(np.asarray(source), dtype=dtype, order=order).view(ndarray)
+    values = np.asarray(source, dtype=dtype)
+    made = empty(values.shape, values.dtype)
+    made.set(values)
+    return made
 
 
 def asnumpy(array):
@@ -61,17 +130,26 @@ def asnumpy(array):
 
 
 def empty(shape, dtype):
-    made = np.empty(shape, dtype)
-    made.fill(np.nan if made.dtype.kind == "f" else 77)  # nobody may rely on what is in it
-    if captured is not None:
-        captured.append(lambda: made)  # a graph's memory lives as long as the graph
+    shape, dtype = (shape,) if isinstance(shape, int) else tuple(shape), np.dtype(dtype)
+    made = get_allocator()(math.prod(shape) * dtype.itemsize).view(dtype).reshape(shape)
+    if captured is None:
+        made.fill(np.nan if dtype.kind == "f" else 77)  # nobody may rely on what is in it
     return made.view(ndarray)
 
 
 def zeros(shape, dtype):
-    made = np.zeros(shape, dtype)
-    do(lambda: made.fill(0))
-    return made.view(ndarray)
+    made = empty(shape, dtype)
+    raw = as_kernels_see(made)
+    do(lambda: raw.fill(0))
+    return made
+
+
+def as_kernels_see(array):
+    """The array's elements by their address alone."""
+    return at_address(array.data.ptr, array.nbytes).view(array.dtype).reshape(array.shape)
+
+
+# ---------------------------------------------------------------- kernels and graphs
 
 
 class RawModule:
@@ -81,8 +159,8 @@ class RawModule:
 
     def get_function(self, name):
         def launch(grid, block, args, shared_mem=0):
-            arrays = [a.view(np.ndarray) if isinstance(a, ndarray) else a for a in args]
             assert all(isinstance(a, ndarray | np.generic) for a in args)
+            arrays = [as_kernels_see(a) if isinstance(a, ndarray) else a for a in args]
             do(lambda: self.module.launch(name, grid, block, arrays, shared=shared_mem))
 
         return launch
@@ -140,19 +218,8 @@ class OutOfMemoryError(MemoryError):
     pass
 
 
-class Pool:
-    def malloc(self, size):
-        raise NotImplementedError
-
-    def used_bytes(self):
-        return 3 * 2**30
-
-    def free_all_blocks(self):
-        pass
-
-
 def get_default_memory_pool():
-    return Pool()
+    return default_pool
 
 
 runtime = SimpleNamespace(
@@ -166,12 +233,13 @@ cuda = SimpleNamespace(
     runtime=runtime,
     nvrtc=SimpleNamespace(getVersion=lambda: (13, 0)),
     memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
-    MemoryPool=Pool,
+    MemoryPool=MemoryPool,
     Device=Device,
     Event=Event,
     get_elapsed_time=lambda begin, end: 1e3 * (end.time - begin.time),
     Stream=Stream,
     get_current_stream=Stream,
-    using_allocator=contextlib.nullcontext,
+    get_allocator=get_allocator,
+    using_allocator=using_allocator,
     alloc_pinned_memory=Pinned,
 )

@@ -109,11 +109,11 @@ def test_early_stopping_can_restore_the_best_weights(float64):
 
 
 def test_accuracies_should_grow_and_losses_fall_and_nan_is_no_improvement():
-    best = callbacks.Best("val_acc", "auto")
+    best = callbacks.Watching("val_acc", "auto")
     assert [best.improved({"val_acc": v}) for v in (0.1, 0.3, 0.2, 0.3)] == [True, True, False, False]
-    best = callbacks.Best("loss", "auto")
+    best = callbacks.Watching("loss", "auto")
     assert [best.improved({"loss": v}) for v in (3.0, 2.0, float("nan"), 2.5, 1.0)] == [True, True, False, False, True]
-    best = callbacks.Best("loss", "auto")
+    best = callbacks.Watching("loss", "auto")
     assert [best.improved({"loss": v}) for v in (float("nan"), 2.0, 3.0)] == [False, True, False]
 
 
@@ -122,7 +122,7 @@ def test_watching_what_is_not_measured_is_an_error_that_lists_what_is(float64):
     with pytest.raises(ValueError, match="val_loss.*loss"):
         fit(linear(), x, y, callbacks=[callbacks.EarlyStopping()])
     with pytest.raises(ValueError, match="'auto', 'min' or 'max'"):
-        callbacks.Best("loss", "most")
+        callbacks.Watching("loss", "most")
 
 
 def test_checkpoints_can_be_of_the_best_epochs_only(float64, tmp_path):
@@ -152,7 +152,7 @@ def test_csv_and_json_logs_have_a_row_an_epoch(float64, tmp_path):
     with open(tmp_path / "log.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["0", "1", "2"]
-    for name in ("loss", "acc", "val_loss", "val_acc", "lr"):
+    for name in ("loss", "accuracy", "val_loss", "val_accuracy", "lr"):  # as compile() was given it
         assert [float(row[name]) for row in rows] == h[name]
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2, 3]
@@ -168,3 +168,183 @@ def test_logs_of_a_resumed_training_keep_the_rows_before_it(float64, tmp_path):
     with open(tmp_path / "log.csv", newline="") as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1", "2", "3"]
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 4
+
+
+# ---------------------------------------------------------------- every method is called
+
+
+class Everything(callbacks.Callback):
+    """Writes down what it hears."""
+
+    def __init__(self):
+        self.heard = []
+
+    def __getattribute__(self, name):
+        if name.startswith("on_") and name not in ("on_batch_begin", "on_batch_end"):
+            return lambda *arguments: self.heard.append((name, *arguments))
+        return super().__getattribute__(name)
+
+
+def names(heard):
+    return [name for name, *_ in heard]
+
+
+def test_every_method_is_called_in_keras_s_order(float64):
+    x, y = toy(8)
+    watch, model = Everything(), linear()
+    fit(model, x, y, batch_size=4, epochs=1, validation_data=(x[:4], y[:4]), callbacks=[watch])
+    batch = ["on_train_batch_begin", "on_train_batch_end"]
+    test = ["on_test_begin", "on_test_batch_begin", "on_test_batch_end", "on_test_end"]
+    want = ["on_train_begin", "on_epoch_begin", *batch, *batch, *test, "on_epoch_end", "on_train_end"]
+    assert names(watch.heard) == want
+    watch.heard.clear()
+    model.evaluate(x[:4], y[:4], verbose=0, callbacks=[watch])
+    assert names(watch.heard) == test
+    watch.heard.clear()
+    model.predict(x[:4], callbacks=[watch])
+    batch = ["on_predict_batch_begin", "on_predict_batch_end"]
+    assert names(watch.heard) == ["on_predict_begin", *batch, "on_predict_end"]
+
+
+def test_the_older_names_of_a_batch_s_methods_are_called_too(float64):
+    class Old(callbacks.Callback):
+        seen = 0
+
+        def on_batch_end(self, batch, logs=None):
+            assert logs["loss"] > 0 and logs["acc"] == logs["accuracy"]
+            type(self).seen += 1
+
+    x, y = toy(8)
+    fit(linear(), x, y, batch_size=4, epochs=2, callbacks=[Old()])
+    assert Old.seen == 4
+
+
+def test_a_method_that_an_object_was_given_is_called(float64):
+    ends, own = [], callbacks.Callback()
+    own.on_epoch_end = lambda epoch, logs=None: ends.append(epoch)
+    fit(linear(), *toy(8), epochs=2, callbacks=[own])
+    assert ends == [0, 1]
+
+
+def test_params_say_how_the_training_runs(float64):
+    x, y = toy(10)
+    watch = Everything()
+    fit(linear(), x, y, batch_size=4, epochs=3, validation_data=(x, y), callbacks=[watch])
+    facts = {name: watch.params[name] for name in ("epochs", "steps", "batch_size", "samples", "do_validation")}
+    assert facts == {"epochs": 3, "steps": 3, "batch_size": 4, "samples": 10, "do_validation": True}
+    assert {"loss", "accuracy", "val_loss", "val_accuracy"} <= set(watch.params["metrics"])
+
+
+def test_stop_training_ends_the_epoch_at_that_batch(float64):
+    class Stop(callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.last = batch
+            self.model.stop_training = batch == 2
+
+    x, y = toy(30)
+    stop, model = Stop(), linear()
+    history = fit(model, x, y, batch_size=4, epochs=5, callbacks=[stop])
+    assert stop.last == 2 and history.epoch == [0] and model.optimizer.iterations == 3
+
+
+@pytest.mark.parametrize("wrong, right", [("on_epoch_ends", "on_epoch_end"), ("on_batch_ed", "on_batch_end")])
+def test_a_method_that_is_nearly_called_like_one_is_refused(float64, wrong, right):
+    typo = type("Typo", (callbacks.Callback,), {wrong: lambda self, *arguments: None})
+    with pytest.raises(ValueError, match=f"{wrong}.*{right}"):
+        fit(linear(), *toy(8), callbacks=[typo()])
+    free = type("Free", (callbacks.Callback,), {"on_my_own": lambda self: None})
+    fit(linear(), *toy(8), epochs=1, callbacks=[free()])
+    with pytest.raises(TypeError, match="callback"):
+        fit(linear(), *toy(8), callbacks=[print])
+
+
+# ---------------------------------------------------------------- names of figures
+
+
+@pytest.mark.parametrize("metric, other", [("accuracy", "acc"), ("acc", "accuracy")])
+def test_a_figure_bears_the_name_that_compile_was_given_and_is_found_under_both(float64, tmp_path, metric, other):
+    x, y = toy()
+    model = linear()
+    model.compile("sgd", metrics=metric)  # one name is one metric
+    keep = callbacks.ModelCheckpoint(tmp_path / ("m-{epoch}-{val_" + other + ":.2f}.safetensors"), "val_" + other)
+    history = fit(model, x, y, epochs=1, validation_data=(x, y), callbacks=[keep]).history
+    assert list(history) == ["loss", metric, "val_loss", f"val_{metric}", "lr", "seconds"]
+    assert history[other] == history[metric] and f"val_{other}" in history and history.get(other) == history[metric]
+    assert len(list(tmp_path.glob("m-1-*.safetensors"))) == 1
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [
+        lambda: callbacks.EarlyStopping("val_loss"),
+        lambda: callbacks.ReduceLROnPlateau("val_loss"),
+        lambda: callbacks.ModelCheckpoint("m.safetensors", "val_loss", save_best_only=True),
+        lambda: callbacks.ModelCheckpoint("m-{val_loss:.2f}.safetensors"),
+    ],
+)
+def test_a_figure_that_will_not_be_there_is_refused_before_training(float64, tmp_path, monkeypatch, callback):
+    monkeypatch.chdir(tmp_path)
+    model = linear()
+    with pytest.raises(ValueError, match="val_loss.*loss"):
+        fit(model, *toy(), callbacks=[callback()])
+    assert model.epochs_trained == 0
+
+
+def test_a_figure_that_another_callback_adds_is_awaited_and_missed_in_keras_s_words(float64):
+    class Adds(callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch > 0:
+                logs["mine"] = 1.0
+
+    stop = callbacks.EarlyStopping("mine", patience=1)
+    with pytest.warns(UserWarning, match="EarlyStopping conditioned on metric `mine` which is not available"):
+        history = fit(linear(), *toy(), epochs=5, callbacks=[Adds(), stop])
+    assert history.epoch == [0, 1, 2]
+
+
+def test_early_stopping_waits_for_a_baseline_and_says_so(float64, capsys):
+    x, y = toy()
+    stop = callbacks.EarlyStopping("val_loss", patience=2, baseline=1.0, verbose=1)
+    history = fit(linear(), x, y, epochs=9, validation_data=(x, y), callbacks=[Script([3.0, 2.0, 1.5, 0.5]), stop])
+    assert history.epoch == [0, 1] and "early stopping" in capsys.readouterr().out
+
+
+def test_a_plateau_lowers_the_rate_as_keras_does(float64):
+    keras = pytest.importorskip("keras")
+    values = [3.0, 2.0, 2.0, 2.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0]
+    options = {"factor": 0.5, "patience": 2, "cooldown": 1, "min_lr": 0.06, "min_delta": 0.1}
+    x, y = toy()
+    plateau = callbacks.ReduceLROnPlateau("val_loss", **options)
+    ours = fit(
+        linear(optimizers.SGD(0.25)), x, y, epochs=10, validation_data=(x, y), callbacks=[Script(values), plateau]
+    ).history["lr"]
+    twin = keras.callbacks.ReduceLROnPlateau("val_loss", **options)
+    model = keras.Sequential([keras.layers.Input((1,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.25), "mse")
+    twin.set_model(model)
+    twin.on_train_begin()
+    theirs = []
+    for epoch, value in enumerate(values):
+        theirs.append(float(model.optimizer.learning_rate))
+        twin.on_epoch_end(epoch, {"val_loss": value})
+    assert ours == pytest.approx(theirs)
+
+
+def test_a_log_can_be_appended_to_and_separated_otherwise(float64, tmp_path):
+    x, y = toy()
+    for _ in range(2):
+        log = callbacks.CSVLogger(tmp_path / "log.csv", separator=";", append=True)
+        fit(linear(), x, y, epochs=2, callbacks=[log])
+    lines = (tmp_path / "log.csv").read_text().splitlines()
+    assert lines[0].startswith("epoch;loss") and [line.split(";")[0] for line in lines[1:]] == ["0", "1", "0", "1"]
+
+
+def test_a_checkpoint_of_weights_alone_and_of_every_second_epoch(float64, tmp_path):
+    x, y = toy()
+    model = compiled("adam")
+    keep = callbacks.ModelCheckpoint(tmp_path / "e{epoch}.safetensors", save_weights_only=True, period=2)
+    fit(model, x, y, epochs=5, callbacks=[keep])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["e2.safetensors", "e4.safetensors"]
+    other = network(input_shape=(8, 8, 1))
+    other.load_weights(tmp_path / "e4.safetensors")
+    assert other.optimizer is None

@@ -227,6 +227,27 @@ def test_pictures_are_written(run, digits, trained, tmp_path):
             assert min(picture.size) > 200
 
 
+def test_curves_say_what_was_trained_on_what(run, digits, monkeypatch, tmp_path):
+    titles = []
+    monkeypatch.setattr("tinycnn.pictures.plot_history", lambda *_, title, **__: titles.append(title))
+    for data in (digits, "synthetic"):
+        options = ("--data", data, "--limit", 100, "--epochs", 1, "--seed", 3, "--plot", tmp_path / "curves.png")
+        assert run("train", TINY, *options)[0] == 0
+    on = [title.split(" on ")[1] for title in titles]
+    assert on == [f"100 images of {digits.name}, seed 3", "100 images of synthetic digits, seed 3"]
+
+
+def test_filters_are_drawn(run, refused, trained, tmp_path):
+    picture = tmp_path / "filters.png"
+    status, out, _ = run("filters", trained, "-o", picture)
+    assert status == 0 and out.startswith(f"{picture}: conv2d_") and "4 filters of 5x5 over 1 channel" in out
+    with Image.open(picture) as drawn:
+        assert min(drawn.size) > 100
+    assert "no layer is called 'conv'" in refused("filters", trained, "-o", picture, "--layer", "conv")
+    assert ".png" in refused("filters", trained, "-o", tmp_path / "filters.txt")
+    assert "--output" in refused("filters", trained)
+
+
 # ---------------------------------------------------------------- what is refused
 
 

@@ -214,6 +214,7 @@ def test_comparing_leaves_keras_and_jax_as_they_were(keras_reference):
 KINDS = [("breakdown-2", 1), ("eip4-2", 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("network", "steps"), KINDS)
 def test_documented_networks_are_keras_s(keras_reference, run, network, steps):
     status, out, error = run("compare", network, "--device", "cpu", "--steps", steps, "--json")

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import tracemalloc
 from functools import partial
 
 import numpy as np
@@ -112,20 +113,20 @@ def flipped(content, place):
 @pytest.mark.parametrize(
     "name, content, fault",
     [
-        ("a.gz", GOOD, "named .gz and is not gzip"),
         ("a.gz", b"", "magic number is 0x(nothing)"),
-        ("a.gz", b"<html>Not found</html>", "named .gz and is not gzip"),
+        ("a.gz", b"<html>Not found</html>", "magic number is 0x3c68746d"),
         ("a.gz", gzip.compress(GOOD, mtime=0)[:-12], "corrupt gzip"),
         ("a.gz", flipped(gzip.compress(GOOD, mtime=0), -6), "corrupt gzip: CRC check failed"),
         ("a.gz", flipped(gzip.compress(GOOD, mtime=0), 12), "corrupt gzip"),
         ("a.gz", gzip.compress(GOOD, mtime=0) + b"more", "corrupt gzip"),
-        ("a", gzip.compress(GOOD, mtime=0), "end its name in .gz"),
+        ("a", gzip.compress(GOOD + b"xy", mtime=0), "trailing bytes"),
+        ("a", gzip.compress(GOOD[:-1], mtime=0), "truncated"),
         ("a", b"", "magic number is 0x(nothing)"),
         ("a", b"<html>Not found</html>", "magic number is 0x3c68746d"),
         ("a", b"\0\0\x0d\x02" + GOOD[4:], "magic number is 0x00000d02"),
         ("a", GOOD[:7], "truncated: the header of an array of rank 2 takes 12 bytes and the file has 7"),
         ("a", GOOD[:-1], "truncated: shape (5, 6) takes 30 bytes after the header and 29 were found"),
-        ("a", GOOD + b"xy", "trailing bytes: shape (5, 6) takes 30 bytes after the header and 32 were found"),
+        ("a", GOOD + b"xy", "trailing bytes: shape (5, 6) takes 30 bytes after the header and more were found"),
         ("a", b"\0\0\x08\xff" + b"\0\0\0\x01" * 255 + b"x", "Replace it with the original file"),
     ],
 )
@@ -134,6 +135,43 @@ def test_a_damaged_idx_file_is_refused(tmp_path, name, content, fault):
     path.write_bytes(content)
     message = refusal(idx.read_idx, path)
     assert str(path) in message and fault in message
+
+
+@pytest.mark.parametrize("name", ["a", "a.gz"])
+@pytest.mark.parametrize("content", [GOOD, gzip.compress(GOOD, mtime=0)])
+def test_whether_a_file_is_gzip_is_told_by_its_content(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    np.testing.assert_array_equal(idx.read_idx(tmp_path / name), np.arange(30).reshape(5, 6))
+
+
+@pytest.mark.parametrize("pack", [bytes, partial(gzip.compress, mtime=0)])
+def test_no_more_is_kept_than_the_header_says(tmp_path, pack):
+    (tmp_path / "a").write_bytes(pack(idx.idx_bytes(np.zeros(10, np.uint8)) + bytes(50_000_000)))
+    tracemalloc.start()
+    assert "trailing bytes" in refusal(idx.read_idx, tmp_path / "a")
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 5_000_000
+
+
+def test_arrays_larger_than_any_set_are_refused_before_they_are_read(tmp_path, monkeypatch):
+    whole = idx.idx_bytes(np.zeros((2, 3), np.uint8))
+    (tmp_path / "a").write_bytes(whole[:4] + b"\xff" * 8 + whole[12:])
+    assert "takes 18,446,744,065,119,617,025 bytes, more than 4,294,967,296" in refusal(idx.read_idx, tmp_path / "a")
+    np.savez_compressed(tmp_path / "set.npz", **small_set()._asdict())
+    monkeypatch.setattr(files, "MOST", 9_000)
+    assert "x_train.npy unpacks to more than 9,000 bytes" in refusal(datasets.load, tmp_path / "set.npz")
+
+
+def test_what_has_no_end_or_no_beginning_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")  # to open it would wait for somebody who writes to it
+    for path in (tmp_path / "pipe", "/dev/zero"):
+        assert f"{path}: cannot be read: not a regular file" in refusal(idx.read_idx, path)
+        assert f"{path}: neither a regular file nor a folder" in refusal(datasets.load, path)
+    folder = write_folder(tmp_path / "set", small_set())
+    (folder / "t10k-labels-idx1-ubyte.gz").unlink()
+    (folder / "t10k-labels-idx1-ubyte").symlink_to("/dev/zero")
+    assert "missing t10k-labels-idx1-ubyte[.gz]" in refusal(datasets.load, folder)
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path):
@@ -150,6 +188,26 @@ def test_a_folder_loads_under_either_spelling_gzipped_or_not(tmp_path, suffix, s
     arrays = small_set()
     names = [name.replace("-idx", spelling) for name in files.IDX_FILES]
     assert_same(files.read(write_folder(tmp_path / "set", arrays, names, suffix)), arrays)
+
+
+@pytest.mark.parametrize("inside", ["-idx", ".idx"])
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_a_folder_loads_whose_files_lie_in_folders_of_their_names(tmp_path, inside, suffix):
+    arrays = small_set()
+    (tmp_path / "set").mkdir()
+    for name, array in zip(files.IDX_FILES, arrays, strict=True):
+        (tmp_path / "set" / name).mkdir()
+        idx.write_idx(tmp_path / "set" / name / (name.replace("-idx", inside) + suffix), array)
+    assert_same(files.read(tmp_path / "set"), arrays)
+
+
+def test_a_file_is_taken_before_a_folder_of_its_name(tmp_path):
+    arrays = small_set()
+    folder = write_folder(tmp_path / "set", arrays, suffix=".gz")
+    for name in files.IDX_FILES:
+        (folder / name).mkdir()
+        idx.write_idx(folder / name / name, np.zeros((3, 2, 2), np.uint8))
+    assert_same(files.read(folder), arrays)
 
 
 def test_the_dataset_is_floats_from_0_to_1_with_a_channel(folder):
@@ -184,7 +242,7 @@ def test_only_mnists_content_is_called_mnist(tmp_path, monkeypatch):
     assert datasets.load(tmp_path / "mnist.npz").name == "mnist (not MNIST's content)"
     # Were these arrays MNIST's, every form of them would be.
     digests = [hashlib.sha256(idx.idx_bytes(array)).hexdigest() for array in arrays]
-    monkeypatch.setattr(files, "MNIST_CONTENT", files.Arrays(*digests))
+    monkeypatch.setattr(files, "MNIST_CONTENT", tuple(digests))
     assert datasets.load(folder).name == datasets.load(tmp_path / "mnist.npz").name == "MNIST"
     # Were one number of any file different, it would not.
     for name, array in arrays._asdict().items():
@@ -398,6 +456,17 @@ def test_a_limit_takes_the_first_images(folder):
     whole, part = datasets.load(folder), datasets.load(folder, limit=3)
     np.testing.assert_array_equal(part.x_train, whole.x_train[:3])
     np.testing.assert_array_equal(part.y_test, whole.y_test[:3])
+
+
+@pytest.mark.parametrize("limit", [-5, 0, 2.5, "3"])
+@pytest.mark.parametrize("data", ["folder", "synthetic"])
+def test_a_limit_that_leaves_no_images_is_refused(folder, data, limit):
+    with pytest.raises(ValueError, match="limit is a whole number of at least 1"):
+        datasets.load(folder if data == "folder" else data, limit=limit)
+
+
+def test_a_limit_may_be_a_whole_number_of_numpy(folder):
+    assert len(datasets.load(folder, limit=np.int64(3)).x_train) == 3
 
 
 def test_there_is_no_end_of_synthetic_digits():

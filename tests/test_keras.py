@@ -119,6 +119,7 @@ def branches():
 NETWORKS = [convolutions, strided, pools, normalised, branches]
 
 
+@pytest.mark.slow_on("numba")
 @pytest.mark.parametrize("network", NETWORKS)
 def test_outputs_loss_gradients_and_statistics_are_keras_s(device, network):
     compared = compare.rows(compare.ours(*made(network)), answers(network, device.dtype))

@@ -247,9 +247,29 @@ def test_training_is_the_same_to_the_bit_with_and_without_graphs_on_a_gpu(record
     assert_same_training(found, trained(cuda.CudaDevice(), monkeypatch))
 
 
+def test_a_table_of_addresses_outlives_what_a_recorded_step_lets_go_of(stand_in):
+    """Were it in the graph's own pool, it would lie where an earlier kernel of the step writes."""
+    device, seen = cuda.CudaDevice(), []
+    parameter = device.zeros((6,))
+
+    def step():
+        numbers = device.asarray(np.array(7), "int64")  # a kernel writes it, and it is let go of
+        del numbers
+        seen.append(device.driver.address_table([[parameter]]))
+
+    recorded = device.record(step)
+    for _ in range(3):
+        recorded()
+    table = seen[-1]
+    assert recorded.graph.launches == 2 and not recorded.pool.holds(table)
+    assert device.numpy(table).tolist() == [[parameter.data.ptr]]
+
+
 @pytest.mark.parametrize("where", ["forward", "backward"])
 def test_a_step_that_cannot_be_recorded_is_launched_and_the_reason_named(stand_in, recordings, monkeypatch, where):
-    with pytest.warns(UserWarning, match="launched one by one: this cannot be part of a CUDA graph$"):
+    with pytest.warns(
+        UserWarning, match="launched one by one: the current stream is capturing, so H2D transfers are disallowed$"
+    ):
         found = trained(cuda.CudaDevice(), monkeypatch, between=[Peeking(where)])
     assert any(r.graph is None and r.runs > 2 for r in recordings)
     assert_same_training(found, trained(EmulatorDevice(), monkeypatch, between=[Peeking(where)]))

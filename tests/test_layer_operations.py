@@ -65,6 +65,30 @@ def test_pooling_of_any_shape_where_of_equal_values_the_first_wins(device, data,
     check_maxpool(device, x, pool, stride, kind, rng)
 
 
+@pytest.mark.parametrize(
+    "numbers, where",
+    [
+        ([1, np.nan, 5, 2], 1),
+        ([5, 1, np.nan, 7], 2),
+        ([3, np.nan, 4, np.nan], 1),
+        ([np.nan, 9, 1, 1], 0),
+        ([np.inf, 1, 1, np.nan], 3),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("channels", [3, 4])  # one at a time, and by fours
+def test_nan_is_the_maximum_of_its_window_and_the_first_one_stays(device, numbers, where, channels):
+    """A network that has diverged shows it, and does not go on with the numbers that are left."""
+    x = np.zeros((2, 2, 4, channels))
+    x[1, :, :2, 1] = np.reshape(numbers, (2, 2))
+    (dev_x,) = on(device, x)
+    y, argmax = device.maxpool2d_forward(dev_x, (2, 2), (2, 2), ((0, 0), (0, 0)))
+    want = np.zeros((2, 1, 2, channels))
+    want[1, 0, 0, 1] = np.nan
+    np.testing.assert_array_equal(device.numpy(y), want)
+    assert device.numpy(argmax)[1, 0, 0, 1] == where
+
+
 def test_padding_never_wins_in_pooling(device):
     x = np.full((1, 3, 3, 2), -5.0)
     (dev_x,) = on(device, x)
@@ -156,6 +180,23 @@ def test_batch_normalisation_of_a_constant_channel_is_beta(device):
     dx, dgamma, dbeta = device.batchnorm_backward(*on(device, np.ones(x.shape)), arrays[0], arrays[1], saved)
     assert_close(device.numpy(dx), np.zeros(x.shape), scale=100)  # gamma / sqrt(epsilon) times a rounding
     assert_close(device.numpy(dbeta), [36.0, 36.0])
+
+
+def test_sums_over_many_rows_keep_their_digits(device):
+    """Added up one by one in float32, 40,000 times 0.1 is 4,001: a constant would not be its own mean."""
+    rows, exact, tolerance = 40000, float(np.asarray(0.1, device.dtype)), 8 * np.finfo(np.float32).eps
+    x, ones, zeros, thirds = on(device, np.full((rows, 3), 0.1), np.ones(3), np.zeros(3), np.full((rows, 3), 1 / 3))
+    _, db = device.bias_relu_backward(x, x)
+    _, db_without_relu = device.bias_relu_backward(x, None)
+    y, saved = device.batchnorm_forward(x, ones, zeros, device.copy(zeros), device.copy(ones), 0.9, 1e-3)
+    _, dgamma, dbeta = device.batchnorm_backward(x, x, ones, saved)
+    loss, _, _ = device.softmax_crossentropy(x, thirds)
+    assert np.abs(device.numpy(y)).max() <= tolerance
+    for total in (db, db_without_relu, dbeta, device.reduce("sum", x, 0)):
+        np.testing.assert_allclose(device.numpy(total) / rows, exact, rtol=tolerance)
+    np.testing.assert_allclose(device.numpy(device.reduce("sum", x, (0, 1), True)) / (3 * rows), exact, rtol=tolerance)
+    assert np.abs(device.numpy(dgamma)).max() <= tolerance * rows
+    np.testing.assert_allclose(device.numpy(loss), math.log(3), rtol=tolerance)
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (3, 4, 5, 6), (1, 1, 1, 1), (2, 9, 8, 33)], ids=str)

@@ -4,7 +4,7 @@ import numpy as np
 from helpers import assert_same_bits
 
 from tinycnn import Tensor, session
-from tinycnn.layers import Activation, Conv2D, Dense, Dropout, Flatten, Input
+from tinycnn.layers import Activation, Conv2D, Dense, Dropout, Flatten, Input, Layer
 from tinycnn.models import Model, Sequential
 
 IMAGES = np.random.default_rng(0).normal(size=(2, 6, 6, 1))
@@ -66,3 +66,30 @@ def test_weights_do_not_depend_on_how_a_network_is_written(device):
     for other in written[1:]:
         for weight, same in zip(written[0], other, strict=True):
             assert_same_bits(weight, same)
+
+
+class Watching(Layer):
+    """Passes its input on, and notes whether that remembers how it came about."""
+
+    kind = "watching"
+
+    def __init__(self):
+        super().__init__()
+        self.remembered = []
+
+    def call(self, x, training):
+        self.remembered.append(x.creator is not None)
+        return x
+
+
+def test_what_is_predicted_or_evaluated_remembers_nothing_and_what_is_trained_does(device):
+    """The memory of all layers' outputs is for the way back alone."""
+    watching = Watching()
+    network = Sequential([Conv2D(2, 3, input_shape=(6, 6, 1)), watching, Flatten(), Dense(3, activation="softmax")])
+    network.compile("sgd")
+    y = np.eye(3)[[0, 1]]
+    network.predict(IMAGES)
+    network.evaluate(IMAGES, y, verbose=0)
+    assert watching.remembered == [False, False]
+    network.fit(IMAGES, y, verbose=0)
+    assert watching.remembered == [False, False, True]

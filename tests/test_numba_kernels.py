@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import gpu_timing
@@ -94,7 +95,14 @@ def test_the_constants_of_the_kernels_are_those_of_the_launches(simulated):
 # ---------------------------------------------------------------- PTX
 
 
-@pytest.mark.parametrize("arch, forms", [("sm_75", ["double:one"]), ("sm_80", ["float:all"]), ("sm_90", ["float:one"])])
+@pytest.mark.parametrize(
+    "arch, forms",
+    [
+        pytest.param("sm_75", ["double:one"], marks=pytest.mark.slow),
+        pytest.param("sm_80", ["float:all"], marks=pytest.mark.slow),
+        ("sm_90", ["float:one"]),
+    ],
+)
 def test_every_kernel_compiles_for_a_gpu_in_its_own_precision_and_in_registers(arch, forms):
     status, out, errors = python(str(Path(__file__).with_name("numba_ptx.py")), arch, *forms)
     if status != 0 and re.search(r"No module named|libnvvm|nvvm.*not found|NvvmSupportError|nvJitLink", errors):
@@ -127,6 +135,7 @@ def first_step(device_name, x, y):
         return before, [np.array(w) for w in model.get_weights()], history.history["loss"][0]
 
 
+@pytest.mark.slow
 def test_a_step_of_breakdown_2_is_that_of_the_cpu_and_of_the_emulator(simulated):
     x, y = images(np.random.default_rng(6), 8, 28, 28, classes=10)
     before, after, loss = first_step("numba", x, y)
@@ -201,6 +210,20 @@ def test_threads_that_part_at_a_barrier_are_an_error(simulated):
         cuda.jit(namespace["halves"])[1, 8](np.zeros(8))
     # What was interrupted leaves nothing behind.
     assert simulated.numpy(simulated.relu_forward(simulated.asarray([-1.0, 2.0]))).tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("change", ["is gone", "takes other arguments"])
+def test_a_simulator_that_plays_blocks_otherwise_is_refused_by_name(simulated, change):
+    from tinycnn.devices.gpu import numba_blocks
+
+    class BlockManager:
+        def __init__(self, f, grid_dim, block_dim): ...
+
+        def run(self, grid_point, *args): ...
+
+    theirs = types.SimpleNamespace() if change == "is gone" else types.SimpleNamespace(BlockManager=BlockManager)
+    with pytest.raises(DeviceError, match=r"numba-cuda \d.* has another simulator .*: pip install 'numba-cuda=="):
+        numba_blocks.install(theirs)
 
 
 def test_a_break_in_a_kernel_ends_the_launch_and_the_next_one_runs(simulated):

@@ -354,6 +354,22 @@ def test_operations_leave_their_inputs_alone(device):
         assert_same_bits(device.numpy(array), copy)
 
 
+@pytest.mark.slow_on("emulator-float64")
+def test_more_images_than_a_grid_has_rows(device):
+    """A grid's second axis ends at 65,535: blocks take several images."""
+    N = 65_539
+    x = rng_of(26).permutation(4 * N).reshape(N, 2, 2, 1).astype(np.float64)
+    labels, order = np.arange(N, dtype=np.float64)[:, None], np.arange(N)[::-1].copy()
+    dev_x, dev_labels = on(device, x, labels)
+    start, order = counter(device), device.asarray(order, "int64")
+    images, chosen = device.gather_batch(dev_x, dev_labels, order, start, N)
+    assert np.array_equal(device.numpy(images), x[::-1]) and np.array_equal(device.numpy(chosen), labels[::-1])
+    y, argmax = device.maxpool2d_forward(dev_x, (2, 2), (2, 2), ((0, 0), (0, 0)))
+    assert np.array_equal(device.numpy(y).ravel(), x.reshape(N, 4).max(axis=1))
+    dx = device.maxpool2d_backward(y, argmax, x.shape, (2, 2), (2, 2), ((0, 0), (0, 0)))
+    assert np.array_equal(device.numpy(dx), np.where(x == x.max(axis=(1, 2, 3), keepdims=True), x, 0))
+
+
 def test_nan_in_the_input_is_not_hidden(device):
     """A network that has diverged must show it: no kernel turns NaN into a number."""
     x = np.ones((1, 4, 4, 2))

@@ -31,7 +31,9 @@ def network(name):
     return model, rng.random((5, *model.input.shape), np.float32)
 
 
-NETWORKS = pytest.mark.parametrize("name", ["go-crazy", "models-1", "every kind of layer"])
+NETWORKS = pytest.mark.parametrize(
+    "name", [pytest.param("go-crazy", marks=pytest.mark.slow), "models-1", "every kind of layer"]
+)
 
 
 @NETWORKS

@@ -54,7 +54,7 @@ def test_a_slice_of_a_stream_is_the_stream_from_there(start, n, seed, step):
 
 
 def test_every_part_of_the_address_changes_the_numbers():
-    base = dict(seed=5, stream=6, step=7)
+    base = {"seed": 5, "stream": 6, "step": 7}
     first = philox.random_bits(16, **base)
     assert np.array_equal(first, philox.random_bits(16, **base))
     for change in ({"seed": 6}, {"seed": 5 + 2**32}, {"stream": 7}, {"step": 8}, {"step": 7 + 2**32}):

@@ -145,6 +145,21 @@ def test_a_longer_documented_history_is_seen_whole():
     assert axes.get_xlim()[0] < 1 and axes.get_xlim()[1] > 30
 
 
+@pytest.mark.parametrize("epochs", [1, 2, 6, 7, 20, 40])
+def test_a_training_beside_a_documented_log_of_twenty_epochs_can_be_read(epochs):
+    history = {"loss": np.linspace(1, 0.1, epochs), "acc": np.linspace(0.5, 0.9, epochs)}
+    documented = {"loss": np.linspace(1, 0, 20), "acc": np.linspace(0, 1, 20)}
+    for axes in plot_history(history, documented=documented).axes:
+        left, right = axes.transAxes.inverted().transform(axes.transData.transform([(1, 0), (max(epochs, 20), 0)]))[
+            :, 0
+        ]
+        assert 0 < left < 0.1 and 0.9 < right < 1
+        here, there = axes.transAxes.inverted().transform(axes.transData.transform([(1, 0), (epochs, 0)]))[:, 0]
+        assert epochs == 1 or there - here > 0.2  # of the width
+        ticks = axes.get_xticks()
+        assert set(ticks) >= {1, 5, 10, 20} and all(tick == round(tick) for tick in ticks)
+
+
 @pytest.mark.parametrize(
     "history, message",
     [
@@ -430,6 +445,23 @@ def test_confusion_without_a_mistake_says_so():
     figure = plot_confusion(answers_by_brightness(), brightest(0, 1, 2), [0, 1, 2])
     assert "100.00% right, no mistake among 3 images" in figure.get_suptitle()
     assert "no mistakes" in said(figure.axes[1])[0]
+
+
+def test_the_colours_of_a_confusion_matrix_have_a_scale():
+    x, y = brightest(*[0] * 40, *[1] * 7), np.array([0] * 40 + [2] * 7)
+    matrix = plot_confusion(answers_by_brightness(), x, y).axes[0]
+    assert [bar.get_ylabel() for bar in matrix.child_axes] == ["images, right", "images, wrong"]
+    for bar, most, image in zip(matrix.child_axes, (40, 7), matrix.images, strict=True):
+        low, high = bar.get_ylim()
+        numbers = [float(label.get_text()) for label in bar.get_yticklabels()]
+        assert low < 1 and high > most and image.norm.vmin <= low and high <= image.norm.vmax
+        assert [n for n in numbers if low <= n <= high][:4] == [1, 2, 5, 10]
+        assert bar.get_yscale() == "log"
+
+
+def test_colours_that_are_not_there_have_no_scale():
+    matrix = plot_confusion(answers_by_brightness(), brightest(0, 1), [0, 1]).axes[0]
+    assert [bar.get_ylabel() for bar in matrix.child_axes] == ["images, right"]
 
 
 def test_one_mistake_in_very_many_is_not_rounded_away():

@@ -37,6 +37,7 @@ def check_conv2d(device, rng, x_shape, filters, window, stride, kind, has_bias=T
 @pytest.mark.parametrize("kind", ["valid", "same"])
 @pytest.mark.parametrize("stride", STRIDES, ids=str)
 @pytest.mark.parametrize("window", WINDOWS, ids=str)
+@pytest.mark.slow_on("numba")  # the simulator's hundred shapes; a few are drawn below
 def test_convolution_and_its_two_gradients(device, window, stride, kind):
     check_conv2d(device, rng_of(1), (2, 11, 13, 3), 5, window, stride, kind)
 
@@ -55,6 +56,7 @@ def test_convolution_and_its_two_gradients(device, window, stride, kind):
     ids=str,
 )
 @pytest.mark.parametrize("kind", ["valid", "same"])
+@pytest.mark.slow_on("numba", "cpu")  # the cpu's own shapes are in test_cpu_kernels.py
 def test_convolution_of_any_batch_and_channels(device, x_shape, filters, kind):
     check_conv2d(device, rng_of(2), x_shape, filters, (3, 3), (1, 1), kind)
 

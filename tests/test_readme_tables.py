@@ -1,4 +1,4 @@
-"""The README's tables are those of the result files."""
+"""The tables of the README and of docs/ are those of the result files and of the code."""
 
 import json
 
@@ -51,6 +51,30 @@ def test_reproduced_accuracies_stand_beside_the_documented_ones(tmp_path):
     assert "0.9700 (1 seed, 1 of 13 epochs, 512 images of MNIST)" in text
 
 
+def test_the_short_table_of_networks_has_the_rows_that_are_named(tmp_path):
+    write_reproduction(tmp_path, [reproduced("go-crazy", 0.993), reproduced("breakdown-1", 0.99)])
+    path = readme(tmp_path, "networks", "networks-in-short")
+    assert tables(path, tmp_path) == 0
+    long, short = path.read_text(encoding="utf-8").split("before networks-in-short")
+    rows = [line for line in short.splitlines() if line.startswith("| `")]
+    assert {row.split("`")[1] for row in rows} == set(readme_tables.NETWORKS_IN_SHORT)
+    assert {row.replace(" ", "") for row in rows} < {row.replace(" ", "") for row in long.splitlines()}
+
+
+def test_the_tables_of_keras_s_face_are_read_from_the_code(tmp_path):
+    kinds = ("layers", "model", "losses", "optimizers", "callbacks")
+    path = readme(tmp_path, *(f"keras-{kind}" for kind in kinds))
+    assert tables(path, tmp_path) == 0
+    rows = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    arguments = {row.split("|")[1].strip(): row.split("|")[2] for row in rows}
+    assert {"`Conv2D`", "`Model.fit`", "`categorical_crossentropy`", "`Adadelta`", "`ModelCheckpoint`"} <= set(
+        arguments
+    )
+    assert not {"`Layer`", "`Optimizer`", "`Callback`", "`Watching`"} & set(arguments)  # what users do not make
+    assert "`rate`" in arguments["`Dropout`"] and "`epochs=1`" in arguments["`Model.fit`"]
+    assert "self" not in arguments["`Model.fit`"]
+
+
 def test_the_speed_table_shows_each_frameworks_best(tmp_path):
     cpu, torch_1, torch_2 = (
         contenders.Contender(f, c, {}, (), {}) for f, c in (("tinycnn", "cpu"), ("PyTorch", "one"), ("PyTorch", "two"))
@@ -80,6 +104,10 @@ def test_the_speed_table_shows_each_frameworks_best(tmp_path):
     reached = [cell.strip() for cell in text.splitlines()[-3].split("|")[1:-1]]
     assert reached == ["`go-crazy`", "tinycnn", "cpu", "2", "0.9950", "3.2", "0.500"]
     assert "Not measured, because not installed: Keras on JAX." in text
+    path = readme(tmp_path, "training-speed-in-short")
+    assert tables(path, tmp_path) == 0
+    text = path.read_text(encoding="utf-8")
+    assert "7,680" in text and "2.00 (2.00 to 2.00)" in text and "| PyTorch" not in text
 
 
 def test_a_gpu_s_table_holds_geometric_means_and_says_when_there_are_none(tmp_path):
@@ -106,6 +134,15 @@ def test_check_fails_for_old_tables_and_changes_nothing(tmp_path, capsys):
     write_reproduction(tmp_path, [reproduced("go-crazy", 0.9)])
     assert tables(path, tmp_path, "--check") == 1
     assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["README.md"]
+
+
+def test_every_file_is_looked_at_and_the_old_ones_are_named(tmp_path, capsys):
+    old, new = readme(tmp_path, "networks"), tmp_path / "page.md"
+    new.write_text("no table\n", encoding="utf-8")
+    assert readme_tables.main([str(new), str(old), "--results", str(tmp_path), "--check"]) == 1
+    assert "README.md" in (error := capsys.readouterr().err) and "page.md" not in error
+    assert readme_tables.main([str(new), str(old), "--results", str(tmp_path)]) == 0
+    assert readme_tables.main([str(new), str(old), "--results", str(tmp_path), "--check"]) == 0
 
 
 @pytest.mark.parametrize(

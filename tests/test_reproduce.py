@@ -277,6 +277,7 @@ def test_the_curves_of_all_seeds_are_drawn_over_the_documented_log(tmp_path, net
     rows = [row(network, [0.9, 0.95], seed) for seed in range(3)] + [row("models-1", [0.1])]
     figure = report.draw(rows, network, tmp_path)
     assert (tmp_path / f"{network}.png").read_bytes().startswith(b"\x89PNG")
+    assert figure.get_suptitle().startswith(f"{network} on 60,000 images of MNIST, seeds 0, 1, 2")
     for axes, kind in zip(figure.axes, ("loss", "acc"), strict=True):
         drawn = [line.get_ydata() for line in axes.get_lines()]
         assert len(drawn) == 2 * (3 + documented)

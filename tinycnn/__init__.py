@@ -3,13 +3,15 @@
 import importlib
 from types import ModuleType
 
-from tinycnn import arithmetic  # noqa: F401 (puts the operators on Tensor)
+from tinycnn import arithmetic, moved  # noqa: F401 (arithmetic puts the operators on Tensor)
 from tinycnn.devices import DeviceError, get_device, set_device, use_device
 from tinycnn.session import set_random_seed
 from tinycnn.tensor import Tensor, no_grad
 
 __version__ = "0.2.0"
 __all__ = ["DeviceError", "Tensor", "get_device", "no_grad", "set_device", "set_random_seed", "use_device"]
+
+moved.install()
 
 # `import tinycnn` and then `tinycnn.optimizers.Adam()`, as with Keras, without loading everything at once.
 _SUBMODULES = (
@@ -19,8 +21,6 @@ _SUBMODULES = (
 
 
 def __getattr__(name: str) -> ModuleType:
-    if name == "notation":  # as in `from tinycnn import notation`: it has moved
-        return importlib.import_module("tinycnn.architectures.notation")
     if name in _SUBMODULES:
         return importlib.import_module(f"tinycnn.{name}")
     raise AttributeError(f"module 'tinycnn' has no attribute {name!r}")

@@ -1,53 +1,111 @@
 """What happens around the epochs of `fit`, with Keras's names."""
 
+from __future__ import annotations
+
 import csv
 import inspect
-import json
 import math
 import numbers
 import os
+import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-# Keras 2.2 says acc where Keras 2.3 and later say accuracy.
-ALIASES = {"accuracy": "acc", "val_accuracy": "val_acc"}
+from tinycnn.fit.files import check_writable, json_text, names_a_field
+
+if TYPE_CHECKING:
+    from tinycnn.models import Model
+
+# Keras 2.2 says acc where Keras 2.3 and later say accuracy: a figure is kept under one name and found under both.
+ALIASES = {"accuracy": "acc", "acc": "accuracy", "val_accuracy": "val_acc", "val_acc": "val_accuracy"}
 
 
 class Logs(dict):
-    """The figures of an epoch. `accuracy` can be read as `acc` too, and `val_accuracy` as `val_acc`."""
+    """The figures of an epoch, by name. `accuracy` can be read as `acc` too, `val_accuracy` as `val_acc`, and back."""
 
-    def __missing__(self, name):
-        if name in ALIASES and ALIASES[name] in self:
+    def __missing__(self, name: str) -> Any:
+        if name in ALIASES and super().__contains__(ALIASES[name]):
             return self[ALIASES[name]]
         raise KeyError(name)
 
-    def get(self, name, default=None):
-        return super().get(ALIASES.get(name, name), default)
+    def get(self, name: str, default: Any = None) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            return default
 
-    def __contains__(self, name):
-        return super().__contains__(ALIASES.get(name, name))
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or super().__contains__(ALIASES.get(str(name)))
 
 
 class Callback:
-    """The base: `fit` calls these methods; `self.model` is the model."""
+    """The base. `fit`, `evaluate` and `predict` call these methods.
 
-    def set_model(self, model):
+    `self.model` is the model, `self.params` says how it runs.
+
+    Having a method for batches costs a wait for the device at every batch: its logs are the means so far.
+    """
+
+    model: Model
+    params: dict[str, Any]
+
+    def set_model(self, model: Model) -> None:
         self.model = model
 
-    def on_train_begin(self, logs=None):
+    def set_params(self, params: dict[str, Any]) -> None:
+        """params: verbose, epochs, steps, batch_size, samples, do_validation, metrics (the names in the logs)."""
+        self.params = params
+
+    def on_train_begin(self, logs: Any = None) -> None:
         """Before the first epoch."""
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_train_end(self, logs: Any = None) -> None:
+        """After the last epoch."""
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Before an epoch, counted from 0."""
 
-    def on_train_batch_end(self, batch, logs=None):
-        """After a batch; logs has the epoch's mean loss and acc so far. Having this method costs a wait for
-        the device at every step."""
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """After an epoch and its validation; logs has its figures."""
 
-    def on_epoch_end(self, epoch, logs=None):
-        """After an epoch and its validation."""
+    def on_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Keras's older name of on_train_batch_begin."""
 
-    def on_train_end(self, logs=None):
-        """After the last epoch."""
+    def on_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Keras's older name of on_train_batch_end."""
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Before a batch of training, counted from 0 in each epoch."""
+        self.on_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """After a batch of training; logs has the epoch's mean loss and accuracy so far."""
+        self.on_batch_end(batch, logs)
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        """Before a validation, in `fit` or in `evaluate`."""
+
+    def on_test_end(self, logs: Any = None) -> None:
+        """After it; logs has its loss and accuracy."""
+
+    def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Before a batch of validation."""
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        """After it; logs has the mean loss and accuracy so far."""
+
+    def on_predict_begin(self, logs: Any = None) -> None:
+        """Before `predict`."""
+
+    def on_predict_end(self, logs: Any = None) -> None:
+        """After it."""
+
+    def on_predict_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Before a batch of `predict`."""
+
+    def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
+        """After it."""
 
 
 class History(Callback):
@@ -56,29 +114,37 @@ class History(Callback):
     previous: an earlier History of which the first `initial_epoch` epochs are kept.
     """
 
-    def __init__(self, previous=None, initial_epoch=0):
-        self.epoch, self.history = [], Logs()
-        self._rows = []
+    def __init__(self, previous: History | None = None, initial_epoch: int = 0):
+        self.epoch: list[int] = []
+        self.history = Logs()
+        self._rows: list[tuple[int, Logs]] = []
         if previous is not None:
             for epoch, logs in previous.rows():
                 if epoch < initial_epoch:
                     self.append(epoch, logs)
 
-    def append(self, epoch, logs):
+    def append(self, epoch: int, logs: dict[str, Any]) -> None:
         self.epoch.append(epoch)
         self._rows.append((epoch, Logs(logs)))
         for name, value in logs.items():
             self.history.setdefault(name, []).append(value)
 
-    def rows(self):
+    def rows(self) -> list[tuple[int, Logs]]:
         """[(epoch, Logs), ...]"""
         return list(self._rows)
+
+
+def checked_rate(rate: Any) -> float:
+    """A learning rate that a callback wants to set. Raises ValueError where it is none."""
+    if not isinstance(rate, numbers.Real) or not 0 <= rate < math.inf:
+        raise ValueError(f"the schedule must return a number that is finite and not negative, not {rate!r}")
+    return float(rate)
 
 
 class LearningRateScheduler(Callback):
     """Before every epoch the learning rate becomes schedule(epoch, lr), or schedule(epoch); epochs from 0."""
 
-    def __init__(self, schedule, verbose=0):
+    def __init__(self, schedule: Callable, verbose: int = 0):
         self.schedule, self.verbose = schedule, verbose
         try:
             inspect.signature(schedule).bind(0, 0.1)
@@ -86,87 +152,192 @@ class LearningRateScheduler(Callback):
         except TypeError:
             self.takes_rate = False
 
-    def on_epoch_begin(self, epoch, logs=None):
-        rate = self.model.optimizer.learning_rate
-        rate = self.schedule(epoch, rate) if self.takes_rate else self.schedule(epoch)
-        if not isinstance(rate, numbers.Real) or not 0 <= rate < math.inf:
-            raise ValueError(f"the schedule must return a number that is finite and not negative, not {rate!r}")
-        self.model.optimizer.learning_rate = float(rate)
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        optimizer = self.model.optimizer
+        assert optimizer is not None  # `fit` has refused a model without one
+        rate = self.schedule(epoch, optimizer.learning_rate) if self.takes_rate else self.schedule(epoch)
+        optimizer.learning_rate = checked_rate(rate)
         if self.verbose:
             print(f"Epoch {epoch + 1:05d}: LearningRateScheduler setting learning rate to {float(rate)}.")
 
 
-class Best:
-    """The best value of a figure so far. mode 'auto': accuracies should grow, everything else should fall."""
+# ---------------------------------------------------------------- watching a figure
 
-    def __init__(self, monitor, mode, min_delta=0.0):
+
+class Watching(Callback):
+    """A callback that waits for `monitor` to improve.
+
+    mode 'auto': accuracies should grow, everything else should fall. min_delta: what counts as an improvement. The name
+    is checked before training; a callback of the user's may add figures of its own, and where one is not there after an
+    epoch it is said in Keras's words.
+    """
+
+    def __init__(self, monitor: str, mode: str, min_delta: float = 0.0, start: float | None = None):
         if mode not in ("auto", "min", "max"):
             raise ValueError(f"mode must be 'auto', 'min' or 'max', not {mode!r}")
-        self.monitor, self.min_delta = monitor, abs(min_delta)
+        self.monitor, self.min_delta, self.start = monitor, abs(min_delta), start
         self.sign = 1 if mode == "max" or (mode == "auto" and "acc" in monitor) else -1
-        self.value = -self.sign * math.inf
+        self.forget()
 
-    def improved(self, logs):
-        """Whether this epoch is better than all before it; remembers it if so. Raises ValueError."""
+    def forget(self) -> None:
+        """Begin anew: the next value is the best."""
+        self.best = -self.sign * math.inf if self.start is None else self.start
+
+    def check_monitor(self) -> None:
+        """Raises ValueError where nothing of that name will be measured."""
+        known = Logs.fromkeys(self.params["metrics"])
+        if self.params["own_figures"] and self.monitor not in known:
+            raise ValueError(f"nothing called {self.monitor!r} is measured; there is: {', '.join(known)}")
+
+    def improved(self, logs: Logs) -> bool | None:
+        """Whether this epoch is better than all before it; remembers it if so. None where the figure is missing."""
         if self.monitor not in logs:
-            raise ValueError(f"nothing called {self.monitor!r} is measured; there is: {', '.join(logs)}")
+            warnings.warn(
+                f"{type(self).__name__} conditioned on metric `{self.monitor}` which is not available. "
+                f"Available metrics are: {','.join(logs)}",
+                stacklevel=2,
+            )
+            return None
         value = logs[self.monitor]
-        better = self.sign * (value - self.value) > self.min_delta  # NaN never is
+        better = self.sign * (value - self.best) > self.min_delta  # NaN never is
         if better:
-            self.value = value
+            self.best = value
         return better
 
 
-class EarlyStopping(Callback):
+class EarlyStopping(Watching):
     """Stop when `monitor` has not improved by more than min_delta for `patience` epochs.
 
-    restore_best_weights: end with the weights of the best epoch (of those since a resumed training went on).
+    baseline: a value that has to be reached. restore_best_weights: end with the weights of the best epoch (of those
+    since a resumed training went on). verbose: say so.
     """
 
-    def __init__(self, monitor="val_loss", min_delta=0.0, patience=0, mode="auto", restore_best_weights=False):
-        self.arguments = monitor, mode, min_delta
-        self.patience, self.restore = patience, restore_best_weights
+    def __init__(
+        self, monitor: str = "val_loss", min_delta: float = 0.0, patience: int = 0, verbose: int = 0,
+        mode: str = "auto", baseline: float | None = None, restore_best_weights: bool = False,
+    ):  # fmt: skip
+        super().__init__(monitor, mode, min_delta, baseline)
+        self.patience, self.verbose, self.restore = patience, verbose, restore_best_weights
 
-    def on_train_begin(self, logs=None):
-        self.best, self.waited, self.weights = Best(*self.arguments), 0, None
-        for _, row in self.model.history.rows():  # a resumed training waits as long as an uninterrupted one
-            self.waited = 0 if self.best.improved(row) else self.waited + 1
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.check_monitor()
+        self.forget()
+        self.waited, self.weights = 0, None
+        for _, row in self.model.history.rows() if self.model.history else []:  # a resumed training waits as long
+            self.waited = 0 if self.improved(row) else self.waited + 1
 
-    def on_epoch_end(self, epoch, logs=None):
-        if self.best.improved(logs):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        improved = self.improved(logs)
+        if improved is None:
+            return
+        if improved:
             self.waited = 0
             self.weights = self.model.get_weights() if self.restore else None
             return
         self.waited += 1
         if self.waited >= self.patience:
             self.model.stop_training = True
+            if self.verbose:
+                print(f"Epoch {epoch + 1:05d}: early stopping")
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Any = None) -> None:
         if self.weights is not None:
             self.model.set_weights(self.weights)
 
 
-class ModelCheckpoint(Callback):
-    """Save the model after every epoch, or after those in which `monitor` improved.
+class ReduceLROnPlateau(Watching):
+    """Multiply the learning rate by `factor` when `monitor` has not improved for `patience` epochs (keras/callbacks).
 
-    filepath may hold fields: 'run-{epoch:02d}-{val_acc:.4f}.safetensors' (epochs from 1).
+    cooldown: epochs to wait after that; min_lr: the rate never falls below.
     """
 
-    def __init__(self, filepath, monitor="val_loss", verbose=0, save_best_only=False, mode="auto"):
-        self.filepath, self.arguments = os.fspath(filepath), (monitor, mode)
-        self.verbose, self.best_only = verbose, save_best_only
+    def __init__(
+        self, monitor: str = "val_loss", factor: float = 0.1, patience: int = 10, verbose: int = 0, mode: str = "auto",
+        min_delta: float = 1e-4, cooldown: int = 0, min_lr: float = 0.0,
+    ):  # fmt: skip
+        super().__init__(monitor, mode, min_delta)
+        if not 0 <= factor < 1:
+            raise ValueError(f"factor must be in [0, 1), not {factor!r}")
+        self.factor, self.patience, self.verbose = factor, patience, verbose
+        self.cooldown, self.min_lr = cooldown, min_lr
 
-    def on_train_begin(self, logs=None):
-        self.best = Best(*self.arguments)
-        if self.best_only:
-            for _, row in self.model.history.rows():
-                self.best.improved(row)
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.check_monitor()
+        self.forget()
+        self.waited = self.cooling = 0
 
-    def on_epoch_end(self, epoch, logs=None):
-        if self.best_only and not self.best.improved(logs):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        improved = self.improved(logs)
+        if improved is None:
             return
-        path = self.filepath.format(epoch=epoch + 1, **logs)
-        self.model.save(path)
+        if self.cooling:
+            self.cooling, self.waited = self.cooling - 1, 0
+        if improved:
+            self.waited = 0
+        elif not self.cooling:
+            self.waited += 1
+            if self.waited >= self.patience:
+                self._reduce(epoch)
+
+    def _reduce(self, epoch: int) -> None:
+        optimizer = self.model.optimizer
+        assert optimizer is not None
+        if optimizer.learning_rate <= self.min_lr:
+            return
+        optimizer.learning_rate = max(optimizer.learning_rate * self.factor, self.min_lr)
+        self.cooling, self.waited = self.cooldown, 0
+        if self.verbose:
+            print(f"Epoch {epoch + 1:05d}: ReduceLROnPlateau reducing learning rate to {optimizer.learning_rate}.")
+
+
+# ---------------------------------------------------------------- files
+
+
+class ModelCheckpoint(Watching):
+    """Save the model after every epoch, or after those in which `monitor` improved.
+
+    filepath may hold fields: 'run-{epoch:02d}-{val_acc:.4f}.safetensors' (epochs from 1). Its folder is made where it
+    is missing. save_weights_only: without the optimiser and the history. period: save every so many epochs.
+    """
+
+    def __init__(
+        self, filepath: str | os.PathLike, monitor: str = "val_loss", verbose: int = 0, save_best_only: bool = False,
+        save_weights_only: bool = False, mode: str = "auto", period: int = 1,
+    ):  # fmt: skip
+        super().__init__(monitor, mode)
+        self.filepath = os.fspath(filepath)
+        self.verbose, self.period = verbose, period
+        self.best_only, self.weights_only = save_best_only, save_weights_only
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.forget()
+        if names_a_field(self.filepath):
+            self.path_of(0, Logs.fromkeys(self.params["metrics"], 0.0))  # refuses a field that is not measured
+        else:
+            check_writable(self.filepath, make_folder=True)
+        if self.best_only:
+            self.check_monitor()
+            for _, row in self.model.history.rows() if self.model.history else []:
+                self.improved(row)
+
+    def path_of(self, epoch: int, logs: Logs) -> str:
+        try:
+            return self.filepath.format_map(Logs({**logs, "epoch": epoch + 1}))
+        except KeyError as error:
+            if not self.params["own_figures"]:
+                raise
+            known = ", ".join(["epoch", *self.params["metrics"]])
+            raise ValueError(f"{self.filepath}: no figure is called {error}; there is: {known}") from None
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if (epoch + 1) % self.period or (self.best_only and not self.improved(logs)):
+            return
+        path = self.path_of(epoch, logs)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        if self.weights_only:
+            self.model.save_weights(path)
+        else:
+            self.model.save(path)
         if self.verbose:
             print(f"Epoch {epoch + 1:05d}: saved to {path}")
 
@@ -174,43 +345,57 @@ class ModelCheckpoint(Callback):
 class _EpochLog(Callback):
     """A file with a row an epoch. A resumed training keeps the rows of the epochs before it."""
 
-    def __init__(self, filename):
+    append = False
+
+    def __init__(self, filename: str | os.PathLike):
         self.filename = Path(filename)
 
-    def on_train_begin(self, logs=None):
-        self.file = open(self.filename, "w", newline="")
-        for epoch, row in self.model.history.rows():
-            self.write(epoch, row)
+    def write(self, epoch: int, logs: dict[str, Any]) -> None:
+        raise NotImplementedError
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        check_writable(self.filename)
+        self.file = open(self.filename, "a" if self.append else "w", newline="", encoding="utf-8")
+        if not self.append:
+            for epoch, row in self.model.history.rows() if self.model.history else []:
+                self.write(epoch, row)
         self.file.flush()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         try:
             self.write(epoch, logs)
             self.file.flush()
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self.filename)) from error
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Any = None) -> None:
         self.file.close()
 
 
 class CSVLogger(_EpochLog):
-    """epoch,loss,acc,... with a header, a line an epoch (epochs from 0, as in Keras)."""
+    """epoch,loss,acc,... with a header, a line an epoch (epochs from 0, as in Keras). append: keep what is there."""
 
-    def write(self, epoch, logs):
+    def __init__(self, filename: str | os.PathLike, separator: str = ",", append: bool = False):
+        super().__init__(filename)
+        self.separator, self.append = separator, append
+
+    def write(self, epoch: int, logs: dict[str, Any]) -> None:
         row = {"epoch": epoch, **logs}
-        writer = csv.DictWriter(self.file, row)
+        writer = csv.DictWriter(self.file, row, delimiter=self.separator)
         if self.file.tell() == 0:
             writer.writeheader()
         writer.writerow(row)
 
 
 class JSONLogger(_EpochLog):
-    """A JSON object a line: epoch (from 1), loss, acc, val_loss, val_acc, lr, seconds, and what `extra` adds."""
+    """A JSON object a line (RFC 8259): epoch (from 1), loss, acc, val_loss, val_acc, lr, seconds, and `extra`.
 
-    def __init__(self, filename, **extra):
+    A figure that is no number any more is null, and "diverged": true stands beside it.
+    """
+
+    def __init__(self, filename: str | os.PathLike, **extra: Any):
         super().__init__(filename)
         self.extra = extra
 
-    def write(self, epoch, logs):
-        self.file.write(json.dumps({"epoch": epoch + 1, **logs, **self.extra}) + "\n")
+    def write(self, epoch: int, logs: dict[str, Any]) -> None:
+        self.file.write(json_text({"epoch": epoch + 1, **logs, **self.extra}) + "\n")

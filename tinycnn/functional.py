@@ -14,7 +14,18 @@ from numpy.typing import ArrayLike
 
 from tinycnn.arithmetic import reshape
 from tinycnn.devices.base import Array
-from tinycnn.shapes import Pair, ShapeError, check_padding, is_dense, pair, window_output, window_padding
+from tinycnn.shapes import (
+    UNPADDED,
+    Padding,
+    Pair,
+    ShapeError,
+    check_padding,
+    explicit_padding,
+    is_dense,
+    pair,
+    window_output,
+    window_padding,
+)
 from tinycnn.tensor import Tensor, device_of, output_of
 
 
@@ -27,7 +38,7 @@ def require(condition: bool, message: str) -> None:
 
 
 def conv2d(
-    x: Tensor, w: Tensor, b: Tensor | None = None, stride: int | Pair = 1, padding: str = "valid",
+    x: Tensor, w: Tensor, b: Tensor | None = None, stride: int | Pair = 1, padding: str | Padding = "valid",
     activation: str | None = None,
 ) -> Tensor:  # fmt: skip
     """Convolution: y[n,p,q,k] = act(b[k] + sum over r, s, c of x[n, p*stride+r-top, q*stride+s-left, c] * w[r,s,c,k]).
@@ -37,7 +48,8 @@ def conv2d(
 
     Args:
         x: images. w: filters. b: bias, or None.
-        stride: an int or (rows, columns). padding: 'valid' or 'same'. activation: None or 'relu', fused.
+        stride: an int or (rows, columns). activation: None or 'relu', fused.
+        padding: 'valid', 'same', or ((top, bottom), (left, right)) pixels.
 
     Shapes:
         x (N,H,W,C), w (R,S,C,K), b (K,) -> (N,P,Q,K).
@@ -61,10 +73,9 @@ def conv2d(
         f"conv2d: images {x.shape} have {x.shape[3]} channels, filters {w.shape} want {w.shape[2]}",
     )
     require(b is None or b.shape == w.shape[3:], f"conv2d: filters {w.shape} need a bias of shape {w.shape[3:]}")
-    window_output(x.shape, w.shape[:2], stride, check_padding(padding), "conv2d")
-    if w.shape[:2] == (1, 1) and stride == (1, 1):
+    pads = explicit_padding(x.shape, w.shape[:2], stride, padding, "conv2d")
+    if w.shape[:2] == (1, 1) and stride == (1, 1) and pads == UNPADDED:
         return conv1x1(x, w, b, activation)
-    pads = window_padding(x.shape[1:3], w.shape[:2], stride, padding)
     if is_dense(x.shape, w.shape, pads):
         return reshape(dense(flatten(x), reshape(w, -1, w.shape[3]), b, activation), len(x), 1, 1, w.shape[3])
     device = device_of("conv2d", x, w, b)
@@ -260,7 +271,7 @@ def dropout(x: Tensor, rate: float, seed: int, stream: int, step: Array) -> Tens
 
     >>> from tinycnn.devices import current_device
     >>> step = current_device().zeros((1,), "int64")
-    >>> dropout(Tensor([1.0, 1.0, 1.0, 1.0]), 0.5, seed=1, stream=0, step=step).numpy()
+    >>> dropout(Tensor([1.0, 1.0, 1.0, 1.0]), 0.5, seed=7, stream=0, step=step).numpy()
     array([2., 2., 0., 0.], dtype=float32)
     """
     if not 0 <= rate < 1:
@@ -364,3 +375,11 @@ def concatenate(tensors: Iterable[Tensor]) -> Tensor:
     device, sizes = device_of("concatenate", *tensors), [t.shape[-1] for t in tensors]
     y = device.concatenate([t.data for t in tensors])
     return output_of("concatenate", tensors, y, lambda dy: tuple(device.split(dy, sizes)))
+
+
+def __getattr__(name: str) -> Callable:
+    if name == "Conv2D":
+        from tinycnn.moved import convolution_of_0_1_0
+
+        return convolution_of_0_1_0
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

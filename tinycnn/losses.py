@@ -3,7 +3,13 @@
 Like TensorFlow under Keras, a loss that is given probabilities looks for the logits they were made from.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tinycnn import functional as F
 from tinycnn.tensor import Tensor
@@ -14,25 +20,24 @@ NO_SOFTMAX = (
 )
 
 
-def categorical_crossentropy(y_true, y_pred):
+def categorical_crossentropy(y_true: Tensor | ArrayLike, y_pred: Tensor) -> Tensor:
     """The mean cross-entropy of one-hot (or soft) labels (N,K) and a softmax layer's output (N,K), as a Tensor (1,)."""
     return F.softmax_crossentropy(logits_of(y_pred), y_true)[0]
 
 
-def sparse_categorical_crossentropy(y_true, y_pred):
+def sparse_categorical_crossentropy(y_true: Tensor | ArrayLike, y_pred: Tensor) -> Tensor:
     """The same for labels that are whole numbers, shape (N,)."""
     return F.softmax_crossentropy(logits_of(y_pred), one_hot(y_true, y_pred.shape[-1]))[0]
 
 
-def logits_of(y_pred):
+def logits_of(y_pred: Tensor) -> Tensor:
     """The tensor that a softmax output was computed from. Raises ValueError where it is not one."""
-    logits = getattr(y_pred, "logits", None)
-    if logits is None:
+    if y_pred.logits is None:
         raise ValueError(NO_SOFTMAX)
-    return logits
+    return y_pred.logits
 
 
-def one_hot(y, classes):
+def one_hot(y: Any, classes: int) -> np.ndarray:
     """float32 (N, classes) from whole numbers (N,). Raises ValueError for a label that is out of range."""
     y = np.asarray(y.numpy() if isinstance(y, Tensor) else y)
     y = y.reshape(y.shape[0]) if y.ndim == 2 and y.shape[1] == 1 else y
@@ -47,17 +52,17 @@ def one_hot(y, classes):
     return np.eye(classes, dtype=np.float32)[labels]
 
 
-def labels_for(loss, y, classes):
+def labels_for(loss: Callable | None, y: np.ndarray, classes: int) -> np.ndarray:
     """Whole numbers (N,) in the form that `loss` takes: as they are, or one-hot (N, classes)."""
     return y if loss is sparse_categorical_crossentropy else one_hot(y, classes)
 
 
-LOSSES = {f.__name__: f for f in (categorical_crossentropy, sparse_categorical_crossentropy)}
+LOSSES: dict[str, Callable] = {f.__name__: f for f in (categorical_crossentropy, sparse_categorical_crossentropy)}
 
 
-def get(loss):
+def get(loss: str | Callable) -> Callable:
     """The loss called `loss`, or the function itself if it is one of this module's. Raises ValueError."""
     function = LOSSES.get(loss) if isinstance(loss, str) else loss
-    if function not in LOSSES.values():
+    if function is None or function not in LOSSES.values():
         raise ValueError(f"no loss is called {loss!r}; there are: {', '.join(LOSSES)}")
     return function

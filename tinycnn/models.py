@@ -1,42 +1,75 @@
 """Networks: layers in a row (Sequential) or in a graph (Model), with Keras's compile, fit, evaluate, predict."""
 
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tinycnn import losses, optimizers, session
+from tinycnn.callbacks import Callback, History
 from tinycnn.devices import current_device, use_device
-from tinycnn.fit import checkpoint, loop, summary
+from tinycnn.devices.base import Array
+from tinycnn.fit import checkpoint, data, loop, summary
 from tinycnn.layers import Dropout, Input, InputLayer, Layer, Symbol, Weighted
 from tinycnn.shapes import ShapeError
 from tinycnn.tensor import Tensor, no_grad
+
+METRICS = ("accuracy", "acc")
+
+# Arguments of Keras's fit that tinycnn has not, and what does their work.
+FIT_OTHERWISE = {
+    "steps_per_epoch": "give the part of the data that an epoch should see",
+    "validation_steps": "give the part of the validation data that should be measured",
+    "validation_freq": "validation runs after every epoch",
+    "validation_batch_size": "validation takes batch_size",
+    "max_queue_size": "the data lie on the device: leave it out",
+    "workers": "the data lie on the device: leave it out",
+    "use_multiprocessing": "the data lie on the device: leave it out",
+}
 
 
 class Model(Weighted):
     """A network from the Symbol that `Input` returned to one that a layer returned (or a list of such).
 
+    >>> from tinycnn.layers import Dense, Flatten
     >>> x = Input(shape=(28, 28, 1))
     >>> model = Model(inputs=x, outputs=Dense(10, activation="softmax")(Flatten()(x)))
+    >>> model.count_params(), model.predict(np.zeros((2, 28, 28, 1))).shape
+    (7850, (2, 10))
     """
 
-    def __init__(self, inputs, outputs, name=None):
+    settable = ("trainable", "stop_training")
+
+    def __init__(self, inputs: Symbol, outputs: Symbol | Sequence[Symbol], name: str | None = None):
         if not isinstance(inputs, Symbol) or not isinstance(inputs.layer, InputLayer):
             raise TypeError("Model(inputs=...) takes what Input(shape=...) returned, and only one")
         self._prepare(name, "model")
         self._connect(inputs, outputs)
-        self.layers = list(dict.fromkeys(symbol.layer for symbol in self.symbols))
+        self.layers: list[Layer] = list(dict.fromkeys(symbol.layer for symbol in self.symbols))
 
-    def _prepare(self, name, kind):
+    def _prepare(self, name: str | None, kind: str) -> None:
         self.name = name or session.next_name(kind)
         self.seed = session.seed()
-        self.optimizer = self.loss = None
-        self.metrics = []
-        self.epoch = 0  # finished epochs of training
-        self.history = None  # the History of the last fit
-        self.recipe = None  # the documented training settings, where there are some
+        self.optimizer: optimizers.Optimizer | None = None
+        self.loss: Callable | None = None
+        self.metrics: list[str] = []
+        self.trained: list[Tensor] | None = None  # what training changes, from `compile` or the first `fit` on
+        self.epoch = 0  # where the last fit stood: its initial_epoch and the epochs it finished
+        self.epochs_trained = 0  # by all fits: what shuffling depends on
+        self.stop_training = False
+        self.history: History | None = None  # of the last fit
+        self.recipe: dict | None = None  # the documented training settings, where there are some
         self.device = current_device()
-        self.step = self.device.zeros((1,), "int64")  # training passes so far: what dropout masks depend on
+        self.step: Array = self.device.zeros((1,), "int64")  # training passes so far: dropout masks depend on it
 
-    def _connect(self, inputs, outputs):
-        self.input, self.output = inputs, outputs
+    def _connect(self, inputs: Symbol, outputs: Symbol | Sequence[Symbol]) -> None:
+        # Of a Sequential whose input's shape is not known yet both are None.
+        self.input: Any = inputs
+        self.output: Any = outputs
         self.symbols = symbols_between(inputs, outputs)
         dropouts = [symbol.layer for symbol in self.symbols if isinstance(symbol.layer, Dropout)]
         # Layers that are in another model too keep its counter, which then counts the passes of both.
@@ -44,37 +77,48 @@ class Model(Weighted):
         for layer in dropouts:
             layer.step = self.step
 
-    def __call__(self, x, training=False):
+    def __call__(self, x: Tensor | ArrayLike, training: bool = False) -> Any:
         """The network's output for images (N, H, W, C), a Tensor or an array; a list where it has several.
 
-        training: batch-norm by the batch's statistics, dropout on.
+        training: batch-norm by the batch's statistics, dropout on. Raises ShapeError for images of another shape.
         """
-        x = x if isinstance(x, Tensor) else Tensor(x, device=self.device)
-        if x.shape[1:] != self.input.shape:
-            raise ShapeError(f"{self.name} takes images of shape {('N', *self.input.shape)}, not {x.shape}")
+        if isinstance(x, Symbol):
+            raise TypeError(f"{self.name} is a model, and cannot be a layer of another: connect its layers one by one")
+        tensor = x if isinstance(x, Tensor) else Tensor(x, device=self.device)
+        if self.input is None or tensor.shape[1:] != self.input.shape:
+            takes = ("N", *self.input.shape) if self.input else "nothing yet"
+            raise ShapeError(f"{self.name} takes images of shape {takes}, not {tensor.shape}")
         if training:
             self.device.advance([(self.step, 1)])
-        return self.forward(x, training)
+        return self.forward(tensor, training)
 
-    def forward(self, x, training, to_logits=False):
+    def forward(self, x: Tensor, training: bool, to_logits: bool = False) -> Any:
         """The output for a Tensor of images that fits; the counter of training passes has been moved on.
 
         to_logits: stop ahead of the last layer's softmax, which the loss takes in one with itself.
         """
-        values = {self.input: x}
+        values = {self.symbols[0]: x}
         for symbol in self.symbols[1:]:
-            arguments = [values[i] for i in symbol.inputs]
-            layer = symbol.layer.logits if to_logits and symbol is self.output else symbol.layer
-            values[symbol] = layer(arguments if len(arguments) > 1 else arguments[0], training)
+            values[symbol] = symbol.compute(values, training, to_logits and symbol is self.output)
         return [values[o] for o in self.output] if isinstance(self.output, (list, tuple)) else values[self.output]
 
     # ---------------------------------------------------------------- weights
 
     @property
-    def weights(self):
+    def weights(self) -> list[Tensor]:
         return [w for layer in self.layers for w in layer.weights]
 
-    def get_layer(self, name):
+    @property
+    def trainable(self) -> bool:
+        """Whether any layer is trained. Setting it sets it for every layer, from the next `compile` on."""
+        return any(layer.trainable for layer in self.layers)
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        for layer in self.layers:
+            layer.trainable = value
+
+    def get_layer(self, name: str) -> Layer:
         """The layer called `name`. Raises ValueError."""
         for layer in self.layers:
             if layer.name == name:
@@ -83,79 +127,137 @@ class Model(Weighted):
 
     # ---------------------------------------------------------------- training
 
-    def compile(self, optimizer="sgd", loss="categorical_crossentropy", metrics=None):
-        """Choose how to train: an optimiser or its name, a loss or its name, metrics=['accuracy'] or None."""
-        self.optimizer, self.loss = optimizers.get(optimizer), losses.get(loss)
-        for metric in metrics or []:
-            if metric not in ("accuracy", "acc"):
-                raise ValueError(f"no metric is called {metric!r}; there is: accuracy")
-        self.metrics = list(metrics or [])
+    def compile(
+        self, optimizer: str | optimizers.Optimizer = "sgd", loss: str | Callable = "categorical_crossentropy",
+        metrics: str | Sequence[str] | None = None,
+    ) -> None:  # fmt: skip
+        """Choose how to train. What is frozen then (`trainable = False`) stays frozen until the next compile.
 
-    def fit(self, x, y, batch_size=32, epochs=1, verbose=1, callbacks=None, validation_data=None,
-            validation_split=0.0, shuffle=True, initial_epoch=0, nb_epoch=None):  # fmt: skip
+        Args:
+            optimizer: one of tinycnn.optimizers, or its name. loss: one of tinycnn.losses, or its name.
+            metrics: ['accuracy'], ['acc'] (the name that logs and the history bear), or None.
+
+        Raises:
+            ValueError: for what is none of these.
+        """
+        names = [metrics] if isinstance(metrics, str) else list(metrics or [])
+        for metric in names:
+            if metric not in METRICS:
+                raise ValueError(f"no metric is called {metric!r}; there is: accuracy")
+        self.optimizer, self.loss, self.metrics = optimizers.get(optimizer), losses.get(loss), names
+        self.trained = self.trainable_weights if self.weights else None
+
+    def fit(
+        self, x: ArrayLike, y: ArrayLike, batch_size: int | None = None, epochs: int = 1, verbose: int = 1,
+        callbacks: Iterable[Callback] | None = None, validation_split: float = 0.0,
+        validation_data: Sequence[ArrayLike] | None = None, shuffle: bool = True,
+        class_weight: Mapping[int, float] | None = None, sample_weight: ArrayLike | None = None,
+        initial_epoch: int = 0, nb_epoch: int | None = None, **others: Any,
+    ) -> History:  # fmt: skip
         """Train, and return the History.
 
-        x (M, H, W, C); y one-hot (M, classes), or whole numbers (M,) with the sparse loss.
-        verbose: 0 nothing, 1 a progress bar (on a terminal) and a line an epoch, 2 a line an epoch.
-        validation_data: (x, y), measured after every epoch; validation_split: the share of x, taken from its
-        end, to use instead. initial_epoch: where a resumed training goes on. nb_epoch: Keras 1's `epochs`.
-        Raises ValueError for data that do not fit, are empty or not finite, RuntimeError before compile().
-        """
-        return loop.fit(
-            self, x, y, batch_size, nb_epoch or epochs, verbose, callbacks or [], validation_data,
-            validation_split, shuffle, initial_epoch,
-        )  # fmt: skip
+        Args:
+            x: images. y: one-hot labels, or whole numbers with the sparse loss.
+            batch_size: 32 if None. epochs: the epoch to end with; nb_epoch: Keras 1's name of it.
+            verbose: 0 nothing, 1 a progress bar (on a terminal) and a line an epoch, 2 a line an epoch.
+            callbacks: of tinycnn.callbacks, or your own.
+            validation_data: (x, y) or (x, y, weights), measured after every epoch; validation_split: the share of x,
+                taken from its end, to use instead.
+            shuffle: whether each epoch sees the images in an order of its own.
+            class_weight: {class: weight of its images in the loss}. sample_weight: a weight for each image.
+            initial_epoch: where a resumed training goes on.
 
-    def evaluate(self, x, y, batch_size=128, verbose=1):
-        """[loss, accuracy] in inference mode, or the loss alone without metrics."""
-        loss, accuracy = loop.evaluate(self, x, y, batch_size)
+        Shapes:
+            x (M, H, W, C); y (M, classes) or (M,); sample_weight (M,).
+
+        Raises:
+            ValueError: for data that do not fit, are empty or not finite. RuntimeError: before compile().
+            TypeError: for an argument of Keras's that is not here; it names what does its work.
+        """
+        for argument in others:
+            remedy = FIT_OTHERWISE.get(argument)
+            raise TypeError(f"fit() has no argument {argument!r}" + (f": {remedy}" if remedy else ""))
+        if shuffle not in (True, False):
+            raise ValueError(f"shuffle is True or False here, not {shuffle!r}: every epoch has an order of its own")
+        sets = data.TrainingData.of(self, x, y, sample_weight, class_weight, validation_data, validation_split)
+        plan = loop.Plan.of(batch_size, nb_epoch or epochs, initial_epoch, shuffle, verbose, callbacks)
+        return loop.fit(self, sets, plan)
+
+    def evaluate(
+        self, x: ArrayLike, y: ArrayLike, batch_size: int | None = None, verbose: int = 1,
+        sample_weight: ArrayLike | None = None, callbacks: Iterable[Callback] | None = None,
+    ) -> float | list[float]:  # fmt: skip
+        """[loss, accuracy] in inference mode, or the loss alone without metrics. The batch size is 128 if None."""
+        loss, accuracy = loop.evaluate(
+            self, x, y, 128 if batch_size is None else batch_size, sample_weight, list(callbacks or [])
+        )
         if verbose:
             print(f"loss {loss:.4f}" + (f"  acc {accuracy:.4f}" if self.metrics else ""))
         return [loss, accuracy] if self.metrics else loss
 
-    def predict(self, x, batch_size=128, verbose=0):
+    def predict(
+        self, x: ArrayLike, batch_size: int | None = None, verbose: int = 0,
+        callbacks: Iterable[Callback] | None = None,
+    ) -> Any:  # fmt: skip
         """The output for images (M, H, W, C) in inference mode, as a NumPy array (a list for several outputs)."""
-        x = loop.check_images(x, self, "x")
+        size = data.check_batch_size(128 if batch_size is None else batch_size)
+        images = data.check_images(x, self, "x")
+        listeners = loop.Listeners(list(callbacks or []), self, {"batch_size": size, "samples": len(images)})
         batches = []
+        listeners.tell("on_predict_begin")
         with no_grad():
-            for start in range(0, len(x), loop.check_batch_size(batch_size)):
-                y = self(x[start : start + batch_size])
+            for batch, start in enumerate(range(0, len(images), size)):
+                listeners.tell("on_predict_batch_begin", batch)
+                y = self(images[start : start + size])
                 batches.append([o.numpy().copy() for o in (y if isinstance(y, list) else [y])])
+                listeners.tell("on_predict_batch_end", batch)
+        listeners.tell("on_predict_end")
         outputs = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
         return outputs if isinstance(self.output, (list, tuple)) else outputs[0]
 
     # ---------------------------------------------------------------- looking and keeping
 
-    def summary(self, print_fn=print):
+    def summary(self, print_fn: Callable[[str], Any] = print) -> None:
         """Print the layers as Keras does, with receptive fields and how each parameter count comes about."""
         print_fn(summary.summary_text(self))
 
-    def save(self, path):
-        """Write weights, configuration and optimiser state to a safetensors file; `load_model` reads it."""
+    def save(self, path: str | os.PathLike) -> None:
+        """Write weights, configuration and optimiser state to a safetensors file; `load_model` reads it.
+
+        A symbolic link is followed. Raises OSError where the file cannot be written, ValueError where what stands
+        there is no regular file, or where a layer of your own has no options() that could be written.
+        """
         checkpoint.save(self, path)
 
-    def load_weights(self, path):
+    def save_weights(self, path: str | os.PathLike) -> None:
+        """The same without the optimiser and the history."""
+        checkpoint.save(self, path, weights_only=True)
+
+    def load_weights(self, path: str | os.PathLike) -> None:
         """Take the weights from a file that `save` wrote. Raises CheckpointError for another network's."""
         checkpoint.load_weights(self, path)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}: {len(self.layers)} layers, {self.count_params():,} parameters>"
 
 
 class Sequential(Model):
     """Layers in a row. The first has `input_shape=`, or the shape is taken from the first data.
 
+    >>> from tinycnn.layers import Dense, Flatten
     >>> model = Sequential([Flatten(input_shape=(28, 28, 1)), Dense(10, activation="softmax")])
+    >>> model.output.shape
+    (10,)
     """
 
-    def __init__(self, layers=None, name=None):
+    def __init__(self, layers: Iterable[Layer | Symbol] | None = None, name: str | None = None):
         self._prepare(name, "sequential")
         self.input = self.output = None  # until the input's shape is known
         self.layers = []
         for layer in layers or []:
             self.add(layer)
 
-    def add(self, layer):
+    def add(self, layer: Layer | Symbol) -> None:
         """Append a layer. Raises ShapeError where it does not fit the one before it."""
         if isinstance(layer, Symbol):  # what Input(shape=...) returns
             layer = layer.layer
@@ -167,12 +269,12 @@ class Sequential(Model):
             self.input = self.output = Input(layer.input_shape)
         if isinstance(layer, InputLayer):
             return
-        if self.output is not None:
+        if self.output is not None and self.input is not None:
             with use_device(self.device.name, self.device.dtype):
                 self._connect(self.input, layer(self.output))
         self.layers.append(layer)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int]) -> None:
         """Make the weights for images of `input_shape` (H, W, C)."""
         symbol = inputs = Input(input_shape)
         with use_device(self.device.name, self.device.dtype):  # it may no longer be the current one
@@ -180,15 +282,15 @@ class Sequential(Model):
                 symbol = layer(symbol)
         self._connect(inputs, symbol)
 
-    def __call__(self, x, training=False):
-        if self.output is None:
-            self.build(x.shape[1:])
+    def __call__(self, x: Tensor | ArrayLike, training: bool = False) -> Any:
+        if self.output is None and not isinstance(x, Symbol):
+            self.build(x.shape[1:] if isinstance(x, Tensor) else np.shape(x)[1:])
         return super().__call__(x, training)
 
 
-def symbols_between(inputs, outputs):
+def symbols_between(inputs: Symbol, outputs: Symbol | Sequence[Symbol]) -> list[Symbol]:
     """Every Symbol that `outputs` depends on, each after its inputs. Raises ValueError where `inputs` is not one."""
-    order = {}
+    order: dict[Symbol, bool] = {}
     # Depth first without recursion: a network may be deeper than Python's stack.
     stack = [(o, False) for o in reversed(outputs if isinstance(outputs, (list, tuple)) else [outputs])]
     while stack:
@@ -206,9 +308,15 @@ def symbols_between(inputs, outputs):
     return list(order)
 
 
-def load_model(path):
+def load_model(path: str | os.PathLike, custom_objects: Mapping[str, type[Layer]] | None = None) -> Model:
     """The compiled model that `save` or ModelCheckpoint wrote to `path`, with its optimiser and its history.
 
-    `model.fit(..., initial_epoch=model.epoch)` goes on where it stopped. Raises CheckpointError.
+    `model.fit(..., initial_epoch=model.epoch)` goes on where it stopped.
+
+    Args:
+        custom_objects: {name: class} of the layers of your own that are in it.
+
+    Raises:
+        CheckpointError: for what is no such file, is damaged, or has a layer that is not known.
     """
-    return checkpoint.load(path, Sequential, Model)
+    return checkpoint.load(path, Sequential, Model, custom_objects or {})

@@ -1,60 +1,80 @@
 """The optimisers, with Keras's update rules, names and defaults."""
 
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
+from tinycnn.careful import Careful
 from tinycnn.devices import current_device
+from tinycnn.devices.base import Array, Device
+from tinycnn.tensor import Tensor
 
 
-class Optimizer:
+def checked(value: Any, what: str, interval: str) -> float:
+    """`value` as a float where it lies in an interval like '(0, inf)' or '[0, 1)'. Raises ValueError that names it."""
+    least, most = (float(end) for end in interval[1:-1].split(","))
+    number = value if isinstance(value, (numbers.Real, np.number)) else math.nan
+    above = number > least if interval[0] == "(" else number >= least
+    below = number < most if interval[-1] == ")" else number <= most
+    if not (above and below):  # NaN is neither
+        wanted = {"(0, inf)": "positive and finite", "[0, inf)": "finite and not negative"}
+        raise ValueError(f"{what} must be {wanted.get(interval, f'in {interval}')}, not {value!r}")
+    return float(value)
+
+
+class Optimizer(Careful):
     """The base: the learning rate and the step count live on the device, so that a recorded step can read them.
 
     A subclass has `slots`, the names of its per-parameter state, and `update(device, parameters, gradients)`.
     """
 
-    slots = ()
+    slots: tuple[str, ...] = ()
+    settable = ("learning_rate",)
 
-    def __init__(self, learning_rate, lr=None, decay=0.0):
-        rate = learning_rate if lr is None else lr
-        if not rate > 0:
-            raise ValueError(f"the learning rate must be positive, not {rate!r}")
-        if not decay >= 0:
-            raise ValueError(f"decay must not be negative, not {decay!r}")
-        self._learning_rate, self.decay = float(rate), float(decay)
+    def __init__(self, learning_rate: float, lr: float | None = None, decay: float = 0.0):
+        self._learning_rate = checked(learning_rate if lr is None else lr, "the learning rate", "(0, inf)")
+        self.decay = checked(decay, "decay", "[0, inf)")
         self.iterations = 0
-        self.state = None  # slot name: list of arrays, one a parameter
+        self.parameters: list[Tensor] = []  # those that the state belongs to
+        self.state: dict[str, list[Array]] | None = None  # slot name: list of arrays, one a parameter
 
     @property
-    def name(self):
+    def name(self) -> str:
         return type(self).__name__
 
     @property
-    def learning_rate(self):
-        """The rate before Keras 2's decay, rate / (1 + decay * iterations), is applied."""
+    def learning_rate(self) -> float:
+        """The rate before Keras 2's decay, rate / (1 + decay * iterations), is applied. May be set, also to 0."""
         return self._learning_rate
 
     @learning_rate.setter
-    def learning_rate(self, value):
-        self._learning_rate = float(value)
+    def learning_rate(self, value: float) -> None:
+        self._learning_rate = checked(value, "the learning rate", "[0, inf)")
 
     lr = learning_rate
 
-    def bind(self, parameters):
+    def bind(self, parameters: Sequence[Tensor]) -> None:
         """Make the state for these parameters on their device, unless it is there.
 
-        Raises ValueError where it is that of another network.
+        Raises ValueError where it is that of other parameters: moments of one network say nothing about another's.
         """
         if self.state is not None:
-            held = [[array.shape for array in arrays] for arrays in self.state.values()]
-            if any(shapes != [p.shape for p in parameters] for shapes in held):
-                raise ValueError(f"this optimizer, {self.name}, holds the state of another network: make a new one")
+            if [id(p) for p in parameters] != [id(p) for p in self.parameters]:
+                raise ValueError(f"this optimizer, {self.name}, holds the state of other parameters: make a new one")
             return
-        self.device = parameters[0].device if parameters else current_device()
+        self.parameters = list(parameters)
+        self.device: Device = parameters[0].device if parameters else current_device()
         self.rate_on_device, self.rate_there = self.device.zeros((1,)), 0.0
         self.step_on_device = self.device.zeros((1,), "int64")
         self.state = {slot: [self.device.zeros(p.shape) for p in parameters] for slot in self.slots}
         self.device.assign(self.step_on_device, np.array([self.iterations]))
 
-    def before_step(self):
+    def before_step(self) -> None:
         """Bring the host's learning rate to the device where it has changed. Not part of a recorded step."""
         rate = self._learning_rate / (1 + self.decay * self.iterations)
         if rate != self.rate_there:
@@ -62,11 +82,15 @@ class Optimizer:
             self.rate_there = rate
         self.iterations += 1
 
-    def step(self, parameters):
+    def step(self, parameters: Sequence[Tensor]) -> None:
         """Update tensors in place by their `.grad`, the step's counter being moved on: what of it can be recorded."""
-        self.update(self.device, [p.data for p in parameters], [p.grad.data for p in parameters])
+        self.update(self.device, [p.data for p in parameters], [p.grad.data for p in parameters])  # type: ignore[union-attr]
 
-    def apply(self, parameters):
+    def update(self, device: Device, parameters: list[Array], gradients: list[Array]) -> None:
+        """The rule of a subclass, in place. Raises NotImplementedError where it has none."""
+        raise NotImplementedError(f"{self.name} has no update(self, device, parameters, gradients)")
+
+    def apply(self, parameters: Sequence[Tensor]) -> None:
         """One whole update of tensors by their `.grad`, for training loops of one's own.
 
         Raises ValueError where a parameter has no gradient.
@@ -79,26 +103,34 @@ class Optimizer:
         self.device.advance([(self.step_on_device, 1)])
         self.step(parameters)
 
-    def options(self):
+    def options(self) -> dict[str, Any]:
         """The constructor's arguments, for checkpoints."""
         return {"learning_rate": self._learning_rate, "decay": self.decay}
 
 
 class SGD(Optimizer):
-    """v = momentum*v - lr*g; p += v, or p += momentum*v - lr*g with Nesterov's look-ahead."""
+    """v = momentum*v - lr*g; p += v, or p += momentum*v - lr*g with Nesterov's look-ahead.
 
-    def __init__(self, learning_rate=0.01, momentum=0.0, nesterov=False, lr=None, decay=0.0):
+    >>> p = Tensor([1.0, 2.0], requires_grad=True)
+    >>> (p * p).sum().backward()
+    >>> SGD(0.25).apply([p])
+    >>> p.numpy()
+    array([0.5, 1. ], dtype=float32)
+    """
+
+    def __init__(
+        self, learning_rate: float = 0.01, momentum: float = 0.0, nesterov: bool = False, lr: float | None = None,
+        decay: float = 0.0,
+    ):  # fmt: skip
         super().__init__(learning_rate, lr, decay)
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"momentum must be in [0, 1], not {momentum!r}")
-        self.momentum, self.nesterov = float(momentum), bool(nesterov)
+        self.momentum, self.nesterov = checked(momentum, "momentum", "[0, 1]"), bool(nesterov)
         self.slots = ("velocity",) if momentum else ()
 
-    def update(self, device, parameters, gradients):
-        velocities = self.state.get("velocity", [])
+    def update(self, device: Device, parameters: list[Array], gradients: list[Array]) -> None:
+        velocities = (self.state or {}).get("velocity", [])
         device.sgd_step(parameters, gradients, velocities, self.rate_on_device, self.momentum, self.nesterov)
 
-    def options(self):
+    def options(self) -> dict[str, Any]:
         return {**super().options(), "momentum": self.momentum, "nesterov": self.nesterov}
 
 
@@ -107,17 +139,22 @@ class Adam(Optimizer):
 
     slots = ("m", "v")
 
-    def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, lr=None, decay=0.0):
+    def __init__(
+        self, learning_rate: float = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float | None = 1e-7,
+        lr: float | None = None, decay: float = 0.0,
+    ):  # fmt: skip
         super().__init__(learning_rate, lr, decay)
-        self.beta_1, self.beta_2, self.epsilon = float(beta_1), float(beta_2), float(epsilon)
+        self.beta_1, self.beta_2 = checked(beta_1, "beta_1", "[0, 1)"), checked(beta_2, "beta_2", "[0, 1)")
+        self.epsilon = checked(1e-7 if epsilon is None else epsilon, "epsilon", "[0, inf)")
 
-    def update(self, device, parameters, gradients):
+    def update(self, device: Device, parameters: list[Array], gradients: list[Array]) -> None:
+        state = self.state or {}
         device.adam_step(
-            parameters, gradients, self.state["m"], self.state["v"],
+            parameters, gradients, state["m"], state["v"],
             self.rate_on_device, self.step_on_device, (self.beta_1, self.beta_2), self.epsilon,
         )  # fmt: skip
 
-    def options(self):
+    def options(self) -> dict[str, Any]:
         return {**super().options(), "beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
 
 
@@ -126,24 +163,31 @@ class Adadelta(Optimizer):
 
     slots = ("mean_square", "mean_delta")
 
-    def __init__(self, learning_rate=1.0, rho=0.95, epsilon=1e-7, lr=None, decay=0.0):
+    def __init__(
+        self, learning_rate: float = 1.0, rho: float = 0.95, epsilon: float | None = 1e-7, lr: float | None = None,
+        decay: float = 0.0,
+    ):  # fmt: skip
         super().__init__(learning_rate, lr, decay)
-        self.rho, self.epsilon = float(rho), float(epsilon)
+        self.rho, self.epsilon = (
+            checked(rho, "rho", "[0, 1]"),
+            checked(1e-7 if epsilon is None else epsilon, "epsilon", "[0, inf)"),
+        )
 
-    def update(self, device, parameters, gradients):
+    def update(self, device: Device, parameters: list[Array], gradients: list[Array]) -> None:
+        state = self.state or {}
         device.adadelta_step(
-            parameters, gradients, self.state["mean_square"], self.state["mean_delta"],
+            parameters, gradients, state["mean_square"], state["mean_delta"],
             self.rate_on_device, self.rho, self.epsilon,
         )  # fmt: skip
 
-    def options(self):
+    def options(self) -> dict[str, Any]:
         return {**super().options(), "rho": self.rho, "epsilon": self.epsilon}
 
 
-OPTIMIZERS = {"sgd": SGD, "adam": Adam, "adadelta": Adadelta}
+OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adadelta": Adadelta}
 
 
-def get(optimizer, **options):
+def get(optimizer: str | Optimizer, **options: Any) -> Optimizer:
     """An optimiser from its name ('sgd', 'adam', 'adadelta') or as it is. Raises ValueError for another name."""
     if isinstance(optimizer, Optimizer):
         return optimizer

@@ -1,62 +1,85 @@
 """What Keras calls the session: the seed, and the numbers that new layers are given.
 
 A layer's number makes its name (conv2d_1) and its random streams, so a program that builds the same
-network after `set_random_seed(1)` gets the same names and the same weights.
+network after `set_random_seed(1)` gets the same names and the same weights. The numbers are the process's: threads that
+make layers at the same time never get one number twice.
 """
 
+from __future__ import annotations
+
+import operator
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from threading import Lock
+from typing import SupportsIndex
 
+_lock = Lock()  # for the three that follow
 _seed = 0
-_draw_weights = True
 _streams = 0
-_names = Counter()
+_names: Counter[str] = Counter()
+
+_draw_weights = ContextVar("draw_weights", default=True)
 
 
-def set_random_seed(seed):
-    """Start again from `seed`, a whole number in [0, 2**64). Layers made from here on draw from it."""
+def set_random_seed(seed: SupportsIndex) -> None:
+    """Start again from `seed`, a whole number in [0, 2**64). Layers made from here on draw from it.
+
+    Raises ValueError for anything else.
+    """
     global _seed, _streams
-    if not isinstance(seed, int) or not 0 <= seed < 2**64:
+    try:
+        number = operator.index(seed)  # NumPy's integers are integers
+    except TypeError:
+        number = -1
+    if not 0 <= number < 2**64:
         raise ValueError(f"a seed is a whole number in [0, 2**64), not {seed!r}")
-    _seed, _streams = seed, 0
+    with _lock:
+        _seed, _streams = number, 0
 
 
-def clear_session():
+def clear_session() -> None:
     """Number layers from 1 again; the seed stays."""
     global _streams
-    _streams = 0
-    _names.clear()
+    with _lock:
+        _streams = 0
+        _names.clear()
 
 
-def seed():
+def seed() -> int:
     """The current seed."""
     return _seed
 
 
-def next_stream():
+def next_stream() -> int:
     """A number for a layer's random streams: 0, 1, 2, ... since the seed was set."""
     global _streams
-    _streams += 1
-    return _streams - 1
+    with _lock:
+        _streams += 1
+        return _streams - 1
 
 
-def next_name(kind):
+def next_name(kind: str) -> str:
     """conv2d_1, conv2d_2, ..."""
-    _names[kind] += 1
-    return f"{kind}_{_names[kind]}"
+    with _lock:
+        _names[kind] += 1
+        return f"{kind}_{_names[kind]}"
 
 
-def draws_weights():
+def draws_weights() -> bool:
     """Whether new layers draw their initial weights."""
-    return _draw_weights
+    return _draw_weights.get()
 
 
 @contextmanager
-def without_initial_weights():
-    """Layers made inside start with zeros: for networks whose weights are about to be loaded, or never used."""
-    global _draw_weights
-    before, _draw_weights = _draw_weights, False
+def without_initial_weights() -> Iterator[None]:
+    """Layers made inside start with zeros: for networks whose weights are about to be loaded, or never used.
+
+    It holds for the thread that entered the block, and for no other.
+    """
+    before = _draw_weights.set(False)
     try:
         yield
     finally:
-        _draw_weights = before
+        _draw_weights.reset(before)

@@ -69,6 +69,25 @@ def window_output(shape: Shape, window: Pair, stride: Pair, padding: str, name: 
     return size[0], size[1]
 
 
+def explicit_padding(shape: Shape, window: Pair, stride: Pair, padding: str | Padding, name: str) -> Padding:
+    """((top, bottom), (left, right)) from 'valid', 'same', or such pixels as they are, for images (N, H, W, C).
+
+    Raises ShapeError where the window is larger than the padded image, ValueError for any other padding.
+    """
+    if isinstance(padding, str):
+        window_output(shape, window, stride, check_padding(padding), name)
+        return window_padding(shape[1:3], window, stride, padding)
+    try:
+        (top, bottom), (left, right) = ((operator.index(n) for n in side) for side in padding)
+    except (TypeError, ValueError):
+        raise ValueError(f"padding is 'valid', 'same' or ((top, bottom), (left, right)), not {padding!r}") from None
+    if min(top, bottom, left, right) < 0:
+        raise ValueError(f"padding must not be negative, as {padding!r} is")
+    padded = (*shape[:-3], shape[-3] + top + bottom, shape[-2] + left + right, shape[-1])
+    window_output(padded, window, stride, "valid", name)
+    return (top, bottom), (left, right)
+
+
 def is_dense(x_shape: Shape, w_shape: Shape, padding: Padding) -> bool:
     """Whether a filter is as large as the image, unpadded: then the convolution is a dense layer."""
     return tuple(x_shape[1:3]) == tuple(w_shape[:2]) and not any(map(any, padding))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from tinycnn.devices import current_device
 from tinycnn.devices.base import Array, Device
 
-_grad_enabled = ContextVar("grad_enabled", default=True)
+_remembering = ContextVar("remembering", default=True)
 
 
 @contextmanager
@@ -28,15 +28,15 @@ def no_grad() -> Iterator[None]:
 
     It holds for the thread (or the asyncio task) that entered the block, and for no other.
     """
-    before = _grad_enabled.set(False)
+    before = _remembering.set(False)
     try:
         yield
     finally:
-        _grad_enabled.reset(before)
+        _remembering.reset(before)
 
 
 class Tensor:
-    """An array with a gradient.
+    """An array with a gradient. The values are copied, as by torch.tensor.
 
     Args:
         data: anything NumPy understands, or an array of `device`; floats become the device's dtype.
@@ -55,10 +55,12 @@ class Tensor:
         if isinstance(data, Tensor):
             data, device = data.data, device or data.device
         self.device: Device = device or current_device()
-        self.data: Array = self.device.asarray(data)
+        array = self.device.asarray(data)
+        # NumPy's asarray does not copy: an optimiser would write into the array of whoever made the tensor.
+        self.data: Array = self.device.copy(array) if isinstance(array, np.ndarray) or array is data else array
         self.requires_grad = requires_grad
         self.grad: Tensor | None = None
-        self.creator: Function | None = None  # the Function that made it, unless it is a leaf
+        self.creator: Operation | None = None  # what made it, unless it is a leaf
         self.logits: Tensor | None = None  # of a softmax's output: what it was computed from
 
     @classmethod
@@ -112,6 +114,33 @@ class Tensor:
         made = f", made by {self.creator.name}" if self.creator else ""
         return f"Tensor({np.array2string(self.numpy(), separator=', ', prefix='Tensor(')}, {self.dtype}{grad}{made})"
 
+    if TYPE_CHECKING:  # the arithmetic, which arithmetic.py puts here; what it cannot combine it refuses by TypeError
+
+        def __add__(self, other: ArrayLike | Tensor) -> Tensor: ...
+        def __radd__(self, other: ArrayLike) -> Tensor: ...
+        def __sub__(self, other: ArrayLike | Tensor) -> Tensor: ...
+        def __rsub__(self, other: ArrayLike) -> Tensor: ...
+        def __mul__(self, other: ArrayLike | Tensor) -> Tensor: ...
+        def __rmul__(self, other: ArrayLike) -> Tensor: ...
+        def __truediv__(self, other: ArrayLike | Tensor) -> Tensor: ...
+        def __rtruediv__(self, other: ArrayLike) -> Tensor: ...
+        def __pow__(self, other: ArrayLike | Tensor) -> Tensor: ...
+        def __rpow__(self, other: ArrayLike) -> Tensor: ...
+        def __matmul__(self, other: ArrayLike | Tensor) -> Tensor: ...
+        def __rmatmul__(self, other: ArrayLike) -> Tensor: ...
+        def __neg__(self) -> Tensor: ...
+        def __getitem__(self, index: Any) -> Tensor: ...
+        def exp(self) -> Tensor: ...
+        def log(self) -> Tensor: ...
+        def sqrt(self) -> Tensor: ...
+        def sum(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor: ...
+        def max(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor: ...
+        def mean(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor: ...
+        def reshape(self, *shape: Any) -> Tensor: ...
+        def transpose(self, *axes: int) -> Tensor: ...
+        @property
+        def T(self) -> Tensor: ...
+
     def detach(self) -> Tensor:
         """The same values, outside the graph."""
         return Tensor.wrap(self.data, self.device)
@@ -137,11 +166,11 @@ class Tensor:
         if self.creator is None:
             self._accumulate(gradient)
             return
-        pending = {self.creator: gradient}  # the gradient of a function's output, summed over those who used it
+        pending = {self.creator: gradient}  # the gradient of an output, summed over those who used it
         with no_grad():
-            for function in functions_behind(self):
-                gradients = function.backward(pending.pop(function))
-                for tensor, gradient in zip(function.inputs, gradients, strict=True):
+            for operation in operations_behind(self):
+                gradients = operation.backward(pending.pop(operation))
+                for tensor, gradient in zip(operation.inputs, gradients, strict=True):
                     if not tensor.requires_grad:
                         continue
                     if tensor.creator is None:
@@ -151,7 +180,7 @@ class Tensor:
                     else:
                         pending[tensor.creator] = gradient
                 if not retain_graph:
-                    function.free()
+                    operation.free()
 
     def _upstream(self, upstream: ArrayLike | Tensor | None) -> Array:
         if upstream is None:
@@ -171,8 +200,8 @@ class Tensor:
         self.grad = Tensor.wrap(gradient, self.device)
 
 
-class Function:
-    """One operation that was applied once: its name, its inputs, and the way of a gradient back through it.
+class Operation:
+    """One operation that was applied: its name, its inputs, and the way of a gradient back through it.
 
     backward(dy), dy the gradient of the output, returns a tuple with the gradient of each input as a device array; what
     stands there for an input that requires none is not looked at. Inputs and backward are None once the graph is freed.
@@ -200,7 +229,7 @@ def device_of(name: str, *tensors: Tensor | None) -> Device:
 def output_of(name: str, inputs: Sequence[Tensor], array: Array, backward: Callable[[Array], tuple]) -> Tensor:
     """The output `array` of the operation `name` as a Tensor.
 
-    It remembers how it came about (see Function), unless no input requires a gradient, or inside of `no_grad`.
+    It remembers how it came about (see Operation), unless no input requires a gradient, or inside of `no_grad`.
 
     An operation of your own, y = 2 x:
 
@@ -213,31 +242,67 @@ def output_of(name: str, inputs: Sequence[Tensor], array: Array, backward: Calla
     2.0
     """
     output = Tensor.wrap(array, inputs[0].device)
-    if _grad_enabled.get() and any(tensor.requires_grad for tensor in inputs):
-        output.requires_grad, output.creator = True, Function(name, inputs, backward)
+    if _remembering.get() and any(tensor.requires_grad for tensor in inputs):
+        output.requires_grad, output.creator = True, Operation(name, inputs, backward)
     return output
 
 
-def functions_behind(tensor: Tensor) -> list[Function]:
-    """Every function that `tensor` was made by, each after all those that used its output.
+def operations_behind(tensor: Tensor) -> list[Operation]:
+    """Every operation that `tensor` was made by, each after all those that used its output.
 
     Depth first without recursion: a network may be deeper than Python's stack. Raises RuntimeError where one was freed.
     """
     finished, seen = [], set()
     stack: list[tuple[Any, bool]] = [(tensor.creator, False)]
     while stack:
-        function, inputs_done = stack.pop()
+        operation, inputs_done = stack.pop()
         if inputs_done:
-            finished.append(function)
+            finished.append(operation)
             continue
-        if function in seen:
+        if operation in seen:
             continue
-        if function.inputs is None:
+        if operation.inputs is None:
             raise RuntimeError(
-                f"backward() reached {function.name}, whose graph was freed by an earlier backward(). "
+                f"backward() reached {operation.name}, whose graph was freed by an earlier backward(). "
                 "Run the forward pass again, or call the first backward with retain_graph=True."
             )
-        seen.add(function)
-        stack.append((function, True))
-        stack.extend((t.creator, False) for t in function.inputs if t.creator is not None)
+        seen.add(operation)
+        stack.append((operation, True))
+        stack.extend((t.creator, False) for t in operation.inputs if t.creator is not None)
     return finished[::-1]
+
+
+class Function:
+    """An operation of your own as a class, for one that keeps more than a closure should.
+
+    A subclass has `forward(*arrays)`, which returns an array and may save what it needs on self, and `backward(dy)`,
+    which returns the gradient of each input: an array, or a tuple of them. Both compute with `self.device`.
+
+    >>> class Twice(Function):
+    ...     def forward(self, x):
+    ...         return self.device.elementwise("multiply", x, 2.0)
+    ...     def backward(self, dy):
+    ...         return self.device.elementwise("multiply", dy, 2.0)
+    >>> x = Tensor(3.0, requires_grad=True)
+    >>> Twice()(x).backward()
+    >>> x.grad.item()
+    2.0
+    """
+
+    device: Device
+
+    def __call__(self, *tensors: Tensor) -> Tensor:
+        name = type(self).__name__
+        self.device = device_of(name, *tensors)
+
+        def backward(dy: Array) -> tuple:
+            gradients = self.backward(dy)
+            return gradients if isinstance(gradients, tuple) else (gradients,)
+
+        return output_of(name, tensors, self.forward(*(tensor.data for tensor in tensors)), backward)
+
+    def forward(self, *arrays: Array) -> Array:
+        raise NotImplementedError(f"{type(self).__name__} has no forward(self, *arrays)")
+
+    def backward(self, dy: Array) -> Array | tuple:
+        raise NotImplementedError(f"{type(self).__name__} has no backward(self, dy)")

@@ -257,7 +257,7 @@ def conv2d_backward_filter(T, VECTOR):
                         q -= TQ
                         p += 1
             cuda.syncthreads()
-        # The splits of a unit are added up in their order. Sums lie by (split, element, unit): no bank conflicts.
+        # The splits of a unit are added up in their order. Sums lie by (split, element, unit): conv2d.cu says why.
         sums = x_tile
         if split < splits:
             for i in range(16):

@@ -122,14 +122,14 @@ def softmax_backward(T):
 
 @template
 def softmax_crossentropy(T):
-    """The loss of each row, whether its answer is right, and dlogits = (softmax - labels) / N.
+    """The loss of each row, whether its answer is right, and dlogits = weight * (softmax - labels) / N.
 
-    logits, labels, dlogits (N,K); row_loss, row_correct (N,). grid: (blocks of rows,), block (32, 4): a warp a row.
-    Shared memory (static): two numbers a thread, where C++ has shuffles.
+    logits, labels, dlogits (N,K); weights, row_loss, row_correct (N,). grid: (blocks of rows,), block (32, 4): a warp a
+    row. Shared memory (static): two numbers a thread, where C++ has shuffles.
     """
     max_of_row, sum_of_row, argmax_of_row = row_max(T), row_sum_of_exp(T), row_argmax(T)
 
-    def softmax_crossentropy(logits, labels, dlogits, row_loss, row_correct, N, K):
+    def softmax_crossentropy(logits, labels, weights, dlogits, row_loss, row_correct, N, K, has_weights):
         values = cuda.shared.array((WARPS, WARP), T)
         places = cuda.shared.array((WARPS, WARP), np.int32)
         n = cuda.blockIdx.x * cuda.blockDim.y + cuda.threadIdx.y
@@ -137,16 +137,17 @@ def softmax_crossentropy(T):
         row = n * K if n < N else 0
         largest = max_of_row(logits[row:], here, values)
         log_sum = log(sum_of_row(logits[row:], here, largest, values))
+        weight = weights[n] if has_weights and n < N else T(1)
         loss = T(0)
         for k in range(cuda.threadIdx.x, here, WARP):
             log_p, label = logits[row + k] - largest - log_sum, labels[row + k]
             loss -= label * log_p
-            dlogits[row + k] = (exp(log_p) - label) / T(N)
+            dlogits[row + k] = weight * ((exp(log_p) - label) / T(N))
         loss = warp_sum(loss, values)
         answer = argmax_of_row(logits[row:], here, values, places)
         truth = argmax_of_row(labels[row:], here, values, places)
         if cuda.threadIdx.x == 0 and n < N:
-            row_loss[n] = loss
+            row_loss[n] = weight * loss
             row_correct[n] = T(1) if answer == truth else T(0)
 
     return softmax_crossentropy

@@ -1,6 +1,8 @@
 """Kernel files are built once, and what does not build is shown as the compiler says it."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -104,6 +106,24 @@ def test_writing_to_threadidx_or_a_const_pointer_is_an_error(folder):
 )
 def test_variables_are_shown_by_their_names_in_the_source(symbol, name):
     assert elf.plain_name(symbol) == name
+
+
+@pytest.mark.skipif(shutil.which("nm") is None, reason="binutils are not installed")
+def test_the_variables_of_a_built_file_are_those_that_nm_lists(folder):
+    (folder / "many.cu").write_text(
+        "__constant__ float table[3];\nextern __shared__ float dynamic[];\n"
+        'extern "C" __global__ void many(float* y) {\n    __shared__ double tile[5];\n'
+        "    tile[0] = table[1], y[0] = tile[0] + dynamic[0];\n}\n"
+    )
+    built = build.build(folder / "many.cu", ["many"], build.DEBUG)
+    listed = subprocess.run(["nm", "-S", "--defined-only", built], capture_output=True, text=True, check=True).stdout
+    sizes = {name: int(size, 16) for size, name in re.findall(r"^\S+ (\S+) \w (\S+)$", listed, re.M)}
+    found = {elf.plain_name(s.name): s for s in elf.variables(built) if s.defined}
+    assert {name: sizes[found[name].name] for name in ("table", "tile", "dynamic")} == {
+        "table": 12, "tile": 40, "dynamic": build.MOST_SHARED
+    }  # fmt: skip
+    for name, is_tls in (("table", False), ("tile", True), ("dynamic", True)):
+        assert (found[name].size, found[name].is_tls) == (sizes[found[name].name], is_tls)
 
 
 def test_a_missing_file(folder):

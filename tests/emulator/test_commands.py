@@ -8,9 +8,11 @@ import subprocess
 import pytest
 from click.testing import CliRunner
 
-from tinycnn import emulator
+from tinycnn import emulator, kernels
 from tinycnn.command.check import check
 from tinycnn.command.debug import debug
+from tinycnn.command.kernels import kernels as kernels_command
+from tinycnn.command.targets import find
 from tinycnn.command.trace import trace
 
 GOOD = """// launch: kernel=copy grid=2 block=64 x=float[100] y=float[100]=0 n=int:100
@@ -116,3 +118,107 @@ def test_a_file_that_does_not_build_shows_the_compilers_words(files, tmp_path):
 def test_a_thread_that_is_not_there(files):
     done = run(debug, "good.cu", "--thread", "64")
     assert isinstance(done.exception, emulator.LaunchError) and "there is no thread (64, 0, 0)" in str(done.exception)
+
+
+# ---------------------------------------------------------------- tinycnn's own kernels
+
+
+@pytest.mark.parametrize(
+    "target, name, kernel",
+    [
+        ("relu", "relu", None),
+        ("relu_forward", "relu", "relu_forward"),
+        ("relu::relu_backward", "relu", "relu_backward"),
+        ("ladder/1_naive", "ladder/1_naive", None),
+        ("1_naive", "ladder/1_naive", None),
+        ("ladder/2_coalesced::conv2d_backward_data", "ladder/2_coalesced", "conv2d_backward_data"),
+        ("2_coalesced::conv2d_backward_filter", "ladder/2_coalesced", "conv2d_backward_filter"),
+    ],
+)
+def test_an_installed_kernel_is_found_by_its_name(files, target, name, kernel):
+    path, launches = find(target)
+    assert path == kernels.path(name)
+    names = {launch.kernel.split("<")[0] for launch in launches}
+    assert names == {kernel} if kernel else len(names) == 3
+
+
+def test_a_step_of_the_ladder_is_traced_from_any_folder(files):
+    done = run(trace, "ladder/1_naive", "--blocks", "1")
+    assert done.exit_code == 0 and "1_naive.cu:" in done.output
+    assert "'ladder/1_naive::NAME': conv2d_backward_data, conv2d_backward_filter" in done.output
+
+
+@pytest.mark.parametrize(
+    "target, words",
+    [
+        ("relu.cu", "no kernel file relu.cu; tinycnn's own is called relu"),
+        ("ladder/9_magic", "no kernel file ladder/9_magic"),
+        ("magic", "no kernel 'magic'; the files are: batchnorm, bookkeeping"),
+    ],
+)
+def test_a_name_that_is_not_there_shows_what_is(files, target, words):
+    done = run(check, target)
+    assert done.exit_code == 2 and words in " ".join(done.output.split())
+
+
+def test_the_shipped_kernels_are_listed(files):
+    done = run(kernels_command)
+    assert done.exit_code == 0
+    for name in kernels.NAMES:
+        assert re.search(rf"^{name} +\w.*\.$", done.output, re.M), name
+    assert [row["name"] for row in json.loads(run(kernels_command, "--json").output)] == list(kernels.NAMES)
+
+
+def test_the_shipped_kernels_are_copied_out_to_be_read_and_broken(files, tmp_path):
+    assert run(kernels_command, "-o", "mine").exit_code == 0
+    copies = {path.relative_to(tmp_path / "mine") for path in (tmp_path / "mine").rglob("*") if path.is_file()}
+    wanted = [path for suffix in ("cu", "cuh", "md") for path in kernels.FOLDER.rglob(f"*.{suffix}")]
+    assert copies == {path.relative_to(kernels.FOLDER) for path in wanted}
+    for path in copies:
+        assert (tmp_path / "mine" / path).read_bytes() == (kernels.FOLDER / path).read_bytes()
+    for target in ("mine/softmax_crossentropy.cu", "mine/ladder/1_naive.cu"):
+        done = run(check, target)
+        assert done.exit_code == 0 and done.output.endswith(": 0 reports\n"), done.output
+
+
+def test_a_copy_that_was_broken_is_reported_with_the_launches_of_tinycnn_s_own(files, tmp_path):
+    run(kernels_command, "-o", "mine")
+    header = tmp_path / "mine" / "common.cuh"
+    barrier = "        __syncthreads();\n        if (int(threadIdx.y) <"
+    assert header.read_text().count(barrier) == 1
+    header.write_text(header.read_text().replace(barrier, barrier.split("\n")[1]))
+    done = run(check, "mine/relu.cu::bias_relu_backward")
+    assert done.exit_code == 1 and re.search(r"^mine/common.cuh:\d+: race: bias_relu_backward<", done.output, re.M)
+
+
+def test_a_copy_with_only_some_of_the_kernels_runs_those(files, tmp_path):
+    (tmp_path / "relu.cu").write_text("template <typename T> __global__ void relu_forward(const T* x) {}\n")
+    assert {launch.kernel for launch in find("relu.cu")[1]} == {"relu_forward<float>", "relu_forward<double>"}
+
+
+def test_a_file_of_the_same_name_with_other_kernels_describes_its_launches(files, tmp_path):
+    (tmp_path / "relu.cu").write_text('extern "C" __global__ void mine(float* x) {}\n')
+    done = run(check, "relu.cu")
+    assert isinstance(done.exception, emulator.DescriptionError) and "add a comment like" in str(done.exception)
+    (tmp_path / "relu.cu").write_text(
+        "// launch: kernel=relu_forward grid=1 block=1\n__global__ void relu_forward() {}\n"
+    )
+    assert [launch.grid for launch in find("relu.cu")[1]] == [(1,)]
+
+
+def test_copying_never_writes_over_a_file_that_differs(files, tmp_path):
+    run(kernels_command, "-o", "mine")
+    changed = {name: tmp_path / "mine" / name for name in ("relu.cu", "ladder/1_naive.cu")}
+    for path in changed.values():
+        path.write_text("mine\n")
+    (tmp_path / "mine" / "dense.cu").unlink()
+    done = run(kernels_command, "-o", "mine")
+    assert done.exit_code == 2
+    assert done.stderr.splitlines() == [
+        f"tinycnn: mine/{name} is there already and differs: nothing was copied" for name in changed
+    ]
+    assert all(path.read_text() == "mine\n" for path in changed.values())
+    assert not (tmp_path / "mine" / "dense.cu").exists()
+    for path in changed.values():
+        path.unlink()
+    assert run(kernels_command, "-o", "mine").exit_code == 0 and (tmp_path / "mine" / "dense.cu").exists()

@@ -28,7 +28,7 @@ class Mutant(NamedTuple):
     tool: str = GRADCHECK
 
 
-REFERENCE = "tinycnn/devices/reference/device.py"
+REFERENCE = "tinycnn/devices/reference"
 FUNCTIONAL = "tinycnn/functional.py"
 ARITHMETIC = "tinycnn/arithmetic.py"
 TENSOR = "tinycnn/tensor.py"
@@ -129,78 +129,77 @@ AUTOGRAD = (
 
 REFERENCE_DEVICE = (
     Mutant(
-        "data-filter-not-turned", REFERENCE,
-        "tensordot(dy, w[r, s].T, axes=1)", "tensordot(dy, w[R - 1 - r, S - 1 - s].T, axes=1)",
+        "data-filter-not-turned", f"{REFERENCE}/conv2d.py",
+        "tensordot(dy, w[r, s].T, axes=1)", "tensordot(dy, w[-1 - r, -1 - s].T, axes=1)",
         "reference", "conv2d", "dx from the filter turned once too often",
     ),
     Mutant(
-        "data-padding", REFERENCE,
-        "w[r, s].T, axes=1)\n        return np.ascontiguousarray(dx[:, top : top + x_shape[1], left :",
-        "w[r, s].T, axes=1)\n        return np.ascontiguousarray(dx[:, : x_shape[1], left :",
+        "data-padding", f"{REFERENCE}/conv2d.py",
+        "    return without_padding(dx, geometry)", "    return without_padding(dx, geometry._replace(top=0))",
         "reference", "conv2d", "dx cut out as if there were no padding above",
     ),
     Mutant(
-        "filter-turned", REFERENCE,
-        "dw[r, s] = tap(", "dw[R - 1 - r, S - 1 - s] = tap(",
+        "filter-turned", f"{REFERENCE}/conv2d.py",
+        "dw[r, s] = tap(", "dw[-1 - r, -1 - s] = tap(",
         "reference", "conv2d", "dw turned by 180 degrees",
     ),
     Mutant(
-        "filter-swapped-axes", REFERENCE,
-        ".reshape(-1, C).T @ dy.reshape(-1, K)", ".reshape(-1, C).T @ dy.swapaxes(1, 2).reshape(-1, K)",
+        "filter-swapped-axes", f"{REFERENCE}/conv2d.py",
+        "@ dy.reshape(-1, geometry.K)", "@ dy.swapaxes(1, 2).reshape(-1, geometry.K)",
         "reference", "conv2d", "dw from dy with height and width exchanged",
     ),
     Mutant(
-        "bias-rows", REFERENCE,
-        "dz.reshape(-1, dz.shape[-1]).sum(axis=0)", "dz.reshape(-1, dz.shape[-1])[1:].sum(axis=0)",
+        "bias-rows", f"{REFERENCE}/relu.py",
+        "x.reshape(-1, x.shape[-1]).sum(", "x.reshape(-1, x.shape[-1])[1:].sum(",
         "reference", "dense", "db summed over one row too few",
     ),
     Mutant(
-        "relu-open", REFERENCE,
+        "relu-open", f"{REFERENCE}/relu.py",
         "return np.where(y > 0, dy, dy.dtype.type(0))", "return dy",
         "reference", "relu", "the gradient passes everywhere",
     ),
     Mutant(
-        "pooling-overlap", REFERENCE,
+        "pooling-overlap", f"{REFERENCE}/maxpool2d.py",
         "[...] += np.where(argmax", "[...] = np.where(argmax",
         "reference", "maxpool2d", "overlapping windows overwrite each other",
     ),
     Mutant(
-        "batchnorm-dbeta", REFERENCE,
+        "batchnorm-dbeta", f"{REFERENCE}/batchnorm.py",
         "(dy - dbeta / count - x_hat * (dgamma / count))", "(dy - x_hat * (dgamma / count))",
         "reference", "batchnorm", "dx without the way through the mean",
     ),
     Mutant(
-        "batchnorm-dgamma", REFERENCE,
+        "batchnorm-dgamma", f"{REFERENCE}/batchnorm.py",
         "(dy - dbeta / count - x_hat * (dgamma / count))", "(dy - dbeta / count)",
         "reference", "batchnorm", "dx without the way through the variance",
     ),
     Mutant(
-        "batchnorm-gamma", REFERENCE,
+        "batchnorm-gamma", f"{REFERENCE}/batchnorm.py",
         "dx = (gamma * inverse_std) *", "dx = inverse_std *",
         "reference", "batchnorm", "dx without gamma",
     ),
     Mutant(
-        "batchnorm-count", REFERENCE,
+        "batchnorm-count", f"{REFERENCE}/batchnorm.py",
         "count = x.size // x.shape[-1]", "count = x.shape[0]",
         "reference", "batchnorm", "means over the images instead of all pixels",
     ),
     Mutant(
-        "batchnorm-unbiased", REFERENCE,
-        "variance = ((x - mean) ** 2).mean(axis=axes)", "variance = x.var(axis=axes, ddof=1)",
+        "batchnorm-unbiased", f"{REFERENCE}/batchnorm.py",
+        "((x - mean) ** 2).mean(axis=axes)", "x.var(axis=axes, ddof=1)",
         "reference", "batchnorm", "the variance of a sample: unbiased",
     ),
     Mutant(
-        "softmax-dot", REFERENCE,
+        "softmax-dot", f"{REFERENCE}/softmax_crossentropy.py",
         "return y * (dy - (dy * y).sum(axis=-1, keepdims=True))", "return y * dy",
         "reference", "softmax", "the way through the sum missing",
     ),
     Mutant(
-        "crossentropy-labels", REFERENCE,
+        "crossentropy-labels", f"{REFERENCE}/softmax_crossentropy.py",
         "(np.exp(log_p) - labels) / n", "np.exp(log_p) / n",
         "reference", "softmax_crossentropy", "dlogits without the labels",
     ),
     Mutant(
-        "crossentropy-mean", REFERENCE,
+        "crossentropy-mean", f"{REFERENCE}/softmax_crossentropy.py",
         "(np.exp(log_p) - labels) / n", "np.exp(log_p) - labels",
         "reference", "softmax_crossentropy", "the loss is a mean, its gradient a sum",
     ),
@@ -390,7 +389,7 @@ KERNELS = (
     ),
     Mutant(
         "kernel-crossentropy-mean", "kernels/softmax_crossentropy.cu",
-        "(exp(log_p) - label) / N", "(exp(log_p) - label) / K",
+        "((exp(log_p) - label) / N)", "((exp(log_p) - label) / K)",
         "emulator", "softmax_crossentropy", "divided by the classes instead of the rows",
     ),
     Mutant(

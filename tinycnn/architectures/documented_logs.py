@@ -1,10 +1,14 @@
 """What the documents print of their trainings, epoch by epoch; NaN where they print nothing."""
 
+from __future__ import annotations
+
 NAN = float("nan")
+Row = tuple[float, float, float, float]
+
 FIGURES = ("loss", "acc", "val_loss", "val_acc")
 
 
-def last_epochs(epochs, val_acc, loss, acc, val_loss):
+def last_epochs(epochs: int, val_acc: tuple[float, ...], loss: float, acc: float, val_loss: float) -> tuple[Row, ...]:
     """Rows for a log of which the last validation accuracies and the other figures of the last epoch are known."""
     rows = [(NAN, NAN, NAN, NAN)] * (epochs - len(val_acc))
     rows += [(NAN, NAN, NAN, value) for value in val_acc[:-1]]
@@ -12,7 +16,7 @@ def last_epochs(epochs, val_acc, loss, acc, val_loss):
 
 
 # name of the network: a row an epoch of the FIGURES
-LOGS = {
+LOGS: dict[str, tuple[Row, ...]] = {
     "vanilla-15k": (
         (1.1571, 0.6180, 0.3037, 0.9096),
         (0.2759, 0.9163, 0.1969, 0.9400),
@@ -238,6 +242,6 @@ LOGS = {
 }
 
 
-def history(name):
+def history(name: str) -> dict[str, tuple[float, ...]] | None:
     """{figure: a value an epoch} as in `History.history`, or None for a network whose document prints no log."""
     return dict(zip(FIGURES, zip(*LOGS[name], strict=True), strict=True)) if name in LOGS else None

@@ -22,9 +22,13 @@ the end has the softmax. After a CN at the end that gives (1, 1, classes), witho
 anything else of that shape comes FL()->AC(softmax). What ends flat gets DN(classes), the rest FL()->DN(classes).
 """
 
+from __future__ import annotations
+
 import ast
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple, NoReturn
 
 from tinycnn.layers import (
     Activation,
@@ -35,6 +39,7 @@ from tinycnn.layers import (
     Dropout,
     Flatten,
     Input,
+    Layer,
     MaxPooling2D,
     Symbol,
     positive,
@@ -42,16 +47,24 @@ from tinycnn.layers import (
 from tinycnn.models import Model, Sequential
 from tinycnn.shapes import pair
 
-# code: (layer, the arguments that come first, those that are named and what they are when left out)
-WEIGHTS = {"activation": "relu", "kernel_initializer": "glorot_uniform", "use_bias": True}
+
+class Code(NamedTuple):
+    """A layer; the arguments that come first; those that are named, and what they are when left out."""
+
+    layer: type[Layer]
+    first: tuple[str, ...]
+    named: dict[str, Any]
+
+
+WEIGHTS: dict[str, Any] = {"activation": "relu", "kernel_initializer": "glorot_uniform", "use_bias": True}
 CODES = {
-    "CN": (Conv2D, ("filters", "kernel_size"), {"strides": (1, 1), "padding": "valid", **WEIGHTS}),
-    "BN": (BatchNormalization, (), {"momentum": 0.99, "epsilon": 1e-3}),
-    "MP": (MaxPooling2D, ("pool_size",), {"strides": None, "padding": "valid"}),
-    "DP": (Dropout, ("rate",), {}),
-    "FL": (Flatten, (), {}),
-    "DN": (Dense, ("units", "activation"), WEIGHTS),
-    "AC": (Activation, ("activation",), {}),
+    "CN": Code(Conv2D, ("filters", "kernel_size"), {"strides": (1, 1), "padding": "valid", **WEIGHTS}),
+    "BN": Code(BatchNormalization, (), {"momentum": 0.99, "epsilon": 1e-3}),
+    "MP": Code(MaxPooling2D, ("pool_size",), {"strides": None, "padding": "valid"}),
+    "DP": Code(Dropout, ("rate",), {}),
+    "FL": Code(Flatten, (), {}),
+    "DN": Code(Dense, ("units", "activation"), WEIGHTS),
+    "AC": Code(Activation, ("activation",), {}),
 }
 SHORT = {"kernel_initializer": "init", "use_bias": "bias"}
 TOKEN = re.compile(r"\s*(?P<token>(?P<code>\w+)\s*\((?:[^()]|\([^()]*\))*\)|->|→|[\[\]|]|$)")
@@ -62,12 +75,12 @@ EXPECTED = "expected a layer like CN(8,(3,3)), -> or one of [ | ]"
 class NotationError(ValueError):
     """A text that is not a network. The message quotes the text with a ^ before the wrong place."""
 
-    def __init__(self, problem, text, start):
+    def __init__(self, problem: object, text: str, start: int):
         before = text[:start] if start <= 30 else "..." + text[start - 27 : start]
         super().__init__(f"{problem}, at character {start + 1}: {before}^{shortened(text[start:], 40)}")
 
 
-def shortened(text, length):
+def shortened(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 3] + "..."
 
 
@@ -80,17 +93,18 @@ class Step:
 
     code: str
     start: int
-    options: dict = field(default_factory=dict)
-    branches: list = field(default_factory=list)
+    options: dict[str, Any] = field(default_factory=dict)
+    branches: list[list[Step]] = field(default_factory=list)
     activation: str | None = "relu"
 
 
 class Reader:
     """Reads a text once, from left to right, into Steps."""
 
-    def __init__(self, text):
+    def __init__(self, text: str):
         self.text, self.kernel = text, (3, 3)
-        self.tokens, end = [], 0
+        self.tokens: list[re.Match] = []
+        end = 0
         while not self.tokens or self.token:
             match = TOKEN.match(text, end)
             if match is None:
@@ -103,21 +117,21 @@ class Reader:
         self.tokens.reverse()
 
     @property
-    def token(self):
+    def token(self) -> str:
         """The characters of the next token, none at the end."""
         return self.tokens[-1]["token"]
 
-    def fail(self, problem):
+    def fail(self, problem: object) -> NoReturn:
         raise NotationError(problem, self.text, self.tokens[-1].start("token"))
 
-    def expected(self, what):
+    def expected(self, what: str) -> NoReturn:
         self.fail(f"expected {what}, not {shortened(self.token, 80) or 'the end'}")
 
-    def take(self, *wanted):
+    def take(self, *wanted: str) -> bool:
         """Whether the next token is one of these; if so it is read."""
         return self.token in wanted and bool(self.tokens.pop())
 
-    def network(self):
+    def network(self) -> list[Step]:
         try:
             steps = self.chain()
         except RecursionError:
@@ -126,7 +140,7 @@ class Reader:
             self.expected("-> and a layer")
         return steps
 
-    def chain(self):
+    def chain(self) -> list[Step]:
         steps = [self.step()]
         while self.take("->", "→") or self.after_a_space():
             steps.append(self.step())
@@ -135,12 +149,12 @@ class Reader:
             step.activation = None if following[:1] == ["AC"] else "relu"
         return steps
 
-    def after_a_space(self):
+    def after_a_space(self) -> bool:
         """Whether a layer or branches come next, with a space before them."""
         match = self.tokens[-1]
-        return (match["code"] or self.token == "[") and match.start() < match.start("token")
+        return bool(match["code"] or self.token == "[") and match.start() < match.start("token")
 
-    def step(self):
+    def step(self) -> Step:
         start, code = self.tokens[-1].start("token"), self.tokens[-1]["code"]
         if self.take("["):
             return Step("[", start, branches=self.branches())
@@ -150,19 +164,20 @@ class Reader:
         self.tokens.pop()
         return step
 
-    def branches(self):
-        branches = []
+    def branches(self) -> list[list[Step]]:
+        branches: list[list[Step]] = []
         while not branches or self.take("|"):
             branches.append([] if self.token in ("|", "]") else self.chain())
         if len(branches) < 2 or not self.take("]"):
             self.expected("->, | or ]" if len(branches) > 1 else "-> or | and a second branch")
         return branches
 
-    def options(self, code):
+    def options(self, code: str) -> dict[str, Any]:
         """The arguments in the parentheses, {name of the layer's argument: value}."""
         _, first, named = CODES[code]
         try:
             call = ast.parse(self.token, mode="eval").body
+            assert isinstance(call, ast.Call)  # which is what TOKEN matches
             values = [value_of(argument) for argument in call.args]
             pairs = [(keyword.arg, value_of(keyword.value)) for keyword in call.keywords]
         except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two: nested too deeply
@@ -174,9 +189,10 @@ class Reader:
         options = dict(zip(first, values, strict=False))
         keys = {SHORT.get(name, name): name for name in named}
         for key, value in pairs:
-            if keys.get(key) in (None, *options):
+            name = keys.get(key or "")  # None is that of **
+            if name is None or name in options:
                 self.fail(f"{key}= is unknown or comes twice in {shortened(self.token, 80)}; expected {usage(code)}")
-            options[keys[key]] = value
+            options[name] = value
         if code == "CN":
             try:
                 options["kernel_size"] = self.kernel = pair(options.get("kernel_size", self.kernel), "the kernel")
@@ -187,24 +203,32 @@ class Reader:
         return options
 
 
-def value_of(node):
+def value_of(node: ast.expr) -> Any:
     """What an argument means: a literal, or a word. Raises ValueError."""
     if isinstance(node, ast.Name):
         return None if node.id == "none" else node.id
     return ast.literal_eval(node)
 
 
-def usage(code):
+def usage(code: str) -> str:
     """How a layer is written: 'DN(units, activation, init=, bias=)'"""
     _, first, named = CODES[code]
     return f"{code}({', '.join([*first, *(SHORT.get(name, name) + '=' for name in named if name not in first)])})"
 
 
-def parse(text, input_shape=(28, 28, 1), classes=10):
-    """The network that `text` describes, for images (H, W, C): a Sequential, or a Model where it has branches.
+def parse(text: str, input_shape: Sequence[int] = (28, 28, 1), classes: int = 10) -> Model:
+    """The network that a text describes.
 
-    It is not compiled, and ends in a softmax of `classes`. Raises NotationError for a text that is no network, and
-    ShapeError, naming the layer, where a layer does not fit the one before it.
+    Args:
+        text: in the notation at the head of this file. input_shape: of its images, (H, W, C).
+        classes: what its softmax at the end tells apart.
+
+    Returns:
+        A Sequential, or a Model where the text has branches. It is not compiled.
+
+    Raises:
+        NotationError: a ValueError, for a text that is no network.
+        ShapeError: a ValueError, naming the layer, where a layer does not fit the one before it.
 
     >>> parse("CN(8,(3,3))->MP(2,2)->FL()").count_params()
     13610
@@ -227,7 +251,7 @@ def parse(text, input_shape=(28, 28, 1), classes=10):
     return model
 
 
-def connect(steps, symbol, text):
+def connect(steps: Sequence[Step], symbol: Symbol, text: str) -> Symbol:
     """What comes out of a chain of steps after `symbol`."""
     for step in steps:
         if step.branches:
@@ -237,19 +261,19 @@ def connect(steps, symbol, text):
     return symbol
 
 
-def make(step, text):
+def make(step: Step, text: str) -> Layer:
     """The layer of a step without branches."""
-    cls, _, named = CODES[step.code]
+    layer, _, named = CODES[step.code]
     default = {"activation": step.activation} if "activation" in named else {}
     try:
-        return cls(**{**default, **step.options})
+        return layer(**{**default, **step.options})
     except ValueError as error:
         raise NotationError(f"{error}", text, step.start) from None
     except TypeError:  # a word for a number, for instance
         raise NotationError(f"expected {usage(step.code)}", text, step.start) from None
 
 
-def classifier(symbol, last, classes):
+def classifier(symbol: Symbol, last: Step, classes: int) -> list[Layer]:
     """The layers that the text left out after `symbol`, which the step `last` gave."""
     if symbol.shape == (classes,) and getattr(symbol.layer, "activation", None) == "softmax":
         return []
@@ -264,27 +288,31 @@ def classifier(symbol, last, classes):
 # ---------------------------------------------------------------- from a network to a text
 
 
-def notation(model):
-    """The text that `parse` makes this network of again, with every kernel written out.
+def notation(model: Model) -> str:
+    """The text that `parse` makes this network of again, with every kernel written out; no names and no weights.
 
-    Names and weights are not in it. Raises ValueError for a network that has no text: one that does not know its
-    input's shape, has several outputs or layers of other kinds, uses a layer twice, or is not made of branches
-    that begin at one place and end in one Concatenate.
+    Raises:
+        ValueError: for a network that has no text: one that does not know its input's shape, has several outputs or
+            layers of other kinds, uses a layer twice, or is not made of branches that begin at one place and end in
+            one Concatenate.
+
+    >>> notation(parse("CN(8)->CN(16)->MP(2)"))
+    'CN(8,(3,3))->CN(16,(3,3))->MP(2,2)->FL()->DN(10)'
     """
     if not isinstance(model.output, Symbol):
         raise ValueError(f"{model.name} cannot be written: it has no output shape yet, or several outputs")
-    before = {}  # symbol: the one before it, for a Concatenate the one where its branches begin
+    before: dict[Symbol, Symbol] = {}  # symbol: the one before it, for a Concatenate the one where its branches begin
     for symbol in model.symbols[1:]:
         paths = [path(i, before) for i in symbol.inputs]
         before[symbol] = next(s for s in paths[0] if all(s in other for other in paths[1:]))
-    written = []
+    written: list[Layer] = []
     text = chain_text(model.output, model.input, "end", before, written)
     if len(written) != len(set(written)):
         raise ValueError(f"{model.name} cannot be written: a layer is used twice, or branches are entangled")
     return text
 
 
-def path(symbol, before):
+def path(symbol: Symbol, before: dict[Symbol, Symbol]) -> list[Symbol]:
     """From `symbol` back to the input, past branches at one stride."""
     symbols = [symbol]
     while symbols[-1] in before:
@@ -292,7 +320,9 @@ def path(symbol, before):
     return symbols
 
 
-def chain_text(symbol, start, following, before, written):
+def chain_text(
+    symbol: Symbol, start: Symbol, following: str, before: dict[Symbol, Symbol], written: list[Layer]
+) -> str:
     """The layers after the symbol `start` up to `symbol`.
 
     following: the code of the layer after them, AC also with FL() before it; "end" where the network ends, "" where
@@ -314,13 +344,12 @@ def chain_text(symbol, start, following, before, written):
     return "->".join(reversed(texts))
 
 
-def layer_text(layer, following):
+def layer_text(layer: Layer, following: str) -> tuple[str, str]:
     """(code, text) of a layer; an activation that depends on what follows is written out."""
-    code = next((code for code, (cls, *_) in CODES.items() if type(layer) is cls), None)
+    code = next((name for name, code in CODES.items() if type(layer) is code.layer), None)
     if code is None:
         raise ValueError(f"{layer.name} cannot be written: the notation has no {layer.type}")
-    _, first, named = CODES[code]
-    options, named = layer.options(), dict(named)
+    first, named, options = CODES[code].first, dict(CODES[code].named), layer.options()
     if code == "MP" and options["strides"] == options["pool_size"]:
         options["strides"] = None
     if "activation" in named and following in ("AC", "end"):
@@ -333,7 +362,7 @@ def layer_text(layer, following):
     return code, f"{code}({','.join(arguments)})"
 
 
-def value_text(value):
+def value_text(value: object) -> str:
     if isinstance(value, tuple):
         return f"({','.join(map(str, value))})"
     return "none" if value is None else str(value)

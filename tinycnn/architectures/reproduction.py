@@ -4,24 +4,32 @@ A folder holds it all: results.json, which is written after every epoch and from
 a picture of each network (reproduction_report.py); and in `unfinished` the checkpoints of trainings that are not done.
 """
 
+from __future__ import annotations
+
 import json
 import re
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import tinycnn
 from tinycnn.architectures import ARCHITECTURES, build, get, reproduction_report, schedule_function
 from tinycnn.callbacks import Callback, LearningRateScheduler, ModelCheckpoint
-from tinycnn.fit.checkpoint import write_atomically
+from tinycnn.datasets import Dataset
+from tinycnn.fit.files import write_atomically
 from tinycnn.losses import labels_for
-from tinycnn.models import load_model
+from tinycnn.models import Model, load_model
 from tinycnn.utils import hardware
 
 FIGURES = ("loss", "acc", "val_loss", "val_acc")
 TIMES = ("seconds", "cpu_seconds")
 PACKAGES = ("tinycnn", "numpy", "numba")
+
+Row = dict[str, Any]  # of results.json, see Results
 
 
 @dataclass(frozen=True)
@@ -33,7 +41,7 @@ class Run:
     epochs: int
 
 
-def plan(names=(), epochs=None, seeds=1):
+def plan(names: Iterable[str] = (), epochs: int | None = None, seeds: int = 1) -> list[Run]:
     """The Runs of these networks, or of all from the smallest on; `epochs` None for the documented number.
 
     All networks come with one seed before any comes with the next. Raises UnknownNetwork.
@@ -55,14 +63,14 @@ class Results:
     Makes the folder. Raises ValueError for a results.json that is damaged, OSError where nothing can be written.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: str | PathLike):
         self.folder = Path(folder)
         self.path = self.folder / "results.json"
         self.rows = read(self.path) if self.path.exists() else []
         self.folder.mkdir(parents=True, exist_ok=True)
         self.write()  # before hours are spent on what could not be written
 
-    def row(self, run, data):
+    def row(self, run: Run, data: Dataset) -> Row:
         """The row of this Run with this data on the current device, a new one if there is none."""
         device = tinycnn.get_device().name
         facts = {**asdict(run), "data": data.name, "images": len(data.x_train), "device": device}
@@ -72,24 +80,24 @@ class Results:
         machine = hardware.gpu() if device == "cuda" else hardware.device()
         return {**facts, "machine": machine, "history": {name: [] for name in (*FIGURES, *TIMES)}}
 
-    def keep(self, row):
+    def keep(self, row: Row) -> None:
         """Take the row in, and write results.json and table.md."""
         if all(row is not other for other in self.rows):
             self.rows.append(row)
         self.write()
 
-    def write(self):
+    def write(self) -> None:
         facts = {"versions": hardware.versions(PACKAGES), "rows": self.rows}
         write_atomically(self.path, (json.dumps(facts, indent=1) + "\n").encode())
         reproduction_report.write_table(self.rows, self.folder)
 
-    def checkpoint(self, row):
+    def checkpoint(self, row: Row) -> Path:
         """Where this row's training is kept until it is finished."""
         words = [row[name] for name in ("network", "seed", "epochs", "data", "images", "device")]
         return self.folder / "unfinished" / (re.sub(r"[^a-z0-9]+", "-", str(words).lower()).strip("-") + ".safetensors")
 
 
-def read(path):
+def read(path: Path) -> list[Row]:
     """The rows of a results.json. Raises ValueError, which names it, where it is damaged."""
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
@@ -106,13 +114,14 @@ def read(path):
 class Keeper(Callback):
     """Puts every finished epoch into the row, before its checkpoint is written."""
 
-    def __init__(self, results, row):
+    def __init__(self, results: Results, row: Row):
         self.results, self.row = results, row
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self.began = time.perf_counter(), time.process_time()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        logs = logs or {}
         times = time.perf_counter() - self.began[0], time.process_time() - self.began[1]
         figures = {name: round(logs[name], 6) for name in FIGURES}
         figures |= {name: round(value, 2) for name, value in zip(TIMES, times, strict=True)}
@@ -125,7 +134,7 @@ class Keeper(Callback):
 # ---------------------------------------------------------------- training
 
 
-def reproduce(runs, data, results):
+def reproduce(runs: Iterable[Run], data: Dataset, results: Results) -> None:
     """Train what is not finished yet. On KeyboardInterrupt the last whole epoch is kept."""
     for run in runs:
         row = results.row(run, data)
@@ -141,12 +150,13 @@ def reproduce(runs, data, results):
                 results.write()  # the table links to the picture
 
 
-def train(run, row, data, results):
+def train(run: Run, row: Row, data: Dataset, results: Results) -> None:
     """Train the rest of one Run."""
     path = results.checkpoint(row)
     model = begin(run, row, path)
-    recipe = model.recipe
-    rate = f"{model.optimizer.name} at {recipe['learning_rate']:g}{' on a schedule' if recipe['schedule'] else ''}"
+    recipe, optimizer = model.recipe, model.optimizer
+    assert recipe and optimizer  # `build` gives them, and the checkpoint keeps them
+    rate = f"{optimizer.name} at {recipe['learning_rate']:g}{' on a schedule' if recipe['schedule'] else ''}"
     print(
         f"{run.network}, seed {run.seed}: {model.count_params():,} parameters on {model.device.name}, "
         f"{len(data.x_train):,} images of {data.name}, {rate}, batches of {recipe['batch_size']}",
@@ -174,7 +184,7 @@ def train(run, row, data, results):
         path.parent.rmdir()
 
 
-def begin(run, row, path):
+def begin(run: Run, row: Row, path: Path) -> Model:
     """The model as its checkpoint has it, or a new one."""
     if path.exists() and row["history"]["loss"]:
         return load_model(path)

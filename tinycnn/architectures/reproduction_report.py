@@ -1,10 +1,23 @@
 """What `tinycnn reproduce` shows of its results: a table, and each network's curves over the documented ones."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
 from statistics import mean, stdev
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from tinycnn import optimizers
 from tinycnn.architectures import ARCHITECTURES
-from tinycnn.fit.checkpoint import write_atomically
+from tinycnn.fit.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Rows = Sequence[dict[str, Any]]  # of results.json, see reproduction.Results
 
 HEADERS = ("network", "parameters", "documented", "reproduced", "epochs", "minutes", "CPU minutes", "remarks")
 ALIGNMENT = ("left", "right", "right", "right", "right", "right", "right", "left")
@@ -18,9 +31,9 @@ by the clock, which counts what else ran on the machine too, and the processor t
 # ---------------------------------------------------------------- the table
 
 
-def groups(rows):
+def groups(rows: Rows) -> list[Rows]:
     """The rows of each network trained in the same way, in the order of ARCHITECTURES."""
-    found = {}
+    found: dict[tuple, list[dict[str, Any]]] = {}
     for row in rows:
         if row["history"]["val_acc"]:
             key = tuple(row[name] for name in ("network", "epochs", "data", "images", "device", "machine"))
@@ -29,30 +42,30 @@ def groups(rows):
     return [found[key] for key in sorted(found, key=lambda key: order.index(key[0]))]
 
 
-def finished(rows):
+def finished(rows: Rows) -> Rows:
     """Those of the rows that have all their epochs; where none has, the one that has most."""
     whole = [row for row in rows if len(row["history"]["val_acc"]) == row["epochs"]]
     return whole or [max(rows, key=lambda row: len(row["history"]["val_acc"]))]
 
 
-def accuracy(rows):
+def accuracy(rows: Rows) -> str:
     """'0.9941 ± 0.0003', without the spread where there is one row alone."""
     values = [row["history"]["val_acc"][-1] for row in rows]
     return f"{mean(values):.4f}" + (f" ± {stdev(values):.4f}" if len(values) > 1 else "")
 
 
-def seeds(rows):
+def seeds(rows: Rows) -> str:
     """'3 seeds'"""
     return f"{len(rows)} seed{'s' * (len(rows) != 1)}"
 
 
-def epochs(rows):
+def epochs(rows: Rows) -> str:
     """'20 of 20'; how many are documented is left out where no document says it."""
     trained, recipe = len(rows[0]["history"]["val_acc"]), ARCHITECTURES[rows[0]["network"]].recipe
     return f"{trained} of {recipe.epochs}" if recipe.epochs_documented else f"{trained}"
 
 
-def remarks(rows):
+def remarks(rows: Rows) -> str:
     """What the reader must know to compare: what the documents leave open, and data other than theirs."""
     row, architecture = rows[0], ARCHITECTURES[rows[0]["network"]]
     recipe, texts = architecture.recipe, []
@@ -70,13 +83,13 @@ def remarks(rows):
     return "; ".join(texts)
 
 
-def other_data(row):
+def other_data(row: dict[str, Any]) -> str:
     """'512 images of MNIST', or '' where they were all of MNIST's, as in the documents."""
     whole = (row["data"], row["images"]) == ("MNIST", 60_000)
     return "" if whole else f"{row['images']:,} images of {row['data']}"
 
 
-def line(rows):
+def line(rows: Rows) -> list[str]:
     """One line of the table for rows that were trained in the same way."""
     rows = finished(rows)
     architecture = ARCHITECTURES[rows[0]["network"]]
@@ -88,7 +101,7 @@ def line(rows):
     ]  # fmt: skip
 
 
-def table(rows, form="simple"):
+def table(rows: Rows, form: str = "simple") -> str:
     """The table as text; `form` is one of tabulate's."""
     from tabulate import tabulate
 
@@ -96,7 +109,7 @@ def table(rows, form="simple"):
     return tabulate(lines, HEADERS, tablefmt=form, disable_numparse=True, colalign=ALIGNMENT if lines else None)
 
 
-def write_table(rows, folder):
+def write_table(rows: Rows, folder: Path) -> None:
     """table.md: the table for each machine, and links to the pictures."""
     text = f"# The documented networks, trained again\n\n{NOTES}"
     for machine, device in dict.fromkeys((row["machine"], row["device"]) for row in rows):
@@ -110,14 +123,16 @@ def write_table(rows, folder):
 # ---------------------------------------------------------------- the pictures
 
 
-def draw(rows, network, folder):
+def draw(rows: Rows, network: str, folder: Path) -> Figure:
     """NETWORK.png: every training's loss and accuracy over the documented log, where there is one; its Figure."""
     from matplotlib.figure import Figure
-    from matplotlib.ticker import LogLocator, MaxNLocator
+    from matplotlib.ticker import LogLocator
 
+    from tinycnn.pictures.history import scale_epochs
     from tinycnn.pictures.paper import BLUE, GREY, INK, ORANGE, finish
 
-    histories = [row["history"] for row in rows if row["network"] == network and row["history"]["loss"]]
+    here = [row for row in rows if row["network"] == network and row["history"]["loss"]]
+    histories = [row["history"] for row in here]
     documented = ARCHITECTURES[network].history
     figure = Figure(figsize=(9, 3.8), dpi=80, layout="constrained")  # small files: there may be 27 of them
     for axes, kind, title in zip(figure.subplots(1, 2), ("loss", "acc"), ("loss", "accuracy"), strict=True):
@@ -129,8 +144,9 @@ def draw(rows, network, folder):
                 curve(axes, documented[figures], old, f"{name}, documented", linestyle="--", marker="x", zorder=1)
         axes.set_xlabel("epoch")
         axes.set_ylabel(title)
-        axes.set_xlim(0.5, max(len(line.get_xdata()) for line in axes.get_lines()) + 0.5)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        trained = max(len(history[kind]) for history in histories)
+        expected = len(documented[kind]) if documented else trained
+        scale_epochs(axes, np.arange(1, trained + 1), np.arange(1, expected + 1))
         axes.grid(color="#E3E3E3", linewidth=0.8)
         axes.spines[["top", "right"]].set_visible(False)
     # The first epochs, far from the others, would press the rest into one line.
@@ -141,11 +157,19 @@ def draw(rows, network, folder):
     loss.yaxis.set_minor_formatter("")
     ends = [line.get_ydata()[-1] for line in axes.get_lines()]
     axes.set_ylim(max(0, 1 - 4 * (1 - min(ends))), 1)
-    figure.suptitle(network if documented else f"{network} (no log is documented)", color=INK, fontsize=12)
+    figure.suptitle(about(here) + ("" if documented else " (no log is documented)"), color=INK, fontsize=12)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     return finish(figure, folder / f"{network}.png")
 
 
-def curve(axes, values, colour, label, **style):
+def about(rows: Rows) -> str:
+    """'go-crazy on 60,000 images of MNIST, seeds 0, 1, 2': what the trainings of one network had."""
+    data = dict.fromkeys(f"{row['images']:,} images of {row['data']}" for row in rows)
+    drawn_from = sorted({row["seed"] for row in rows})
+    of = f"seed{'s' * (len(drawn_from) > 1)} {', '.join(map(str, drawn_from))}"
+    return f"{rows[0]['network']} on {' and '.join(data)}, {of}"
+
+
+def curve(axes: Axes, values: Sequence[float], colour: str, label: str | None, **style: Any) -> None:
     epochs = range(1, len(values) + 1)
     axes.plot(epochs, values, color=colour, label=label, linewidth=1.2, markersize=4, **style)

@@ -1,5 +1,7 @@
 """The command `tinycnn check`."""
 
+from __future__ import annotations
+
 import json
 
 import click
@@ -13,10 +15,12 @@ from tinycnn.command.targets import HELP, find, launches_of, own_files, with_err
 @click.argument("targets", nargs=-1, metavar="[TARGET ...]")
 @json_option
 @with_errors
-def check(targets, as_json):
+def check(targets: tuple[str, ...], as_json: bool) -> None:
     """Find races, accesses out of bounds, divergent barriers and more in kernels, on the CPU. All of tinycnn's if no
     TARGET is given. The exit status is 1 if there is something to report."""
-    kernels, reports, launched = [], [], 0
+    kernels: list[str] = []
+    reports: list[emulator.Report] = []
+    launched = 0
     for path, launches in [find(target) for target in targets] or [(p, launches_of(p, None)) for p in own_files()]:
         if not launches:
             continue

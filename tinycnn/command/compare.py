@@ -1,10 +1,18 @@
 """The command `tinycnn compare`: does Keras compute the same?"""
 
+from __future__ import annotations
+
 import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tinycnn.command.options import device_option, find_network, json_option
+
+if TYPE_CHECKING:
+    from tinycnn.keras_reference.compare import Answers, Trial
+    from tinycnn.models import Model
 
 
 @click.command()
@@ -18,7 +26,7 @@ from tinycnn.command.options import device_option, find_network, json_option
     help="How many steps the longer training takes; the other takes one.",
 )
 @json_option
-def compare(network, device, steps, as_json):
+def compare(network: str, device: str | None, steps: int, as_json: bool) -> None:
     """Compare a network with the same one in Keras: outputs, loss, gradients, statistics, weights after steps.
 
     In every precision of the device, and in float64 at least on `reference`, where no rounding hides a wrong rule.
@@ -39,7 +47,7 @@ def compare(network, device, steps, as_json):
         raise click.exceptions.Exit(1)
 
 
-def comparisons(text, device, steps):
+def comparisons(text: str, device: str | None, steps: int) -> Iterator[dict[str, Any]]:
     """Yields a comparison of the network that `text` stands for, as plain data, for each precision of the device."""
     import tinycnn
     from tinycnn.devices import DEVICES, current_device, use_device
@@ -80,7 +88,7 @@ def comparisons(text, device, steps):
         }
 
 
-def answers_for(text, model, trial):
+def answers_for(text: str, model: Model, trial: Trial) -> Answers:
     """Keras's answers, or, where there is no Keras, those that come with tinycnn for every-layer."""
     from tinycnn.keras_reference import twin as keras_reference
     from tinycnn.keras_reference.compare import STORED_STEPS, stored_answers
@@ -98,7 +106,7 @@ def answers_for(text, model, trial):
 # ---------------------------------------------------------------- the table
 
 
-def print_result(result):
+def print_result(result: dict[str, Any]) -> None:
     """A line for each array, but of the weights after steps only for the worst."""
     from tabulate import tabulate
 
@@ -123,12 +131,13 @@ def print_result(result):
     click.echo()
 
 
-def print_verdict(network, results, missed):
+def print_verdict(network: str, results: list[dict[str, Any]], missed: list[dict[str, Any]]) -> None:
+    """What is farther away than its tolerance, and the sum of it all."""
     for row in missed:
         click.echo(f"MISSED: {row['what']} {row['where']}: {row['error']:.2e}, more than {row['tolerance']:.2e}")
     total = sum(len(result["rows"]) for result in results)
     click.echo(
         "An error is the largest difference of an array, and of weights after steps its root mean square. A tolerance "
-        "is what rounding can do,\nmeasured in Keras (tinycnn/keras_reference.py). Dropout is off."
+        "is what rounding can do,\nmeasured in Keras (tinycnn/keras_reference). Dropout is off."
     )
     click.echo(f"{network}: {total} arrays compared: {f'{len(missed)} missed' if missed else 'all passed'}")

@@ -1,5 +1,7 @@
 """The command `tinycnn debug`."""
 
+from __future__ import annotations
+
 import json
 import os
 import shlex
@@ -20,7 +22,14 @@ from tinycnn.command.targets import HELP, Numbers, find, shape_option, with_erro
 @shape_option
 @json_option
 @with_errors
-def debug(target, block, thread, start, shape, as_json):
+def debug(
+    target: str,
+    block: tuple[int, ...],
+    thread: tuple[int, ...],
+    start: bool,
+    shape: tuple[int, ...] | None,
+    as_json: bool,
+) -> None:
     """Build a kernel for debugging and print the gdb command that stops in one of its threads."""
     path, launches = find(target, shape)
     words = emulator.debug_command(path, launches[0], block, thread)

@@ -1,9 +1,11 @@
 """What this machine has, which devices it can use, and what would mend those that it cannot."""
 
-import importlib.metadata
+from __future__ import annotations
+
 import os
 import platform
 import sys
+from typing import Any
 
 import click
 
@@ -12,25 +14,24 @@ from tinycnn.devices import DEVICES, DeviceError, get_device
 from tinycnn.devices.gpu.cuda import driver_version
 from tinycnn.devices.gpu.numba import extra
 from tinycnn.emulator.build import CompilerMissing, find_compiler
+from tinycnn.utils.hardware import version
 
 
-def version(*distributions):
-    """The version of the first of these packages that is installed, or None."""
-    for name in distributions:
-        try:
-            return f"{importlib.metadata.version(name)}" + (f" ({name})" if len(distributions) > 1 else "")
-        except importlib.metadata.PackageNotFoundError:
-            continue
+def cupy() -> str | None:
+    """The version of CuPy and the package that brought it, as '14.0.1 (cupy-cuda13x)', or None."""
+    for name in ("cupy-cuda13x", "cupy-cuda12x", "cupy"):
+        if found := version(name):
+            return f"{found} ({name})"
     return None
 
 
-def cuda_driver():
+def cuda_driver() -> str | None:
     """The CUDA version of the NVIDIA driver, as '13.0', or None without a driver."""
-    version = driver_version()
-    return version and f"{version[0]}.{version[1]}"
+    newest = driver_version()
+    return newest and f"{newest[0]}.{newest[1]}"
 
 
-def compiler():
+def compiler() -> str | None:
     """The command of the C++ compiler that the emulator uses, or None."""
     try:
         return " ".join(find_compiler().command)
@@ -38,12 +39,12 @@ def compiler():
         return None
 
 
-def cupy_remedy(driver):
+def cupy_remedy(driver: str | None) -> str:
     """The command that brings the CuPy that fits the driver."""
     return f"pip install 'tinycnn[cuda{driver.split('.')[0]}]'" if driver else "an NVIDIA GPU and its driver come first"
 
 
-def parts():
+def parts() -> list[tuple[str, str | None, str | None]]:
     """[(what, found or None, the remedy)] for everything tinycnn can make use of."""
     driver = cuda_driver()
     return [
@@ -51,7 +52,7 @@ def parts():
         ("NumPy", version("numpy"), "pip install numpy"),
         ("Numba", version("numba"), "pip install numba"),
         ("numba-cuda", version("numba-cuda"), f"pip install '{extra()}'"),
-        ("CuPy", version("cupy-cuda13x", "cupy-cuda12x", "cupy"), cupy_remedy(driver)),
+        ("CuPy", cupy(), cupy_remedy(driver)),
         (
             "NVIDIA driver",
             driver and f"CUDA {driver}",
@@ -61,9 +62,9 @@ def parts():
     ]
 
 
-def devices():
+def devices() -> list[tuple[str, bool, str | None]]:
     """[(name, usable, reason)] for every device."""
-    result = []
+    result: list[tuple[str, bool, str | None]] = []
     for name in DEVICES:
         try:
             get_device(name)
@@ -73,13 +74,13 @@ def devices():
     return result
 
 
-def data():
+def data() -> str:
     """Where MNIST would be read from, in words."""
     folder = os.environ.get("TINYCNN_DATA")
     return f"TINYCNN_DATA={folder}" if folder else "the cache, else downloaded"
 
 
-def report():
+def report() -> dict[str, Any]:
     """All of it as plain data."""
     return {
         "platform": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
@@ -92,7 +93,7 @@ def report():
 
 @click.command()
 @json_option
-def doctor(as_json):
+def doctor(as_json: bool) -> None:
     """What this machine has, and which devices can be used."""
     facts = report()
     if as_json:

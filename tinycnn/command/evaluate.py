@@ -1,8 +1,13 @@
 """The command `tinycnn evaluate`."""
 
+from __future__ import annotations
+
+import math
+
 import click
 
 from tinycnn.command.options import (
+    Diverged,
     check_picture,
     checkpoint,
     data_option,
@@ -23,7 +28,15 @@ from tinycnn.command.options import (
 @click.option("--batch-size", type=click.IntRange(min=1), default=128, show_default=True)
 @click.option("--plot", metavar="FILE", help="Draw the confusion matrix to a PNG, SVG or PDF.")
 @json_option
-def evaluate(file, device, data, limit, batch_size, plot, as_json):
+def evaluate(
+    file: str,
+    device: str | None,
+    data: str | None,
+    limit: int | None,
+    batch_size: int,
+    plot: str | None,
+    as_json: bool,
+) -> None:
     """Loss and accuracy of a trained network on the validation images."""
     from tinycnn import datasets
     from tinycnn.fit import loop
@@ -44,3 +57,5 @@ def evaluate(file, device, data, limit, batch_size, plot, as_json):
         print_json(facts)
     else:
         print_table([facts.values()], facts.keys(), floatfmt=".4f")
+    if not math.isfinite(loss):
+        raise Diverged(f"the network in {file} has diverged: its loss is no number")

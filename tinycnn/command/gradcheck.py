@@ -1,12 +1,20 @@
 """The command `tinycnn gradcheck`: is every gradient right?"""
 
+from __future__ import annotations
+
 import difflib
 import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tinycnn.command.options import device_option, json_option
 from tinycnn.command.targets import with_errors
+
+if TYPE_CHECKING:
+    from tinycnn.devices.base import Device
+    from tinycnn.gradcheck.check import Report
 
 
 @click.command()
@@ -14,7 +22,7 @@ from tinycnn.command.targets import with_errors
 @device_option
 @json_option
 @with_errors
-def gradcheck(target, device, as_json):
+def gradcheck(target: str | None, device: str | None, as_json: bool) -> None:
     """Check gradients against finite differences, in float64 where the device computes in it.
 
     OP is an operation (conv2d), ARCH a documented network and NOTATION one of your own, whose loss is followed to every
@@ -23,7 +31,8 @@ def gradcheck(target, device, as_json):
     from tinycnn.gradcheck.check import PASSED, checked_device, describe
 
     on = checked_device(device)
-    rows, failed = [], []
+    rows: list[dict[str, Any]] = []
+    failed: list[str] = []
     for report in reports(target, on):
         rows += report.as_json()
         failed += [f"{report.operation} {report.case}: {row}" for row in report.rows if row.verdict != PASSED]
@@ -39,7 +48,7 @@ def gradcheck(target, device, as_json):
         raise click.exceptions.Exit(1)
 
 
-def reports(target, device):
+def reports(target: str | None, device: Device) -> Iterable[Report]:
     """The Reports of what TARGET stands for, one after the other. Raises ValueError that names the nearest names."""
     from tinycnn.architectures import ARCHITECTURES
     from tinycnn.gradcheck.cases import OPERATIONS, cases
@@ -54,7 +63,8 @@ def reports(target, device):
     raise ValueError(f"no operation and no network is called {target!r}; {hint}")
 
 
-def print_rows(rows):
+def print_rows(rows: list[dict[str, Any]]) -> None:
+    """A line for each gradient."""
     from tabulate import tabulate
 
     headers = ("operation", "argument", "shape", "worst error", "tolerance", "verdict")

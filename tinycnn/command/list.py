@@ -1,5 +1,7 @@
 """The command `tinycnn list`."""
 
+from __future__ import annotations
+
 import click
 
 from tinycnn.command.options import json_option, print_json, print_table
@@ -7,7 +9,7 @@ from tinycnn.command.options import json_option, print_json, print_table
 
 @click.command("list")
 @json_option
-def list_networks(as_json):
+def list_networks(as_json: bool) -> None:
     """The documented networks."""
     from tinycnn.architectures import ARCHITECTURES
 

@@ -1,8 +1,12 @@
 """The `tinycnn` command: its subcommands, one file each, and what its errors look like."""
 
+from __future__ import annotations
+
 import os
 import sys
 import warnings
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 import click
 
@@ -12,9 +16,11 @@ from tinycnn.command.compare import compare
 from tinycnn.command.debug import debug
 from tinycnn.command.doctor import doctor
 from tinycnn.command.evaluate import evaluate
+from tinycnn.command.filters import filters
 from tinycnn.command.gradcheck import gradcheck
+from tinycnn.command.kernels import kernels
 from tinycnn.command.list import list_networks
-from tinycnn.command.options import Interrupted
+from tinycnn.command.options import Diverged, Interrupted, printable
 from tinycnn.command.predict import predict
 from tinycnn.command.reproduce import reproduce
 from tinycnn.command.summary import summary
@@ -23,11 +29,12 @@ from tinycnn.command.train import train
 from tinycnn.devices import DeviceError
 
 INTERRUPTED = 130  # what a shell reports for a command that Ctrl-C ended
+DIVERGED = 3
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command; bad input is one line on stderr and exit status 2, never a traceback. So is a warning a line."""
-    warnings.showwarning = show_warning
+    warnings.showwarning = show_warning  # type: ignore[assignment]
     try:
         sys.exit(cli.main(args=arguments, prog_name="tinycnn", standalone_mode=False))
     except click.exceptions.Exit as stop:
@@ -36,6 +43,8 @@ def main(arguments=None):
         fail("interrupted", INTERRUPTED)
     except Interrupted as interrupt:
         fail(str(interrupt), INTERRUPTED)
+    except Diverged as diverged:
+        fail(str(diverged), DIVERGED)
     except click.ClickException as error:
         fail(error.format_message())
     except BrokenPipeError:
@@ -47,25 +56,37 @@ def main(arguments=None):
     except (ValueError, DeviceError) as error:  # ShapeError, DataError, CheckpointError and their like
         fail(str(error))
     except MemoryError as error:
-        fail(f"out of memory ({error}); try a smaller --batch-size or --limit")
+        smaller = " or ".join(name for name in ("--batch-size", "--limit") if name in options_of(arguments))
+        fail(f"out of memory ({error})" + (f"; try a smaller {smaller}" if smaller else ""))
 
 
-def show_warning(message, *_):
-    print(f"tinycnn: {' '.join(str(message).split())}", file=sys.stderr)
+def show_warning(message: Warning | str, *_: Any) -> None:
+    """A warning as one line, without the place in the code."""
+    print(f"tinycnn: {printable(str(message))}", file=sys.stderr)
 
 
-def fail(message, status=2):
-    print(f"tinycnn: {' '.join(message.split())}", file=sys.stderr)
+def fail(message: str, status: int = 2) -> NoReturn:
+    """One line on stderr, and the end."""
+    print(f"tinycnn: {printable(message)}", file=sys.stderr)
     sys.exit(status)
+
+
+def options_of(arguments: Sequence[str] | None) -> set[str]:
+    """The options that the subcommand of these words has."""
+    words = sys.argv[1:] if arguments is None else arguments
+    command = next((cli.commands[word] for word in words if word in cli.commands), None)
+    return {name for parameter in (command.params if command else []) for name in parameter.opts}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(tinycnn.__version__)
-def cli():
+def cli() -> None:
     """Train, look into and measure small convolutional networks."""
 
 
 for command in (
-    train, evaluate, predict, summary, list_networks, reproduce, gradcheck, compare, check, trace, debug, doctor,
+    train, evaluate, predict, filters, summary, list_networks, reproduce, gradcheck, compare, kernels, check, trace,
+    debug,
+    doctor,
 ):  # fmt: skip
     cli.add_command(command)

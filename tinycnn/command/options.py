@@ -1,53 +1,82 @@
 """What the commands of `tinycnn` share: options, the networks that their arguments stand for, and Ctrl-C."""
 
-import json
+from __future__ import annotations
+
+import math
 import os
-import tempfile
-from pathlib import Path
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tinycnn.devices import DEVICES, set_device
+from tinycnn.devices import DEVICES, use_device
+from tinycnn.fit.files import check_writable, json_text
+
+if TYPE_CHECKING:
+    from tinycnn.models import Model
 
 
 class Interrupted(Exception):
     """Ctrl-C; says how far a command came and how to go on."""
 
 
+class Diverged(Exception):
+    """A network whose numbers are none any more; says what shows it."""
+
+
+class Positive(click.ParamType):
+    """A number above 0, and finite."""
+
+    name = "FLOAT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not 0 < number < math.inf:
+            self.fail(f"{value!r} is not a positive, finite number", param, ctx)
+        return number
+
+
 # ---------------------------------------------------------------- options
 
 
-def device_option(command):
+def device_option(command: Callable[..., None]) -> Callable[..., None]:
+    """--device NAME"""
     option = click.option(
         "--device", type=click.Choice(list(DEVICES)), help="Who computes; TINYCNN_DEVICE, or cpu, if not given."
     )
     return option(command)
 
 
-def data_option(command):
+def data_option(command: Callable[..., None]) -> Callable[..., None]:
+    """--data DIR"""
     text = "A folder of IDX files or mnist.npz, or 'synthetic'; TINYCNN_DATA, the cache or a download if not given."
     return click.option("--data", metavar="DIR", help=text)(command)
 
 
-def json_option(command):
+def json_option(command: Callable[..., None]) -> Callable[..., None]:
+    """--json, as `as_json`"""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")(command)
 
 
-def limit_option(command):
+def limit_option(command: Callable[..., None]) -> Callable[..., None]:
+    """--limit N"""
     text = "Use only the first N training and the first N validation images."
     return click.option("--limit", type=click.IntRange(min=1), metavar="N", help=text)(command)
 
 
-def use(device):
-    """Compute on the device that the option names, if it was given."""
+def use(device: str | None) -> None:
+    """Compute on the device that the option names, if it was given, until the command ends."""
     if device:
-        set_device(device)
+        click.get_current_context().with_resource(use_device(device))
 
 
 # ---------------------------------------------------------------- networks
 
 
-def find_network(text):
+def find_network(text: str) -> Model:
     """The model that a documented name, a notation or a checkpoint file stands for."""
     from tinycnn import architectures
     from tinycnn.architectures import notation
@@ -56,60 +85,59 @@ def find_network(text):
         return checkpoint(text)
     if "(" in text:
         model = notation.parse(text)
-        model.compile("adam", "categorical_crossentropy", ["accuracy"])
+        model.compile("adam", "categorical_crossentropy", ["acc"])
         model.recipe = {"architecture": text, "batch_size": 128, "epochs": 12, "schedule": None}
         return model
     return architectures.build(text)
 
 
-def checkpoint(path):
+def checkpoint(path: str) -> Model:
     """The model of a file; one that was saved without a way of training gets the usual one."""
     from tinycnn.models import load_model
 
     model = load_model(path)
     if model.loss is None:
         model.compile("adam", "categorical_crossentropy")
-    model.metrics = ["accuracy"]
+    model.metrics = ["acc"]
     return model
 
 
 # ---------------------------------------------------------------- files
 
 
-def check_writable(path):
+def check_file(path: str | None) -> None:
     """Refuse a file that could not be written, before hours are spent on what should go into it."""
-    if path is None:
-        return
-    folder = Path(path).absolute().parent
-    if os.path.isdir(path):
-        raise click.UsageError(f"cannot write {path}: it is a folder")
-    if not folder.is_dir():
-        raise click.UsageError(f"cannot write {path}: there is no folder {folder}")
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise click.UsageError(f"cannot write {path}: {error.strerror}") from None
-    if os.path.exists(path) and not os.access(path, os.W_OK):
-        raise click.UsageError(f"cannot write {path}: permission denied")
+    if path is not None:
+        try:
+            check_writable(path)
+        except (OSError, ValueError) as error:
+            raise click.UsageError(str(error)) from None
 
 
-def check_picture(path):
+def check_picture(path: str | None) -> None:
     """The same for a picture, whose kind its name tells."""
     from tinycnn.pictures.paper import check_path
 
-    check_writable(path)
+    check_file(path)
     check_path(path)
 
 
 # ---------------------------------------------------------------- output
 
 
-def print_json(value):
-    click.echo(json.dumps(value, indent=2))
+def print_json(value: Any) -> None:
+    """Plain data as JSON."""
+    click.echo(json_text(value, indent=2))
 
 
-def print_table(rows, headers, **options):
+def print_table(rows: Iterable[Iterable], headers: Iterable[str], **options: Any) -> None:
+    """Rows under their headers; options: tabulate's."""
     from tabulate import tabulate
 
-    click.echo(tabulate(rows, headers=headers, **options))
+    click.echo(tabulate(rows, headers=list(headers), **options))
+
+
+def printable(text: str) -> str:
+    """A text in one line, whose control characters (of a file's name, say) cannot move the cursor of a terminal."""
+    line = " ".join(text.split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)

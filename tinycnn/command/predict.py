@@ -1,8 +1,12 @@
 """The command `tinycnn predict`."""
 
+from __future__ import annotations
+
 import click
+import numpy as np
 
 from tinycnn.command.options import (
+    Diverged,
     check_picture,
     checkpoint,
     device_option,
@@ -20,7 +24,7 @@ from tinycnn.command.options import (
 @device_option
 @click.option("--plot", metavar="FILE", help="Draw the feature maps of the image, layer by layer.")
 @json_option
-def predict(file, image, index, device, plot, as_json):
+def predict(file: str, image: str, index: int, device: str | None, plot: str | None, as_json: bool) -> None:
     """What a trained network sees in IMAGE, a picture file or an IDX file: the probability of every class.
 
     A picture is made grey, scaled to the network's size, and inverted if it is dark on light.
@@ -32,6 +36,8 @@ def predict(file, image, index, device, plot, as_json):
     model = checkpoint(file)
     x, how = read_image(image, model.input.shape, index)
     probabilities = model.predict(x)[0]
+    if not np.isfinite(probabilities).all():
+        raise Diverged(f"the network in {file} has diverged: its probabilities are no numbers")
     best = int(probabilities.argmax())
     if plot:
         from tinycnn.pictures import plot_feature_maps

@@ -1,5 +1,7 @@
 """The command `tinycnn reproduce`."""
 
+from __future__ import annotations
+
 import click
 
 from tinycnn.command.options import Interrupted, data_option, device_option, limit_option, use
@@ -18,7 +20,15 @@ from tinycnn.command.options import Interrupted, data_option, device_option, lim
 @device_option
 @data_option
 @limit_option
-def reproduce(networks, epochs, seeds, out, device, data, limit):
+def reproduce(
+    networks: tuple[str, ...],
+    epochs: int | None,
+    seeds: int,
+    out: str,
+    device: str | None,
+    data: str | None,
+    limit: int | None,
+) -> None:
     """Train documented networks by their documented recipe, and write what they reached into one table.
 
     Without ARCH all 27, the smallest first, which takes days on a CPU. What DIR holds already is not trained again,

@@ -1,5 +1,7 @@
 """The command `tinycnn summary`."""
 
+from __future__ import annotations
+
 import click
 
 from tinycnn.command.options import find_network, json_option, print_json
@@ -8,7 +10,7 @@ from tinycnn.command.options import find_network, json_option, print_json
 @click.command()
 @click.argument("network", metavar="ARCH|NOTATION|FILE")
 @json_option
-def summary(network, as_json):
+def summary(network: str, as_json: bool) -> None:
     """The layers of a network: shapes, parameters and how they come about, receptive fields."""
     from tinycnn import session
     from tinycnn.fit.summary import as_json as summary_json

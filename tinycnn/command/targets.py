@@ -1,50 +1,55 @@
 """What `tinycnn check`, `tinycnn trace` and `tinycnn debug` are pointed at.
 
-That is a kernel file that comes with tinycnn (conv2d), one kernel in it (conv2d_forward), or a
-path of your own: copy.cu, or copy.cu::copy for the launches of one kernel. The launches of tinycnn's own kernels are
-those of `tinycnn.devices.checks.cases`; your own file, and those of the ladder, describe their launches in comments
-(launches.py).
+That is a kernel file that comes with tinycnn (conv2d, ladder/1_naive), one kernel in it (conv2d_forward, or
+ladder/1_naive::conv2d_forward), or a path of your own: copy.cu, or copy.cu::copy for the launches of one kernel.
+
+The launches of tinycnn's own kernels are those of `tinycnn.devices.checks.cases`, also in a copy of their file that was
+made to be changed (`tinycnn kernels -o DIR`). Every other file, and those of the ladder, describe their launches in
+comments (emulator/launches.py).
 """
 
+from __future__ import annotations
+
 import functools
-import inspect
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
-from tinycnn import emulator
+from tinycnn import emulator, kernels
+from tinycnn.devices.checks import cases
 from tinycnn.emulator import arguments
 
 HELP = (
-    "TARGET is a kernel file of tinycnn (conv2d), a kernel in one (conv2d_forward), or a path (copy.cu, copy.cu::copy)."
+    "TARGET is a kernel file of tinycnn (conv2d, ladder/1_naive), a kernel in one (conv2d_forward, "
+    "ladder/1_naive::conv2d_forward), or a path (copy.cu, copy.cu::copy). `tinycnn kernels` lists tinycnn's own."
 )
 
 
 # ---------------------------------------------------------------- what to run
 
 
-def kernels_folder():
-    """Where tinycnn's own .cu files are."""
-    import tinycnn.kernels
+def find(target: str, shape: tuple[int, ...] | None = None) -> tuple[Path, list[emulator.Launch]]:
+    """(path, launches) of what a TARGET stands for; shape: what to run tinycnn's own kernels on instead of their cases.
 
-    return Path(tinycnn.kernels.__path__[0])
-
-
-def find(target, shape=None):
-    """(path, launches) of what a TARGET stands for."""
+    Raises UsageError for what is not there, DescriptionError for a file of one's own without launches.
+    """
     text, _, kernel = target.partition("::")
-    if text.endswith(".cu") or os.sep in text:
+    if text.endswith(".cu") or (os.sep in text and Path(text).is_file()):
         path = Path(text)
         if not path.is_file():
-            raise click.UsageError(f"there is no kernel file {text}")
+            own = text.removesuffix(".cu")
+            hint = f"; tinycnn's own is called {own}" if own in kernels.NAMES else ""
+            raise click.UsageError(f"there is no kernel file {text}{hint}")
     else:
-        path, named = _own(text)
+        path, named = own_by_name(text)
         kernel = kernel or named
     launches = launches_of(path, shape)
     if kernel:
-        chosen = [launch for launch in launches if kernel in (launch.kernel, _plain(launch.kernel))]
+        chosen = [launch for launch in launches if kernel in (launch.kernel, plain(launch.kernel))]
         if not chosen:
             there = ", ".join(sorted({launch.kernel for launch in launches}))
             raise click.UsageError(f"{path.name} has no launch of {kernel!r}; of: {there}")
@@ -52,44 +57,55 @@ def find(target, shape=None):
     return path, launches
 
 
-def own_files():
+def own_files() -> list[Path]:
     """The kernels that the devices launch, then those of the ladder."""
-    return [*sorted(kernels_folder().glob("*.cu")), *sorted(kernels_folder().glob("ladder/*.cu"))]
+    return [kernels.path(name) for name in kernels.NAMES]
 
 
-def is_own(path):
-    return path.resolve().parent == kernels_folder().resolve()
+def own_by_name(text: str) -> tuple[Path, str]:
+    """(path, kernel or '') for the name of one of tinycnn's files or kernels."""
+    for name in kernels.NAMES:
+        if text in (name, name.rpartition("/")[2]):
+            return kernels.path(name), ""
+    for name in kernels.NAMES:
+        if plain(text) in arguments.parameter_names([kernels.path(name)]):
+            return kernels.path(name), text
+    if os.sep in text:
+        raise click.UsageError(f"there is no kernel file {text}")
+    raise click.UsageError(f"there is no kernel {text!r}; the files are: {', '.join(kernels.NAMES)}")
 
 
-def _plain(kernel):
+def name_of(path: Path) -> str:
+    """What a TARGET has to say for this file: the name of one of tinycnn's own, or the path."""
+    return next((name for name in kernels.NAMES if kernels.path(name).samefile(path)), str(path))
+
+
+def plain(kernel: str) -> str:
+    """The name of a kernel without its template's arguments."""
     return re.split(r"[<\s]", kernel)[0]
 
 
-def _own(name):
-    """(path, kernel or '') for the name of one of our files or kernels."""
-    files = own_files()
-    for path in files:
-        if path.stem == name:
-            return path, ""
-    for path in files:
-        if _plain(name) in arguments.parameter_names([path]):
-            return path, name
-    raise click.UsageError(f"there is no kernel {name!r}; the files are: {', '.join(path.stem for path in files)}")
-
-
-def launches_of(path, shape):
-    if not is_own(path):
+def launches_of(path: Path, shape: tuple[int, ...] | None) -> list[emulator.Launch]:
+    """What to run of a file: see the head of this one."""
+    there = kernels_of_the_same_name(path)
+    if not there:
         if shape:
-            raise click.UsageError("--shape is for tinycnn's own kernels; a file of your own says its shapes itself")
+            raise click.UsageError("--shape is for tinycnn's own kernels; this file says its shapes itself")
         return emulator.read_launches(path)
-    from tinycnn.devices.checks import cases as kernel_cases
+    return [
+        launch
+        for dtype in ("float32", "float64")
+        for launch in cases.cases(path.name, dtype, shape)
+        if plain(launch.kernel) in there
+    ]
 
-    options = inspect.signature(kernel_cases.cases).parameters
-    if shape and "shape" not in options:
-        raise click.UsageError("the launches of tinycnn's own kernels have fixed shapes")
-    shape = {"shape": shape} if shape else {}
-    both = ({"dtype": "float32"}, {"dtype": "float64"}) if "dtype" in options else ({},)
-    return [launch for dtype in both for launch in kernel_cases.cases(path.name, **dtype, **shape)]
+
+def kernels_of_the_same_name(path: Path) -> set[str]:
+    """Which kernels in this file are one of tinycnn's own, or a copy of it; none where it describes its launches."""
+    if path.stem not in kernels.INSTANCES or emulator.describes_launches(path):
+        return set()
+    own = {plain(instance) for instance in kernels.INSTANCES[path.stem]}
+    return own & set(arguments.parameter_names([path]))
 
 
 # ---------------------------------------------------------------- options
@@ -100,10 +116,11 @@ class Numbers(click.ParamType):
 
     name = "N[,N...]"
 
-    def __init__(self, most=3):
+    def __init__(self, most: int = 3):
         self.most = most
 
-    def convert(self, value, param, ctx):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """A tuple of ints; a usage error for anything else."""
         if isinstance(value, tuple):
             return value
         parts = value.split(",")
@@ -115,13 +132,13 @@ class Numbers(click.ParamType):
 shape_option = click.option("--shape", type=Numbers(8), help="The shape to run one of tinycnn's own kernels on.")
 
 
-def with_errors(command):
+def with_errors(command: Callable[..., None]) -> Callable[..., None]:
     """What the emulator raises, as an error of the command line: exit status 2 and the compiler's words as they are."""
 
     @functools.wraps(command)
-    def wrapped(*args, **kwargs):
+    def wrapped(*args: Any, **kwargs: Any) -> None:
         try:
-            return command(*args, **kwargs)
+            command(*args, **kwargs)
         except (emulator.CompilerMissing, emulator.KernelError) as error:
             raise click.ClickException(str(error)) from None
         except emulator.BuildError as error:

@@ -1,12 +1,14 @@
 """The command `tinycnn trace`."""
 
+from __future__ import annotations
+
 import json
 
 import click
 
 from tinycnn import emulator
 from tinycnn.command.options import json_option
-from tinycnn.command.targets import HELP, find, is_own, shape_option, with_errors
+from tinycnn.command.targets import HELP, find, name_of, shape_option, with_errors
 
 
 @click.command(epilog=HELP)
@@ -17,7 +19,7 @@ from tinycnn.command.targets import HELP, find, is_own, shape_option, with_error
 )
 @json_option
 @with_errors
-def trace(target, shape, blocks, as_json):
+def trace(target: str, shape: tuple[int, ...] | None, blocks: int, as_json: bool) -> None:
     """Count what each line of a kernel asks of memory: requests, sectors, bank conflicts, lanes at work. Of several
     launches, the first."""
     path, launches = find(target, shape)
@@ -28,5 +30,4 @@ def trace(target, shape, blocks, as_json):
         click.echo(found)
         others = [kernel for kernel in dict.fromkeys(launch.kernel for launch in launches) if kernel != found.kernel]
         if others:
-            file = path.stem if is_own(path) else path
-            click.echo(f"Also there, as '{file}::NAME': {', '.join(others)}")
+            click.echo(f"Also there, as '{name_of(path)}::NAME': {', '.join(others)}")

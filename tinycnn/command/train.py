@@ -1,16 +1,22 @@
 """The command `tinycnn train`."""
 
+from __future__ import annotations
+
+import math
 import os
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tinycnn.callbacks import Callback
 from tinycnn.command.options import (
+    Diverged,
     Interrupted,
+    Positive,
+    check_file,
     check_picture,
-    check_writable,
     data_option,
     device_option,
     find_network,
@@ -18,6 +24,10 @@ from tinycnn.command.options import (
     use,
 )
 from tinycnn.session import set_random_seed
+
+if TYPE_CHECKING:
+    from tinycnn.datasets import Dataset
+    from tinycnn.models import Model
 
 
 @click.command()
@@ -27,7 +37,7 @@ from tinycnn.session import set_random_seed
 @click.option("--optimizer", type=click.Choice(["sgd", "adam", "adadelta"]), help="The documented one if not given.")
 @click.option(
     "--lr",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Positive(),
     help="The learning rate (where there is a schedule, its first).",
 )
 @click.option(
@@ -40,7 +50,11 @@ from tinycnn.session import set_random_seed
 @click.option("--resume", is_flag=True, help="Go on from the file that --save names, if it is there.")
 @click.option("--plot", metavar="FILE", help="Draw the loss and accuracy curves to a PNG, SVG or PDF.")
 @click.option("--log", metavar="FILE.jsonl", help="Write one JSON object an epoch.")
-def train(network, epochs, batch_size, optimizer, lr, seed, device, data, limit, save, resume, plot, log):
+def train(
+    network: str, epochs: int | None, batch_size: int | None, optimizer: str | None, lr: float | None, seed: int | None,
+    device: str | None, data: str | None, limit: int | None, save: str | None, resume: bool, plot: str | None,
+    log: str | None,
+) -> None:  # fmt: skip
     """Train a network and print what it reached.
 
     Settings that are not given are the documented ones. A FILE.safetensors goes on where it was saved.
@@ -49,22 +63,26 @@ def train(network, epochs, batch_size, optimizer, lr, seed, device, data, limit,
 
     if resume and not save:
         raise click.UsageError("--resume goes on from the file that --save names; give --save too")
-    check_writable(save)
-    check_writable(log)
+    check_file(save)
+    check_file(log)
+    if save is not None and log is not None and os.path.realpath(save) == os.path.realpath(log):
+        raise click.UsageError(f"--save and --log both name {save}")
     check_picture(plot)
     use(device)
     set_random_seed(seed or 0)
     started = time.perf_counter()
-    resuming = bool(resume and os.path.exists(save))
-    model = find_network(save if resuming else network)
-    if resuming:
+    if resume and save and os.path.exists(save):
+        model = find_network(save)
         refuse_another_network(model, network, save)
+    else:
+        model = find_network(network)
     settings = Settings.of(model, epochs, batch_size, optimizer, lr, seed)
     found = datasets.load(data, model.seed, synthetic_fallback=True, limit=limit)
     run(model, settings, found, save, plot, log, started)
 
 
-def refuse_another_network(model, text, path):
+def refuse_another_network(model: Model, text: str, path: str) -> None:
+    """Raises UsageError unless `model`, which `path` holds, is the network that `text` stands for."""
     from tinycnn import session
     from tinycnn.architectures.notation import notation
 
@@ -82,11 +100,15 @@ class Settings:
 
     epochs: int
     batch_size: int
-    schedule: tuple | None
+    schedule: list | None
 
     @classmethod
-    def of(cls, model, epochs, batch_size, optimizer, lr, seed):
+    def of(
+        cls, model: Model, epochs: int | None, batch_size: int | None, optimizer: str | None, lr: float | None,
+        seed: int | None,
+    ) -> Settings:  # fmt: skip
         """Settle what is trained how, and compile the model for it. Raises ValueError for a contradiction."""
+        assert model.optimizer is not None, "find_network compiles"
         recipe = model.recipe or {"batch_size": 128, "epochs": 12, "schedule": None}
         schedule = recipe["schedule"]
         begun = model.epoch > 0
@@ -112,15 +134,18 @@ class Settings:
 class Counter(Callback):
     """Counts the finished epochs."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.finished = 0
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.finished = epoch + 1
 
 
-def run(model, settings, data, save, plot, log, started):
+def run(
+    model: Model, settings: Settings, data: Dataset, save: str | None, plot: str | None, log: str | None, started: float
+) -> None:
     """Train, report, draw. Raises Interrupted on Ctrl-C."""
+    assert model.optimizer is not None, "find_network compiles"
     rate = f"{model.optimizer.name} at {model.optimizer.learning_rate:g}{' on a schedule' if settings.schedule else ''}"
     print(
         f"{model.name}: {model.count_params():,} parameters on {model.device.name}\n"
@@ -138,7 +163,7 @@ def run(model, settings, data, save, plot, log, started):
     from tinycnn.losses import labels_for
 
     counter = Counter()
-    callbacks = [counter]
+    callbacks: list[Callback] = [counter]
     if settings.schedule:
         callbacks.append(LearningRateScheduler(schedule_function(settings.schedule)))
     if log:
@@ -168,23 +193,31 @@ def run(model, settings, data, save, plot, log, started):
     if plot:
         from tinycnn.pictures import plot_history
 
-        plot_history(history, plot, documented=documented_history(model), title=f"{model.name} on {data.name}")
+        plot_history(history, plot, documented=documented_history(model), title=about(model, data))
+    lost = [epoch + 1 for epoch, logs in history.rows() if not math.isfinite(logs["loss"])]
+    if lost:
+        raise Diverged(f"{model.name} has diverged: its loss is no number any more since epoch {lost[0]}; lower --lr")
 
 
-def documented_history(model):
+def about(model: Model, data: Dataset) -> str:
+    """'go-crazy on 2,000 images of MNIST, seed 1': what was trained, on how much of what, and from which seed."""
+    return f"{model.name} on {len(data.x_train):,} images of {data.name}, seed {model.seed}"
+
+
+def documented_history(model: Model) -> dict[str, Any] | None:
     """The documented curves of this network, or None."""
     from tinycnn.architectures import ARCHITECTURES
 
-    architecture = ARCHITECTURES.get(model.recipe.get("architecture"))
+    architecture = ARCHITECTURES.get((model.recipe or {}).get("architecture", ""))
     return architecture.history if architecture else None
 
 
-def count(n, noun):
+def count(n: int, noun: str) -> str:
     """'1 epoch', '2 epochs'"""
     return f"{n} {noun}{'s' * (n != 1)}"
 
 
-def duration(seconds):
+def duration(seconds: float) -> str:
     """'2 min 41 s'"""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"

@@ -1,8 +1,12 @@
 """A data set as a network takes it, and the search for one."""
 
+from __future__ import annotations
+
+import operator
 import os
 import sys
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -30,20 +34,30 @@ class Dataset:
     source: str
 
 
-def load(data=None, seed=0, synthetic_fallback=False, limit=None):
+def load(
+    data: str | PathLike | None = None, seed: int = 0, synthetic_fallback: bool = False, limit: int | None = None
+) -> Dataset:
     """The Dataset that `data` names.
 
-    data: a folder with four IDX files or mnist.npz, an .npz file, or "synthetic". None takes what the environment
-    variable TINYCNN_DATA names, else MNIST from the cache, else downloads MNIST into the cache.
-    seed: of the synthetic digits.
-    synthetic_fallback: warn and draw synthetic digits where MNIST cannot be had. A file or folder that was
-    named is never replaced so.
-    limit: only the first so many training images and the first so many test images. Of synthetic digits there is
-    no end: `limit` training images are drawn, however many.
+    Args:
+        data: a folder with four IDX files or mnist.npz, an .npz file, or "synthetic". None takes what the environment
+            variable TINYCNN_DATA names, else MNIST from the cache, else downloads MNIST into the cache.
+        seed: of the synthetic digits.
+        synthetic_fallback: warn and draw synthetic digits where MNIST cannot be had. A file or folder that was named
+            is never replaced so.
+        limit: only the first so many training images and the first so many test images. Of synthetic digits there is
+            no end: `limit` training images are drawn, however many.
 
-    Raises DataError if what was named is missing, damaged or of another form, and DownloadError, a DataError,
-    if nothing was named and MNIST cannot be had.
+    Raises:
+        DataError: if what was named is missing, damaged or of another form.
+        DownloadError: a DataError, if nothing was named and MNIST cannot be had.
+        ValueError: for a limit that is no whole number of at least 1.
+
+    >>> data = load("synthetic", seed=1, limit=100)
+    >>> data.x_train.shape, data.y_train[:3].tolist(), data.name
+    ((100, 28, 28, 1), [9, 4, 9], 'synthetic digits')
     """
+    limit = _checked(limit)
     try:
         arrays, name, source = find(data, seed, limit)
     except DownloadError as error:
@@ -62,7 +76,7 @@ def load(data=None, seed=0, synthetic_fallback=False, limit=None):
     )
 
 
-def find(data=None, seed=0, limit=None):
+def find(data: str | PathLike | None = None, seed: int = 0, limit: int | None = None) -> tuple[files.Arrays, str, str]:
     """(files.Arrays, name, source) of what `data` names, as in `load`; files are read whole whatever the limit."""
     if data is None and os.environ.get("TINYCNN_DATA"):
         try:
@@ -78,12 +92,24 @@ def find(data=None, seed=0, limit=None):
     return arrays, files.name_of(arrays, path), str(path)
 
 
-def _pixels(images):
+def _checked(limit: int | None) -> int | None:
+    if limit is None:
+        return None
+    try:
+        number = operator.index(limit)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise ValueError(f"limit is a whole number of at least 1, or None for all images, not {limit!r}")
+    return number
+
+
+def _pixels(images: np.ndarray) -> np.ndarray:
     """uint8 (N, H, W) from 0 to 255 as float32 (N, H, W, 1) from 0 to 1."""
     return np.divide(images[..., None], 255, dtype=np.float32)
 
 
-def _warn(error):
+def _warn(error: DownloadError) -> None:
     bar = "*" * 78
     headline = "WARNING: these are SYNTHETIC digits, drawn by tinycnn. Accuracies on them are not MNIST's."
     print(f"{bar}\n{headline}\n{error}\n{bar}", file=sys.stderr)

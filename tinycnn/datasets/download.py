@@ -1,5 +1,7 @@
 """MNIST from the internet, checked and kept: pooch's cache, several mirrors."""
 
+from __future__ import annotations
+
 import sys
 from pathlib import Path
 
@@ -21,14 +23,14 @@ SHA256 = {
 TIMEOUT_S = 10  # of silence, so that a machine behind a closed door hears of it soon
 
 
-def cache_folder():
+def cache_folder() -> Path:
     """Where MNIST is kept, a Path: the user's cache folder, as pooch.os_cache finds it."""
     import pooch
 
     return Path(pooch.os_cache("tinycnn")) / "mnist"
 
 
-def fetch():
+def fetch() -> Path:
     """The folder with MNIST's four gzipped files: whatever the cache lacks is downloaded, whole or not at all.
 
     Raises DownloadError when no mirror gives the right files, with the reason of each.
@@ -48,7 +50,7 @@ def fetch():
     )
 
 
-def _retrieve(url, digest, folder):
+def _retrieve(url: str, digest: str, folder: Path) -> None:
     import pooch
 
     downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=TIMEOUT_S)

@@ -6,6 +6,8 @@ smooth; a point written twice is a corner. The two poses of a style have the sam
 so that everything between the two is a digit too.
 """
 
+from __future__ import annotations
+
 from functools import cache
 
 import numpy as np
@@ -139,7 +141,7 @@ STYLES = {
 
 
 @cache
-def dots():
+def dots() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Every style as dots along its strokes.
 
     Returns (first, second, count): float64 (styles, DOTS, 2), the x, y of the two poses from 0 to 1, digits in order
@@ -150,7 +152,7 @@ def dots():
     return first, second, np.array([len(styles) for styles in STYLES.values()])
 
 
-def _matched(first, second):
+def _matched(first: list[str], second: list[str]) -> tuple[np.ndarray, ...]:
     """Two poses as (DOTS, 2) each, a stroke getting as many dots in one as in the other."""
     strokes = [(_curve(a), _curve(b)) for a, b in zip(first, second, strict=True)]
     ends = np.cumsum([0.0] + [_arc(a)[-1] + _arc(b)[-1] for a, b in strokes])
@@ -161,7 +163,7 @@ def _matched(first, second):
     )
 
 
-def _curve(stroke, steps=16):
+def _curve(stroke: str, steps: int = 16) -> np.ndarray:
     """The Catmull-Rom spline through a stroke's points, as many short lines: (n, 2)."""
     points = np.array([[float(number) for number in point.split(",")] for point in stroke.split()])
     corners = np.flatnonzero((points[1:] == points[:-1]).all(axis=1)) + 1
@@ -169,18 +171,18 @@ def _curve(stroke, steps=16):
     lines = []
     for part in np.split(points, corners):
         # The spline needs a neighbour beyond each end: the mirror image of the one on the other side.
-        part = np.concatenate([[2 * part[0] - part[1]], part, [2 * part[-1] - part[-2]]])
-        for p0, p1, p2, p3 in zip(part[:-3], part[1:-2], part[2:-1], part[3:], strict=True):
+        longer = np.concatenate([[2 * part[0] - part[1]], part, [2 * part[-1] - part[-2]]])
+        for p0, p1, p2, p3 in zip(longer[:-3], longer[1:-2], longer[2:-1], longer[3:], strict=True):
             lines.append(p1 + t / 2 * (p2 - p0 + t * (2 * p0 - 5 * p1 + 4 * p2 - p3 + t * (3 * (p1 - p2) + p3 - p0))))
     return np.concatenate(lines)
 
 
-def _arc(curve):
+def _arc(curve: np.ndarray) -> np.ndarray:
     """The length of the curve up to each of its points: (n,)."""
     return np.cumsum(np.r_[0.0, np.hypot(*np.diff(curve, axis=0).T)])
 
 
-def _spaced(curve, n):
+def _spaced(curve: np.ndarray, n: int) -> np.ndarray:
     """n dots at equal distances along a curve, both ends included: (n, 2)."""
     arc = _arc(curve)
     places = np.linspace(0, arc[-1], n)

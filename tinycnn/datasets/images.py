@@ -1,64 +1,127 @@
-"""Reading one image for a network: a picture file, or one of an IDX file."""
+"""Reading one image for a network: a picture file, or one of an IDX file.
 
-import gzip
+The digits of MNIST are light ink on black, from 0 to 1, and fill their image. A picture is brought to that in steps,
+each a function here: decoded, by its own bit depth and turned as its camera was held; its transparent parts filled;
+scaled; and inverted where it is dark ink on light paper.
+"""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tinycnn.datasets.idx import is_magic, opened, read_idx
 
-def read_image(path, shape, index=0):
-    """The image at `path` as float32 (1, H, W, 1) in [0, 1] for a network that takes `shape` (H, W, 1).
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
-    Returns (image, how): `how` says what was done to it. An IDX file, gzipped or not, gives image number
-    `index`. A picture is made grey and scaled; where it is light on its border it is taken for dark writing on
-    paper and inverted, because the digits of MNIST are white on black.
-    Raises ValueError for a file that is neither, or an index past its end.
+# What Pillow may open. It knows many more, and of some of them only how to start another program.
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+CONTRAST = 0.2  # the least that the lightest and the darkest pixel must be apart; MNIST's are 1 apart
+
+
+def read_image(path: str | PathLike, shape: tuple[int, ...], index: int = 0) -> tuple[np.ndarray, str]:
+    """One image for a network, from a picture file or an IDX file.
+
+    Args:
+        path: a PNG, JPEG, BMP, GIF, TIFF, WebP or PPM picture, or an IDX file, gzipped or not.
+        shape: what the network takes, (H, W, 1). index: which image of an IDX file, from 0.
+
+    Shapes:
+        -> float32 (1, H, W, 1), from 0 to 1.
+
+    Returns:
+        (image, how): `how` says what was done to it. A picture is made grey and scaled; where it is light on its border
+        it is taken for dark writing on paper and inverted.
+
+    Raises:
+        ValueError: naming the file, where it cannot be read, is neither, is damaged, or has no contrast; for an index
+            past its end; for a network that takes colours.
     """
     if shape[2] != 1:
         raise ValueError(f"{path} is grey, but the network takes {shape[2]} channels")
-    if is_idx(path):
-        return from_idx(path, shape, index)
-    return from_picture(path, shape)
+    with opened(path) as file:
+        idx = is_magic(file.read(4))
+    return from_idx(path, shape, index) if idx else from_picture(path, shape)
 
 
-def is_idx(path):
-    """Whether a file begins like IDX does: two zero bytes and the code of unsigned bytes."""
-    with open(path, "rb") as file:
-        head = file.read(4)
-    if head[:2] == b"\x1f\x8b":
-        try:
-            with gzip.open(path) as file:
-                head = file.read(4)
-        except (OSError, EOFError):
-            return False
-    return head[:3] == b"\x00\x00\x08"
-
-
-def from_idx(path, shape, index):
-    from tinycnn.datasets.idx import read_idx
-
+def from_idx(path: str | PathLike, shape: tuple[int, ...], index: int) -> tuple[np.ndarray, str]:
     images = read_idx(path)
     images = images[None] if images.ndim == 2 else images
     if images.ndim != 3 or images.shape[1:] != shape[:2]:
         raise ValueError(f"{path} holds arrays of shape {images.shape}, not images of {shape[0]}x{shape[1]}")
-    if index >= len(images):
+    if not 0 <= index < len(images):
         raise ValueError(f"{path} has {len(images)} images, 0 to {len(images) - 1}; there is no image {index}")
     return images[index][None, :, :, None].astype(np.float32) / 255, f"image {index} of {len(images)}"
 
 
-def from_picture(path, shape):
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as picture:
-            size = picture.size
-            # Transparent pictures are drawn on paper.
-            layers = picture.convert("RGBA")
-            grey = Image.alpha_composite(Image.new("RGBA", size, "white"), layers).convert("L")
-            grey = grey.resize((shape[1], shape[0]), Image.Resampling.LANCZOS)
-    except (UnidentifiedImageError, Image.DecompressionBombError, SyntaxError) as error:
-        raise ValueError(f"{path} is neither a picture that can be read nor an IDX file") from error
-    values = np.asarray(grey, dtype=np.float32) / 255
+def from_picture(path: str | PathLike, shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
+    grey, alpha = decoded(opened_picture(path), path)
+    values = scaled(on_paper(grey, alpha), shape)
+    if np.ptp(values) < CONTRAST:
+        raise ValueError(
+            f"{path} has no contrast: at {shape[0]}x{shape[1]} pixels it is of one shade. Crop it to the digit, "
+            "or draw with a thicker pen"
+        )
     border = np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
     dark_on_light = border.mean() > 0.5
-    how = f"{size[0]}x{size[1]} picture{', inverted' if dark_on_light else ''}"
+    how = f"{grey.shape[1]}x{grey.shape[0]} picture{', inverted' if dark_on_light else ''}"
     return (1 - values if dark_on_light else values)[None, :, :, None], how
+
+
+def opened_picture(path: str | PathLike) -> Image:
+    """The picture in a file, all of it in memory. Raises ValueError for what is none, or is damaged."""
+    from PIL import Image, UnidentifiedImageError
+
+    with open(path, "rb") as file:
+        try:
+            picture = Image.open(file, formats=FORMATS)
+            picture.load()
+        except UnidentifiedImageError:
+            kinds = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+            raise ValueError(
+                f"{path} is neither an IDX file nor a picture of the kinds that are read: {kinds}"
+            ) from None
+        except Exception as error:  # each of Pillow's decoders stumbles in its own way
+            raise ValueError(f"{path} is a damaged picture: {error or type(error).__name__}. Save it again") from error
+    return picture
+
+
+def decoded(picture: Image, path: str | PathLike) -> tuple[np.ndarray, np.ndarray]:
+    """(grey, alpha) of a picture, upright: float32 (H, W) from 0, black or transparent, to 1. Raises ValueError."""
+    from PIL import ImageOps
+
+    upright = ImageOps.exif_transpose(picture)
+    if upright.mode[0] not in "IF":  # 8 bits, or fewer
+        colours = np.asarray(upright.convert("RGBA"), np.float32)
+        grey = np.asarray(upright.convert("RGB").convert("L"), np.float32)
+        return grey / 255, colours[..., 3] / 255
+    values, clear = np.asarray(upright, np.float32), upright.info.get("transparency")
+    grey = values / np.float32(1 if upright.mode == "F" else 65535)
+    if not (np.isfinite(grey).all() and grey.min() >= 0 and grey.max() <= 1):
+        raise ValueError(f"{path} has pixels beyond 16 bits, or beyond 0 to 1. Save it as a PNG of 8 or 16 bits")
+    return grey, np.float32(1) * (values != clear)
+
+
+def on_paper(grey: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """The picture without transparency.
+
+    Ink on nothing gets paper that it stands out from. A page with ink on it, transparent only at its corners or edges,
+    goes on as it is.
+    """
+    seen = grey[alpha > 0.5]
+    if alpha.min() == 1 or not seen.size:
+        return grey * alpha
+    is_page = alpha.mean() > 0.5 and np.ptp(seen) > 0.5
+    paper = np.median(seen) if is_page else float((grey * alpha).sum() < 0.5 * alpha.sum())
+    return grey * alpha + np.float32(paper) * (1 - alpha)
+
+
+def scaled(grey: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """(H, W) of the network, from 0 to 1."""
+    from PIL import Image
+
+    picture = Image.fromarray(grey).resize((shape[1], shape[0]), Image.Resampling.LANCZOS)
+    return np.asarray(picture).clip(0, 1)  # Lanczos swings a little beyond both

@@ -7,6 +7,8 @@ dots. Every number of image i is drawn from the counter-based generator at step 
 seed and its number only, not on how many are drawn with it.
 """
 
+from __future__ import annotations
+
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -28,17 +30,25 @@ STRETCH = 1.4  # pixels: about how far it moves a dot
 CHOICES = "label style pose width slant1 slant2 turn1 turn2 pen1 pen2 edge pressure waves phase size x y".split()
 WORDS = len(CHOICES) + 2 * len(NODES) ** 2
 
+Split = tuple[np.ndarray, np.ndarray]  # images and labels, or x and y
+Choice = dict[str, np.ndarray]  # {a name of CHOICES: a number from 0 to 1 for each image, (B,)}
 
-def load(train=TRAIN, test=TEST, seed=0):
+
+def load(train: int = TRAIN, test: int = TEST, seed: int = 0) -> tuple[Split, Split]:
     """((x_train, y_train), (x_test, y_test)), uint8: images (n, 28, 28) from 0 to 255, labels (n,) from 0 to 9."""
     return digits(train, seed), digits(test, seed, FIRST_TEST_IMAGE)
 
 
-def digits(n, seed=0, first=0):
-    """Digits number `first` to `first + n` of a seed: images uint8 (n, 28, 28), labels uint8 (n,)."""
+def digits(n: int, seed: int = 0, first: int = 0) -> Split:
+    """Digits number `first` to `first + n` of a seed: images uint8 (n, 28, 28), labels uint8 (n,).
+
+    >>> images, labels = digits(3, seed=1)
+    >>> images.shape, labels.tolist()
+    ((3, 28, 28), [9, 4, 9])
+    """
     images, labels = np.empty((n, SIDE, SIDE), np.uint8), np.empty(n, np.uint8)
 
-    def draw(start):
+    def draw(start: int) -> None:
         part = slice(start, min(start + BATCH, n))
         images[part], labels[part] = _draw(np.arange(part.start, part.stop, dtype=np.uint64) + np.uint64(first), seed)
 
@@ -47,7 +57,7 @@ def digits(n, seed=0, first=0):
     return images, labels
 
 
-def _draw(numbers, seed):
+def _draw(numbers: np.ndarray, seed: int) -> Split:
     """The images (B, 28, 28) and labels (B,) with these numbers (B,)."""
     u = _uniform(numbers, seed)
     choice = dict(zip(CHOICES, u[:, : len(CHOICES)].T, strict=True))
@@ -64,23 +74,19 @@ def _draw(numbers, seed):
     return _centred(_ink(x, y, radius, choice)), labels
 
 
-def _uniform(numbers, seed):
+def _uniform(numbers: np.ndarray, seed: int) -> np.ndarray:
     """float64 (B, WORDS) in [0, 1): for each image the first words of its own step of the stream."""
-    step = numbers[:, None]
-    low, high = step & np.uint64(0xFFFFFFFF), step >> np.uint64(32)
-    blocks, low, high = np.broadcast_arrays(np.arange(-(-WORDS // 4), dtype=np.uint64), low, high)
-    stream = np.full_like(blocks, philox.stream_id(philox.SYNTHETIC))
-    words = philox.philox4x32((blocks, stream, low, high), (seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF))
-    words = np.stack(words, axis=2).reshape(len(numbers), -1)[:, :WORDS]
-    return (words >> np.uint32(8)) * 2.0**-24
+    blocks = np.arange(-(-WORDS // 4), dtype=np.uint64)
+    words = philox.words(blocks, seed, philox.stream_id(philox.SYNTHETIC), numbers[:, None])
+    return philox.unit(words.reshape(len(numbers), -1)[:, :WORDS])
 
 
-def _normal(u1, u2):
-    """Standard normal numbers from two uniform ones: Box and Muller (1958)."""
-    return np.sqrt(-2.0 * np.log(1.0 - u1)) * np.cos(2.0 * np.pi * u2)
+def _normal(choice: Choice, name: str) -> np.ndarray:
+    """A standard normal number for each image, (B,), from its two choices of this name."""
+    return philox.box_muller(choice[f"{name}1"], choice[f"{name}2"])[0]
 
 
-def _pose(choice):
+def _pose(choice: Choice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Labels (B,) and dots x, y (B, DOTS): a digit, one of its styles, a place between the style's two poses."""
     first, second, count = dots()
     labels = (10 * choice["label"]).astype(np.int64)
@@ -90,27 +96,28 @@ def _pose(choice):
     return labels, place[:, :, 0], place[:, :, 1]
 
 
-def _affine(x, y, choice):
+def _affine(x: np.ndarray, y: np.ndarray, choice: Choice) -> Split:
     """Wide or narrow, slanted (more often to the right, as in MNIST), turned."""
     width = (0.8 + 0.65 * choice["width"])[:, None]
-    slant = (0.12 + 0.2 * _normal(choice["slant1"], choice["slant2"]))[:, None]
-    turn = (0.09 * _normal(choice["turn1"], choice["turn2"]))[:, None]
+    slant = (0.12 + 0.2 * _normal(choice, "slant"))[:, None]
+    turn = (0.09 * _normal(choice, "turn"))[:, None]
     x = width * x - slant * y
     return np.cos(turn) * x - np.sin(turn) * y, np.sin(turn) * x + np.cos(turn) * y
 
 
-def _pen(choice):
+def _pen(choice: Choice) -> np.ndarray:
     """The pen's radius in pixels, (B,): the width of a stroke is twice that."""
-    return np.clip(1.35 * np.exp(0.25 * _normal(choice["pen1"], choice["pen2"])), 0.75, 2.1)
+    return np.clip(1.35 * np.exp(0.25 * _normal(choice, "pen")), 0.75, 2.1)
 
 
-def _placed(x, y, longer_side):
+def _placed(x: np.ndarray, y: np.ndarray, longer_side: np.ndarray) -> Split:
     """Scaled until the longer side has that many pixels, the mean of the dots in the image's middle."""
     scale = (longer_side / np.maximum(np.ptp(x, axis=1), np.ptp(y, axis=1)))[:, None]
-    return tuple(scale * (place - place.mean(axis=1, keepdims=True)) + SIDE / 2 for place in (x, y))
+    x, y = (scale * (place - place.mean(axis=1, keepdims=True)) + SIDE / 2 for place in (x, y))
+    return x, y
 
 
-def _elastic(x, y, field):
+def _elastic(x: np.ndarray, y: np.ndarray, field: np.ndarray) -> Split:
     """Each dot moved by the random vectors (B, 2, nodes, nodes) around it, weighted by a Gaussian of the distance."""
     near_x, near_y = (np.exp(-0.5 * ((place[:, :, None] - NODES) / REACH) ** 2) for place in (x, y))
     move = np.sum((near_y[:, None] @ (field - 0.5)) * near_x[:, None], axis=3)
@@ -119,7 +126,7 @@ def _elastic(x, y, field):
     return x + strength * move[:, 0], y + strength * move[:, 1]
 
 
-def _ink(x, y, radius, choice):
+def _ink(x: np.ndarray, y: np.ndarray, radius: np.ndarray, choice: Choice) -> np.ndarray:
     """The pen over the dots: uint8 (B, SIDE, SIDE), 255 within the stroke, 0 outside, grey on its soft edge."""
     # The stroke's half-width swells and thins along its way, as a hand presses more and less.
     along = np.arange(x.shape[1]) / x.shape[1]
@@ -129,7 +136,7 @@ def _ink(x, y, radius, choice):
 
     # distance**2 of every pixel to its nearest dot, a thicker dot counting as nearer. The images lie side by side on
     # the last axis, where NumPy's loops run.
-    edge = 0.6 + 0.7 * choice["edge"]
+    edge: np.ndarray = 0.6 + 0.7 * choice["edge"]
     x, y, lead, radius, edge = (np.ascontiguousarray(a.T, np.float32) for a in (x, y, lead, radius, edge))
     pixel = np.arange(SIDE, dtype=np.float32)[:, None]
     nearest = np.full((SIDE, SIDE, len(radius)), np.inf, np.float32)
@@ -142,7 +149,7 @@ def _ink(x, y, radius, choice):
     return np.round(255 * ink).astype(np.uint8).transpose(2, 0, 1)
 
 
-def _centred(images):
+def _centred(images: np.ndarray) -> np.ndarray:
     """The images moved by whole pixels until their mass is in the middle to within half a pixel, like MNIST's."""
     pixel = np.arange(SIDE)
     mass = images.sum(axis=(1, 2))

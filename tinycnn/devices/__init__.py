@@ -3,9 +3,18 @@
 `get_device("cpu")`, `set_device("reference", dtype="float64")`; without either, TINYCNN_DEVICE or `cpu`.
 """
 
+from __future__ import annotations
+
 import importlib
 import os
+import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tinycnn.devices.base import Device
 
 # name: (module, class, the precisions it computes in). The module is imported when the device is first asked for.
 DEVICES = {
@@ -17,15 +26,17 @@ DEVICES = {
 }
 DEFAULT = "cpu"
 
-_made = {}
-_current = None
+_made: dict[tuple[str, str], Device] = {}
+_making = threading.RLock()
+_default: Device | None = None  # of the process
+_used: ContextVar[Device | None] = ContextVar("device", default=None)  # of a thread inside of use_device
 
 
 class DeviceError(RuntimeError):
     """A device that cannot be had: says what is missing and what mends it."""
 
 
-def get_device(name=None, dtype=None):
+def get_device(name: str | None = None, dtype: str | None = None) -> Device:
     """The device called `name` (the current one if None) computing in `dtype` ("float32" if None).
 
     Raises ValueError for a name or precision that does not exist, DeviceError where the device cannot be had.
@@ -41,31 +52,33 @@ def get_device(name=None, dtype=None):
         able = [n for n, (_, _, d) in DEVICES.items() if dtype in d]
         remedy = f"{dtype} is computed by: {', '.join(able)}" if able else "float32 and float64 exist"
         raise ValueError(f"device {name!r} computes in {' and '.join(dtypes)}, not in {dtype!r}; {remedy}")
-    if (name, dtype) not in _made:
-        _made[name, dtype] = getattr(importlib.import_module(module), cls)(dtype)
-    return _made[name, dtype]
+    with _making:
+        if (name, dtype) not in _made:
+            _made[name, dtype] = getattr(importlib.import_module(module), cls)(dtype)
+        return _made[name, dtype]
 
 
-def current_device():
+def current_device() -> Device:
     """The device that new tensors and models are made on."""
-    if _current is None:
-        set_device(os.environ.get("TINYCNN_DEVICE") or DEFAULT)
-    return _current
+    return _used.get() or _default or set_device(os.environ.get("TINYCNN_DEVICE") or DEFAULT)
 
 
-def set_device(name, dtype=None):
-    """Make `name` the current device and return it. Tensors and models made before stay where they are."""
-    global _current
-    _current = get_device(name, dtype or "float32")
-    return _current
+def set_device(name: str, dtype: str | None = None) -> Device:
+    """Make `name` the process's device, for all threads, and return it.
+
+    Tensors and models made before stay where they are, and inside of `use_device` that block's device goes on.
+    """
+    global _default
+    _default = get_device(name, dtype or "float32")
+    return _default
 
 
 @contextmanager
-def use_device(name, dtype=None):
-    """`with use_device("reference", "float64"):` the current device for a while."""
-    global _current
-    before = _current
+def use_device(name: str, dtype: str | None = None) -> Iterator[Device]:
+    """`with use_device("reference", "float64"):` the current device for a while, in this thread (or asyncio task)."""
+    device = get_device(name, dtype or "float32")
+    before = _used.set(device)
     try:
-        yield set_device(name, dtype)
+        yield device
     finally:
-        _current = before
+        _used.reset(before)

@@ -67,6 +67,16 @@ class Device(ABC):
     def assign(self, destination: Array, source: Array) -> None:
         """Copy the values of `source`, an array of this device or of NumPy, into `destination`, in place."""
 
+    def part(self, array: Array, index: Any) -> Array:
+        """A new array with the values of array[index], index being of integers, slices and `...`."""
+        return self.copy(array[index])
+
+    def embed(self, part: Array, shape: Shape, index: Any) -> Array:
+        """The inverse: zeros of `shape`, but for `part` at [index]."""
+        whole = self.zeros(shape)
+        whole[index] = part
+        return whole
+
     # ---------------------------------------------------------------- tensor arithmetic
 
     @abstractmethod
@@ -203,11 +213,15 @@ class Device(ABC):
         """dx = y * (dy - sum(dy * y)), by rows."""
 
     @abstractmethod
-    def softmax_crossentropy(self, logits: Array, labels: Array) -> tuple[Array, Array, Array]:
-        """Both passes at once: logits and labels (N,K), the labels' rows summing to 1.
+    def softmax_crossentropy(
+        self, logits: Array, labels: Array, weights: Array | None = None
+    ) -> tuple[Array, Array, Array]:
+        """Both passes at once: logits and labels (N,K), the labels' rows summing to 1; weights of the rows (N,1), all 1
+        if None.
 
-        Returns (loss, correct, dlogits): the mean loss (1,), how many rows have their largest logit
-        where their largest label is (1,), and d loss / d logits (N,K) = (softmax - labels) / N.
+        Returns (loss, correct, dlogits): the mean of the rows' losses times their weights (1,), how many rows have
+        their largest logit where their largest label is (1,), and d loss / d logits (N,K) = weight * (softmax - labels)
+        / N.
         """
 
     @abstractmethod

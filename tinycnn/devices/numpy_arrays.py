@@ -1,10 +1,21 @@
-"""What every device whose arrays are NumPy's has in common."""
+"""What every device whose arrays are NumPy's has in common.
+
+The loops that say what a method of tensor arithmetic and of bookkeeping computes stand in devices/reference: in
+elementwise.py, reduce.py, layout.py and bookkeeping.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
-from tinycnn.devices.base import Device
+from tinycnn.devices.base import Array, Device
+from tinycnn.shapes import Shape
 
-ELEMENTWISE = {
+ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "add": np.add,
     "subtract": np.subtract,
     "multiply": np.multiply,
@@ -17,59 +28,69 @@ ELEMENTWISE = {
     "equal": np.equal,
     "greater": np.greater,
 }
-REDUCTIONS = {"sum": np.sum, "max": np.max}
 
 
 class NumpyArrays(Device):
     """Arrays, tensor arithmetic and bookkeeping in plain NumPy."""
 
-    def asarray(self, host, dtype=None):
+    # ---------------------------------------------------------------- arrays
+
+    def asarray(self, host: ArrayLike | Array, dtype: DTypeLike | None = None) -> Array:
         return np.asarray(host, dtype=dtype or self.dtype, order="C")
 
-    def numpy(self, array):
+    def numpy(self, array: Array) -> np.ndarray:
         return array
 
-    def empty(self, shape, dtype=None):
+    def empty(self, shape: int | Shape, dtype: DTypeLike | None = None) -> Array:
         return np.empty(shape, dtype=dtype or self.dtype)
 
-    def zeros(self, shape, dtype=None):
+    def zeros(self, shape: int | Shape, dtype: DTypeLike | None = None) -> Array:
         return np.zeros(shape, dtype=dtype or self.dtype)
 
-    def copy(self, array):
+    def copy(self, array: Array) -> Array:
         return np.array(array, order="C")
 
-    def assign(self, destination, source):
+    def assign(self, destination: Array, source: Array) -> None:
         destination[...] = source
 
-    def elementwise(self, operation, *arrays):
+    # ---------------------------------------------------------------- tensor arithmetic
+
+    def elementwise(self, operation: str, *arrays: Array | float) -> Array:
         return np.asarray(ELEMENTWISE[operation](*arrays), dtype=self.dtype)
 
-    def reduce(self, operation, array, axis=None, keepdims=False):
-        return np.asarray(REDUCTIONS[operation](array, axis=axis, keepdims=keepdims))
+    def reduce(
+        self, operation: str, array: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False
+    ) -> Array:
+        if operation == "max":
+            return np.asarray(np.max(array, axis=axis, keepdims=keepdims))
+        # NumPy adds along any axis but the last one by one, which costs float32 its digits.
+        return np.asarray(np.sum(array, axis=axis, keepdims=keepdims, dtype=np.float64), dtype=array.dtype)
 
-    def matmul(self, a, b):
+    def matmul(self, a: Array, b: Array) -> Array:
         return a @ b
 
-    def transpose(self, array, axes):
+    def transpose(self, array: Array, axes: tuple[int, ...]) -> Array:
         return np.ascontiguousarray(array.transpose(axes))
 
-    def concatenate(self, arrays):
+    def concatenate(self, arrays: Sequence[Array]) -> Array:
         return np.concatenate(arrays, axis=-1)
 
-    def split(self, array, sizes):
+    def split(self, array: Array, sizes: Sequence[int]) -> list[Array]:
         return [np.ascontiguousarray(part) for part in np.split(array, np.cumsum(sizes)[:-1], axis=-1)]
 
-    def gather_batch(self, images, labels, order, start, size):
+    # ---------------------------------------------------------------- training
+
+    def gather_batch(self, images: Array, labels: Array, order: Array, start: Array, size: int) -> tuple[Array, Array]:
         rows = order[start[0] : start[0] + size]
         return images[rows], labels[rows]
 
-    def advance(self, counters):
+    def advance(self, counters: Sequence[tuple[Array, int]]) -> None:
         for counter, amount in counters:
             counter += amount
 
-    def accumulate(self, totals, loss, correct, size):
-        totals[0] += loss[0] * size
+    def accumulate(self, totals: Array, loss: Array, correct: Array, size: int) -> None:
+        totals[0] += float(loss[0]) * size
         totals[1] += correct[0]
 
-    def record(self, step):
+    def record(self, step: Callable[[], None]) -> Callable[[], None]:
         return step

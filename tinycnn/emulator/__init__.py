@@ -19,7 +19,7 @@ and its time says nothing about a kernel's speed.
 from tinycnn.emulator.build import BuildError, CompilerMissing
 from tinycnn.emulator.checking import Report, check
 from tinycnn.emulator.debugging import debug_command
-from tinycnn.emulator.launches import DescriptionError, Launch, read_launches
+from tinycnn.emulator.launches import DescriptionError, Launch, describes_launches, read_launches
 from tinycnn.emulator.module import KernelError, LaunchError, Module, load
 from tinycnn.emulator.tracing import Trace, trace
 
@@ -35,6 +35,7 @@ __all__ = [
     "Trace",
     "check",
     "debug_command",
+    "describes_launches",
     "load",
     "read_launches",
     "trace",

@@ -4,8 +4,13 @@ A GPU launch takes addresses on trust: an int64 array where the kernel reads flo
 an int, gives wrong numbers and no error. Here the types are known, so it is an error.
 """
 
+from __future__ import annotations
+
 import ctypes
 import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -34,9 +39,9 @@ class LaunchError(ValueError):
 
 
 class Parameter:
-    """One parameter of a kernel."""
+    """One parameter of a kernel, as `Parameter` of kernel_table.h describes it."""
 
-    def __init__(self, described, number, name):
+    def __init__(self, described: Any, number: int, name: str):
         self.type = described.type.decode()
         self.size, self.passed = described.size, described.passed
         self.is_pointer, self.is_constant = bool(described.pointer), bool(described.constant)
@@ -45,12 +50,12 @@ class Parameter:
         self.dtype = DTYPES.get(BASES[vector[1]] if vector and vector[1] in BASES else self.type)
         self.is_vector = bool(vector)
 
-    def __str__(self):
+    def __str__(self) -> str:
         text = ("const " if self.is_constant else "") + self.type + ("*" if self.is_pointer else "")
         return f"{text} {self.name}" if self.name else text
 
     @property
-    def wanted(self):
+    def wanted(self) -> str:
         """What to pass, in words."""
         if self.is_pointer:
             return f"a NumPy array of {self.dtype}" if self.dtype else "a NumPy array"
@@ -62,32 +67,34 @@ class Parameter:
 class Signature:
     """A kernel: its address, and its parameters."""
 
-    def __init__(self, described, names):
+    def __init__(self, described: Any, names: Mapping[str, Sequence[str]]):
         self.name, self.call = described.name.decode(), described.call
         plain = re.split(r"[<\s]", self.name)[0].split("::")[-1]
-        named = names.get(plain, ())
+        named: Sequence[str] = names.get(plain, ())
         if len(named) != described.count:
             named = [""] * described.count
         self.parameters = [Parameter(described.parameters[i], i + 1, named[i]) for i in range(described.count)]
 
-    def fail(self, parameter, got):
+    def fail(self, parameter: Parameter, got: str) -> NoReturn:
+        """Raises LaunchError: what was given is not what the parameter takes."""
         raise LaunchError(
             f"{self.name}: parameter {parameter.number} is `{parameter}`, which takes {parameter.wanted}, not {got}"
         )
 
-    def pack(self, args):
+    def pack(self, args: Sequence[Any]) -> tuple[ctypes.Array, list[Any]]:
         """(the array of the arguments' addresses that the kernel is called with, what must live as long as it)."""
         if len(args) != len(self.parameters):
             text = ", ".join(map(str, self.parameters))
             raise LaunchError(f"{self.name}({text}) takes {len(self.parameters)} arguments, not {len(args)}")
-        alive, addresses = [], []
+        alive: list[Any] = []
+        addresses: list[int] = []
         for parameter, value in zip(self.parameters, args, strict=True):
             cell = self._pointer(parameter, value) if parameter.is_pointer else self._value(parameter, value)
             alive.append(cell)
             addresses.append(ctypes.addressof(cell))
         return (ctypes.c_void_p * (len(addresses) or 1))(*addresses), alive
 
-    def _pointer(self, parameter, array):
+    def _pointer(self, parameter: Parameter, array: Any) -> ctypes.c_void_p:
         if array is None:
             return ctypes.c_void_p(0)
         if not isinstance(array, np.ndarray):
@@ -106,7 +113,7 @@ class Signature:
         return ctypes.c_void_p(address)
 
     @staticmethod
-    def _fits(parameter, array):
+    def _fits(parameter: Parameter, array: np.ndarray) -> bool:
         """Whether an array of another dtype is the same bytes: a struct of float4's size, int8 for char, addresses."""
         if parameter.is_vector:
             return array.dtype.kind == "V" and array.dtype.itemsize == parameter.size
@@ -114,7 +121,7 @@ class Signature:
             return array.dtype == "uint8"
         return parameter.type == "pointer" and array.dtype == "int64"
 
-    def _value(self, parameter, value):
+    def _value(self, parameter: Parameter, value: Any) -> ctypes.Array:
         if parameter.dtype and not parameter.is_vector:
             if not isinstance(value, np.generic) or value.dtype != parameter.dtype:
                 self.fail(parameter, _describe(value))
@@ -123,7 +130,7 @@ class Signature:
         return ctypes.create_string_buffer(value.tobytes(), parameter.passed)
 
 
-def _describe(value):
+def _describe(value: object) -> str:
     """What was given, in words."""
     if isinstance(value, np.ndarray):
         return f"an array of {value.dtype}"
@@ -132,18 +139,24 @@ def _describe(value):
     return f"the Python {type(value).__name__} {value!r}"
 
 
-def parameter_names(sources):
+def parameter_names(sources: Iterable[Path]) -> dict[str, list[str]]:
     """{kernel: [the names of its parameters]} as far as they can be seen in the source: only for messages."""
     found = {}
     for path in sources:
         text = re.sub(r"//[^\n]*|/\*.*?\*/", " ", path.read_text(errors="replace"), flags=re.DOTALL)
         for match in re.finditer(r"__global__[^;{]*?(\w+)\s*\(((?:[^(){}]|\([^()]*\))*)\)\s*\{", text):
             parts = [part.strip() for part in _split_commas(match[2])] if match[2].strip() else []
-            found[match[1]] = [re.search(r"(\w+)\s*(\[[^]]*\])?$", part)[1] if part else "" for part in parts]
+            found[match[1]] = [_last_word(part) for part in parts]
     return found
 
 
-def _split_commas(text):
+def _last_word(text: str) -> str:
+    """The name that a parameter's declaration ends in: "tile" of "float tile[4]"."""
+    match = re.search(r"(\w+)\s*(\[[^]]*\])?$", text)
+    return match[1] if match else ""
+
+
+def _split_commas(text: str) -> list[str]:
     """Split at the commas that are not inside < > or ( )."""
     parts, depth = [""], 0
     for character in text:

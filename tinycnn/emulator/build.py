@@ -13,6 +13,8 @@ There are three ways to build:
     debug     nothing optimised away, for gdb
 """
 
+from __future__ import annotations
+
 import functools
 import hashlib
 import importlib.util
@@ -24,6 +26,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,7 +36,7 @@ HERE = Path(__file__).parent / "runtime"
 FAST, HOOKED, DEBUG = "fast", "hooked", "debug"
 
 COMMON = ["-std=c++17", "-fPIC", "-w", "-fvisibility=hidden", "-fno-exceptions", "-fno-rtti", "-fno-strict-aliasing"]
-MODE_FLAGS = {
+MODE_FLAGS: dict[str, dict[str, list[str]]] = {
     # Peeled: short loops are unrolled, as `#pragma unroll`, which g++ does not know, asks for.
     FAST: {"gcc": ["-O2", "-fpeel-loops", "-march=native"], "clang": ["-O2", "-march=native"]},
     # Code stays in the order of the source, and single: trace.cpp relies on it. Clang does that at -O0 only.
@@ -60,11 +63,13 @@ class CompilerMissing(BuildError):
 
 
 class Compiler(NamedTuple):
-    command: tuple
+    """A C++ compiler that can be run."""
+
+    command: tuple[str, ...]
     kind: str  # gcc or clang
     version: str
 
-    def flags(self, mode):
+    def flags(self, mode: str) -> list[str]:
         """What every file that is built in this mode is compiled with."""
         if self.kind == "gcc":
             # Without GNU_UNIQUE symbols two built files keep their variables apart.
@@ -74,11 +79,12 @@ class Compiler(NamedTuple):
         return [*COMMON, *own, *MODE_FLAGS[mode][self.kind]]
 
     @property
-    def is_zig(self):
+    def is_zig(self) -> bool:
+        """Whether it is the one in the package ziglang."""
         return "ziglang" in self.command
 
     @property
-    def linker(self):
+    def linker(self) -> tuple[str, ...]:
         """The command that links. As C with zig, which would otherwise first build a C++ library, for half a minute."""
         return (*self.command[:-1], "cc") if self.is_zig else self.command
 
@@ -87,8 +93,11 @@ class Compiler(NamedTuple):
 
 
 @functools.cache
-def find_compiler():
-    """The C++ compiler: that of the variable CXX, else g++, clang++, or the one in the package ziglang."""
+def find_compiler() -> Compiler:
+    """The C++ compiler: that of the variable CXX, else g++, clang++, or the one in the package ziglang.
+
+    Raises CompilerMissing with the remedy.
+    """
     if platform.system() != "Linux":
         raise CompilerMissing(
             f"the emulator runs on Linux (also in WSL2, a container or Colab), not on {platform.system()}"
@@ -109,7 +118,7 @@ def find_compiler():
 
 
 @functools.cache
-def processor():
+def processor() -> str:
     """What -march=native means here: a cache folder may be shared between machines."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -119,7 +128,7 @@ def processor():
     return platform.machine() + features
 
 
-def cache_folder():
+def cache_folder() -> Path:
     """Where built files are kept: TINYCNN_EMULATOR_CACHE, or the user's cache folder."""
     given = os.environ.get("TINYCNN_EMULATOR_CACHE")
     if given:
@@ -130,9 +139,10 @@ def cache_folder():
 # ---------------------------------------------------------------- sources
 
 
-def with_includes(path):
+def with_includes(path: str | Path) -> list[Path]:
     """The file and every file that it includes by #include "...", each once."""
-    found, left = [], [Path(path)]
+    found: list[Path] = []
+    left = [Path(path)]
     while left:
         file = left.pop()
         if file in found:
@@ -144,12 +154,14 @@ def with_includes(path):
 
 
 @functools.cache
-def _own_sources(mode):
+def _own_sources(mode: str) -> bytes:
+    """What the runtime consists of."""
     headers = ["cudasim.h", "kernel_table.h", "runtime.h", "tools.h"]
     return b"".join((HERE / name).read_bytes() for name in headers + RUNTIME[mode])
 
 
-def _hash(*parts):
+def _hash(*parts: object) -> str:
+    """Tells apart what differs in any part."""
     digest = hashlib.sha256()
     for part in parts:
         data = part if isinstance(part, bytes) else str(part).encode()
@@ -157,7 +169,7 @@ def _hash(*parts):
     return digest.hexdigest()[:32]
 
 
-def wrapper(path, kernels, kind="gcc"):
+def wrapper(path: Path, kernels: Iterable[str], kind: str = "gcc") -> str:
     """The C++ source that is compiled: the kernel file and the table of its kernels."""
     lines = [f'#include "{path}"']
     if kind == "gcc":
@@ -175,8 +187,11 @@ def wrapper(path, kernels, kind="gcc"):
 # ---------------------------------------------------------------- building
 
 
-def build(path, kernels, mode=FAST):
-    """The shared object of a kernel file with these kernels: a Path in the cache, built if it is not there yet."""
+def build(path: str | Path, kernels: Iterable[str], mode: str = FAST) -> Path:
+    """The shared object of a kernel file with these kernels: a Path in the cache, built if it is not there yet.
+
+    Raises BuildError with what the compiler said, and FileNotFoundError.
+    """
     path = Path(path).resolve()
     if not path.is_file():
         raise FileNotFoundError(2, "no such kernel file", str(path))
@@ -195,17 +210,17 @@ def build(path, kernels, mode=FAST):
     if target.is_file():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="building-", dir=target.parent) as folder:
-        folder = Path(folder)
+    with tempfile.TemporaryDirectory(prefix="building-", dir=target.parent) as temporary:
+        folder = Path(temporary)
         (folder / "wrapper.cpp").write_text(wrapper(path, kernels, compiler.kind))
         sanitize = ["-fsanitize=thread", "-fsanitize-coverage=trace-pc"] if mode == HOOKED else []
-        maps = {folder: BUILT_IN, f"{path.parent}/": "", f"{HERE}/": "cudasim/"} if mode != DEBUG else {}
-        maps = [f"-ffile-prefix-map={old}={new}" for old, new in maps.items()]
+        names = {f"{folder}": BUILT_IN, f"{path.parent}/": "", f"{HERE}/": "cudasim/"} if mode != DEBUG else {}
+        maps = [f"-ffile-prefix-map={old}={new}" for old, new in names.items()]
         header = ["-include", HERE / "cudasim.h", "-I", path.parent]
         _run(
             compiler.command, [*flags, *sanitize, *maps, *header, "-c", "wrapper.cpp", "-o", "wrapper.o"], folder, path
         )
-        parts = ["wrapper.o", _runtime(compiler, mode, folder)]
+        parts: list[object] = ["wrapper.o", _runtime(compiler, mode, folder)]
         dynamic = [s.name for s in elf.variables(folder / "wrapper.o") if s.is_tls and not s.defined and s.name]
         if dynamic:
             (folder / "dynamic.cpp").write_text(_dynamic_shared(dynamic))
@@ -215,7 +230,7 @@ def build(path, kernels, mode=FAST):
     return target
 
 
-def _runtime(compiler, mode, folder):
+def _runtime(compiler: Compiler, mode: str, folder: Path) -> Path:
     """The compiled runtime, an object file that all kernel files built in this mode share."""
     flags = [*compiler.flags(mode), "-O2", "-DCUDASIM_RUNTIME", f"-I{HERE}"]
     key = _hash(compiler.version, processor(), flags, _own_sources(mode))
@@ -228,7 +243,7 @@ def _runtime(compiler, mode, folder):
     return target
 
 
-def _dynamic_shared(names):
+def _dynamic_shared(names: Sequence[str]) -> str:
     """Storage for `extern __shared__` arrays: as in CUDA, all of them begin at the same address."""
     first, *others = sorted(names)
     lines = ['.section .tbss,"awT",%nobits', ".balign 1024", f".globl {first}", f".type {first}, %tls_object"]
@@ -239,18 +254,18 @@ def _dynamic_shared(names):
     return f"asm(\n{text});\n".replace('"awT"', '\\"awT\\"')
 
 
-def _is_x86():
+def _is_x86() -> bool:
     return platform.machine() in ("x86_64", "AMD64")
 
 
-def _run(tool, arguments, folder, subject):
+def _run(tool: Sequence[str], arguments: Sequence[object], folder: Path, subject: object) -> None:
     command = [*tool, *map(str, arguments)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:
         raise BuildError(f"{subject} does not build:\n{_what_the_compiler_said(done.stderr or done.stdout)}")
 
 
-def _what_the_compiler_said(text, most=40):
+def _what_the_compiler_said(text: str, most: int = 40) -> str:
     """The compiler's messages without those lines that only lead through our wrapper."""
     lines = [line for line in text.splitlines() if "wrapper.cpp" not in line]
     cut = [f"... {len(lines) - most} more lines"] if len(lines) > most else []

@@ -12,9 +12,17 @@ cannot tell an index that runs over the end of one shared array into the next. A
 kernels: threads that write the same value, and blocks that hand over data by __threadfence and an atomic.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 from tinycnn.emulator import instrument
+from tinycnn.emulator.instrument import Place, Watched
+from tinycnn.emulator.launches import Launch
+from tinycnn.emulator.module import Problem
 
 KINDS = ("", "race", "out-of-bounds", "misaligned", "uninitialised", "divergent-barrier", "warp-intrinsic", "trap")
 RACE, OUT_OF_BOUNDS, MISALIGNED, UNINITIALISED = 1, 2, 3, 4
@@ -29,28 +37,29 @@ class Report:
     file: str
     line: int
     other_line: int | None  # of a race: where the other access stands
-    block: tuple
-    thread: tuple
+    block: tuple[int, ...]
+    thread: tuple[int, ...]
     message: str
     count: int = 1
 
-    def __str__(self):
+    def __str__(self) -> str:
         times = f" ({self.count} times)" if self.count > 1 else ""
         who = f"block {_triple(self.block)} thread {_triple(self.thread)}"
         return f"{self.file}:{self.line}: {self.kind}: {self.kernel}: {who}: {self.message}{times}"
 
-    def as_json(self):
+    def as_json(self) -> dict[str, Any]:
+        """The same as plain data."""
         return asdict(self)
 
 
-def check(path, launches):
+def check(path: str | Path, launches: Iterable[Launch]) -> list[Report]:
     """Run launches of a kernel file's kernels, watched, and return what was wrong: a list of Report, empty if nothing.
 
     The arrays of the launches stay as they are. Raises LaunchError and BuildError like `load` and `Module.launch`.
     """
     launches = list(launches)
     watched = instrument.Watched(path, [launch.kernel for launch in launches])
-    reports = {}
+    reports: dict[tuple, Report] = {}
     for launch in launches:
         with watched.watch(launch, check=True):
             problems = [type(p).from_buffer_copy(p) for p in watched.module.problems()]
@@ -66,7 +75,7 @@ def check(path, launches):
     return list(reports.values())
 
 
-def _report(watched, launch, problem, where):
+def _report(watched: Watched, launch: Launch, problem: Problem, where: dict[int, Place]) -> Report:
     if problem.pc:
         file, line = where[problem.pc]
     else:
@@ -85,7 +94,7 @@ def _report(watched, launch, problem, where):
     )
 
 
-def _message(watched, launch, problem, where):
+def _message(watched: Watched, launch: Launch, problem: Problem, where: dict[int, Place]) -> str:
     if problem.message:
         return problem.message.decode()
     name, itemsize, size = watched.array_of(problem.region)
@@ -113,9 +122,9 @@ def _message(watched, launch, problem, where):
     return f"shared memory: reads {element}, which no thread of this block has written yet"
 
 
-def _place(name, offset):
+def _place(name: str, offset: int) -> str:
     return f"{name} {'-' if offset < 0 else '+'} {abs(offset)} bytes"
 
 
-def _triple(index):
+def _triple(index: Iterable[int]) -> str:
     return "({},{},{})".format(*index)

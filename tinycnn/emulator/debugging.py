@@ -5,23 +5,32 @@ place of each thread. What gdb needs is a process that makes the launch again: t
 `python -m tinycnn.emulator.replay FILE` runs.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import re
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from tinycnn.emulator import build, module
 from tinycnn.emulator.arguments import LaunchError
+from tinycnn.emulator.launches import Launch
 
 
-def debug_command(path, launch, block=(0, 0, 0), thread=(0, 0, 0)):
+def debug_command(
+    path: str | Path, launch: Launch, block: tuple[int, ...] = (0, 0, 0), thread: tuple[int, ...] = (0, 0, 0)
+) -> list[str]:
     """The gdb command, a list of words, that runs a launch and stops where this thread enters the kernel.
 
     The kernel is built without optimisation. In gdb: `next` steps over a barrier too, and comes back in the same
     thread; `print tile[2][5]` shows shared memory, `print threadIdx` who is running; `break 42 if threadIdx.x == 5`
     stops in a thread at a line.
+
+    Raises BuildError, and LaunchError for what cannot be launched or for a thread that is not there.
     """
     loaded = module.load(path, [launch.kernel], build.DEBUG)
     loaded.signature(launch.kernel).pack(launch.args)
@@ -36,25 +45,28 @@ def debug_command(path, launch, block=(0, 0, 0), thread=(0, 0, 0)):
     return [*words, "--args", sys.executable, "-m", "tinycnn.emulator.replay", str(saved)]
 
 
-def _number(kernel, word, index, extents):
+def _number(kernel: str, word: str, index: tuple[int, ...], extents: tuple[int, int, int]) -> int:
+    """The number of a block in its grid, or of a thread in its block."""
     index = tuple(index) + (0,) * (3 - len(index))
     if len(index) != 3 or not all(0 <= i < extent for i, extent in zip(index, extents, strict=True)):
         raise LaunchError(f"{kernel}: there is no {word} {index} in {extents}")
     return (index[2] * extents[1] + index[1]) * extents[0] + index[0]
 
 
-def save(path, launch, selected):
+def save(path: Path, launch: Launch, selected: Sequence[int]) -> Path:
     """Write a launch to a file in the cache folder; returns its path. Arguments that are one array stay one."""
     if launch.buffers:
         raise LaunchError(f"{launch.kernel}: a launch with tables of pointers cannot be saved for the debugger")
-    arrays, places = {}, []
+    arrays: dict[str, np.ndarray] = {}
+    places: list[str | None] = []
     for value in launch.args:
         if value is None:
             places.append(None)
             continue
         known = next((name for name, array in arrays.items() if array is value), None)
-        places.append(known or f"a{len(arrays)}")
-        arrays[places[-1]] = value
+        name = known or f"a{len(arrays)}"
+        places.append(name)
+        arrays[name] = value
     description = json.dumps(
         {
             "path": str(path),
@@ -71,5 +83,5 @@ def save(path, launch, selected):
         digest.update(np.ascontiguousarray(array).tobytes())
     target = build.cache_folder() / f"launch-{digest.hexdigest()[:32]}.npz"
     target.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(target, description=np.array(description), **arrays)
+    np.savez(target, allow_pickle=False, description=np.array(description), **arrays)
     return target

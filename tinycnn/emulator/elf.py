@@ -1,18 +1,24 @@
-"""Reads the symbol table of an ELF file: just enough to find the variables of a built kernel file.
+"""The variables of a built kernel file, from its symbol table, which pyelftools reads.
 
 Shared memory is thread-local storage in the emulator, so a kernel's shared arrays are the TLS symbols of the file, and
 its dynamic ones (`extern __shared__`) are those that the object file leaves undefined.
 """
 
+from __future__ import annotations
+
 import re
-import struct
+from pathlib import Path
 from typing import NamedTuple
 
-SYMBOL_TABLE = 2  # sh_type
-OBJECT, TLS = 1, 6  # the kinds of symbols that are variables
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+
+VARIABLES = ("STT_OBJECT", "STT_TLS")  # of the kinds of symbols
 
 
 class Symbol(NamedTuple):
+    """A variable of an object file or shared object."""
+
     name: str
     value: int  # its address, or its offset in thread-local storage
     size: int
@@ -20,28 +26,24 @@ class Symbol(NamedTuple):
     defined: bool
 
 
-def variables(path):
-    """The variables, thread-local or not, in the symbol table of an object file or shared object."""
-    with open(path, "rb") as file:
-        data = file.read()
-    if data[:6] != b"\x7fELF\x02\x01":
-        raise ValueError(f"{path} is no 64-bit little-endian ELF file")
-    (offset,) = struct.unpack_from("<Q", data, 40)
-    size, count = struct.unpack_from("<HH", data, 58)
-    sections = [struct.unpack_from("<IIQQQQIIQQ", data, offset + i * size) for i in range(count)]
+def variables(path: str | Path) -> list[Symbol]:
+    """The variables, thread-local or not, in the symbol table of an object file or shared object.
+
+    Raises elftools.common.exceptions.ELFError for what is no such file.
+    """
     found = []
-    for _, kind, _, _, start, length, link, *_ in sections:
-        if kind != SYMBOL_TABLE:
-            continue
-        names = sections[link][4]
-        for name, info, _, section, value, extent in struct.iter_unpack("<IBBHQQ", data[start : start + length]):
-            if info & 15 in (OBJECT, TLS):
-                text = data[names + name : data.index(b"\0", names + name)].decode()
-                found.append(Symbol(text, value, extent, info & 15 == TLS, section != 0))
+    with open(path, "rb") as file:
+        for table in ELFFile(file).iter_sections("SHT_SYMTAB"):
+            assert isinstance(table, SymbolTableSection)
+            for symbol in table.iter_symbols():
+                kind = symbol["st_info"]["type"]
+                if kind in VARIABLES:
+                    defined = symbol["st_shndx"] != "SHN_UNDEF"
+                    found.append(Symbol(symbol.name, symbol["st_value"], symbol["st_size"], kind == "STT_TLS", defined))
     return found
 
 
-def plain_name(symbol):
+def plain_name(symbol: str) -> str:
     """The name in the source of a C++ symbol: `tile` for _ZZ9transposePKfPfE4tile."""
     if not symbol.startswith("_Z"):
         return symbol

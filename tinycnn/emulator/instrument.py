@@ -5,18 +5,26 @@ the caller's arrays stay as they are. A copy is aligned as cudaMalloc aligns, to
 its base array: sectors are counted on the GPU's addresses, not on those that NumPy's allocator chose.
 """
 
+from __future__ import annotations
+
 import ctypes
 import re
 import shutil
 import subprocess
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tinycnn.emulator import build, elf, module
+from tinycnn.emulator.arguments import Signature
 from tinycnn.emulator.build import BuildError
+from tinycnn.emulator.launches import Launch
+
+Place = tuple[str, int]  # (file, line)
 
 ALIGNMENT = 256
 MARGIN = 64 * 1024
@@ -31,36 +39,39 @@ class GlobalArray(ctypes.Structure):
 class Array:
     """An array of the launch, or several that overlap: its place in memory while the launch runs."""
 
-    def __init__(self, name, begin, end, dtype, offset=0):
+    def __init__(self, name: str, begin: int, end: int, dtype: np.dtype, offset: int = 0):
         self.name, self.begin, self.end, self.dtype = name, begin, end, dtype
         self.offset = offset  # from the begin of the array that it is a slice of
         self.granule = 1 if dtype.itemsize == 1 else 2 if dtype.itemsize == 2 else 4
         self.moved_by = 0  # from the caller's addresses to the copy's
 
     @property
-    def size(self):
+    def size(self) -> int:
+        """In bytes."""
         return self.end - self.begin
 
 
 class Watched:
     """A kernel file built with hooks, and the arrays of the launch that is being watched."""
 
-    def __init__(self, path, kernels):
+    def __init__(self, path: str | Path, kernels: Sequence[str]):
         self.module = module.load(path, kernels, build.HOOKED)
         self.path = self.module.path
-        self.arrays = []
+        self.arrays: list[Array] = []
 
     @contextmanager
-    def watch(self, launch, check=False, trace=False, only=None):
-        """Run the launch; what the tools found can be asked for inside."""
+    def watch(
+        self, launch: Launch, check: bool = False, trace: bool = False, only: list[int] | None = None
+    ) -> Iterator[Watched]:
+        """Run the launch, or `only` these of its blocks; what the tools found can be asked for inside."""
         library, signature = self.module.library, self.module.signature(launch.kernel)
         grid, block = module.check_shape(launch.kernel, launch.grid, launch.block, launch.shared)
         signature.pack(launch.args)  # to refuse bad arguments before anything is copied
         self.arrays, args, alive = _guarded(launch, signature)
         self.arrays += self.variables()
-        table = [(array.begin + array.moved_by, array.size, array.granule) for array in self.arrays]
+        rows = [(array.begin + array.moved_by, array.size, array.granule) for array in self.arrays]
         with self.module.lock, _kept(launch.buffers):
-            table = (GlobalArray * (len(table) or 1))(*table)
+            table = (GlobalArray * (len(rows) or 1))(*(GlobalArray(*row) for row in rows))
             library.cudasim_watch(table, len(self.arrays), launch.shared, int(check), int(trace))
             try:
                 self.module.run(signature, grid, block, args, launch.shared, only)
@@ -69,7 +80,7 @@ class Watched:
                 library.cudasim_unwatch()
                 del alive
 
-    def variables(self):
+    def variables(self) -> list[Array]:
         """The file's own __device__ and __constant__ variables, as arrays in place."""
         ours = ("threadIdx", "blockIdx", "blockDim", "gridDim")
         found = [s for s in self.module.variables.values() if s.size and "cudasim" not in s.name and s.name not in ours]
@@ -78,7 +89,7 @@ class Watched:
             Array(elf.plain_name(s.name), base + s.value, base + s.value + s.size, np.dtype("uint32")) for s in found
         ]
 
-    def array_of(self, region):
+    def array_of(self, region: int) -> tuple[str, int | None, int]:
         """(name, itemsize, bytes) of a region as the runtime numbers them; itemsize None where it has no known type."""
         if region < 0:
             return "unknown memory", None, 0
@@ -88,12 +99,12 @@ class Watched:
         index = region - len(self.arrays)
         return self.module.shared_names[index], None, self.module.shared[index].size
 
-    def places(self, instructions):
+    def places(self, instructions: Iterable[int]) -> dict[int, Place]:
         """{instruction: (file, line)}, in the source as far as can be told."""
         return places(self.module.built, self.path, tuple(sorted(set(instructions))))
 
 
-def _guarded(launch, signature):
+def _guarded(launch: Launch, signature: Signature) -> tuple[list[Array], list[Any], list[np.ndarray]]:
     """(the arrays of a launch, its arguments on copies of them, what must stay alive)."""
     named = [(p.name or f"argument {p.number}", a) for p, a in zip(signature.parameters, launch.args, strict=True)]
     pointers = [(n, a) for (n, a), p in zip(named, signature.parameters, strict=True) if p.is_pointer and a is not None]
@@ -101,7 +112,7 @@ def _guarded(launch, signature):
     spans = sorted(
         ((*_span(array), name, array) for name, array in pointers + through_tables if array.nbytes), key=lambda s: s[:2]
     )
-    groups = []
+    groups: list[Array] = []
     for begin, end, name, array in spans:
         if groups and begin < groups[-1].end:
             group = groups[-1]
@@ -114,12 +125,12 @@ def _guarded(launch, signature):
     kept = {_span(buffer)[0] for buffer in launch.buffers}  # pointers lead there, so there they stay
     alive = [_move(group) for group in groups if not any(group.begin <= address < group.end for address in kept)]
 
-    def moved(array):
+    def moved(array: np.ndarray) -> np.ndarray:
         group = next((g for g in groups if g.begin <= _span(array)[0] < g.end), None)
         if group is None:
             return array  # it has no elements
         memory = (ctypes.c_char * array.nbytes).from_address(_span(array)[0] + group.moved_by)
-        copy = np.frombuffer(memory, array.dtype).reshape(array.shape)
+        copy = np.frombuffer(memoryview(memory).cast("B"), array.dtype).reshape(array.shape)
         copy.flags.writeable = array.flags.writeable
         return copy
 
@@ -128,7 +139,7 @@ def _guarded(launch, signature):
     return groups, args, alive
 
 
-def _move(group):
+def _move(group: Array) -> np.ndarray:
     """Copy a group of arrays to memory with margins around it."""
     margin = MARGIN + min(group.size, 16 * MARGIN)
     memory = np.empty(2 * margin + group.size + 2 * ALIGNMENT, np.uint8)
@@ -139,19 +150,21 @@ def _move(group):
     return memory
 
 
-def _span(array):
+def _span(array: np.ndarray) -> tuple[int, int]:
+    """The addresses of its first byte and of that behind its last."""
     begin = array.__array_interface__["data"][0]
     return begin, begin + array.nbytes
 
 
-def _base(array):
+def _base(array: np.ndarray) -> np.ndarray:
+    """The array that this is a slice of, or it itself."""
     while isinstance(array.base, np.ndarray):
         array = array.base
     return array
 
 
 @contextmanager
-def _kept(buffers):
+def _kept(buffers: list[np.ndarray]) -> Iterator[None]:
     """Give these arrays their values back at the end."""
     before = [buffer.copy() for buffer in buffers]
     try:
@@ -162,7 +175,7 @@ def _kept(buffers):
 
 
 @cache
-def places(built, path, instructions):
+def places(built: Path, path: Path, instructions: tuple[int, ...]) -> dict[int, Place]:
     """{instruction: (file, line)} by the debug information of a built file: the innermost line of the kernel's own."""
     if not instructions:
         return {}
@@ -172,13 +185,15 @@ def places(built, path, instructions):
     # A hook knows the instruction after its call; one byte back is in the call itself.
     addresses = [hex(instruction - 1) for instruction in instructions]
     answer = subprocess.run([tool, "-a", "-i", "-e", built, *addresses], capture_output=True, text=True, check=True)
-    folder, found, frames = Path(path).parent, {}, []
+    folder = Path(path).parent
+    found: dict[int, list[str]] = {}
+    frames: list[str] = []
     for line in answer.stdout.splitlines():
         if line.startswith("0x"):
             frames = found.setdefault(int(line, 16) + 1, [])
         else:
             frames.append(line)
-    result = {}
+    result: dict[int, Place] = {}
     for instruction, lines in found.items():
         result[instruction] = (str(path), 0)
         for line in lines:
@@ -189,7 +204,7 @@ def places(built, path, instructions):
     return result
 
 
-def source_file(name, folder):
+def source_file(name: str, folder: Path) -> str:
     """The path to show for a file that the compiler knows by its name in the kernel file's folder."""
     # Debug information names it in the folder of the build: by the name that stands for it, or with zig by its own.
     path = folder / re.sub(rf"^({build.BUILT_IN}|/.*/building-[^/]*)/", "", name)

@@ -17,9 +17,13 @@ Types are CUDA's: bool, char, unsigned char, short, int, unsigned, long long, un
 space), float, double, and float4 and its like for arrays, whose extents then count float4s.
 """
 
+from __future__ import annotations
+
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -42,19 +46,26 @@ class Launch:
     """
 
     kernel: str
-    grid: tuple
-    block: tuple
-    args: list
+    grid: tuple[int, ...]
+    block: tuple[int, ...]
+    args: list[Any]
     shared: int = 0
-    buffers: list = field(default_factory=list)
+    buffers: list[np.ndarray] = field(default_factory=list)
 
 
-def read_launches(path):
+def describes_launches(path: str | Path) -> bool:
+    """Whether there is a launch comment in a .cu file, right or wrong."""
+    lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    return any(MARK.match(line) for line in lines)
+
+
+def read_launches(path: str | Path) -> list[Launch]:
     """The launches that the comments of a .cu file describe; DescriptionError if there are none, or a bad one."""
     path = Path(path)
     parameters = parameter_names(with_includes(path))
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    launches, number = [], 0
+    launches: list[Launch] = []
+    number = 0
     while number < len(lines):
         number += 1
         first = number
@@ -76,9 +87,10 @@ def read_launches(path):
     return launches
 
 
-def parse(text, parameters=None, seed=0):
+def parse(text: str, parameters: Mapping[str, list[str]] | None = None, seed: int = 0) -> Launch:
     """The Launch that the text after `launch:` describes. parameters: {kernel: its parameters' names} if known."""
-    words, args = {}, {}
+    words: dict[str, str] = {}
+    args: dict[str, Any] = {}
     for word in _words(text):
         name, equals, value = word.partition("=")
         if not equals or not re.fullmatch(r"[A-Za-z_]\w*", name) or not value:
@@ -104,28 +116,28 @@ def parse(text, parameters=None, seed=0):
     return Launch(words["kernel"], grid, block, list(args.values()), int(shared))
 
 
-def _words(text):
+def _words(text: str) -> list[str]:
     """Split at spaces that are not inside < > or [ ]."""
     return re.findall(r"(?:<[^>]*>|\[[^]]*\]|\S)+", text)
 
 
-def _extents(word, text):
+def _extents(word: str, text: str) -> tuple[int, ...]:
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() and int(part) > 0 for part in parts):
         raise DescriptionError(f"{word}: {text!r} is not a list of numbers greater than 0, like 4 or 16,16")
     return tuple(map(int, parts))
 
 
-def _argument(word, text, random):
+def _argument(word: str, text: str, random: np.random.Generator) -> np.ndarray | np.generic | None:
     if text == "none":
         return None
     array = re.fullmatch(r"(\w+?)\[([^]]*)\](?:=(\S+))?", text)
     scalar = re.fullmatch(r"(\w+):(\S+)", text)
-    if not array and not scalar:
+    if scalar and not array:
+        return _number(word, _type(word, scalar[1])[0], scalar[2])
+    if not array:
         raise DescriptionError(f"{word!r} is neither an array (float[1000]), a number (int:5) nor none")
-    dtype, width = _type(word, (array or scalar)[1], bool(array))
-    if scalar:
-        return _number(word, dtype, scalar[2])
+    dtype, width = _type(word, array[1], vectors=True)
     shape = _extents(word, array[2]) + ((width,) if width > 1 else ())
     if array[3] is None:
         values = random.standard_normal(shape) if dtype.kind == "f" else random.integers(0, 100, shape)
@@ -135,7 +147,8 @@ def _argument(word, text, random):
     return np.full(shape, _number(word, dtype, array[3]), dtype)
 
 
-def _type(word, name, vectors):
+def _type(word: str, name: str, vectors: bool = False) -> tuple[np.dtype, int]:
+    """(dtype, how many numbers of it) of a type of CUDA's."""
     name = name.replace("_", " ")
     vector = re.fullmatch(r"([a-z]+)([2-4])", name)
     if vectors and vector and vector[1] in BASES:
@@ -145,7 +158,7 @@ def _type(word, name, vectors):
     return np.dtype(DTYPES[name]), 1
 
 
-def _number(word, dtype, text):
+def _number(word: str, dtype: np.dtype, text: str) -> np.generic:
     try:
         value = float(text) if dtype.kind == "f" else int(text, 0)
         return dtype.type(value)

@@ -1,15 +1,22 @@
 """A built kernel file, loaded: launches its kernels on NumPy arrays."""
 
+from __future__ import annotations
+
 import ctypes
 import threading
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from tinycnn.emulator import arguments, build, elf
 from tinycnn.emulator.arguments import LaunchError
 
 __all__ = ["KernelError", "LaunchError", "Module", "load"]
+
+Triple = tuple[int, int, int]
 
 NO_MEMORY, INTERRUPTED = -1, -2  # what cudasim_launch returns, if not the number of blocks that failed
 
@@ -69,11 +76,11 @@ class SharedArray(ctypes.Structure):
     _fields_ = [("offset", ctypes.c_int64), ("size", ctypes.c_int64)]
 
 
-_loaded = {}  # (built file, kernel file): Module
-_locks = {}  # by the built file: its runtime plays one GPU, so one launch at a time
+_loaded: dict[tuple[Path, Path], Module] = {}  # (built file, kernel file): Module
+_locks: dict[Path, threading.Lock] = {}  # by the built file: its runtime plays one GPU, so one launch at a time
 
 
-def load(path, name_expressions, mode=build.FAST):
+def load(path: str | Path, name_expressions: Sequence[str], mode: str = build.FAST) -> Module:
     """Build a kernel file (unless the cache has it) and load it: a Module.
 
     path: the .cu file. Its own folder is searched for what it includes.
@@ -90,7 +97,7 @@ def load(path, name_expressions, mode=build.FAST):
 class Module:
     """The kernels of one built file."""
 
-    def __init__(self, path, built, names):
+    def __init__(self, path: Path, built: Path, names: Sequence[str]):
         self.path, self.built = path, built
         self.library = ctypes.CDLL(str(built))
         self.lock = _locks.setdefault(built, threading.Lock())
@@ -101,7 +108,7 @@ class Module:
         self.library.cudasim_launch.argtypes = [ctypes.c_void_p] * 4 + [ctypes.c_uint, ctypes.c_void_p, ctypes.c_int64]
         self._find_variables()
 
-    def _find_variables(self):
+    def _find_variables(self) -> None:
         """Tell the runtime where shared memory is; remember the other variables of the file, by name."""
         symbols = [s for s in elf.variables(self.built) if s.defined]
         anchor = next(s.value for s in symbols if s.is_tls and "cudasim_anchor" in s.name)
@@ -117,26 +124,28 @@ class Module:
         self.variables = {s.name: s for s in symbols if not s.is_tls}
 
     @property
-    def kernels(self):
+    def kernels(self) -> list[str]:
         """The names of the kernels."""
         return list(self._kernels)
 
-    def signature(self, kernel):
-        """The parameters of a kernel, as the compiler deduced them."""
+    def signature(self, kernel: str) -> arguments.Signature:
+        """The parameters of a kernel, as the compiler deduced them. Raises LaunchError for one that is not here."""
         if kernel not in self._kernels:
             raise LaunchError(
                 f"{self.path.name} is loaded without a kernel {kernel!r}; with: {', '.join(self._kernels)}"
             )
         return self._kernels[kernel]
 
-    def get_global(self, name, dtype=np.uint8):
-        """The __constant__ array of that name, as a NumPy array to read and write."""
+    def get_global(self, name: str, dtype: DTypeLike = np.uint8) -> np.ndarray:
+        """The __constant__ array of that name, as a NumPy array to read and write. KeyError if there is none."""
         if name not in self.variables:
             raise KeyError(f"{self.path.name} has no __constant__ array {name!r}")
         size = self.variables[name].size
-        return np.frombuffer((ctypes.c_char * size).in_dll(self.library, name), dtype)
+        return np.frombuffer(memoryview((ctypes.c_char * size).in_dll(self.library, name)).cast("B"), dtype)
 
-    def launch(self, kernel, grid, block, args, shared=0):
+    def launch(
+        self, kernel: str, grid: tuple[int, ...], block: tuple[int, ...], args: Sequence[Any], shared: int = 0
+    ) -> None:
         """Run a kernel, all of it, on NumPy arrays.
 
         grid, block: tuples of one to three ints. shared: bytes of dynamic shared memory.
@@ -147,19 +156,28 @@ class Module:
         warp intrinsic. An access out of bounds is not noticed here: it may end Python. `check` notices it.
         """
         signature = self.signature(kernel)
-        grid, block = check_shape(kernel, grid, block, shared)
+        shape = check_shape(kernel, grid, block, shared)
         with self.lock:
-            failures = self.run(signature, grid, block, args, shared)
+            failures = self.run(signature, *shape, args, shared)
             if failures:
                 raise KernelError(self._problem_text(kernel))
 
-    def run(self, signature, grid, block, args, shared, only=None):
+    def run(
+        self, signature: arguments.Signature, grid: Triple, block: Triple, args: Sequence[Any], shared: int,
+        only: Sequence[int] | None = None,
+    ) -> int:  # fmt: skip
+        """The launch itself, for who holds the lock; only: of the blocks these. Returns how many blocks failed."""
         packed, _alive = signature.pack(args)
-        grid, block = (ctypes.c_uint * 3)(*grid), (ctypes.c_uint * 3)(*block)
-        only = (ctypes.c_int64 * len(only))(*only) if only is not None else None
+        blocks = None if only is None else (ctypes.c_int64 * len(only))(*only)
         self.library.cudasim_forget_problems()
         failures = self.library.cudasim_launch(
-            signature.call, packed, grid, block, shared, only, len(only) if only is not None else 0
+            signature.call,
+            packed,
+            (ctypes.c_uint * 3)(*grid),
+            (ctypes.c_uint * 3)(*block),
+            shared,
+            blocks,
+            0 if only is None else len(only),
         )
         if failures == NO_MEMORY:
             raise MemoryError("no address space for the stacks of the emulator's threads")
@@ -167,21 +185,21 @@ class Module:
             raise KernelError(f"{signature.name}: interrupted")  # unless Python raises KeyboardInterrupt before
         return failures
 
-    def problems(self):
+    def problems(self) -> list[Problem]:
         """What went wrong in the last launch."""
         count = ctypes.c_int()
         first = self.library.cudasim_problems(ctypes.byref(count))
         return [first[i] for i in range(count.value)]
 
-    def _problem_text(self, kernel):
+    def _problem_text(self, kernel: str) -> str:
         problem = self.problems()[0]
         where = f"{problem.file.decode()}:{problem.line}"
         return f"{kernel}: {where}: block {tuple(problem.block)}: {problem.message.decode()}"
 
 
-def check_shape(kernel, grid, block, shared):
+def check_shape(kernel: str, grid: tuple[int, ...], block: tuple[int, ...], shared: int) -> tuple[Triple, Triple]:
     """Grid and block as three ints each, or a LaunchError that says which limit of CUDA they break."""
-    shapes = []
+    shapes: list[Triple] = []
     for word, shape, limits in (("grid", grid, MOST_GRID), ("block", block, MOST_BLOCK)):
         if not isinstance(shape, tuple | list) or not 1 <= len(shape) <= 3:
             raise LaunchError(f"{kernel}: the {word} is a tuple of one to three ints, not {shape!r}")
@@ -190,7 +208,8 @@ def check_shape(kernel, grid, block, shared):
                 raise LaunchError(f"{kernel}: {word}.{axis} is an int, not {extent!r}")
             if not 1 <= extent <= most:
                 raise LaunchError(f"{kernel}: {word}.{axis} is from 1 to {most}, not {extent}")
-        shapes.append(tuple(int(extent) for extent in shape) + (1,) * (3 - len(shape)))
+        x, y, z = [*map(int, shape), 1, 1][:3]
+        shapes.append((x, y, z))
     threads = shapes[1][0] * shapes[1][1] * shapes[1][2]
     if threads > MOST_THREADS:
         raise LaunchError(f"{kernel}: a block has at most {MOST_THREADS} threads, not {threads} {tuple(block)}")
@@ -198,4 +217,4 @@ def check_shape(kernel, grid, block, shared):
         raise LaunchError(
             f"{kernel}: a block has at most {build.MOST_SHARED} bytes (227 KB) of shared memory, not {shared}"
         )
-    return shapes
+    return shapes[0], shapes[1]

@@ -1,15 +1,18 @@
 """python -m tinycnn.emulator.replay FILE: makes a saved launch again, for a debugger to stop in (debugging.py)."""
 
+from __future__ import annotations
+
 import ctypes
 import json
 import sys
+from typing import Any
 
 import numpy as np
 
 from tinycnn.emulator import build, module
 
 
-def replay(file):
+def replay(file: str) -> list[Any]:
     """Load and launch; returns the arguments as the kernel left them."""
     with np.load(file) as saved:
         arrays = {name: saved[name] for name in saved.files}

@@ -10,16 +10,23 @@ These are the accesses of the source. The machine's instructions can be fewer: t
 loads, keeps values in registers, and caches answer part of the requests. And they are counts, not times.
 """
 
+from __future__ import annotations
+
 import ctypes
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tinycnn.emulator import instrument
+from tinycnn.emulator.instrument import Watched
+from tinycnn.emulator.launches import Launch
 from tinycnn.emulator.module import KernelError
 
-SECTOR = 32
+SECTOR = 32  # bytes
+COUNTS = ("requests", "lanes", "possible_lanes", "sectors", "fewest_sectors", "passes", "fewest_passes")
 MOST_BLOCKS = 64  # evenly spread over the grid; tracing costs some 50 ns an access
 NOTE = "Counted are the accesses of the source, not machine instructions, which the compiler merges; no caches."
 
@@ -27,13 +34,9 @@ NOTE = "Counted are the accesses of the source, not machine instructions, which 
 class _Row(ctypes.Structure):
     """`Row` of trace.cpp."""
 
-    _fields_ = [("pc", ctypes.c_uint64)] + [
-        (name, ctypes.c_int) for name in ("region", "space", "size", "write", "atomic")
-    ]
-    _fields_ += [
-        (name, ctypes.c_uint64)
-        for name in ("requests", "lanes", "possible_lanes", "sectors", "fewest_sectors", "passes", "fewest_passes")
-    ]
+    _fields_ = [("pc", ctypes.c_uint64)]
+    _fields_ += [(name, ctypes.c_int) for name in ("region", "space", "size", "write", "atomic")]
+    _fields_ += [(name, ctypes.c_uint64) for name in COUNTS]
 
 
 @dataclass
@@ -55,22 +58,27 @@ class Line:
     fewest_passes: int = 0
 
     @property
-    def sectors_per_request(self):
+    def sectors_per_request(self) -> float | None:
+        """None for shared memory."""
         return self.sectors / self.requests if self.space == "global" else None
 
     @property
-    def ideal_sectors_per_request(self):
+    def ideal_sectors_per_request(self) -> float | None:
+        """What the same lanes could do with, if what they want lay side by side."""
         return self.fewest_sectors / self.requests if self.space == "global" else None
 
     @property
-    def bank_conflict_ways(self):
+    def bank_conflict_ways(self) -> float | None:
+        """How many times as many passes as without conflicts; None for global memory."""
         return self.passes / self.fewest_passes if self.space == "shared" else None
 
     @property
-    def lane_efficiency(self):
+    def lane_efficiency(self) -> float:
+        """The share of the warps' lanes that took part."""
         return self.lanes / self.possible_lanes
 
-    def as_json(self):
+    def as_json(self) -> dict[str, Any]:
+        """The same as plain data, with what follows from the counts."""
         derived = ("sectors_per_request", "ideal_sectors_per_request", "bank_conflict_ways", "lane_efficiency")
         return {**asdict(self), **{name: getattr(self, name) for name in derived}}
 
@@ -80,17 +88,19 @@ class Trace:
     """What a launch asks of memory, line by line."""
 
     kernel: str
-    lines: list
+    lines: list[Line]
     blocks: int  # of the grid
     traced_blocks: int
     bytes_moved: int  # of global memory, in sectors, without any cache
     bytes_fewest: int  # the sectors of the arrays that were read, and those written, each once
 
     @property
-    def lane_efficiency(self):
+    def lane_efficiency(self) -> float:
+        """The same over all lines."""
         return sum(line.lanes for line in self.lines) / (sum(line.possible_lanes for line in self.lines) or 1)
 
-    def as_json(self):
+    def as_json(self) -> dict[str, Any]:
+        """The same as plain data."""
         return {
             "kernel": self.kernel,
             "lines": [line.as_json() for line in self.lines],
@@ -102,11 +112,11 @@ class Trace:
             "note": NOTE,
         }
 
-    def __str__(self):
+    def __str__(self) -> str:
         from tabulate import tabulate
 
-        def number(value, form="{:.2f}"):
-            return "" if value is None else form.format(value)
+        def number(value: float | None) -> str:
+            return "" if value is None else f"{value:.2f}"
 
         rows = [
             [
@@ -138,7 +148,8 @@ class Trace:
         )
 
 
-def _source(line, most=60):
+def _source(line: Line, most: int = 60) -> str:
+    """The line itself, as far as it fits."""
     try:
         text = Path(line.file).read_text(errors="replace").splitlines()[line.line - 1].strip()
     except (OSError, IndexError):
@@ -146,10 +157,11 @@ def _source(line, most=60):
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
-def trace(path, launch, blocks=MOST_BLOCKS):
+def trace(path: str | Path, launch: Launch, blocks: int | None = MOST_BLOCKS) -> Trace:
     """Run a launch and count, for every line that loads or stores, what it asks of memory: a Trace.
 
     blocks: at most this many of the grid's blocks are run, evenly spread; None for all.
+    Raises LaunchError and BuildError as `load` and `Module.launch`, and KernelError for a kernel with a fault.
     """
     watched = instrument.Watched(path, [launch.kernel])
     total = int(np.prod(launch.grid, dtype=np.int64))
@@ -174,22 +186,23 @@ def trace(path, launch, blocks=MOST_BLOCKS):
     return Trace(launch.kernel, _by_line(watched, rows), total, traced, moved, fewest)
 
 
-def _touched(library, region):
+def _touched(library: ctypes.CDLL, region: int) -> int:
+    """The sectors of an array that were read, and those that were written."""
     read, written = ctypes.c_uint64(), ctypes.c_uint64()
     library.cudasim_touched(region, ctypes.byref(read), ctypes.byref(written))
     return read.value + written.value
 
 
-def _by_line(watched, rows):
+def _by_line(watched: Watched, rows: Sequence[_Row]) -> list[Line]:
     """One Line for each source line, operation and array: a line may have been compiled into several instructions."""
     where = watched.places([row.pc for row in rows])
-    lines = {}
+    lines: dict[tuple, Line] = {}
     for row in rows:
         file, number = where[row.pc]
         op = "atomic" if row.atomic else "store" if row.write else "load"
         name = watched.array_of(row.region)[0]
         key = (file, number, "shared" if row.space else "global", op, name, row.size)
         line = lines.setdefault(key, Line(*key))
-        for count in ("requests", "lanes", "possible_lanes", "sectors", "fewest_sectors", "passes", "fewest_passes"):
+        for count in COUNTS:
             setattr(line, count, getattr(line, count) + getattr(row, count))
     return [lines[key] for key in sorted(lines)]

@@ -2,14 +2,18 @@
 
 A safetensors file is a JSON header and raw numbers, so reading one never executes code. The tensors are
 called `<layer number>.<weight>` and `optimizer.<slot>.<parameter number>`; everything else is JSON in the
-header's `tinycnn` field. Files are written beside their place and then renamed onto it, so that a crash
-leaves the old file or the new one, never half of one.
+header's `tinycnn` field, whose form checkpoint_schema.py has. Files are written beside their place and then
+renamed onto it, so that a crash leaves the old file or the new one, never half of one.
 """
 
+from __future__ import annotations
+
 import json
+import math
 import os
-import tempfile
-from pathlib import Path
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -18,10 +22,15 @@ from safetensors.numpy import save as to_bytes
 from tinycnn import layers as all_layers
 from tinycnn import losses, optimizers, session
 from tinycnn.callbacks import History, Logs
-from tinycnn.layers import InputLayer
+from tinycnn.fit.checkpoint_schema import FORMAT, fault_of
+from tinycnn.fit.files import json_text, write_atomically
+from tinycnn.layers import InputLayer, Layer
+from tinycnn.tensor import Tensor
 
-FORMAT = 1
-LAYERS = {
+if TYPE_CHECKING:
+    from tinycnn.models import Model
+
+LAYERS: dict[str, type[Layer]] = {
     cls.__name__: cls
     for cls in vars(all_layers).values()
     if isinstance(cls, type) and issubclass(cls, all_layers.Layer) and cls is not all_layers.Layer
@@ -35,47 +44,21 @@ class CheckpointError(ValueError):
 # ---------------------------------------------------------------- writing
 
 
-def write_atomically(path, data):
-    """Write bytes to `path` or, where that fails, leave what was there. Raises OSError that names `path`."""
-    path, temporary = Path(path), None
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~current_umask())
-        os.replace(temporary, path)
-    except BaseException as error:
-        if temporary is not None:
-            os.unlink(temporary)
-        if isinstance(error, OSError):
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
-
-
-def current_umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def unique_layers(model):
+def unique_layers(model: Model) -> list[Layer]:
     """The layers in the order of the graph, the input's included."""
     return list(dict.fromkeys(symbol.layer for symbol in model.symbols))
 
 
-def configuration(model):
+def configuration(model: Model, weights_only: bool) -> dict[str, Any]:
     """Everything but the arrays, as plain data."""
     layers = unique_layers(model)
     place = {symbol: i for i, symbol in enumerate(model.symbols)}
     outputs = [place[o] for o in model.output] if isinstance(model.output, (list, tuple)) else place[model.output]
-    history = model.history.rows() if model.history else []
-    optimizer = model.optimizer
+    history = [] if weights_only or model.history is None else model.history.rows()
     return {
         "format": FORMAT,
         "name": model.name,
-        "class": type(model).__name__,
+        "class": "Sequential" if hasattr(model, "add") else "Model",
         "seed": model.seed,
         "layers": [
             {
@@ -84,48 +67,69 @@ def configuration(model):
                 "seed": layer.seed,
                 "stream": layer.stream,
                 "options": layer.options(),
+                "trainable": layer.trainable,
             }
             for layer in layers
         ],
-        "graph": [{"layer": layers.index(s.layer), "inputs": [place[i] for i in s.inputs]} for s in model.symbols],
+        "graph": [
+            {"layer": layers.index(s.layer), "inputs": [place[i] for i in s.inputs], "use": s.use}
+            for s in model.symbols
+        ],
         "outputs": outputs,  # a number, or a list of them
-        "training": optimizer
-        and {
-            "optimizer": optimizer.name.lower(),
-            "options": optimizer.options(),
-            "iterations": optimizer.iterations,
-            "loss": model.loss.__name__,
-            "metrics": model.metrics,
-        },
+        "training": None if weights_only else training_configuration(model),
         "epoch": model.epoch,
+        "epochs_trained": model.epochs_trained,
         "step": int(model.device.numpy(model.step)[0]),
         "history": [{"epoch": epoch, **logs} for epoch, logs in history],
         "recipe": model.recipe,
     }
 
 
-def weight_names(model):
+def training_configuration(model: Model) -> dict[str, Any] | None:
+    """How a compiled model is trained, and which of its weights."""
+    optimizer = model.optimizer
+    if optimizer is None or model.loss is None:
+        return None
+    trained = None if model.trained is None else {id(weight) for weight in model.trained}
+    names = weight_names(model)
+    return {
+        "optimizer": optimizer.name.lower(),
+        "options": optimizer.options(),
+        "iterations": optimizer.iterations,
+        "loss": model.loss.__name__,
+        "metrics": model.metrics,
+        "trained": None if trained is None else [name for name, weight in names.items() if id(weight) in trained],
+    }
+
+
+def weight_names(model: Model) -> dict[str, Tensor]:
     """{name in the file: weight Tensor}"""
     return {f"{i}.{name}": w for i, layer in enumerate(unique_layers(model)) for name, w in layer.parameters.items()}
 
 
-def save(model, path):
-    """Write `model` to `path`. Raises OSError where that cannot be written, and keeps the file that was there."""
+def save(model: Model, path: str | os.PathLike, weights_only: bool = False) -> None:
+    """Write `model` to `path`; weights_only: without the optimiser and the history.
+
+    Raises OSError or ValueError where that cannot be written, and keeps the file that was there.
+    """
     if model.output is None:
         raise ValueError(f"{model.name} has no weights yet: give its first layer input_shape=, or build() it")
     tensors = {name: w.numpy() for name, w in weight_names(model).items()}
-    if model.optimizer is not None and model.optimizer.state is not None:
+    if not weights_only and model.optimizer is not None and model.optimizer.state is not None:
         for slot, arrays in model.optimizer.state.items():
             for i, array in enumerate(arrays):
                 tensors[f"optimizer.{slot}.{i}"] = model.device.numpy(array)
-    metadata = {"tinycnn": json.dumps(configuration(model))}
+    try:
+        metadata = {"tinycnn": json_text(configuration(model, weights_only))}
+    except TypeError as error:
+        raise ValueError(f"{model.name} has a layer whose options() cannot be written as JSON: {error}") from None
     write_atomically(path, to_bytes({n: np.ascontiguousarray(t) for n, t in tensors.items()}, metadata))
 
 
 # ---------------------------------------------------------------- reading
 
 
-def read(path):
+def read(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """(configuration, {name: NumPy array}) of a file. Raises CheckpointError, FileNotFoundError."""
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path}: there is no such file")
@@ -133,20 +137,26 @@ def read(path):
         with safe_open(path, "numpy") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is not a safetensors file, or is damaged: {error}") from error
     if "tinycnn" not in metadata:
         raise CheckpointError(f"{path} was not written by tinycnn: its header has no 'tinycnn' field")
     try:
         config = json.loads(metadata["tinycnn"])
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: the 'tinycnn' field of its header is damaged: {error}") from error
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise CheckpointError(f"{path} has another format than {FORMAT}, the one that this tinycnn reads")
+    fault = fault_of(config)
+    if fault:
+        raise CheckpointError(f"{path}: the 'tinycnn' field of its header is damaged: {fault}")
+    for name, array in tensors.items():
+        if array.dtype not in (np.float32, np.float64):
+            raise CheckpointError(f"{path} is damaged: its weight {name!r} is of {array.dtype}, not of float32")
     return config, tensors
 
 
-def fill(weights, tensors, path):
+def fill(weights: dict[str, Tensor], tensors: dict[str, np.ndarray], path: str | os.PathLike) -> None:
     """Copy `tensors` into `weights`, both by name, once all of them are there and of the right shapes."""
     for name, weight in weights.items():
         if name not in tensors:
@@ -159,62 +169,77 @@ def fill(weights, tensors, path):
     extra = [n for n in tensors if n not in weights and not n.startswith("optimizer.")]
     if extra:
         raise CheckpointError(
-            f"{path} belongs to another network: its weight {extra[0]} of shape {tensors[extra[0]].shape} "
+            f"{path} belongs to another network: its weight {extra[0]!r} of shape {tensors[extra[0]].shape} "
             "has no place in this one"
         )
+    lost = [name for name in weights if not np.isfinite(tensors[name]).all()]
+    if lost:
+        warnings.warn(f"{path}: its weight {lost[0]} holds NaN or infinity; the network had diverged", stacklevel=4)
     for name, weight in weights.items():
         weight.device.assign(weight.data, tensors[name])
 
 
-def load_weights(model, path):
+def load_weights(model: Model, path: str | os.PathLike) -> None:
     """The weights of a file into a model of the same network. Raises CheckpointError, naming both shapes."""
     fill(weight_names(model), read(path)[1], path)
 
 
-def load(path, sequential, functional):
+def load(path: str | os.PathLike, sequential: type, functional: type, custom: Mapping[str, type[Layer]]) -> Model:
     """The model of a file, ready to go on training. Raises CheckpointError, FileNotFoundError.
 
     sequential, functional: the classes of networks in a row and of graphs (models.py, which uses this file).
+    custom: the classes of layers that are not tinycnn's, by name.
     """
     config, tensors = read(path)
+    known = {**LAYERS, **custom}
+    unknown = [entry["type"] for entry in config["layers"] if entry["type"] not in known]
+    if unknown:
+        raise CheckpointError(
+            f"{path} has a layer of a class {unknown[0]!r} that tinycnn does not know: name it with load_model(path, "
+            f"custom_objects={{{unknown[0]!r}: ...}}), or build the network yourself and take load_weights(path)"
+        )
     try:
-        model = rebuild(config, sequential, functional)
+        model = rebuild(config, sequential, functional, known)
         fill(weight_names(model), tensors, path)
         restore_training(model, config, tensors)
     except CheckpointError:
         raise
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"{path}: its configuration does not describe a network: {error!r}") from error
     return model
 
 
-def rebuild(config, sequential, functional):
+def rebuild(config: dict[str, Any], sequential: type, functional: type, known: Mapping[str, type[Layer]]) -> Model:
     """The network that a configuration describes, its weights still zero."""
-    symbols, layers = [], []
+    symbols: list[all_layers.Symbol] = []
+    layers: list[Layer] = []
     with session.without_initial_weights():
         for entry in config["layers"]:
-            layer = LAYERS[entry["type"]](**entry["options"], name=entry["name"])
+            layer = known[entry["type"]](**entry["options"], name=entry["name"])
             layer.seed, layer.stream = entry["seed"], entry["stream"]
+            layer.trainable = entry.get("trainable", True)
             layers.append(layer)
         for node in config["graph"]:
             layer, inputs = layers[node["layer"]], [symbols[i] for i in node["inputs"]]
             if isinstance(layer, InputLayer):
-                symbols.append(all_layers.Symbol(layer.input_shape, layer))
+                symbols.append(all_layers.Symbol(layer.input_shape or (), layer))
             else:
                 symbols.append(layer(inputs if len(inputs) > 1 else inputs[0]))
+                symbols[-1].use = node.get("use", symbols[-1].use)
     if config["class"] == "Sequential":
         model = sequential(name=config["name"])
         model.layers = layers[1:]
         model._connect(symbols[0], symbols[-1])
     else:
         outputs = config["outputs"]
-        outputs = [symbols[i] for i in outputs] if isinstance(outputs, list) else symbols[outputs]
-        model = functional(symbols[0], outputs, name=config["name"])
+        places = [symbols[i] for i in outputs] if isinstance(outputs, list) else symbols[outputs]
+        model = functional(symbols[0], places, name=config["name"])
     model.seed, model.recipe, model.epoch = config["seed"], config["recipe"], config["epoch"]
+    model.epochs_trained = config.get("epochs_trained", model.epoch)
     return model
 
 
-def restore_training(model, config, tensors):
+def restore_training(model: Model, config: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
     """The optimiser, the counters and the history as they were."""
     model.device.assign(model.step, np.array([config["step"]]))
     if config["training"]:
@@ -222,9 +247,12 @@ def restore_training(model, config, tensors):
         optimizer = optimizers.get(training["optimizer"], **training["options"])
         optimizer.iterations = training["iterations"]
         model.compile(optimizer, losses.get(training["loss"]), training["metrics"])
+        if training.get("trained") is not None:
+            names = weight_names(model)
+            model.trained = [names[name] for name in training["trained"]]
         if any(name.startswith("optimizer.") for name in tensors) or optimizer.iterations:
-            optimizer.bind(model.trainable_weights)
-            for slot, arrays in optimizer.state.items():
+            optimizer.bind(model.trained or [])
+            for slot, arrays in (optimizer.state or {}).items():
                 for i, array in enumerate(arrays):
                     name = f"optimizer.{slot}.{i}"
                     if tensors[name].shape != array.shape:
@@ -232,4 +260,6 @@ def restore_training(model, config, tensors):
                     model.device.assign(array, tensors[name])
     model.history = History()
     for row in config["history"]:
-        model.history.append(row["epoch"], Logs({k: v for k, v in row.items() if k != "epoch"}))
+        figures = {name: math.nan if value is None else value for name, value in row.items()}
+        figures = {name: value for name, value in figures.items() if name not in ("epoch", "diverged")}
+        model.history.append(row["epoch"], Logs(figures))

@@ -1,241 +1,275 @@
 """The training loop: data resident on the device, one step recorded and run again, figures read when wanted."""
 
+from __future__ import annotations
+
+import difflib
 import time
+from collections.abc import Callable, Iterable
 from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from tinycnn import callbacks as cb
-from tinycnn import losses, philox
+from tinycnn import philox
+from tinycnn.devices.base import Array
+from tinycnn.fit.data import Resident, TrainingData, check_batch_size, resident
 from tinycnn.fit.progress import Progress
-from tinycnn.shapes import ShapeError
 from tinycnn.tensor import Tensor, no_grad
 
-# ---------------------------------------------------------------- what is let in
+if TYPE_CHECKING:
+    from tinycnn.models import Model
 
-
-def check_batch_size(size):
-    if not isinstance(size, (int, np.integer)) or size < 1:
-        raise ValueError(f"batch_size must be a whole number of at least 1, not {size!r}")
-    return int(size)
-
-
-def check_images(x, model, what):
-    """x as an array of numbers (M, H, W, C) that fits the model. Raises ShapeError or ValueError."""
-    x = np.asarray(x.numpy() if isinstance(x, Tensor) else x)
-    if x.dtype.kind not in "fiub":
-        raise ValueError(f"{what} must be an array of numbers, not of {x.dtype}")
-    if x.ndim == 0 or len(x) == 0:
-        raise ValueError(f"{what} is empty: there is nothing to learn from or to predict")
-    wanted = None if model.input is None else model.input.shape
-    if wanted is not None and x.shape[1:] != wanted:
-        hint = ""
-        if (*x.shape[1:], 1) == wanted:
-            hint = f"; reshape it with {what}.reshape(-1, {', '.join(map(str, wanted))})"
-        takes = ", ".join(map(str, ("N", *wanted)))
-        raise ShapeError(f"{what} has shape {x.shape}, but {model.name} takes ({takes}){hint}")
-    if x.dtype.kind == "f" and not np.isfinite(x).all():
-        bad = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
-        raise ValueError(f"{what} holds NaN or infinity, first at {bad}; mend or drop those images")
-    return x
-
-
-def check_labels(y, model, count, what):
-    """y as one-hot (or soft) labels (count, classes). Raises ShapeError or ValueError."""
-    y = np.asarray(y.numpy() if isinstance(y, Tensor) else y)
-    if y.dtype.kind not in "fiub":
-        raise ValueError(f"{what} must be an array of numbers, not of {y.dtype}")
-    if y.ndim == 0 or len(y) != count:
-        raise ShapeError(f"{what} has {len(y) if y.ndim else 0} labels for {count} images")
-    (classes,) = model.output.shape
-    if model.loss is losses.sparse_categorical_crossentropy:
-        return losses.one_hot(y, classes)
-    if y.shape[1:] != (classes,):
-        raise ShapeError(
-            f"{what} has shape {y.shape}, but {model.name} has {classes} classes and categorical_crossentropy takes "
-            f"one-hot labels ({count}, {classes}): use to_categorical({what}, {classes}), "
-            "or the loss 'sparse_categorical_crossentropy'"
-        )
-    if not (np.isfinite(y).all() and (y >= 0).all() and np.allclose(y.sum(axis=1), 1, atol=1e-4)):
-        raise ValueError(f"{what}: the rows of one-hot labels must be at least 0 and sum to 1")
-    return y
-
-
-# ---------------------------------------------------------------- data and steps
-
-
-class Resident:
-    """A data set on the device, and the order in which its batches are gathered there."""
-
-    def __init__(self, device, x, y):
-        self.device, self.count = device, len(x)
-        self.images, self.labels = device.asarray(x), device.asarray(y)
-        self.order = device.zeros((self.count,), "int64")
-        self.start = device.zeros((1,), "int64")
-
-    def rewind(self, order):
-        self.device.assign(self.order, order)
-        self.device.assign(self.start, np.zeros(1, np.int64))
-
-    def next_batch(self, size):
-        return self.device.gather_batch(self.images, self.labels, self.order, self.start, size)
-
-    def batch_sizes(self, batch_size):
-        """The size of each batch; the last may be smaller."""
-        full, rest = divmod(self.count, batch_size)
-        return [batch_size] * full + [rest] * (rest > 0)
+# ---------------------------------------------------------------- steps
 
 
 class Steps:
     """What happens for one batch, in training and in inference, recorded once for each batch size."""
 
-    def __init__(self, model, data):
+    def __init__(self, model: Model, data: Resident):
         self.model, self.data, self.device = model, data, model.device
         self.totals = self.device.zeros((2,), "float64")  # loss summed over images, right answers
-        self.recordings = {}
+        self.recordings: dict[Any, Callable[[], None]] = {}
 
-    def forward(self, size, counters, training):
+    def forward(self, size: int, counters: Iterable[tuple[Array, int]], training: bool) -> tuple[Tensor, Array]:
         """The next batch through the network. counters: what moves on beside the place in the data.
 
         Returns (logits, the gradient of the mean loss at the logits): nothing is launched that a step does not need, no
         softmax beside the loss, and no multiplication by the gradient of the loss itself, which is 1.
         """
-        x, y = self.data.next_batch(size)
+        x, y, weights = self.data.next_batch(size)
         self.device.advance([(self.data.start, size), *counters])
         logits = self.model.forward(Tensor.wrap(x, self.device), training, to_logits=True)
-        loss, correct, dlogits = self.device.softmax_crossentropy(logits.data, y)
+        loss, correct, dlogits = self.device.softmax_crossentropy(logits.data, y, weights)
         self.device.accumulate(self.totals, loss, correct, size)
         return logits, dlogits
 
-    def train(self, size):
-        model, parameters = self.model, self.model.trainable_weights
+    def train(self, size: int) -> None:
+        model, optimizer = self.model, self.model.optimizer
+        assert optimizer is not None and model.trained is not None
         try:
-            counters = (model.step, 1), (model.optimizer.step_on_device, 1)
+            counters = (model.step, 1), (optimizer.step_on_device, 1)
             logits, dlogits = self.forward(size, counters, training=True)
-            logits.backward(Tensor.wrap(dlogits, self.device))
-            model.optimizer.step(parameters)
+            if model.trained:
+                logits.backward(Tensor.wrap(dlogits, self.device))
+                optimizer.step(model.trained)
         finally:  # a step that could not be recorded is run again, and must not find half of its gradients
-            for p in parameters:
+            for p in model.trained:
                 p.zero_grad()
 
-    def infer(self, size):
+    def infer(self, size: int) -> None:
         with no_grad():
             self.forward(size, (), training=False)
 
-    def recorded(self, kind, size):
-        """`train` or `infer` for batches of this size, recorded if the device does: a function without arguments."""
+    def recorded(self, kind: Callable[[int], None], size: int) -> tuple[Callable[[], None], bool]:
+        """`train` or `infer` for batches of this size, recorded if the device does; and whether it is new."""
         key = kind, size
-        if key not in self.recordings:
+        is_new = key not in self.recordings
+        if is_new:
             self.recordings[key] = self.device.record(partial(kind, size))
-        return self.recordings[key]
+        return self.recordings[key], is_new
 
-    def start(self, order):
+    def start(self, order: np.ndarray) -> None:
+        """Begin an epoch in this order."""
         self.data.rewind(order)
         self.device.assign(self.totals, np.zeros(2))
 
-    def means(self, images):
+    def means(self, images: int) -> tuple[float, float]:
         """(loss, accuracy) over the images since `start`. Waits for the device."""
         loss, correct = self.device.numpy(self.totals) / images
         return float(loss), float(correct)
 
-    def evaluate(self, batch_size):
+    def evaluate(self, batch_size: int, listeners: Listeners) -> tuple[float, float]:
+        """(loss, accuracy) over all data in inference mode."""
         self.start(np.arange(self.data.count))
-        for size in self.data.batch_sizes(batch_size):
-            self.recorded(self.infer, size)()
-        return self.means(self.data.count)
+        listeners.tell("on_test_begin")
+        done = 0
+        for batch, size in enumerate(self.data.batch_sizes(batch_size)):
+            listeners.tell("on_test_batch_begin", batch)
+            self.recorded(self.infer, size)[0]()
+            done += size
+            if listeners.hear("on_test_batch_end"):
+                listeners.tell("on_test_batch_end", batch, listeners.logs(*self.means(done)))
+        loss, accuracy = self.means(self.data.count)
+        listeners.tell("on_test_end", listeners.logs(loss, accuracy))
+        return loss, accuracy
+
+
+# ---------------------------------------------------------------- callbacks
+
+HOOKS = [name for name in vars(cb.Callback) if name.startswith("on_")]
+# A batch's hook is called where it, or the older one that it calls, is a callback's own.
+OLDER = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end"}
+
+
+class Listeners:
+    """The callbacks of a training, an evaluation or a prediction.
+
+    params: what Callback.params holds beside the names of the metrics. Raises TypeError for what is no callback, and
+    ValueError for a method that is nearly called like one of Keras's, and would never be called.
+    """
+
+    def __init__(self, callbacks: list[Any], model: Model, params: dict[str, Any]):
+        self.callbacks, self.model = callbacks, model
+        metric = model.metrics[:1]
+        names = ["loss", *metric]
+        if params.get("do_validation"):
+            names += ["val_loss", *(f"val_{name}" for name in metric)]
+        if "epochs" in params:
+            names += ["lr", "seconds"]
+        ours = [type(c).__module__ == cb.__name__ for c in callbacks]
+        for index, callback in enumerate(callbacks):
+            if not isinstance(callback, cb.Callback):
+                raise TypeError(f"a callback is an object of callbacks.Callback's, not {type(callback).__name__}")
+            for name in dir(callback):
+                near = difflib.get_close_matches(name, HOOKS, 1, 0.85) if name.startswith("on_") else []
+                if near and name not in HOOKS:
+                    raise ValueError(f"{type(callback).__name__}.{name} is never called; did you mean {near[0]}?")
+            callback.set_model(model)
+            # own_figures: nobody but tinycnn writes into the logs that this one is given.
+            callback.set_params({**params, "metrics": names, "own_figures": all(ours[:index])})
+        self.hears = {hook: [c for c in callbacks if self._listens(c, hook)] for hook in HOOKS}
+
+    @staticmethod
+    def _listens(callback: cb.Callback, hook: str) -> bool:
+        methods = {name: getattr(callback, name) for name in (hook, OLDER.get(hook, hook))}
+        return any(getattr(m, "__func__", m) is not getattr(cb.Callback, name) for name, m in methods.items())
+
+    def hear(self, hook: str) -> bool:
+        """Whether anybody listens to it."""
+        return bool(self.hears[hook])
+
+    def tell(self, hook: str, *arguments: Any) -> None:
+        for callback in self.hears[hook]:
+            getattr(callback, hook)(*arguments)
+
+    def logs(self, loss: float, accuracy: float, prefix: str = "") -> cb.Logs:
+        """The figures under their names: the accuracy under that which `compile` was given, if it was."""
+        found = cb.Logs({f"{prefix}loss": loss})
+        for metric in self.model.metrics[:1]:
+            found[f"{prefix}{metric}"] = accuracy
+        return found
 
 
 # ---------------------------------------------------------------- fit and evaluate
 
 
-def prepare(model, x, y, x_name, y_name):
-    """Checked data as a Resident set. Builds a Sequential model that waited for its input's shape."""
-    if model.loss is None:
-        raise RuntimeError(f"compile {model.name} before training or evaluating it: model.compile(optimizer='adam')")
-    x = check_images(x, model, x_name)
-    if model.output is None:
-        model.build(x.shape[1:])
-    if isinstance(model.output, (list, tuple)):
-        raise ValueError(f"{model.name} has {len(model.output)} outputs; it takes one to train or evaluate")
-    if len(model.output.shape) != 1:
-        raise ShapeError(f"{model.name} ends with shape {model.output.shape}, not (classes,): add Flatten()")
-    if getattr(model.output.layer, "activation", None) != "softmax":
-        raise ValueError(losses.NO_SOFTMAX)
-    return Resident(model.device, x, check_labels(y, model, len(x), y_name))
+class Plan(NamedTuple):
+    """How long to train and how: see Model.fit."""
+
+    batch_size: int
+    epochs: int
+    initial_epoch: int
+    shuffle: bool
+    verbose: int
+    callbacks: list[Any]
+
+    @classmethod
+    def of(cls, batch_size: Any, epochs: Any, initial_epoch: Any, shuffle: bool, verbose: int, callbacks: Any) -> Plan:
+        """Checked: raises ValueError for what is no number."""
+        for name, value in (("epochs", epochs), ("initial_epoch", initial_epoch)):
+            if not isinstance(value, (int, np.integer)) or value < 0:
+                raise ValueError(f"{name} must be a whole number of at least 0, not {value!r}")
+        if callbacks is not None and not isinstance(callbacks, Iterable):
+            callbacks = [callbacks]
+        size = check_batch_size(32 if batch_size is None else batch_size)
+        return cls(size, int(epochs), int(initial_epoch), shuffle, verbose, list(callbacks or []))
 
 
-def evaluate(model, x, y, batch_size):
-    """(loss, accuracy) in inference mode."""
-    return Steps(model, prepare(model, x, y, "x", "y")).evaluate(check_batch_size(batch_size))
+def evaluate(
+    model: Model, x: Any, y: Any, batch_size: int, weights: Any = None, callbacks: list[Any] | None = None
+) -> tuple[float, float]:
+    """(loss, accuracy) in inference mode. weights: of the images in the loss."""
+    data, size = resident(model, x, y, ("x", "y"), weights), check_batch_size(batch_size)
+    listeners = Listeners(callbacks or [], model, {"batch_size": size, "samples": data.count})
+    return Steps(model, data).evaluate(size, listeners)
 
 
-def fit(model, x, y, batch_size, epochs, verbose, callbacks, validation_data, validation_split, shuffle, initial_epoch):
-    """Model.fit, its arguments in its order."""
-    batch_size = check_batch_size(batch_size)
-    if validation_split:
-        if not 0 < validation_split < 1:
-            raise ValueError(f"validation_split must be between 0 and 1, not {validation_split!r}")
-        first = int(len(x) * (1 - validation_split))
-        validation_data, x, y = (x[first:], y[first:]), x[:first], y[:first]
-    data = prepare(model, x, y, "x", "y")
-    validation = None
-    if validation_data is not None:
-        validation = Steps(model, prepare(model, *validation_data[:2], "the validation x", "the validation y"))
-    model.optimizer.bind(model.trainable_weights)
-    steps = Steps(model, data)
-
-    history = cb.History(model.history, initial_epoch)
-    model.history, model.stop_training, model.epoch = history, False, initial_epoch
-    for listener in callbacks:
-        listener.set_model(model)
-        listener.on_train_begin()
-    for epoch in range(initial_epoch, epochs):
-        if model.stop_training:
-            break
-        for listener in callbacks:
-            listener.on_epoch_begin(epoch)
-        order = np.arange(data.count)
-        if shuffle:
-            order = philox.permutation(data.count, model.seed, philox.stream_id(philox.SHUFFLE), epoch)
-        began = time.perf_counter()
-        logs = run_epoch(model, steps, order, batch_size, Progress(verbose, epoch, epochs, data.count), callbacks)
-        seconds = time.perf_counter() - began
-        if validation is not None:
-            logs["val_loss"], logs["val_acc"] = validation.evaluate(batch_size)
-        logs.update(lr=model.optimizer.learning_rate, seconds=seconds)
-        if not model.metrics:
-            logs = cb.Logs({name: value for name, value in logs.items() if not name.endswith("acc")})
-        model.epoch = epoch + 1
-        if verbose:
-            print(epoch_line(epoch, epochs, logs, data.count), flush=True)
-        history.append(epoch, logs)
-        for listener in callbacks:
-            listener.on_epoch_end(epoch, logs)
-    for listener in callbacks:
-        listener.on_train_end()
+def fit(model: Model, data: TrainingData, plan: Plan) -> cb.History:
+    """Train by the plan; the History of what happened."""
+    optimizer = model.optimizer
+    assert optimizer is not None
+    if model.trained is None:
+        model.trained = model.trainable_weights
+    optimizer.bind(model.trained)
+    steps = Steps(model, data.train)
+    validation = None if data.validation is None else Steps(model, data.validation)
+    sizes = data.train.batch_sizes(plan.batch_size)
+    facts = {"verbose": plan.verbose, "epochs": plan.epochs, "steps": len(sizes), "batch_size": plan.batch_size}
+    facts |= {"samples": data.train.count, "do_validation": validation is not None}
+    history = cb.History(model.history, plan.initial_epoch)
+    model.history, model.stop_training, model.epoch = history, False, plan.initial_epoch
+    listeners = Listeners(plan.callbacks, model, facts)
+    with _as_compiled(model):
+        listeners.tell("on_train_begin")
+        for epoch in range(plan.initial_epoch, plan.epochs):
+            if model.stop_training:
+                break
+            listeners.tell("on_epoch_begin", epoch)
+            began = time.perf_counter()
+            progress = Progress(plan.verbose, epoch, plan.epochs, data.train.count)
+            logs = run_epoch(model, steps, sizes, plan.shuffle, progress, listeners)
+            seconds = time.perf_counter() - began
+            if validation is not None:
+                logs.update(listeners.logs(*validation.evaluate(plan.batch_size, listeners), prefix="val_"))
+            logs.update(lr=optimizer.learning_rate, seconds=seconds)
+            model.epoch, model.epochs_trained = epoch + 1, model.epochs_trained + 1
+            if plan.verbose:
+                print(epoch_line(epoch, plan.epochs, logs, progress.speed(seconds)), flush=True)
+            history.append(epoch, logs)
+            listeners.tell("on_epoch_end", epoch, logs)
+        listeners.tell("on_train_end")
     return history
 
 
-def run_epoch(model, steps, order, batch_size, progress, callbacks):
-    """One pass over the data in this order; returns the Logs of the training, means over its batches."""
-    watching = [c for c in callbacks if type(c).on_train_batch_end is not cb.Callback.on_train_batch_end]
+class _as_compiled:
+    """Inside, exactly those weights require gradients that the model was compiled to train."""
+
+    def __init__(self, model: Model):
+        trained = {id(weight) for weight in model.trained or []}
+        self.wanted = [(weight, id(weight) in trained) for weight in model.weights]
+        self.before = [(weight, weight.requires_grad) for weight in model.weights]
+
+    def __enter__(self) -> None:
+        for weight, requires in self.wanted:
+            weight.requires_grad = requires
+
+    def __exit__(self, *error: Any) -> None:
+        for weight, required in self.before:
+            weight.requires_grad = required
+
+
+def run_epoch(
+    model: Model, steps: Steps, sizes: list[int], shuffle: bool, progress: Progress, listeners: Listeners
+) -> cb.Logs:
+    """One pass over the data; the figures of the training, means over its batches.
+
+    The order is drawn by how many epochs the model has been trained in all, so that no two of them see the same one.
+    """
+    assert model.optimizer is not None
+    count = steps.data.count
+    order = np.arange(count)
+    if shuffle:
+        order = philox.permutation(count, model.seed, philox.stream_id(philox.SHUFFLE), model.epochs_trained)
     steps.start(order)
     done = 0
     with progress:
-        for batch, size in enumerate(steps.data.batch_sizes(batch_size)):
+        for batch, size in enumerate(sizes):
+            listeners.tell("on_train_batch_begin", batch)
             model.optimizer.before_step()
-            steps.recorded(steps.train, size)()
+            step, is_new = steps.recorded(steps.train, size)
+            with progress.compiling(size) if is_new else progress.nothing:
+                step()
             done += size
-            if watching:
-                loss, accuracy = steps.means(done)
-                for listener in watching:
-                    listener.on_train_batch_end(batch, cb.Logs(loss=loss, acc=accuracy))
-            progress.advance(size, lambda: steps.means(done))  # noqa: B023 (called at once)
-    loss, accuracy = steps.means(done)
-    return cb.Logs(loss=loss, acc=accuracy)
+            if listeners.hear("on_train_batch_end"):
+                listeners.tell("on_train_batch_end", batch, listeners.logs(*steps.means(done)))
+            progress.advance(size, partial(steps.means, done))
+            if model.stop_training:
+                break
+    return listeners.logs(*steps.means(done))
 
 
-def epoch_line(epoch, epochs, logs, count):
-    figures = "  ".join(f"{name} {logs[name]:.4f}" for name in ("loss", "acc", "val_loss", "val_acc") if name in logs)
-    speed = f"{count / logs['seconds']:,.0f} images/s"
-    return f"Epoch {epoch + 1}/{epochs}  {figures}  lr {logs['lr']:.3g}  {logs['seconds']:.1f} s  {speed}"
+def epoch_line(epoch: int, epochs: int, logs: cb.Logs, speed: float) -> str:
+    figures = "  ".join(f"{name} {value:.4f}" for name, value in logs.items() if name not in ("lr", "seconds"))
+    rate = f"lr {logs['lr']:.3g}  {logs['seconds']:.1f} s  {speed:,.0f} images/s"
+    return f"Epoch {epoch + 1}/{epochs}  {figures}  {rate}"

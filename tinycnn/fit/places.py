@@ -1,7 +1,16 @@
 """Names for the layers and the weights of one model, the same in every process that builds it."""
 
+from __future__ import annotations
 
-def places(model):
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tinycnn.layers import Symbol
+    from tinycnn.models import Model
+    from tinycnn.tensor import Tensor
+
+
+def places(model: Model) -> dict[Symbol, str]:
     """{symbol: its name, as conv2d_1}: numbered through this model alone, and by use where a layer is used twice."""
     names, kinds, uses = {}, {}, {}
     for symbol in model.symbols[1:]:
@@ -16,7 +25,7 @@ def places(model):
     return names
 
 
-def parameters(model):
+def parameters(model: Model) -> dict[str, Tensor]:
     """{name, as conv2d_1.kernel: weight Tensor}, in the order of the graph."""
     layers = {}
     for symbol, place in places(model).items():

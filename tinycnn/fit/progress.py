@@ -1,6 +1,11 @@
 """The progress bar of an epoch: images/s, loss, accuracy and the time left; silent where there is no terminal."""
 
+from __future__ import annotations
+
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
 
 REFRESH_SECONDS = 0.2  # reading the loss waits for the device, so it is read no more often than an eye can follow
 
@@ -8,11 +13,14 @@ REFRESH_SECONDS = 0.2  # reading the loss waits for the device, so it is read no
 class Progress:
     """A bar over `count` images, used as a context: `with Progress(...) as p: p.advance(128, read_means)`."""
 
-    def __init__(self, verbose, epoch, epochs, count):
-        self.verbose, self.title, self.count = verbose, f"Epoch {epoch + 1}/{epochs}", count
-        self.bar = None
+    nothing = nullcontext()
 
-    def __enter__(self):
+    def __init__(self, verbose: int, epoch: int, epochs: int, count: int):
+        self.verbose, self.title, self.count = verbose, f"Epoch {epoch + 1}/{epochs}", count
+        self.bar: Any = None
+        self.compiled_images, self.compiling_seconds, self.done = 0, 0.0, 0
+
+    def __enter__(self) -> Progress:
         if self.verbose == 1:
             from tqdm import tqdm
 
@@ -21,8 +29,19 @@ class Progress:
             self.shown = time.monotonic()
         return self
 
-    def advance(self, images, means):
+    @contextmanager
+    def compiling(self, images: int) -> Iterator[None]:
+        """Around the first batch of its size, for which kernels are compiled: it is left out of the speed."""
+        if self.bar is not None and not self.bar.disable:
+            self.bar.set_postfix_str("compiling")
+        began = time.perf_counter()
+        yield
+        self.compiling_seconds += time.perf_counter() - began
+        self.compiled_images += images
+
+    def advance(self, images: int, means: Callable[[], tuple[float, float]]) -> None:
         """Another batch is done. `means` is called for (loss, accuracy) when the bar is drawn again."""
+        self.done += images
         if self.bar is None or self.bar.disable:
             return
         self.bar.update(images)
@@ -31,6 +50,12 @@ class Progress:
             self.bar.set_postfix_str(f"loss {loss:.4f}, acc {accuracy:.4f}")
             self.shown = time.monotonic()
 
-    def __exit__(self, *error):
+    def speed(self, seconds: float) -> float:
+        """Images a second of an epoch that took so long, first batches aside where there were others."""
+        if 0 < self.compiled_images < self.done:
+            return (self.done - self.compiled_images) / max(seconds - self.compiling_seconds, 1e-9)
+        return self.done / max(seconds, 1e-9)
+
+    def __exit__(self, *error: Any) -> None:
         if self.bar is not None:
             self.bar.close()

@@ -5,9 +5,16 @@ size k that moves by s on top of a layer with field f, whose neighbouring output
 has the field f + (k - 1) * j, and its outputs are j * s apart.
 """
 
+from __future__ import annotations
+
+import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from tinycnn.layers import Dense
+
+if TYPE_CHECKING:
+    from tinycnn.models import Model
 
 
 @dataclass(frozen=True)
@@ -22,13 +29,14 @@ class Row:
     formula: str
 
 
-def rows(model):
+def rows(model: Model) -> list[Row]:
     """A Row for each connection of the model, in order. Raises ValueError for a model without an input shape."""
     if model.output is None:
         raise ValueError(
             f"{model.name} does not know its input's shape yet: give its first layer input_shape=, or build() it"
         )
-    whole = model.input.shape[:2]
+    shape = model.input.shape
+    whole = shape[:2] if len(shape) == 3 else (1, math.prod(shape))  # flat inputs are a row of pixels
     field, jump = {model.input: (1, 1)}, {model.input: (1, 1)}
     result = []
     for symbol in model.symbols:
@@ -47,13 +55,13 @@ def rows(model):
     return result
 
 
-def parameter_counts(model):
+def parameter_counts(model: Model) -> dict[str, int]:
     """{"total", "trainable", "non_trainable"}"""
     trainable = sum(w.size for w in model.trainable_weights)
     return {"total": model.count_params(), "trainable": trainable, "non_trainable": model.count_params() - trainable}
 
 
-def as_json(model):
+def as_json(model: Model) -> dict[str, Any]:
     """The summary as plain data: `receptive_field` is the side of a square field, else [rows, columns]."""
     layers = [
         {
@@ -69,7 +77,7 @@ def as_json(model):
     return {"layers": layers, "params": parameter_counts(model)}
 
 
-def summary_text(model):
+def summary_text(model: Model) -> str:
     """The table as one string."""
     header = ("Layer (type)", "Output Shape", "Param #", "Receptive field", "Formula")
     table = [header] + [

@@ -6,17 +6,24 @@ networks, read from `architectures`, and with some that no network has. Inputs o
 that no step of a difference crosses a kink.
 """
 
+from __future__ import annotations
+
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinycnn import functional as F
-from tinycnn.gradcheck.check import gradcheck
-from tinycnn.shapes import pair
+from tinycnn.devices import get_device
+from tinycnn.devices.base import Device
+from tinycnn.gradcheck.check import Report, gradcheck
+from tinycnn.shapes import Pair, Shape, pair
 from tinycnn.tensor import Tensor
+
+Inputs = Callable[[np.random.Generator], list[np.ndarray]]
 
 
 class Case(NamedTuple):
@@ -24,16 +31,16 @@ class Case(NamedTuple):
 
     operation: str
     label: str
-    function: Callable
-    inputs: Callable
+    function: Callable[..., Tensor]
+    inputs: Inputs
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.operation} {self.label}".strip()
 
-    def arrays(self):
+    def arrays(self) -> list[np.ndarray]:
         return self.inputs(np.random.default_rng(0))
 
-    def check(self, device=None):
+    def check(self, device: Device | str | None = None) -> Report:
         """The Report of this case on a device."""
         report = gradcheck(self.function, self.arrays(), device=device, raise_exception=False)
         return replace(report, operation=self.operation, case=self.label)
@@ -42,30 +49,30 @@ class Case(NamedTuple):
 # ---------------------------------------------------------------- inputs
 
 
-def normal(*shapes):
+def normal(*shapes: Shape) -> Inputs:
     """Standard normal numbers of these shapes."""
     return lambda rng: [rng.standard_normal(shape) for shape in shapes]
 
 
-def positive(*shapes):
+def positive(*shapes: Shape) -> Inputs:
     """Numbers between 0.5 and 2."""
     return lambda rng: [rng.uniform(0.5, 2, shape) for shape in shapes]
 
 
-def spaced(*shapes):
+def spaced(*shapes: Shape) -> Inputs:
     """A random order of numbers 1/8 apart, none nearer to 0 than 1/16."""
 
-    def inputs(rng):
+    def inputs(rng: np.random.Generator) -> list[np.ndarray]:
         counts = [math.prod(shape) for shape in shapes]
         return [((rng.permutation(n) - n // 2 + 0.5) / 8).reshape(s) for n, s in zip(counts, shapes, strict=True)]
 
     return inputs
 
 
-def away_from_kinks(function, *shapes):
+def away_from_kinks(function: Callable[..., Tensor], *shapes: Shape) -> Inputs:
     """Normal numbers, drawn again until no result of `function`, which a ReLU follows, is near 0."""
 
-    def inputs(rng):
+    def inputs(rng: np.random.Generator) -> list[np.ndarray]:
         while True:
             arrays = [rng.standard_normal(shape) for shape in shapes]
             if np.abs(on_reference(function, arrays)).min() > 1e-2:
@@ -74,16 +81,14 @@ def away_from_kinks(function, *shapes):
     return inputs
 
 
-def on_reference(function, arrays):
-    from tinycnn.devices import get_device
-
+def on_reference(function: Callable[..., Tensor], arrays: list[np.ndarray]) -> np.ndarray:
     return function(*(Tensor(a, device=get_device("reference", "float64")) for a in arrays)).numpy()
 
 
 # ---------------------------------------------------------------- what the documented networks use
 
 
-def used(code):
+def used(code: str) -> list[dict[str, Any]]:
     """The options of every layer `code` (CN, MP, DP) in the documented networks: a list of dicts."""
     from tinycnn.architectures import ARCHITECTURES
     from tinycnn.architectures.notation import Reader
@@ -97,7 +102,7 @@ def used(code):
     return found
 
 
-def used_windows(code, window):
+def used_windows(code: str, window: str) -> list[tuple[Pair, Pair, str]]:
     """(window, stride, padding) of convolution or pooling in the documented networks, sorted; `window` is the name
     of the layer's argument."""
     return sorted(
@@ -115,7 +120,7 @@ def used_windows(code, window):
 # ---------------------------------------------------------------- the cases of every operation
 
 
-def conv2d():
+def conv2d() -> Iterator[Case]:
     for window, stride, padding in used_windows("CN", "kernel_size"):
         N, C, K = (2, 2, 3) if max(window) <= 3 else (2, 1, 2)
         image = (window[0] + 2, window[1] + 1) if padding == "valid" else (window[0] + 1, window[1])
@@ -143,20 +148,20 @@ def conv2d():
         )  # fmt: skip
 
 
-def conv2d_case(x_shape, w_shape, stride, padding):
+def conv2d_case(x_shape: Shape, w_shape: Shape, stride: Pair, padding: str) -> Case:
     label = f"{w_shape[0]}x{w_shape[1]}{strided(stride)} {padding}, C{x_shape[3]}"
 
-    def function(x, w, b):
+    def function(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
         return F.conv2d(x, w, b, stride, padding)
 
     return Case("conv2d", label, function, normal(x_shape, w_shape, w_shape[3:]))
 
 
-def strided(stride):
+def strided(stride: Pair) -> str:
     return "" if stride == (1, 1) else f" stride {stride[0]}x{stride[1]}"
 
 
-def conv1x1():
+def conv1x1() -> Iterator[Case]:
     for label, x_shape, K in (("", (2, 3, 4, 5), 3), ("C8 K20", (2, 3, 2, 8), 20)):
         yield Case("conv1x1", label, F.conv1x1, normal(x_shape, (1, 1, x_shape[3], K), (K,)))
     yield Case("conv1x1", "without bias", lambda x, w: F.conv1x1(x, w), normal((2, 3, 2, 3), (1, 1, 3, 2)))
@@ -166,7 +171,7 @@ def conv1x1():
     )  # fmt: skip
 
 
-def dense():
+def dense() -> Iterator[Case]:
     sizes = (4, 7, 3), (1, 3, 5), (35, 2, 3), (2, 37, 3), (3, 2, 35), (1, 130, 2)  # the last: a sum in two slices
     for N, inputs, units in sizes:
         yield Case("dense", f"{N}x{inputs}x{units}", F.dense, normal((N, inputs), (inputs, units), (units,)))
@@ -178,62 +183,62 @@ def dense():
         )  # fmt: skip
 
 
-def maxpool2d():
+def maxpool2d() -> Iterator[Case]:
     odd = [((3, 2), (1, 1), "same"), ((2, 3), (3, 1), "valid"), ((3, 3), (2, 2), "same"), ((2, 2), (3, 3), "valid")]
     for window, stride, padding in used_windows("MP", "pool_size") + odd:
         yield pooling_case((2, 5, 6, 3), window, stride, padding)
     yield pooling_case((1, 5, 3, 4), (2, 2), (1, 2), "same")  # vectors of four
 
 
-def pooling_case(x_shape, window, stride, padding):
+def pooling_case(x_shape: Shape, window: Pair, stride: Pair, padding: str) -> Case:
     label = f"{window[0]}x{window[1]} stride {stride[0]}x{stride[1]} {padding}, C{x_shape[3]}"
     return Case("maxpool2d", label, lambda x: F.maxpool2d(x, window, stride, padding), spaced(x_shape))
 
 
-def batchnorm():
+def batchnorm() -> Iterator[Case]:
     for shape in ((7, 3), (2, 4, 3, 5), (2, 1), (3, 7, 5, 4)):  # the last: several vectors of the cpu device
         yield batchnorm_case("batchnorm", shape, True)
 
 
-def batchnorm_inference():
+def batchnorm_inference() -> Iterator[Case]:
     for shape in ((7, 3), (2, 4, 3, 5)):
         yield batchnorm_case("batchnorm_inference", shape, False)
 
 
-def batchnorm_case(operation, shape, training):
+def batchnorm_case(operation: str, shape: Shape, training: bool) -> Case:
     C = shape[-1]
 
-    def function(x, gamma, beta):
+    def function(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
         rng = np.random.default_rng(1)
-        moving = [Tensor(values, device=x.device) for values in (rng.standard_normal(C), rng.uniform(0.5, 2, C))]
-        return F.batchnorm(x, gamma, beta, *moving, training)
+        mean, variance = (Tensor(v, device=x.device) for v in (rng.standard_normal(C), rng.uniform(0.5, 2, C)))
+        return F.batchnorm(x, gamma, beta, mean, variance, training)
 
-    def inputs(rng):
+    def inputs(rng: np.random.Generator) -> list[np.ndarray]:
         return [2 * rng.standard_normal(shape) + 1, rng.standard_normal(C), rng.standard_normal(C)]
 
     return Case(operation, "x".join(map(str, shape)), function, inputs)
 
 
-def dropout():
+def dropout() -> Iterator[Case]:
     for rate in sorted({options["rate"] for options in used("DP")} | {0.9}):
 
-        def function(x, rate=rate):
+        def function(x: Tensor, rate: float = rate) -> Tensor:
             step = x.device.asarray(np.array([3]), "int64")  # the same step, so the same mask
             return F.dropout(x, rate, seed=1, stream=2, step=step)
 
         yield Case("dropout", f"rate {rate}", function, normal((5, 4, 3)))
 
 
-def relu():
+def relu() -> Iterator[Case]:
     yield Case("relu", "", F.relu, spaced((3, 5, 3)))
 
 
-def softmax():
+def softmax() -> Iterator[Case]:
     for shape in ((4, 5), (3, 10), (2, 37)):
         yield Case("softmax", f"{shape[0]}x{shape[1]}", F.softmax, normal(shape))
 
 
-def softmax_crossentropy():
+def softmax_crossentropy() -> Iterator[Case]:
     sizes = ("4x3", 4, 3, 0), ("3x10", 3, 10, 0), ("soft labels", 4, 3, 0.25), ("2x37", 2, 37, 0)
     for label, N, K, smoothing in sizes:
         labels = (1 - smoothing) * np.eye(K)[np.arange(N) % K] + smoothing / K
@@ -243,14 +248,14 @@ def softmax_crossentropy():
         )  # fmt: skip
 
 
-def concatenate():
+def concatenate() -> Iterator[Case]:
     parts = [(2, 3, 2, channels) for channels in (1, 3, 2)]
     yield Case("concatenate", "three", lambda *parts: F.concatenate(parts), normal(*parts))
     yield Case("concatenate", "one thrice", lambda x: F.concatenate([x, x * 2.0, x]), normal(parts[1]))
     yield Case("concatenate", "a result twice", lambda x: F.concatenate([y := x * 2.0, y]), normal(parts[1]))
 
 
-def flatten():
+def flatten() -> Iterator[Case]:
     yield Case("flatten", "", F.flatten, normal((2, 3, 2, 4)))
 
 
@@ -270,41 +275,41 @@ FUNCTIONS = {
 }
 
 
-def binary(operation):
+def binary(operation: str) -> Iterator[Case]:
     for shapes in BROADCASTS:
         label = " and ".join("x".join(map(str, shape)) for shape in shapes)
         yield Case(operation, label, OPERATORS[operation], positive(*shapes))
 
 
-def unary(operation):
+def unary(operation: str) -> Iterator[Case]:
     yield Case(operation, "", FUNCTIONS[operation], positive((3, 5)))
 
 
-def matmul():
+def matmul() -> Iterator[Case]:
     yield Case("matmul", "", lambda a, b: a @ b, normal((3, 5), (5, 2)))
 
 
-def reduction(operation):
+def reduction(operation: str) -> Iterator[Case]:
     for axis in (None, 1, (0, 2)):
         yield Case(operation, f"axis {axis}", lambda a, axis=axis: getattr(a, operation)(axis), spaced((2, 3, 4)))
     yield Case(operation, "columns", lambda a: getattr(a, operation)(0), spaced((7, 3)))  # halved: 7 is 4 and 3
 
 
-def reshape():
+def reshape() -> Iterator[Case]:
     yield Case("reshape", "", lambda a: a.reshape(4, -1), normal((2, 3, 4)))
 
 
-def transpose():
+def transpose() -> Iterator[Case]:
     yield Case("transpose", "three axes", lambda a: a.transpose(2, 0, 1), normal((2, 3, 4)))
     yield Case("transpose", "a matrix", lambda a: a.T, normal((3, 5)))
 
 
-def slicing():
+def slicing() -> Iterator[Case]:
     yield Case("slice", "rows", lambda a: a[1:, ..., 2], normal((3, 2, 4)))
     yield Case("slice", "steps", lambda a: a[::2, -1], normal((3, 2, 4)))
 
 
-OPERATIONS = {
+OPERATIONS: dict[str, Callable[[], Iterator[Case]]] = {
     **{
         make.__name__: make
         for make in (
@@ -312,17 +317,17 @@ OPERATIONS = {
             softmax_crossentropy, concatenate, flatten,
         )
     },
-    **{name: lambda name=name: binary(name) for name in OPERATORS},
-    **{name: lambda name=name: unary(name) for name in FUNCTIONS},
+    **{name: partial(binary, name) for name in OPERATORS},
+    **{name: partial(unary, name) for name in FUNCTIONS},
     "matmul": matmul,
-    **{name: lambda name=name: reduction(name) for name in ("sum", "mean", "max")},
+    **{name: partial(reduction, name) for name in ("sum", "mean", "max")},
     "reshape": reshape,
     "transpose": transpose,
     "slice": slicing,
 }  # fmt: skip
 
 
-def cases(operation=None):
+def cases(operation: str | None = None) -> list[Case]:
     """The cases of an operation by its name in OPERATIONS, or of all."""
     names = OPERATIONS if operation is None else [operation]
     return [case for name in names for case in OPERATIONS[name]()]

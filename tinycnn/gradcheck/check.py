@@ -16,24 +16,32 @@ by its slopes from the left and from the right, which differ however small the s
 badly chosen input, NotDifferentiable.
 """
 
+from __future__ import annotations
+
 import inspect
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tinycnn.devices import DEVICES, current_device, get_device
+from tinycnn.devices.base import Array, Device
+from tinycnn.shapes import Shape
 from tinycnn.tensor import Tensor, no_grad
 
 EPS, ATOL, RTOL = 1e-6, 1e-6, 1e-4
 PASSED, WRONG, KINK = "passed", "wrong", "not differentiable"
+Slopes = tuple[float, float, float]  # from the left, from the right, and from both
 OUTPUT = "(output)"  # stands in the place of an argument where a device's result itself is compared
 
 
 class GradcheckError(AssertionError):
     """A gradient that is wrong. `.report` says which, where and by how much."""
 
-    def __init__(self, report):
+    def __init__(self, report: Report):
         super().__init__(str(report))
         self.report = report
 
@@ -51,21 +59,21 @@ class Row:
     """
 
     argument: str
-    shape: tuple
+    shape: Shape
     error: float = 0.0
     tolerance: float = 0.0
-    index: tuple | None = None
+    index: Shape | None = None
     analytic: float = 0.0
     numeric: float = 0.0
     verdict: str = PASSED
     note: str = ""
 
     @property
-    def place(self):
+    def place(self) -> str:
         """x[2,0], or x where it is all of x."""
         return f"{self.argument}[{','.join(map(str, self.index))}]" if self.index else self.argument
 
-    def __str__(self):
+    def __str__(self) -> str:
         if self.verdict == KINK:
             return f"not differentiable at {self.place} ({self.note})"
         facts = f"{self.note or f'{self.analytic:.9g} instead of {self.numeric:.9g}'}"
@@ -79,47 +87,63 @@ class Report:
 
     operation: str
     device: str
-    rows: tuple
+    rows: tuple[Row, ...]
     case: str = ""  # which attributes of the operation
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return all(row.verdict == PASSED for row in self.rows)
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = [str(row) for row in self.rows if row.verdict != PASSED] or [f"{len(self.rows)} gradients passed"]
         name = f"{self.operation} {self.case}".strip()
         return "\n".join([f"gradients of {name} on {self.device}:", *(f"  {line}" for line in lines)])
 
-    def as_json(self):
+    def as_json(self) -> list[dict[str, Any]]:
         """A list of plain dicts, one a row. NaN, which JSON does not have, is None."""
         about = {"operation": self.operation, "case": self.case, "device": self.device}
         rows = [{**about, **asdict(row)} for row in self.rows]
         return [{k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in r.items()} for r in rows]
 
-    def demand(self):
+    def demand(self) -> None:
         """Raise GradcheckError unless everything passed."""
         if not self:
             failed = {row.verdict for row in self.rows} - {PASSED}
             raise NotDifferentiable(self) if failed == {KINK} else GradcheckError(self)
 
 
-def gradcheck(function, inputs, *, device=None, eps=EPS, atol=ATOL, rtol=RTOL, length=None, seed=0,
-              raise_exception=True):  # fmt: skip
-    """Check the gradient of every input of `function`, and return the Report.
+def gradcheck(
+    function: Callable[..., Tensor], inputs: Sequence[ArrayLike | Tensor], *, eps: float = EPS, atol: float = ATOL,
+    rtol: float = RTOL, raise_exception: bool = True, device: Device | str | None = None, seed: int = 0,
+) -> Report:  # fmt: skip
+    """Check the gradient of every input of `function`.
 
-    function: takes Tensors and returns one Tensor; the same for the same inputs (hold a dropout's step fixed).
-    inputs: floating-point arrays or Tensors of any shapes. They are rounded to the device's precision first.
-    device: a Device, or the name of one, which is then taken in float64 where it can; the current one if None.
-    eps, atol, rtol: the step, and how far a gradient may be from the differences: atol + rtol * |difference|.
-    length: the longest sum behind one number of the result, which decides how many digits another device than the
-        reference may lose; the number of elements of all inputs and the output, more than enough, if None.
-    seed: of the random upstream gradient.
-    raise_exception: raise GradcheckError (NotDifferentiable at a kink) instead of returning a Report that is False.
+    The names are those of torch.autograd.gradcheck, and `device` and `seed`, which it does not have.
 
-    Raises ValueError for inputs or results that cannot be checked.
+    Args:
+        function: takes Tensors and returns one Tensor; the same for the same inputs (hold a dropout's step fixed).
+        inputs: floating-point arrays or Tensors. They are rounded to the device's precision first.
+        eps, atol, rtol: the step, and how far a gradient may be from the differences: atol + rtol * |difference|.
+        raise_exception: raise where something is wrong, instead of returning a Report that is False.
+        device: a Device, or the name of one, which is then taken in float64 where it can; the current one if None.
+        seed: of the random upstream gradient.
+
+    Shapes:
+        inputs and result of any shapes; every element of every input is moved, so small ones will do.
+
+    Returns:
+        The Report, a Row for every input.
+
+    Raises:
+        GradcheckError: an AssertionError that says which gradient is wrong, where and by how much.
+        NotDifferentiable: a GradcheckError, where the function has a kink at these inputs.
+        ValueError: for inputs or results that cannot be checked.
+
+    >>> print(gradcheck(lambda x, y: (x * y).exp(), [[0.5, -1.0], [2.0, 0.25]], device="reference"))
+    gradients of the function on reference (float64):
+      2 gradients passed
     """
-    device, oracle = checked_device(device), get_device("reference", "float64")
-    arrays = [as_input(value, i, device.dtype) for i, value in enumerate(inputs)]
+    on, oracle = checked_device(device), get_device("reference", "float64")
+    arrays = [as_input(value, i, on.dtype) for i, value in enumerate(inputs)]
     names = argument_names(function, len(arrays))
     y, upstream, exact = backward(function, arrays, oracle, np.random.default_rng(seed))
     estimates = differences(function, names, arrays, y, upstream, eps, (atol, rtol))
@@ -127,26 +151,27 @@ def gradcheck(function, inputs, *, device=None, eps=EPS, atol=ATOL, rtol=RTOL, l
     for name, array, gradient, (numeric, kinks) in zip(names, arrays, exact, estimates, strict=True):
         rows.append(kinks[0] if kinks else compare(name, array.shape, gradient, numeric, atol + rtol * abs(numeric)))
     report = Report(title(function), describe(oracle), tuple(rows))
-    if report and device is not oracle:
-        length = length or sum(array.size for array in arrays) + y.size
-        got_y, _, got = backward(function, arrays, device, upstream)
+    if report and on is not oracle:
+        # No sum behind one number of the result is longer than this.
+        length = sum(array.size for array in arrays) + y.size
+        got_y, _, got = backward(function, arrays, on, upstream)
         rows = [
-            compare(name, want.shape, value, want, rounding(device.dtype, length, largest(want)))
+            compare(name, want.shape, value, want, rounding(on.dtype, length, largest(want)))
             for name, value, want in zip([OUTPUT, *names], [got_y, *got], [y, *exact], strict=True)
         ]
-        report = replace(report, device=describe(device), rows=tuple(rows))
+        report = replace(report, device=describe(on), rows=tuple(rows))
     if raise_exception:
         report.demand()
     return report
 
 
-def rounding(dtype, length, scale, factor=8):
+def rounding(dtype: str, length: int, scale: float, factor: float = 8) -> float:
     """How far a result in `dtype` may be from the right one: `factor` roundings of numbers as large as `scale`, times
     the root of the length of the longest sum, since rounding errors add up like a random walk."""
     return factor * math.sqrt(length) * float(np.finfo(dtype).eps) * scale
 
 
-def largest(want):
+def largest(want: np.ndarray) -> float:
     """The largest number of an array, at least 1: the scale of what rounding may do to it."""
     return max(1.0, float(np.abs(want).max(initial=0)))
 
@@ -154,7 +179,7 @@ def largest(want):
 # ---------------------------------------------------------------- what is checked
 
 
-def checked_device(device):
+def checked_device(device: Device | str | None) -> Device:
     """The device that is meant: by name, or as the current one, in float64 where it computes in float64."""
     if device is not None and not isinstance(device, str):
         return device
@@ -163,16 +188,16 @@ def checked_device(device):
     return get_device(name, "float64" if "float64" in able else able[0])
 
 
-def describe(device):
+def describe(device: Device) -> str:
     return f"{device.name} ({np.dtype(device.dtype).name})"
 
 
-def title(function):
+def title(function: Callable) -> str:
     name = getattr(function, "__name__", type(function).__name__)
     return "the function" if name == "<lambda>" else name
 
 
-def as_input(value, i, dtype):
+def as_input(value: ArrayLike | Tensor, i: int, dtype: str) -> np.ndarray:
     """A float64 copy of an input whose numbers `dtype` holds exactly. Raises ValueError."""
     array = np.asarray(value.numpy() if isinstance(value, Tensor) else value)
     if not np.issubdtype(array.dtype, np.floating):
@@ -186,7 +211,7 @@ def as_input(value, i, dtype):
     return np.array(array.astype(dtype), dtype=np.float64, order="C")
 
 
-def argument_names(function, count):
+def argument_names(function: Callable, count: int) -> list[str]:
     """The names in the function's signature: x, w, b; parts[0], parts[1] for *parts."""
     try:
         parameters = list(inspect.signature(function).parameters.values())
@@ -198,13 +223,16 @@ def argument_names(function, count):
     return names + [f"{rest}[{i}]" for i in range(count - len(names))]
 
 
-def random_upstream(rng, shape):
+def random_upstream(rng: np.random.Generator, shape: Shape) -> np.ndarray:
     """Random numbers of either sign between 0.5 and 1.5: none so small that it hides what it is multiplied with."""
     numbers = rng.uniform(0.5, 1.5, shape) * rng.choice([-1.0, 1.0], shape)
     return np.asarray(numbers, dtype=np.float32).astype(np.float64)
 
 
-def backward(function, arrays, device, upstream):
+def backward(
+    function: Callable[..., Tensor], arrays: Sequence[np.ndarray], device: Device,
+    upstream: np.ndarray | np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:  # fmt: skip
     """(output, upstream, the gradient of every input) by one pass of autograd; `upstream` may be a generator."""
     tensors = [Tensor(array.copy(), requires_grad=True, device=device) for array in arrays]
     y = function(*tensors)
@@ -224,14 +252,17 @@ def backward(function, arrays, device, upstream):
 # ---------------------------------------------------------------- finite differences
 
 
-def differences(function, names, arrays, y, upstream, eps, tolerance):
+def differences(
+    function: Callable[..., Tensor], names: Sequence[str], arrays: Sequence[np.ndarray], y: np.ndarray,
+    upstream: np.ndarray, eps: float, tolerance: tuple[float, float],
+) -> list[tuple[np.ndarray, list[Row]]]:  # fmt: skip
     """For every input: (its gradient by central differences, the Rows of the places without one).
 
     Raises ValueError for a function that gives two results for the same inputs.
     """
     tensors = [Tensor(array.copy(), device=get_device("reference", "float64")) for array in arrays]
 
-    def value():
+    def value() -> np.ndarray:
         with no_grad():
             return np.array(function(*tensors).numpy())  # a copy: the output may be a view of an input
 
@@ -255,7 +286,9 @@ def differences(function, names, arrays, y, upstream, eps, tolerance):
     return found
 
 
-def slopes_at(value, x, place, y, upstream, eps):
+def slopes_at(
+    value: Callable[[], np.ndarray], x: Array, place: Shape, y: np.ndarray, upstream: np.ndarray, eps: float
+) -> Slopes:
     """(left, right, central) slope of value() . upstream as x[place] moves by eps. x is as before afterwards."""
     here = x[place]
     sides, steps = [], []
@@ -269,11 +302,11 @@ def slopes_at(value, x, place, y, upstream, eps):
         return left, right, float(((sides[1] - sides[0]) * upstream).sum() / (steps[1] - steps[0]))
 
 
-def apart(slopes):
+def apart(slopes: Slopes) -> float:
     return abs(slopes[1] - slopes[0])
 
 
-def are_apart(slopes, atol, rtol):
+def are_apart(slopes: Slopes, atol: float, rtol: float) -> bool:
     """Whether the slopes from both sides differ by more than a gradient may be wrong by; NaN does."""
     return not apart(slopes) <= atol + rtol * max(abs(slopes[0]), abs(slopes[1]))
 
@@ -281,7 +314,7 @@ def are_apart(slopes, atol, rtol):
 # ---------------------------------------------------------------- comparing
 
 
-def compare(argument, shape, got, want, tolerance):
+def compare(argument: str, shape: Shape, got: np.ndarray, want: np.ndarray, tolerance: float | np.ndarray) -> Row:
     """The Row of one gradient; tolerance: a number, or one for every element. NaN is the worst of all errors."""
     got = np.asarray(got, dtype=np.float64)
     if got.shape != want.shape:
@@ -292,6 +325,6 @@ def compare(argument, shape, got, want, tolerance):
     error, tolerance = np.abs(got - want), np.broadcast_to(tolerance, want.shape)
     badness = np.where(np.isnan(error), np.inf, error / tolerance)
     index = tuple(int(i) for i in np.unravel_index(int(badness.argmax()), badness.shape))
-    values = [float(array[index]) for array in (error, tolerance)]
-    verdict = PASSED if values[0] <= values[1] else WRONG  # so that NaN is wrong
-    return Row(argument, tuple(shape), *values, index, float(got[index]), float(want[index]), verdict)
+    worst, allowed = float(error[index]), float(tolerance[index])
+    verdict = PASSED if worst <= allowed else WRONG  # so that NaN is wrong
+    return Row(argument, tuple(shape), worst, allowed, index, float(got[index]), float(want[index]), verdict)

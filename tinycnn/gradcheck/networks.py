@@ -19,13 +19,17 @@ all, for gradients that cancel to nothing, as those of a bias before batch norma
 rounding of what was summed.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
 from tinycnn import functional as F
 from tinycnn import session
 from tinycnn.devices import get_device, use_device
+from tinycnn.devices.base import Array, Device
 from tinycnn.fit.places import parameters
 from tinycnn.gradcheck.check import (
     KINK,
@@ -39,22 +43,26 @@ from tinycnn.gradcheck.check import (
     describe,
     rounding,
 )
+from tinycnn.layers import Symbol
 from tinycnn.losses import logits_of
+from tinycnn.models import Model
 from tinycnn.tensor import Tensor, no_grad
 
 CHANGE, LONGEST_STEP = 1e-8, 1e-6
 RTOL, ATOL = 1e-4, 1e-7  # of a slope, in units of the gradient's length; and what differences cannot see
 DRAWS = 5  # directions to try where kinks are in the way
+Values = dict[Symbol, Tensor]  # of the connections of a network
+
 IMAGES = 3  # batch normalisation of only two numbers gives 1 and -1, whatever they are, and hardly any gradient
 
 
-def check_network(text, *, device=None, directions=2, seed=0):
+def check_network(text: str, *, device: Device | str | None = None, directions: int = 2, seed: int = 0) -> Report:
     """The Report of a documented network, or of one in the notation: a row for every parameter tensor.
 
     directions: random directions to move each of them along. The row shows the one that came out worst.
     Raises UnknownNetwork or NotationError, both ValueErrors.
     """
-    device, oracle = checked_device(device), get_device("reference", "float64")
+    on, oracle = checked_device(device), get_device("reference", "float64")
     rng = np.random.default_rng(seed)
     model = make(text, oracle)
     fill(model, rng)
@@ -62,22 +70,22 @@ def check_network(text, *, device=None, directions=2, seed=0):
     y = np.eye(model.output.shape[0])[rng.integers(0, model.output.shape[0], IMAGES)]
     loss, exact = loss_and_gradients(model, x, y)
     rows = slopes(model, x, y, exact, directions, rng)
-    if device is not oracle and all(row.verdict == PASSED for row in rows):
-        twin = make(text, device)
+    if on is not oracle and all(row.verdict == PASSED for row in rows):
+        twin = make(text, on)
         twin.set_weights([w.numpy() for w in model.weights])
         for layer, original in zip(twin.layers, model.layers, strict=True):
             layer.seed, layer.stream = original.seed, original.stream  # so that dropout draws the same masks
         got_loss, got = loss_and_gradients(twin, x, y)
         operations, length = len(model.symbols), longest_sum(model)
         of_all = max(float(np.abs(gradient).max()) for gradient in exact.values())
-        rows = [compare(OUTPUT, (1,), got_loss, loss, rounding(device.dtype, length, operations * abs(loss.item())))]
+        rows = [compare(OUTPUT, (1,), got_loss, loss, rounding(on.dtype, length, operations * abs(loss.item())))]
         for name, gradient in exact.items():
             size = 2 * operations * float(np.abs(gradient).max()) + of_all
-            rows.append(compare(name, gradient.shape, got[name], gradient, rounding(device.dtype, length, size)))
-    return Report(text, describe(device), tuple(rows))
+            rows.append(compare(name, gradient.shape, got[name], gradient, rounding(on.dtype, length, size)))
+    return Report(text, describe(on), tuple(rows))
 
 
-def longest_sum(model):
+def longest_sum(model: Model) -> int:
     """How many numbers are added up, at most, for one: by a filter (forward, and back to its input), or over all pixels
     (the gradient of a filter, the statistics of batch normalisation)."""
     kernels = [layer.parameters["kernel"].shape for layer in model.layers if "kernel" in layer.parameters]
@@ -85,7 +93,7 @@ def longest_sum(model):
     return max(by_filters + [IMAGES * math.prod(symbol.shape[:-1]) for symbol in model.symbols])
 
 
-def make(text, device):
+def make(text: str, device: Device) -> Model:
     """The network on `device`, its weights zero."""
     from tinycnn import architectures
     from tinycnn.architectures import notation
@@ -95,11 +103,11 @@ def make(text, device):
         return notation.parse(layers)
 
 
-def fill(model, rng):
+def fill(model: Model, rng: np.random.Generator) -> None:
     """Random weights of the usual sizes, no bias at 0, all of which float32 holds exactly."""
     for layer in model.layers:
         for name, weight in layer.parameters.items():
-            values = rng.standard_normal(weight.shape, dtype=np.float32)
+            values: np.ndarray = rng.standard_normal(weight.shape, dtype=np.float32)
             if name == "kernel":
                 values *= np.float32(math.sqrt(2 / math.prod(weight.shape[:-1])))
             elif name in ("gamma", "moving_variance"):
@@ -109,61 +117,65 @@ def fill(model, rng):
             model.device.assign(weight.data, values)
 
 
-def trained(model):
+def trained(model: Model) -> dict[str, Tensor]:
     """{name, as conv2d_1.kernel: Tensor} of everything that is trained."""
     return {name: weight for name, weight in parameters(model).items() if weight.requires_grad}
 
 
-def forward(model, values, symbols):
+def forward(values: Values, symbols: Iterable[Symbol]) -> Values:
     """Compute these symbols of a training pass, what they need being in `values`."""
     for symbol in symbols:
-        arguments = [values[i] for i in symbol.inputs]
-        values[symbol] = symbol.layer(arguments if len(arguments) > 1 else arguments[0], True)
+        values[symbol] = symbol.compute(values, True)
     return values
 
 
-def loss_of(model, values, labels):
+def loss_of(model: Model, values: Values, labels: Tensor) -> Tensor:
     return F.softmax_crossentropy(logits_of(values[model.output]), labels)[0]
 
 
-def loss_and_gradients(model, x, y):
+def loss_and_gradients(model: Model, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """The loss (1,) and the gradient of every parameter, as NumPy arrays. Dropout stays at step 0."""
-    values = forward(model, {model.input: Tensor(x, device=model.device)}, model.symbols[1:])
+    values = forward({model.input: Tensor(x, device=model.device)}, model.symbols[1:])
     loss = loss_of(model, values, Tensor(y, device=model.device))
     loss.backward()
-    return loss.numpy(), {name: weight.grad.numpy() for name, weight in trained(model).items()}
+    gradients = {name: weight.grad for name, weight in trained(model).items()}
+    return loss.numpy(), {name: gradient.numpy() for name, gradient in gradients.items() if gradient is not None}
 
 
 # ---------------------------------------------------------------- slopes of the loss
 
 
-def slopes(model, x, y, exact, directions, rng):
+def slopes(
+    model: Model, x: np.ndarray, y: np.ndarray, exact: dict[str, np.ndarray], directions: int, rng: np.random.Generator
+) -> list[Row]:
     """A Row for every parameter."""
     labels = Tensor(y, device=model.device)
     with no_grad():
-        before = forward(model, {model.input: Tensor(x, device=model.device)}, model.symbols[1:])
+        before = forward({model.input: Tensor(x, device=model.device)}, model.symbols[1:])
         start, rows = loss_of(model, before, labels).item(), []
         for name, weight in trained(model).items():
             after = behind(model, weight)
 
-            def value(after=after):
-                return loss_of(model, forward(model, dict(before), after), labels).item()
+            def value(after: list[Symbol] = after) -> float:
+                return loss_of(model, forward(dict(before), after), labels).item()
 
             found = [along_a_direction(name, value, start, weight.data, exact[name], rng) for _ in range(directions)]
             rows.append(max(found, key=lambda row: (row.verdict != PASSED, row.error / row.tolerance)))
     return rows
 
 
-def behind(model, weight):
+def behind(model: Model, weight: Tensor) -> list[Symbol]:
     """The symbols of the weight's layer and all that depend on them, in their order."""
-    found = []
+    found: list[Symbol] = []
     for symbol in model.symbols:
         if any(w is weight for w in symbol.layer.weights) or any(i in found for i in symbol.inputs):
             found.append(symbol)
     return found
 
 
-def along_a_direction(name, value, start, weight, gradient, rng):
+def along_a_direction(
+    name: str, value: Callable[[], float], start: float, weight: Array, gradient: np.ndarray, rng: np.random.Generator
+) -> Row:
     """The Row of one tensor. Other directions are tried while kinks are in the way. start: value() as it stands."""
     length = float(np.linalg.norm(gradient))
     tolerance, step = ATOL + RTOL * length, min(LONGEST_STEP, CHANGE / max(length, LONGEST_STEP))
@@ -182,7 +194,9 @@ def along_a_direction(name, value, start, weight, gradient, rng):
     return Row(name, gradient.shape, error, tolerance, None, analytic, numeric, verdict)
 
 
-def one_sided_slopes(value, start, weight, direction, step):
+def one_sided_slopes(
+    value: Callable[[], float], start: float, weight: Array, direction: np.ndarray, step: float
+) -> list[float]:
     """(left, right) slope of value() as weight moves along the direction, both ways. It is as before afterwards."""
     kept, found = weight.copy(), []
     for signed in (-step, step):

@@ -5,9 +5,13 @@ right answers, every gradient and moving statistic, and all weights after one an
 `ours` computes them on the model's device; `tinycnn.keras_reference.twin` has Keras's answers, each with its tolerance.
 """
 
+from __future__ import annotations
+
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,21 +24,25 @@ from tinycnn.fit.places import parameters, places
 from tinycnn.layers import Dropout
 from tinycnn.losses import logits_of, one_hot
 from tinycnn.models import Model
+from tinycnn.optimizers import Optimizer
 from tinycnn.tensor import no_grad
 
 SMALL, LARGE = 15_000, 100_000  # parameters: up to which with all optimisers, and above which in smaller steps
 TRAINING, INFERENCE = "output in training", "output in inference"
 LOSS, RIGHT, GRADIENT, MOVING, WEIGHTS = "loss", "right answers", "gradient", "moving statistic", "weights after"
 
+Key = tuple[str, str]  # (what, where)
+Values = dict[Key, np.ndarray]
+Maker = Callable[[], Optimizer]
+
 # The optimisers by what a table calls them. Momentum 0.9 goes ten times as far, and float32 would part from itself.
-OPTIMIZERS = {
-    "SGD": lambda: optimizers.SGD(),
+OPTIMIZERS: dict[str, Maker] = {
+    "SGD": optimizers.SGD,
     "momentum": lambda: optimizers.SGD(0.001, momentum=0.9),
     "Nesterov": lambda: optimizers.SGD(0.001, momentum=0.9, nesterov=True),
-    "Adam": lambda: optimizers.Adam(),
-    "Adadelta": lambda: optimizers.Adadelta(),
+    "Adam": optimizers.Adam,
+    "Adadelta": optimizers.Adadelta,
 }
-
 
 # A network with layers of every kind, whose answers come with tinycnn: the command's `every-layer`.
 EVERY_LAYER = (
@@ -56,14 +64,14 @@ class Trial:
 
     x: np.ndarray
     y: np.ndarray
-    optimizers: dict
+    optimizers: dict[str, Maker]
 
     @property
-    def steps(self):
+    def steps(self) -> int:
         return len(self.x)
 
 
-def trial_for(model, steps):
+def trial_for(model: Model, steps: int) -> Trial:
     """The Trial of a compiled model: 4 images a step, and all optimisers for a small one.
 
     The model's own optimiser takes the place of the usual one of its kind. Learning rates are scaled to the batch, by
@@ -71,34 +79,35 @@ def trial_for(model, steps):
     a training so restless that rounding alone decides where it goes. A large network has 3 images (of 2, batch-norm
     would keep no more than the signs) and another tenth of the rate.
     """
+    assert model.optimizer is not None  # a compiled model has one
     size = model.count_params()
     batch, share = (3, 0.1) if size > LARGE else (4, 1)
     count, shape, classes = steps * batch, model.input.shape, model.output.shape[-1]
     images, labels = synthetic.digits(count)
-    x = images[..., None].astype(np.float32) / 255
+    x: np.ndarray = images[..., None].astype(np.float32) / 255
     if shape != x.shape[1:]:
         x = np.random.default_rng(0).random((count, *shape), np.float32)
     y = one_hot(labels % classes, classes)
     own, scale = model.optimizer, share * batch / (model.recipe or {"batch_size": 128})["batch_size"]
     makers = {**(OPTIMIZERS if size <= SMALL else {}), kind(own): lambda: type(own)(**own.options())}
 
-    def scaled(make):
+    def scaled(make: Maker) -> Optimizer:
         optimizer = make()
         optimizer.learning_rate *= scale
         return optimizer
 
-    makers = {name: lambda make=make: scaled(make) for name, make in makers.items()}
+    makers = {name: partial(scaled, make) for name, make in makers.items()}
     return Trial(x.reshape(steps, batch, *shape), y.reshape(steps, batch, classes), makers)
 
 
-def kind(optimizer):
+def kind(optimizer: Optimizer) -> str:
     """What OPTIMIZERS calls an optimiser like this one."""
     if isinstance(optimizer, optimizers.SGD) and optimizer.momentum:
         return "Nesterov" if optimizer.nesterov else "momentum"
     return optimizer.name
 
 
-def prepare(model):
+def prepare(model: Model) -> None:
     """Switch a model's dropout off, and move off their starting values the weights that start all alike.
 
     Zero biases and unit variances would hide much of what can be wrong with them.
@@ -116,7 +125,7 @@ def prepare(model):
 # ---------------------------------------------------------------- names
 
 
-def after(steps, optimizer):
+def after(steps: int, optimizer: str) -> str:
     """What the weights are called after so many steps."""
     return f"{WEIGHTS} {steps} step{'s' * (steps != 1)} of {optimizer}"
 
@@ -124,7 +133,7 @@ def after(steps, optimizer):
 # ---------------------------------------------------------------- tinycnn's side
 
 
-def ours(model, trial):
+def ours(model: Model, trial: Trial) -> Values:
     """The Values of a prepared model, computed by its device. Leaves its weights as they were."""
     start, names = model.get_weights(), [*places(model).values()]
     probe = Model(model.input, model.symbols[1:])  # the same layers, with every output
@@ -136,23 +145,24 @@ def ours(model, trial):
     values.update({(TRAINING, name): y.numpy().copy() for name, y in zip(names, outputs, strict=True)})
     values.update({(LOSS, ""): loss.numpy().copy(), (RIGHT, ""): model.device.numpy(right).copy()})
     for name, weight in parameters(model).items():
-        if weight.requires_grad:
+        if weight.grad is not None:
             values[GRADIENT, name] = weight.grad.numpy().copy()
             weight.zero_grad()
         else:
             values[MOVING, name] = weight.numpy().copy()
     for label, make in trial.optimizers.items():
         model.set_weights(start)
-        model.compile(make(), "categorical_crossentropy")
+        optimizer = make()
+        model.compile(optimizer, "categorical_crossentropy")
         for steps in sorted({1, trial.steps}):
-            done = model.optimizer.iterations
+            done = optimizer.iterations
             take_steps(model, trial.x[done:steps], trial.y[done:steps])
             values.update({(after(steps, label), name): w.numpy().copy() for name, w in parameters(model).items()})
     model.set_weights(start)
     return values
 
 
-def take_steps(model, x, y):
+def take_steps(model: Model, x: np.ndarray, y: np.ndarray) -> None:
     """One step of training for each batch, by `fit`. x (steps, N, H, W, C), y (steps, N, classes)."""
     size = x.shape[1]
     model.fit(x.reshape(-1, *x.shape[2:]), y.reshape(-1, y.shape[-1]), batch_size=size, verbose=0, shuffle=False)
@@ -165,18 +175,21 @@ def take_steps(model, x, y):
 class Answers:
     """What Keras says. tolerances: {key of values: how far off is still right}; source: whose words, for a table."""
 
-    values: dict
-    tolerances: dict
+    values: Values
+    tolerances: dict[Key, float]
     source: str
 
 
-def stored_answers(dtype):
+def stored_answers(dtype: str) -> Answers:
     """The Answers for EVERY_LAYER that come with tinycnn. `python -m tinycnn.keras_reference.twin` writes them."""
     with safe_open(STORED, "numpy") as file:
         facts = json.loads(file.metadata()["answers"])
         names = [name.split("|") for name in file.keys()]
         values = {(what, where): file.get_tensor(f"{d}|{what}|{where}") for d, what, where in names if d == dtype}
-    tolerances = {tuple(name.split("|")): value for name, value in facts["tolerances"][dtype].items()}
+    tolerances = {}
+    for name, tolerance in facts["tolerances"][dtype].items():
+        what, where = name.split("|")
+        tolerances[what, where] = tolerance
     return Answers(values, tolerances, f"stored answers of {facts['source']}")
 
 
@@ -190,18 +203,18 @@ class Row:
     tolerance: float
 
     @property
-    def passed(self):
+    def passed(self) -> bool:
         return self.error <= self.tolerance  # never true of NaN
 
     @property
-    def share(self):
+    def share(self) -> float:
         """The error as a share of the tolerance; infinite for NaN and for what should be equal."""
         if self.error == 0:
             return 0.0
         return self.error / self.tolerance if self.tolerance and not math.isnan(self.error) else math.inf
 
 
-def distance(what, a, b):
+def distance(what: str, a: np.ndarray, b: np.ndarray | float) -> float:
     """How far apart two arrays are: the largest difference, or, for weights after steps, its root mean square.
 
     Adam moves a weight by its gradient's sign, about, so where a gradient is zero but for rounding, one weight may go
@@ -211,7 +224,7 @@ def distance(what, a, b):
     return float(np.sqrt(np.mean(difference**2)) if what.startswith(WEIGHTS) else np.abs(difference).max())
 
 
-def rows(values, answers):
+def rows(values: Values, answers: Answers) -> list[Row]:
     """A Row for each array. Raises ValueError where the two are not answers to the same question."""
     here = {key: array.shape for key, array in values.items()}
     there = {key: array.shape for key, array in answers.values.items()}
@@ -219,6 +232,6 @@ def rows(values, answers):
         different = sorted(f"{what} {where}" for what, where in dict(here.items() ^ there.items()))
         raise ValueError(f"{answers.source} are of another network or trial: they differ in {different[0]}")
     return [
-        Row(*key, distance(key[0], array, answers.values[key]), answers.tolerances[key])
-        for key, array in values.items()
+        Row(what, where, distance(what, array, answers.values[what, where]), answers.tolerances[what, where])
+        for (what, where), array in values.items()
     ]

@@ -1,13 +1,18 @@
 """tinycnn's layers and optimisers in Keras 3, on whatever backend Keras has."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from tinycnn import layers
+from tinycnn.optimizers import Optimizer
 
 # Keras's layers of the same names take the same options; those of images must be told where the channels are.
 OF_IMAGES = (layers.Conv2D, layers.MaxPooling2D, layers.Flatten)
 OF_ANYTHING = (layers.Dense, layers.BatchNormalization, layers.Dropout, layers.Activation, layers.Concatenate)
 
 
-def keras_layer(layer, **replaced):
+def keras_layer(layer: layers.Layer, **replaced: Any) -> Any:
     """The Keras layer that does what one of ours does, without its weights; `replaced`: options to give in their place.
 
     Raises ValueError for a layer of another kind.
@@ -20,7 +25,7 @@ def keras_layer(layer, **replaced):
     return getattr(keras.layers, layer.type)(**{**layer.options(), **where, **replaced})
 
 
-def keras_optimizer(optimizer):
+def keras_optimizer(optimizer: Optimizer) -> Any:
     """Keras's optimiser with the settings of one of ours. Raises ValueError for one of another kind."""
     import keras
 

@@ -10,11 +10,16 @@ moreover be nearer than the share MOST of the way that the farthest of them went
     python -m tinycnn.keras_reference.twin tinycnn/keras_reference/values.safetensors    # writes them anew
 """
 
+from __future__ import annotations
+
 import importlib.util
 import json
 import os
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from os import PathLike
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import save as to_bytes
@@ -22,7 +27,7 @@ from safetensors.numpy import save as to_bytes
 from tinycnn import layers, session
 from tinycnn.architectures.notation import parse
 from tinycnn.devices import use_device
-from tinycnn.fit.checkpoint import write_atomically
+from tinycnn.fit.files import write_atomically
 from tinycnn.fit.places import parameters, places
 from tinycnn.keras_reference.compare import (
     EVERY_LAYER,
@@ -34,12 +39,18 @@ from tinycnn.keras_reference.compare import (
     STORED_STEPS,
     TRAINING,
     Answers,
+    Trial,
+    Values,
     after,
     distance,
     prepare,
     trial_for,
 )
 from tinycnn.keras_reference.translation import keras_layer, keras_optimizer
+from tinycnn.models import Model
+from tinycnn.optimizers import Optimizer
+
+Weights = dict[str, np.ndarray]  # {name, as conv2d_1.kernel: array}
 
 MOVED, DRAWS, MOST = 16, 3, 0.1
 SAFETY = {"float32": 8, "float64": 100}  # float64 has digits to spare
@@ -49,7 +60,7 @@ class KerasMissing(ValueError):
     """Keras or JAX is not installed: says how to install them."""
 
 
-def keras_on_jax():
+def keras_on_jax() -> tuple[Any, Any]:
     """(keras, jax), imported to compute on the CPU. Raises KerasMissing, or ValueError where Keras has another backend.
 
     Sets KERAS_BACKEND and JAX_PLATFORMS for this process, unless they are set.
@@ -69,7 +80,7 @@ def keras_on_jax():
 
 
 @contextmanager
-def precision(dtype):
+def precision(dtype: str) -> Iterator[None]:
     """Keras and JAX computing in `dtype` on the CPU for a while."""
     keras, jax = keras_on_jax()
     from keras.src.backend.common import dtypes
@@ -94,14 +105,14 @@ def precision(dtype):
 # ---------------------------------------------------------------- the same network
 
 
-def keras_layers(layer):
+def keras_layers(layer: layers.Layer) -> list:
     """The Keras layers that do what a layer of ours does. Softmax is one of its own, so that its logits are seen."""
     keras, _ = keras_on_jax()
     options = layer.options()
     softmax = options.get("activation") == "softmax"
     if softmax and isinstance(layer, layers.Activation):
         return [keras.layers.Softmax()]
-    replaced = {"activation": None} if softmax else {}
+    replaced: dict[str, str | None] = {"activation": None} if softmax else {}
     if "kernel_initializer" in options:
         replaced["kernel_initializer"] = "zeros"  # it gets our weights anyway, and drawing them takes JAX seconds
     return [keras_layer(layer, **replaced), *([keras.layers.Softmax()] if softmax else [])]
@@ -114,9 +125,10 @@ class Twin:
     them, and give Values.
     """
 
-    def __init__(self, model):
+    def __init__(self, model: Model):
         self.keras, self.jax = keras_on_jax()
-        made, values = {}, {model.input: self.keras.Input(model.input.shape)}
+        made: dict[layers.Layer, list] = {}
+        values = {model.input: self.keras.Input(model.input.shape)}
         for symbol in model.symbols[1:]:
             value = [values[i] for i in symbol.inputs]
             value = value if len(value) > 1 else value[0]
@@ -136,23 +148,23 @@ class Twin:
         self.fixed = [names[id(v)] for v in self.model.non_trainable_variables]
         self.infer = self.compiled(self._infer)
         self.gradients = self.compiled(self.jax.value_and_grad(self._loss, has_aux=True))
-        self.optimizers = {}
+        self.optimizers: dict[str, tuple[Callable, list]] = {}
 
-    def compiled(self, function):
+    def compiled(self, function: Callable) -> Callable:
         # To compile takes longer than to run a few steps; only convolutions in float64 crawl without optimisation.
         quick = {"xla_backend_optimization_level": 0} if self.keras.config.floatx() == "float32" else None
         return self.jax.jit(function, compiler_options=quick)
 
-    def _infer(self, trainable, fixed, x):
+    def _infer(self, trainable: list, fixed: list, x: np.ndarray) -> list:
         return self.model.stateless_call(trainable, fixed, x, training=False)[0][:-1]
 
-    def _loss(self, trainable, fixed, x, y):
+    def _loss(self, trainable: list, fixed: list, x: np.ndarray, y: np.ndarray) -> tuple:
         outputs, moved = self.model.stateless_call(trainable, fixed, x, training=True)
         right = (outputs[-1].argmax(axis=1) == y.argmax(axis=1)).sum()
         loss = self.keras.losses.categorical_crossentropy(y, outputs[-1], from_logits=True).mean()
         return loss, (outputs[:-1], right, moved)
 
-    def values(self, weights, x, y, trial):
+    def values(self, weights: Weights, x: np.ndarray, y: np.ndarray, trial: Trial) -> Values:
         """The Values for these weights and these batches of the trial."""
         trainable, fixed = [weights[n] for n in self.trainable], [weights[n] for n in self.fixed]
         (loss, (outputs, right, moved)), gradients = self.gradients(trainable, fixed, x[0], y[0])
@@ -169,13 +181,15 @@ class Twin:
                     result.update({(after(step, label), n): w for n, w in now.items()})
         return {key: np.asarray(value) for key, value in result.items()}
 
-    def optimizer(self, optimizer):
+    def optimizer(self, optimizer: Optimizer) -> tuple[Callable, list]:
         """(the compiled step, the state to begin with) of an optimiser of ours in Keras."""
-        optimizer = keras_optimizer(optimizer)
-        optimizer.build(self.model.trainable_variables)
-        return self.compiled(optimizer.stateless_apply), [v.value for v in optimizer.variables]
+        theirs = keras_optimizer(optimizer)
+        theirs.build(self.model.trainable_variables)
+        return self.compiled(theirs.stateless_apply), [v.value for v in theirs.variables]
 
-    def train(self, trainable, fixed, x, y, apply, state):
+    def train(
+        self, trainable: list, fixed: list, x: np.ndarray, y: np.ndarray, apply: Callable, state: list
+    ) -> Iterator[Weights]:
         """Yields {name: weight} after every step."""
         for x_now, y_now in zip(x, y, strict=True):
             (_, (_, _, fixed)), gradients = self.gradients(trainable, fixed, x_now, y_now)
@@ -186,7 +200,7 @@ class Twin:
 # ---------------------------------------------------------------- answers
 
 
-def answers(model, trial):
+def answers(model: Model, trial: Trial) -> Answers:
     """Keras's Answers for a prepared model, in the precision of its device."""
     dtype = model.device.dtype
     with precision(dtype):
@@ -211,11 +225,11 @@ def answers(model, trial):
     return Answers(values, tolerances, source())
 
 
-def moved_a_little(array, rng, epsilon):
+def moved_a_little(array: np.ndarray, rng: np.random.Generator, epsilon: float) -> np.ndarray:
     return (array * (1 + MOVED * epsilon * rng.choice([-1, 1], array.shape))).astype(array.dtype)
 
 
-def source():
+def source() -> str:
     keras, jax = keras_on_jax()
     return f"Keras {keras.__version__} on JAX {jax.__version__}"
 
@@ -223,7 +237,7 @@ def source():
 # ---------------------------------------------------------------- the stored answers
 
 
-def store(path):
+def store(path: str | PathLike) -> None:
     """Write the answers for EVERY_LAYER, in float32 and float64, to a safetensors file."""
     tensors, tolerances = {}, {}
     for dtype in ("float32", "float64"):

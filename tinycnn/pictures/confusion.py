@@ -1,8 +1,15 @@
 """Which classes a network takes for which, and the images it does that with."""
 
+from __future__ import annotations
+
+from os import PathLike
+from typing import TYPE_CHECKING
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tinycnn.losses import one_hot
+from tinycnn.models import Model
 from tinycnn.pictures.paper import (
     INK,
     as_picture,
@@ -15,14 +22,25 @@ from tinycnn.pictures.paper import (
 )
 from tinycnn.shapes import ShapeError
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, FigureBase
+
 MOST_PAIRS = 6
 MOST_NUMBERED = 25  # classes; with more, the numbers in the cells could not be read
 
 
-def confusion_matrix(y_true, y_pred, classes):
-    """int64 (classes, classes): how many images of class `row` were taken for class `column`.
+def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, classes: int) -> np.ndarray:
+    """How many images of class `row` were taken for class `column`.
 
-    y_true, y_pred: whole numbers (N,) from 0 to classes - 1, or one-hot (N, classes). Raises ValueError.
+    Args:
+        y_true, y_pred: the true and the predicted classes, whole numbers from 0 to classes - 1, or one-hot.
+
+    Shapes:
+        y_true, y_pred (N,) or (N, classes) -> int64 (classes, classes).
+
+    Raises:
+        ValueError: for labels out of range, and for different numbers of them.
 
     >>> confusion_matrix([0, 1, 1], [0, 1, 0], classes=2)
     array([[1, 0],
@@ -34,66 +52,85 @@ def confusion_matrix(y_true, y_pred, classes):
     return np.bincount(y_true * classes + y_pred, minlength=classes * classes).reshape(classes, classes)
 
 
-def class_numbers(y, classes):
+def class_numbers(y: ArrayLike, classes: int) -> np.ndarray:
     """int64 (N,) from whole numbers (N,) or (N, 1), or from one-hot (N, classes). Raises ValueError."""
-    y = np.asarray(y)
-    if y.ndim == 2 and y.shape[1] == classes > 1:
-        return y.argmax(axis=1)
-    return one_hot(y, classes).argmax(axis=1)
+    labels = np.asarray(y)
+    if labels.ndim == 2 and labels.shape[1] == classes > 1:
+        return labels.argmax(axis=1)
+    return one_hot(labels, classes).argmax(axis=1)
 
 
-def plot_confusion(model, x, y, path=None):
+def plot_confusion(model: Model, x: ArrayLike, y: ArrayLike, path: str | PathLike | None = None) -> Figure:
     """The confusion matrix of a network, and an example of each of its most frequent mistakes.
 
-    x: images (N, H, W, C). y: their classes, whole numbers (N,) or one-hot (N, classes).
-    path: a .png, .svg or .pdf file to write, or None.
+    Args:
+        model: a Model that ends in classes. x: images. y: their classes, whole numbers or one-hot.
+        path: a .png, .svg or .pdf file to write, or None.
+
+    Shapes:
+        x (N, H, W, C), y (N,) or (N, classes).
 
     Rows are true classes, columns predicted ones; colours grow with the logarithm of the count, blue for right
-    answers and orange for mistakes; an empty cell is 0. Beside it stand up to six (true, predicted) pairs, the
-    most frequent first, each with the image that the network was surest about.
+    answers and orange for mistakes, each with its scale; an empty cell is 0. Beside it stand up to six (true,
+    predicted) pairs, the most frequent first, each with the image that the network was surest about.
 
-    Returns the matplotlib Figure. Raises ShapeError for images that do not fit, labels of another count, or a
-    model that does not end in classes; ValueError for labels out of range, answers that are not finite, and
-    another suffix; OSError for a path that cannot be written.
+    Returns:
+        The matplotlib Figure.
+
+    Raises:
+        ShapeError: for images that do not fit, labels of another count, or a model that does not end in classes.
+        ValueError: for labels out of range, answers that are not finite, and another suffix.
+        OSError: for a path that cannot be written.
+
+    >>> from tinycnn import architectures, datasets
+    >>> data = datasets.load("synthetic", limit=4)
+    >>> figure = plot_confusion(architectures.build("vanilla-15k"), data.x_test, data.y_test)
     """
     check_path(path)
-    x = np.asarray(x)
-    outputs = model.predict(x)
+    images = np.asarray(x)
+    outputs = model.predict(images)
     if isinstance(outputs, list) or outputs.ndim != 2:
         raise ShapeError(f"{model.name} does not end in one output of shape (classes,)")
     if not np.isfinite(outputs).all():
         raise ValueError(f"{model.name} answers with NaN or infinity: its training diverged, lower the learning rate")
     classes = outputs.shape[1]
     truth, answers = class_numbers(y, classes), outputs.argmax(axis=1)
-    if len(truth) != len(x):
-        raise ShapeError(f"y has {len(truth)} labels for {len(x)} images")
+    if len(truth) != len(images):
+        raise ShapeError(f"y has {len(truth)} labels for {len(images)} images")
     counts = confusion_matrix(truth, answers, classes)
 
     side = min(max(0.5 * classes + 1, 4.8), 11)
-    wrong = len(x) - int(counts.trace())
-    beside = 6.2 if wrong else 2.8
-    figure = new_figure(side + beside, side + 0.6)
-    left, right = figure.subfigures(1, 2, width_ratios=[side, beside])
+    wrong = len(images) - int(counts.trace())
+    table, beside = side + 0.9, 6.2 if wrong else 2.8
+    figure = new_figure(table + beside, side + 0.6)
+    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=[table, beside])[0]
     left.suptitle("how many images: blue right, orange wrong", fontsize=10.5, color=INK)
     draw_matrix(left.subplots(), counts)
-    draw_mistakes(right, model, x, truth, outputs, counts)
+    draw_mistakes(right, model, images, truth, outputs, counts)
     mistakes = "no mistake" if wrong == 0 else f"{wrong:,} mistake{'s' * (wrong > 1)}"
-    share = percent(counts.trace() / len(x))
-    figure.suptitle(f"{model.name}: {share} right, {mistakes} among {len(x):,} images", fontsize=14, color=INK)
+    share = percent(counts.trace() / len(images))
+    figure.suptitle(f"{model.name}: {share} right, {mistakes} among {len(images):,} images", fontsize=14, color=INK)
     return finish(figure, path)
 
 
-def draw_matrix(axes, counts):
-    """Counts (classes, classes) as a coloured table."""
+def draw_matrix(axes: Axes, counts: np.ndarray) -> None:
+    """Counts (classes, classes) as a coloured table, and the scales of its colours."""
     from matplotlib import colormaps
     from matplotlib.colors import LogNorm
+    from matplotlib.ticker import LogLocator
 
     classes = len(counts)
     right = np.eye(classes, dtype=bool)
-    for part, colours in ((right, "Blues"), (~right, "Oranges")):
+    for part, colours, what, bottom in ((right, "Blues", "right", 0.52), (~right, "Oranges", "wrong", 0)):
         shown = np.ma.masked_where(~part | (counts == 0), counts)
-        scale = LogNorm(0.6, max(10, int(counts[part].max(initial=0)) * 1.3))
-        axes.imshow(shown, cmap=colours, norm=scale)
+        most = int(counts[part].max(initial=0))
+        scale = LogNorm(0.6, max(10, most * 1.3))
+        image = axes.imshow(shown, cmap=colours, norm=scale)
+        if most:
+            bar = axes.inset_axes((1.03, bottom, 0.025, 0.48))
+            ticks = LogLocator(subs=(1, 2, 5))
+            axes.figure.colorbar(image, cax=bar, ticks=ticks, format="%d", label=f"images, {what}").minorticks_off()
+            bar.set_ylim(0.8, scale.vmax)
         if classes > MOST_NUMBERED:
             continue
         for row, column in np.argwhere(~np.ma.getmaskarray(shown)):
@@ -115,7 +152,9 @@ def draw_matrix(axes, counts):
     axes.set_ylabel("true class")
 
 
-def draw_mistakes(figure, model, x, truth, outputs, counts):
+def draw_mistakes(
+    figure: FigureBase, model: Model, x: np.ndarray, truth: np.ndarray, outputs: np.ndarray, counts: np.ndarray
+) -> None:
     """An example image for each of the most frequent mistakes."""
     pairs = most_frequent_mistakes(counts)
     if not pairs:
@@ -138,8 +177,8 @@ def draw_mistakes(figure, model, x, truth, outputs, counts):
         axes.set_xlabel(f"{often}\nimage {example}: {sure}", fontsize=9, color=INK)
 
 
-def most_frequent_mistakes(counts):
-    """Up to six [true, predicted], the most frequent first; of equals the one with the lower classes."""
+def most_frequent_mistakes(counts: np.ndarray) -> list[tuple[int, int]]:
+    """Up to six (true, predicted), the most frequent first; of equals the one with the lower classes."""
     wrong = counts * (1 - np.eye(len(counts), dtype=counts.dtype))
     order = np.argsort(-wrong, axis=None, kind="stable")[:MOST_PAIRS]
     return [divmod(int(i), len(counts)) for i in order if wrong.flat[i] > 0]

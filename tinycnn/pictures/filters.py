@@ -1,34 +1,52 @@
 """The filters of a convolution as small images."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
+from os import PathLike
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tinycnn.layers import Conv2D
+from tinycnn.models import Model
 from tinycnn.pictures.paper import INK, check_path, finish, largest, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MOST_IN_GRID = 64  # filters over one channel
 MOST_ROWS, MOST_COLUMNS = 16, 16  # filters and channels, for filters over several
 CELL, GAP = 0.62, 0.14  # inches a filter; the gap between two as a share of that
 
 
-def plot_filters(model, path=None, layer=None):
+def plot_filters(model: Model, path: str | PathLike | None = None, layer: str | None = None) -> Figure:
     """The filters of a convolution as small images: blue weights are negative, white ones 0, red ones positive.
 
-    model: a Model whose input's shape is known. layer: the name of one of its Conv2D layers; None takes the first.
-    path: a .png, .svg or .pdf file to write, or None.
+    Args:
+        model: a Model whose input's shape is known. path: a .png, .svg or .pdf file to write, or None.
+        layer: the name of one of its Conv2D layers; None takes the first.
 
     The kernel has shape (R, S, C, K). For C = 1 the K filters make a grid; otherwise filter k is row k and its
     weights over channel c are column c. Numbers are those of kernel[:, :, c, k]. Of more than can be read, the
     first are shown, and the title says so. All share one colour scale, as wide as the layer's largest weight.
 
-    Returns the matplotlib Figure. Raises ValueError where there is no such convolution or it has no weights yet,
-    and for another suffix; OSError for a path that cannot be written.
+    Returns:
+        The matplotlib Figure.
+
+    Raises:
+        ValueError: where there is no such convolution or it has no weights yet, and for another suffix.
+        OSError: for a path that cannot be written.
+
+    >>> from tinycnn.architectures import build
+    >>> plot_filters(build("vanilla-15k")).axes[0].get_title()
+    'conv2d_1: 8 filters of 3x3 over 1 channel'
     """
     check_path(path)
-    layer = find(model, layer)
-    kernel = layer.kernel.numpy()
-    rows, columns, channels, filters = kernel.shape
+    convolution = find(model, layer)
+    kernel = convolution.kernel.numpy()
+    channels, filters = kernel.shape[2:]
     if channels == 1:
         shown = min(filters, MOST_IN_GRID)
         across = min(shown, max(8, math.ceil(math.sqrt(shown))))
@@ -40,10 +58,10 @@ def plot_filters(model, path=None, layer=None):
         cut = [f"{n} of {all_} {what}" for n, all_, what in
                ((down, filters, "filters"), (across, channels, "channels")) if n < all_]  # fmt: skip
         limits = "the first " + " and ".join(cut) if cut else None
-    return finish(draw(layer, kernel, places, limits), path)
+    return finish(draw(convolution, kernel, places, limits), path)
 
 
-def find(model, name):
+def find(model: Model, name: str | None) -> Conv2D:
     """The Conv2D called `name`, or the first one; with weights. Raises ValueError."""
     convolutions = [layer for layer in model.layers if isinstance(layer, Conv2D)]
     if not convolutions:
@@ -57,7 +75,7 @@ def find(model, name):
     return layer
 
 
-def draw(layer, kernel, places, limits):
+def draw(layer: Conv2D, kernel: np.ndarray, places: Sequence[tuple[int, int, int, int]], limits: str | None) -> Figure:
     """A Figure with the weights kernel[:, :, c, k] at a row and column of a grid, for each (c, k, row, column)."""
     height, width, channels, filters = kernel.shape
     one_channel = channels == 1
@@ -85,19 +103,19 @@ def draw(layer, kernel, places, limits):
         axes.set_xticks([])
         axes.set_yticks([])
     else:
-        axes.set_xticks(0.5 + np.arange(across) * step[0], range(across))
-        axes.set_yticks(shape / 2 + np.arange(down) * step[1], range(down))
+        axes.set_xticks(0.5 + np.arange(across) * step[0], [str(c) for c in range(across)])
+        axes.set_yticks(shape / 2 + np.arange(down) * step[1], [str(k) for k in range(down)])
         axes.tick_params(length=0, labelsize=8)
         axes.set_xlabel("channel of the input")
         axes.set_ylabel("filter")
     width_of_grid = scale * (across * step[0] + GAP)
-    figure.colorbar(image, cax=axes.inset_axes([1 + 0.2 / width_of_grid, 0, 0.16 / width_of_grid, 1]), label="weight")
+    figure.colorbar(image, cax=axes.inset_axes((1 + 0.2 / width_of_grid, 0, 0.16 / width_of_grid, 1)), label="weight")
     over = "1 channel" if one_channel else f"{channels} channels"
     title = f"{layer.name}: {filters} filter{'s' * (filters > 1)} of {height}x{width} over {over}"
     axes.set_title(f"{title}\n{limits}" if limits else title, fontsize=11, color=INK)
     return figure
 
 
-def outline(left, top, height):
+def outline(left: float, top: float, height: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """The x and y of a frame around a cell."""
     return (left, left + 1, left + 1, left, left), (top, top, top + height, top + height, top)

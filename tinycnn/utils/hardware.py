@@ -1,26 +1,29 @@
 """What computes here: the processor, the GPU, and the versions of what runs on them."""
 
+from __future__ import annotations
+
 import importlib.metadata
 import os
 import platform
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 
-def cores():
+def cores() -> int:
     """The processor cores that this program may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def device():
+def device() -> str:
     """'AMD EPYC 9654 96-Core Processor, 2 cores'"""
     count = cores()
     return f"{processor()}, {count} core{'s' * (count > 1)}"
 
 
-def processor():
+def processor() -> str:
     """The processor's own name for itself."""
     name = ""
     if Path("/proc/cpuinfo").exists():
@@ -33,19 +36,20 @@ def processor():
     return " ".join(name.split())
 
 
-def gpu():
+def gpu() -> str:
     """'NVIDIA H200': the name of the GPU that CuPy uses."""
     import cupy
 
     return cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)["name"].decode()
 
 
-def versions(packages):
+def versions(packages: Iterable[str]) -> dict[str, str | None]:
     """{package: version, or None where it is not installed}, and Python's."""
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
-def version(package):
+def version(package: str) -> str | None:
+    """The version of an installed package, or None where it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

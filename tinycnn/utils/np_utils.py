@@ -1,14 +1,24 @@
 """Where Keras 2 kept to_categorical."""
 
+from __future__ import annotations
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tinycnn.losses import one_hot
 
 
-def to_categorical(y, num_classes=None):
-    """Whole numbers (N,) as one-hot rows, float32 (N, num_classes); the largest label + 1 if None.
+def to_categorical(y: ArrayLike, num_classes: int | None = None) -> np.ndarray:
+    """Whole numbers as one-hot rows.
 
-    Raises ValueError for labels that are out of range.
+    Args:
+        y: the labels. num_classes: how many columns; the largest label + 1 if None.
+
+    Shapes:
+        y (N,) -> float32 (N, num_classes).
+
+    Raises:
+        ValueError: for labels that are no whole numbers or out of range, and for no labels without num_classes.
 
     >>> to_categorical([1, 0]).tolist()
     [[0.0, 1.0], [1.0, 0.0]]

@@ -4,32 +4,39 @@ They are recorded from the operations of the device itself, so the launch code h
 what runs. The shapes leave tiles, warps and vectors partly empty.
 """
 
-from collections.abc import Callable
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinycnn import emulator, kernels
+from tinycnn.devices.base import Array
 from tinycnn.devices.gpu import KernelDevice
 from tinycnn.devices.gpu.emulator import EmulatorDriver
 from tinycnn.devices.gpu.launches import conv2d as conv2d_launches
+from tinycnn.shapes import UNPADDED, Padding, Pair, Shape
 
 
 class RecordingDriver(EmulatorDriver):
     """Runs launches, and keeps a description of each with its arrays as they were before."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self.launches = []  # (file, emulator.Launch)
-        self.behind_table = {}  # id of a table of addresses: (the table, the arrays that it points to)
+        self.launches: list[tuple[str, emulator.Launch]] = []  # with the name of its file
+        # id of a table of addresses: (the table, the arrays that it points to)
+        self.behind_table: dict[int, tuple[Array, list[np.ndarray]]] = {}
 
-    def address_table(self, rows):
+    def address_table(self, rows: Sequence[Sequence[Array | int]]) -> Array:
         table = super().address_table(rows)
         self.behind_table[id(table)] = table, [n for row in rows for n in row if isinstance(n, np.ndarray)]
         return table
 
-    def launch(self, file, kernel, ctype, grid, block, args, shared):
+    def launch(
+        self, file: str, kernel: str, ctype: str, grid: Shape, block: Shape, args: Sequence[Any], shared: int
+    ) -> None:
         buffers = [a for arg in args if id(arg) in self.behind_table for a in self.behind_table[id(arg)][1]]
         kept = [a.copy() if isinstance(a, np.ndarray) else a for a in args]
         launch = emulator.Launch(kernel=kernel, grid=grid, block=block, args=kept, shared=shared, buffers=buffers)
@@ -40,18 +47,22 @@ class RecordingDriver(EmulatorDriver):
 class Operations:
     """A recording device, and inputs for it."""
 
-    def __init__(self, dtype):
+    def __init__(self, dtype: str):
         self.driver = RecordingDriver()
         self.device = KernelDevice(dtype, self.driver)
         self.rng = np.random.default_rng(0)
 
-    def normal(self, *shape):
+    def normal(self, *shape: int) -> Array:
+        """Standard normal numbers."""
         return self.device.asarray(self.rng.standard_normal(shape))
 
-    def counter(self, value=0):
+    def counter(self, value: int = 0) -> Array:
+        """An int64 array of one element."""
         return self.device.asarray(np.array([value]), "int64")
 
-    def convolve(self, x_shape, w_shape, stride=(1, 1), padding=((0, 0), (0, 0)), relu=False):
+    def convolve(
+        self, x_shape: Shape, w_shape: Shape, stride: Pair = (1, 1), padding: Padding = UNPADDED, relu: bool = False
+    ) -> None:
         """All three passes of one convolution."""
         x, w = self.normal(*x_shape), self.normal(*w_shape)
         y = self.device.conv2d_forward(x, w, self.normal(w_shape[3]) if relu else None, stride, padding, relu)
@@ -59,13 +70,14 @@ class Operations:
         self.device.conv2d_backward_data(dy, w, x_shape, stride, padding)
         self.device.conv2d_backward_filter(x, dy, w_shape, stride, padding)
 
-    def pool(self, x_shape, pool, stride, padding=((0, 0), (0, 0))):
+    def pool(self, x_shape: Shape, pool: Pair, stride: Pair, padding: Padding = UNPADDED) -> None:
+        """Both passes of one max pooling."""
         y, argmax = self.device.maxpool2d_forward(self.normal(*x_shape), pool, stride, padding)
         self.device.maxpool2d_backward(self.normal(*y.shape), argmax, x_shape, pool, stride, padding)
 
 
 @contextmanager
-def lowered(**limits):
+def lowered(**limits: int) -> Iterator[None]:
     """The limits that decide which kernel a shape takes, lowered: small shapes then run as large ones do."""
     before = {name: getattr(conv2d_launches, name) for name in limits}
     try:
@@ -80,13 +92,13 @@ def lowered(**limits):
 # ---------------------------------------------------------------- the operations of a kernel file, at one shape
 
 
-def relu(on, *shape):
+def relu(on: Operations, *shape: int) -> None:
     y = on.device.relu_forward(on.normal(*shape))
     on.device.relu_backward(on.normal(*shape), y)
     on.device.bias_relu_backward(on.normal(*shape), y)
 
 
-def batchnorm(on, *shape):
+def batchnorm(on: Operations, *shape: int) -> None:
     C = shape[-1]
     x, gamma, beta = on.normal(*shape), on.normal(C), on.normal(C)
     mean, variance = on.device.zeros((C,)), on.device.zeros((C,))
@@ -95,7 +107,7 @@ def batchnorm(on, *shape):
     on.device.batchnorm_inference(x, gamma, beta, mean, variance, 1e-3)
 
 
-def conv1x1(on, N, H, W, C, K):
+def conv1x1(on: Operations, N: int, H: int, W: int, C: int, K: int) -> None:
     x, w, dy = on.normal(N, H, W, C), on.normal(1, 1, C, K), on.normal(N, H, W, K)
     on.device.conv1x1_forward(x, w, on.normal(K), True)
     on.device.conv1x1_forward(x, w, None, False)
@@ -103,11 +115,11 @@ def conv1x1(on, N, H, W, C, K):
     on.device.conv1x1_backward_filter(x, dy)
 
 
-def conv2d(on, N, H, W, C, K, R, S):
+def conv2d(on: Operations, N: int, H: int, W: int, C: int, K: int, R: int, S: int) -> None:
     on.convolve((N, H, W, C), (R, S, C, K), relu=True)
 
 
-def dense(on, N, inputs, units):
+def dense(on: Operations, N: int, inputs: int, units: int) -> None:
     x, w, dy = on.normal(N, inputs), on.normal(inputs, units), on.normal(N, units)
     on.device.dense_forward(x, w, on.normal(units), True)
     on.device.dense_forward(x, w, None, False)
@@ -115,12 +127,12 @@ def dense(on, N, inputs, units):
     on.device.dense_backward_filter(x, dy)
 
 
-def dropout(on, *shape):
+def dropout(on: Operations, *shape: int) -> None:
     _, saved = on.device.dropout_forward(on.normal(*shape), 0.3, 2**40 + 1, 7, on.counter(3))
     on.device.dropout_backward(on.normal(*shape), 0.3, 2**40 + 1, 7, saved)
 
 
-def elementwise(on, *shape):
+def elementwise(on: Operations, *shape: int) -> None:
     a = on.normal(*shape)
     on.device.elementwise("add", a, on.normal(*shape))
     on.device.elementwise("multiply", a, on.normal(*shape[:-1], 1))
@@ -128,28 +140,29 @@ def elementwise(on, *shape):
     on.device.elementwise("exp", a)
 
 
-def layout(on, *shape):
+def layout(on: Operations, *shape: int) -> None:
     x = on.normal(*shape)
     on.device.transpose(x, tuple(reversed(range(len(shape)))))
     on.device.split(on.device.concatenate([x, x]), [shape[-1], shape[-1]])
 
 
-def maxpool2d(on, N, H, W, C):
+def maxpool2d(on: Operations, N: int, H: int, W: int, C: int) -> None:
     on.pool((N, H, W, C), (2, 2), (2, 2))
 
 
-def reduce(on, *shape):
+def reduce(on: Operations, *shape: int) -> None:
     on.device.reduce("sum", on.normal(*shape), 0)
     on.device.reduce("max", on.normal(*shape), -1)
 
 
-def softmax_crossentropy(on, N, K):
+def softmax_crossentropy(on: Operations, N: int, K: int) -> None:
     logits, labels = on.normal(N, K), on.device.asarray(np.eye(K)[on.rng.integers(0, K, N)])
     on.device.softmax_backward(on.normal(N, K), on.device.softmax_forward(logits))
     on.device.softmax_crossentropy(logits, labels)
+    on.device.softmax_crossentropy(logits, labels, on.normal(N, 1))
 
 
-def bookkeeping(on, size, *shape):
+def bookkeeping(on: Operations, size: int, *shape: int) -> None:
     images, labels = on.normal(size + 4, *shape), on.normal(size + 4, 3)
     order = on.device.asarray(on.rng.permutation(size + 4), "int64")
     on.device.gather_batch(images, labels, order, on.counter(2), size)
@@ -158,7 +171,7 @@ def bookkeeping(on, size, *shape):
 # ---------------------------------------------------------------- what one shape does not reach
 
 
-def more_conv2d(on):
+def more_conv2d(on: Operations) -> None:
     on.convolve((2, 8, 7, 4), (3, 3, 4, 8), padding=((1, 1), (1, 1)), relu=True)
     on.convolve((1, 9, 10, 3), (4, 3, 3, 6), stride=(2, 3), padding=((1, 2), (0, 1)))
     on.convolve((1, 6, 5, 12), (2, 5, 12, 35), padding=((0, 0), (2, 2)))
@@ -170,26 +183,26 @@ def more_conv2d(on):
         on.convolve((1, 8, 7, 5), (5, 4, 5, 6), stride=(1, 2), padding=((2, 2), (1, 0)))
 
 
-def more_dense(on):
+def more_dense(on: Operations) -> None:
     on.device.dense_backward_data(on.normal(3, 270), on.normal(5, 270))
     on.device.dense_backward_filter(on.normal(270, 3), on.normal(270, 5))
 
 
-def more_elementwise(on):
+def more_elementwise(on: Operations) -> None:
     on.device.elementwise("power", on.normal(2, 1, 4), on.normal(3, 1))
 
 
-def more_layout(on):
+def more_layout(on: Operations) -> None:
     x = on.normal(3, 5, 7, 2)
     on.device.transpose(x, (2, 0, 3, 1))
     joined = on.device.concatenate([x, on.normal(3, 5, 7, 5)])
     on.device.split(joined, [3, 4])
 
 
-def optimizers(on):
+def optimizers(on: Operations) -> None:
     shapes = [(3, 3, 1, 5), (5,), (1, 1100), (45, 7)]
 
-    def arrays():
+    def arrays() -> list[Array]:
         return [on.normal(*shape) ** 2 for shape in shapes]
 
     rate = on.device.asarray(np.array([0.1]))
@@ -199,17 +212,17 @@ def optimizers(on):
     on.device.adadelta_step(arrays(), arrays(), arrays(), arrays(), rate, 0.95, 1e-7)
 
 
-def more_maxpool2d(on):
+def more_maxpool2d(on: Operations) -> None:
     on.pool((1, 6, 7, 8), (3, 2), (2, 1), ((1, 1), (0, 1)))
 
 
-def more_reduce(on):
+def more_reduce(on: Operations) -> None:
     for shape, axis in (((5, 7, 3), None), ((2, 9, 35), 1)):
         on.device.reduce("sum", on.normal(*shape), axis)
         on.device.reduce("max", on.normal(*shape), axis)
 
 
-def more_bookkeeping(on):
+def more_bookkeeping(on: Operations) -> None:
     on.device.advance([(on.counter(), 1)])
     on.device.advance([(on.counter(), 5), (on.counter(7), 1), (on.counter(), 2)])
     on.device.accumulate(on.device.zeros((2,), "float64"), on.normal(1), on.normal(1), 5)
@@ -220,10 +233,10 @@ def more_bookkeeping(on):
 class Cases(NamedTuple):
     """What is launched for a kernel file: `at` each of the shapes, and `more`."""
 
-    at: Callable | None
+    at: Callable[..., None] | None
     takes: str  # the numbers of a shape
-    shapes: tuple
-    more: Callable | None = None
+    shapes: tuple[Shape, ...]
+    more: Callable[[Operations], None] | None = None
 
 
 CASES = {
@@ -243,26 +256,27 @@ CASES = {
 }
 
 
-def cases(file_name, dtype="float32", shape=None):
+def cases(file_name: str, dtype: str = "float32", shape: Shape | None = None) -> list[emulator.Launch]:
     """The launches of kernels/`file_name`.cu as emulator.Launch: every kernel at least once, on small odd shapes.
 
     shape: the one shape to run the file's operations at instead; what its numbers mean is CASES[name].takes.
     Raises ValueError for a file that does not exist, or that does not take such a shape.
     """
-    name = str(file_name).removesuffix(".cu")
+    name = file_name.removesuffix(".cu")
     if name not in CASES:
         raise ValueError(f"there is no kernels/{name}.cu; there are: {', '.join(kernels.INSTANCES)}")
     on, case = Operations(dtype), CASES[name]
     if shape is not None:
         check_shape(name, case, shape)
-    for numbers in case.shapes if shape is None else (shape,):
-        case.at(on, *numbers)
+    if case.at:
+        for numbers in case.shapes if shape is None else (shape,):
+            case.at(on, *numbers)
     if case.more and shape is None:
         case.more(on)
     return [launch for file, launch in on.driver.launches if file == name]
 
 
-def check_shape(name, case, shape):
+def check_shape(name: str, case: Cases, shape: Shape) -> None:
     """Raises ValueError unless the numbers are as many as the file's operations take."""
     if case.at is None:
         raise ValueError(f"the launches of {name}.cu have fixed shapes")

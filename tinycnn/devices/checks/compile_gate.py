@@ -3,17 +3,30 @@
 NVRTC comes as a wheel, `pip install nvidia-cuda-nvrtc`, and needs neither a driver nor a toolkit.
 """
 
+from __future__ import annotations
+
 import ctypes
 import re
-from collections import namedtuple
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import tinycnn.kernels as kernels
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_90")
 TYPES = ("float", "double")
 
-Row = namedtuple("Row", "file kernel arch registers shared stack spills")  # shared, stack and spills in bytes
+
+class Row(NamedTuple):
+    """What a kernel takes on an architecture."""
+
+    file: str
+    kernel: str
+    arch: str
+    registers: int  # of a thread
+    shared: int  # bytes of a block
+    stack: int  # bytes of a thread
+    spills: int  # bytes of a thread, stored and loaded
 
 
 class NvrtcMissing(RuntimeError):
@@ -24,14 +37,15 @@ class CompileError(RuntimeError):
     """A kernel that NVRTC refuses, with its log."""
 
 
-def load_nvrtc():
-    """The NVRTC library of the wheel, or of the system."""
+def load_nvrtc() -> ctypes.CDLL:
+    """The NVRTC library of the wheel, or of the system. Raises NvrtcMissing with the remedy."""
+    folders: list[Path] = []
     try:
         import nvidia
-    except ImportError:
-        folders = []
-    else:
+
         folders = [Path(p) for p in nvidia.__path__]
+    except ImportError:
+        pass
     found = sorted(p for folder in folders for p in folder.glob("*/lib/libnvrtc.so.*"))
     for name in [*map(str, found), "libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12"]:
         try:
@@ -41,16 +55,19 @@ def load_nvrtc():
     raise NvrtcMissing("NVRTC, NVIDIA's run-time compiler, is missing: pip install nvidia-cuda-nvrtc")
 
 
-def compile_log(source, file_name, name_expressions, arch):
-    """Compile one program for one architecture; the log that `-Xptxas -v` leaves. Raises CompileError."""
+def compile_log(source: str, file_name: str, name_expressions: Sequence[str], arch: str) -> tuple[str, dict[str, str]]:
+    """Compile one program for one architecture: the log that `-Xptxas -v` leaves, and {name in it: name expression}.
+
+    Raises CompileError.
+    """
     nvrtc = load_nvrtc()
     program = ctypes.c_void_p()
 
-    def check(code):
+    def check(code: int) -> None:
         if code != 0:
             raise CompileError(f"{file_name} for {arch}: NVRTC error {code}\n{log(program)}")
 
-    def log(program):
+    def log(program: ctypes.c_void_p) -> str:
         size = ctypes.c_size_t()
         nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
         text = ctypes.create_string_buffer(size.value)
@@ -67,7 +84,7 @@ def compile_log(source, file_name, name_expressions, arch):
         for name in name_expressions:
             symbol = ctypes.c_char_p()
             check(nvrtc.nvrtcGetLoweredName(program, name.encode(), ctypes.byref(symbol)))
-            lowered[symbol.value.decode()] = name
+            lowered[(symbol.value or b"").decode()] = name
         return log(program), lowered
     finally:
         nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
@@ -78,9 +95,10 @@ FRAME = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) by
 USED = re.compile(r"Used (\d+) registers(.*)")
 
 
-def rows_of(log, lowered, file_name, arch):
+def rows_of(log: str, lowered: dict[str, str], file_name: str, arch: str) -> list[Row]:
     """One Row for each kernel that the log names."""
-    rows, name, stack, spills = [], None, 0, 0
+    rows: list[Row] = []
+    name, stack, spills = "", 0, 0
     for line in log.splitlines():
         if match := ENTRY.search(line):
             name, stack, spills = lowered[match[1]], 0, 0
@@ -89,11 +107,11 @@ def rows_of(log, lowered, file_name, arch):
         elif (match := USED.search(line)) and name:
             shared = re.search(r"(\d+) bytes smem", match[2])
             rows.append(Row(file_name, name, arch, int(match[1]), int(shared[1]) if shared else 0, stack, spills))
-            name = None
+            name = ""
     return rows
 
 
-def compile_file(name, arch):
+def compile_file(name: str, arch: str) -> list[Row]:
     """The rows of one kernel file, float and double in one program. Raises CompileError."""
     expressions = tuple(dict.fromkeys(e for ctype in TYPES for e in kernels.instances(name, ctype)))
     log, lowered = compile_log(kernels.source(name), f"{name}.cu", expressions, arch)
@@ -103,16 +121,16 @@ def compile_file(name, arch):
     return rows
 
 
-def report(files=None, architectures=ARCHITECTURES):
+def report(files: Iterable[str] | None = None, architectures: Sequence[str] = ARCHITECTURES) -> list[Row]:
     """The rows of all kernels of these files (all if None)."""
     return [row for name in files or kernels.INSTANCES for arch in architectures for row in compile_file(name, arch)]
 
 
-def table(rows):
+def table(rows: Sequence[Row]) -> str:
     """The rows as text, the architectures side by side: registers, and what else is worth a look."""
     architectures = sorted({row.arch for row in rows})
     lines = [f"{'kernel':46} " + " ".join(f"{arch:>6}" for arch in architectures) + "  shared  spills"]
-    by_kernel = {}
+    by_kernel: dict[tuple[str, str], dict[str, Row]] = {}
     for row in rows:
         by_kernel.setdefault((row.file, row.kernel), {})[row.arch] = row
     for (_, kernel), found in by_kernel.items():

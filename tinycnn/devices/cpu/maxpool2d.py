@@ -1,7 +1,7 @@
 """Max pooling, 16 channels at a time.
 
 Beside the largest value so far, a register remembers where it was found, as a small float: 16
-comparisons then choose value and place at once. `>` lets the first of equal values win.
+comparisons then choose value and place at once. The first of equal values wins, and so does the first NaN.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tinycnn.devices.cpu.simd import (
     store_first,
     store_integers_first,
     where_equal,
-    where_greater,
+    where_larger,
 )
 from tinycnn.shapes import Geometry, Padding, Pair, Shape
 
@@ -39,8 +39,8 @@ def forward_images(arguments, task, thread):
                     row = (task * g.H + p * g.stride_h + r - g.top) * g.W + q * g.stride_w - g.left
                     for s in range(first_s, last_s):
                         value = load_first16(x, (row + s) * g.C + c, g.C - c)
-                        place = where_greater(value, best, fill16(np.float32(r * g.S + s)), place)
-                        best = where_greater(value, best, value, best)
+                        place = where_larger(value, best, fill16(np.float32(r * g.S + s)), place)
+                        best = where_larger(value, best, value, best)
                 store_first(y, to + c, best, g.C - c)
                 store_integers_first(argmax, to + c, place, g.C - c)
 

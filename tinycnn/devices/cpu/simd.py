@@ -278,6 +278,18 @@ where_equal = _choice("==", "yes where a == b, no elsewhere, lane by lane")
 
 
 @intrinsic
+def where_larger(typing, a, b, yes, no):
+    """The same where a NaN is larger than any number, and than no other NaN."""
+
+    def code(context, builder, signature, arguments):
+        a, b, yes, no = arguments
+        larger = builder.and_(builder.fcmp_unordered(">", a, b), builder.fcmp_ordered("ord", b, b))
+        return builder.select(larger, yes, no)
+
+    return yes(a, b, yes, no), code
+
+
+@intrinsic
 def load_integers_first16(typing, pointer, index, count):
     """The first `count` of 16 int32 numbers, as floats."""
 

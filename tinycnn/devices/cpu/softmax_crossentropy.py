@@ -14,9 +14,10 @@ TASK = 64  # rows
 
 @kernel
 def crossentropy_rows(arguments, task, thread):
-    """For each row: its loss, whether its largest logit is right, and (softmax - labels) / N."""
+    """For each row: its loss, whether its largest logit is right, and weight * (softmax - labels) / N."""
     logits, labels, dlogits = floats(arguments, 0), floats(arguments, 1), floats(arguments, 2)
     results, N, K = floats(arguments, 3), arguments[4], arguments[5]
+    weights, has_weights = floats(arguments, 6), arguments[7]
     for n in range(task * TASK, min(task * TASK + TASK, N)):
         row = n * K
         guess, label = 0, 0
@@ -29,19 +30,23 @@ def crossentropy_rows(arguments, task, thread):
             dlogits[row + k] = math.exp(logits[row + k] - largest)
             total += dlogits[row + k]
         log_total, loss = math.log(total), np.float32(0)
+        weight = weights[n] if has_weights else np.float32(1)
         for k in range(K):
             loss += labels[row + k] * (log_total - (logits[row + k] - largest))
-            dlogits[row + k] = (dlogits[row + k] / total - labels[row + k]) / np.float32(N)
-        results[n] = loss
+            dlogits[row + k] = weight * ((dlogits[row + k] / total - labels[row + k]) / np.float32(N))
+        results[n] = weight * loss
         results[N + n] = np.float32(guess == label)
 
 
-def softmax_crossentropy(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(mean loss (1,), rows classified rightly (1,), d loss / d logits)."""
+def softmax_crossentropy(
+    logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(mean loss (1,), rows classified rightly (1,), d loss / d logits); weights of the rows (N,1), or None."""
     N, K = logits.shape
     dlogits = pool.empty((N, K), np.float32)
     results = np.empty((2, N), np.float32)
-    launch(crossentropy_rows, -(-N // TASK), logits, labels, dlogits, results, N, K)
+    given = labels if weights is None else weights
+    launch(crossentropy_rows, -(-N // TASK), logits, labels, dlogits, results, N, K, given, int(weights is not None))
     loss, correct = results.sum(axis=1, keepdims=True)
     return loss / np.float32(N), correct, dlogits
 

@@ -128,7 +128,7 @@ class CudaDriver(Driver):
         self.cupy = find_cupy()
         self.functions = {}  # (file, kernel): CuPy's function
         self.tables = OrderedDict()  # bytes: (device array, the pinned memory it was copied from)
-        self.recording = None  # what the step that is being recorded has to keep alive
+        self.recording = None  # the Recording whose step is being recorded
 
     # ---- arrays
 
@@ -172,9 +172,7 @@ class CudaDriver(Driver):
     def address_table(self, rows):
         rows = np.array([[n if isinstance(n, int) else n.data.ptr for n in row] for row in rows], np.int64)
         if self.recording is not None:
-            # The recorded copy reads the host's memory again at every replay.
-            self.recording.append(self._upload(rows))
-            return self.recording[-1][0]
+            return self.recording.table(rows)
         key = rows.tobytes()
         if key not in self.tables:
             self.tables[key] = self._upload(rows)
@@ -214,11 +212,22 @@ class Recording:
     The first run is an ordinary one, which compiles the kernels. The second records the step and replays it, as all
     later ones do. The graph has fixed addresses in it, so what the step allocates comes from a memory pool of its own,
     where nobody else's arrays are, and which lives as long as the graph.
+
+    A table of addresses cannot be filled by the step: CuPy 14 refuses copies from the host while a stream is captured.
+    Its rows are the same at every replay, so it is filled once, when the recording is over. Its memory does not come
+    from the graph's pool, where it might lie in the place of what an earlier kernel of the step writes and lets go.
     """
 
     def __init__(self, driver, step):
         self.driver, self.step = driver, step
-        self.runs, self.graph, self.kept = 0, None, []
+        self.runs, self.graph = 0, None
+        self.tables = []  # (device array, its rows)
+
+    def table(self, rows):
+        """Room for a table of addresses, int64, that will hold `rows` when the recording is over."""
+        with self.driver.cupy.cuda.using_allocator(self.outside):
+            self.tables.append((self.driver.cupy.empty(rows.shape, rows.dtype), rows))
+        return self.tables[-1][0]
 
     def __call__(self):
         self.runs += 1
@@ -233,9 +242,9 @@ class Recording:
         """Record the step into self.graph, or say in a warning why that cannot be. Nothing is computed here."""
         cupy, driver = self.driver.cupy, self.driver
         cupy.get_default_memory_pool().free_all_blocks()  # what the first run took: the graph needs as much
-        self.pool = cupy.cuda.MemoryPool()
+        self.outside, self.pool = cupy.cuda.get_allocator(), cupy.cuda.MemoryPool()
         stream = cupy.cuda.Stream(non_blocking=True)
-        driver.recording = self.kept
+        driver.recording = self
         try:
             with cupy.cuda.using_allocator(self.pool.malloc), stream:
                 stream.begin_capture()
@@ -245,13 +254,16 @@ class Recording:
                     with suppress(RuntimeError):  # what the step tripped over has spoilt the recording too
                         stream.end_capture()
                     raise
-                self.graph = stream.end_capture()
+                graph = stream.end_capture()
+            for table, rows in self.tables:
+                table.set(rows)
+            self.graph = graph
         except (RuntimeError, NotImplementedError, MemoryError) as error:
             why = " ".join(str(error).split())
             warnings.warn(
                 f"the step cannot be recorded as a CUDA graph, its kernels are launched one by one: {why}", stacklevel=3
             )
-            self.kept.clear()
+            self.tables.clear()
         finally:
             driver.recording = None
 

@@ -60,7 +60,7 @@ class KernelDevice(Device):
 
     # ---------------------------------------------------------------- arrays
 
-    def asarray(self, host: ArrayLike | Array, dtype: DTypeLike = None) -> Array:
+    def asarray(self, host: ArrayLike | Array, dtype: DTypeLike | None = None) -> Array:
         dtype = np.dtype(dtype or self.dtype)
         if not self.driver.holds(host) and np.size(host) == 1 and self._can_fill(dtype):
             array = self.empty(np.shape(host), dtype)  # a number needs no copy, and so may be part of a recorded step
@@ -74,10 +74,10 @@ class KernelDevice(Device):
     def numpy(self, array: Array) -> np.ndarray:
         return self.driver.numpy(array)
 
-    def empty(self, shape: int | tuple, dtype: DTypeLike = None) -> Array:
+    def empty(self, shape: int | tuple, dtype: DTypeLike | None = None) -> Array:
         return self.driver.empty(shape, dtype or self.dtype)
 
-    def zeros(self, shape: int | tuple, dtype: DTypeLike = None) -> Array:
+    def zeros(self, shape: int | tuple, dtype: DTypeLike | None = None) -> Array:
         return self.driver.zeros(shape, dtype or self.dtype)
 
     def copy(self, array: Array) -> Array:

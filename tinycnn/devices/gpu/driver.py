@@ -1,51 +1,63 @@
 """What the launch code asks of the place where kernels run."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from tinycnn.devices.base import Array
+from tinycnn.shapes import Shape
 
 
 class Driver(ABC):
     """Arrays, kernels and launches. An array has .shape, .size, .dtype, .reshape and slicing like NumPy's."""
 
     @abstractmethod
-    def holds(self, array):
+    def holds(self, array: object) -> bool:
         """Whether this is an array of this driver's."""
 
     @abstractmethod
-    def asarray(self, host, dtype):
+    def asarray(self, host: Array, dtype: DTypeLike) -> Array:
         """A C-contiguous device array, aligned to 16 bytes, with the values of a NumPy or device array."""
 
     @abstractmethod
-    def numpy(self, array):
+    def numpy(self, array: Array) -> np.ndarray:
         """The values as a NumPy array. Waits for the device."""
 
     @abstractmethod
-    def empty(self, shape, dtype):
+    def empty(self, shape: int | Shape, dtype: DTypeLike) -> Array:
         """A C-contiguous array of any content, aligned to 16 bytes."""
 
     @abstractmethod
-    def zeros(self, shape, dtype):
+    def zeros(self, shape: int | Shape, dtype: DTypeLike) -> Array:
         """The same, of zeros."""
 
     @abstractmethod
-    def copy(self, array):
+    def copy(self, array: Array) -> Array:
         """A new C-contiguous array with the values of an array or a view."""
 
     @abstractmethod
-    def assign(self, destination, source):
+    def assign(self, destination: Array, source: Array) -> None:
         """destination[...] = source."""
 
     @abstractmethod
-    def address_table(self, rows):
+    def address_table(self, rows: Sequence[Sequence[Array | int]]) -> Array:
         """An int64 device array of these rows (of ints and arrays), an array standing for its address."""
 
     @abstractmethod
-    def launch(self, file, kernel, ctype, grid, block, args, shared):
+    def launch(
+        self, file: str, kernel: str, ctype: str, grid: Shape, block: Shape, args: Sequence[Any], shared: int
+    ) -> None:
         """Start a kernel of kernels/`file`.cu, built for `ctype` ('float' or 'double').
 
         kernel: its C++ name, as 'relu_forward<float>'; args: device arrays and NumPy scalars of the exact types;
         shared: bytes of dynamic shared memory.
         """
 
-    def record(self, step):
+    def record(self, step: Callable[[], None]) -> Callable[[], None]:
         """A function that does what `step` does, as fast as it can."""
         return step

@@ -4,18 +4,25 @@ The same kernels and the same launches as `cuda`, on NumPy arrays: for tests, de
 without a GPU. Its time says nothing about a GPU's.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from tinycnn import kernels
 from tinycnn.devices import DeviceError
 from tinycnn.devices.gpu import Driver, KernelDevice
-from tinycnn.emulator import CompilerMissing, load
+from tinycnn.emulator import CompilerMissing, Module, load
 from tinycnn.emulator.build import find_compiler
+from tinycnn.shapes import Shape
 
 ALIGNMENT = 16  # bytes: what the kernels' vector loads need
 
 
-def aligned(array):
+def aligned(array: np.ndarray) -> np.ndarray:
     """The array itself, or a copy of it, where it does not begin at a multiple of 16 bytes."""
     return array if array.ctypes.data % ALIGNMENT == 0 else np.array(array, order="C")
 
@@ -23,34 +30,36 @@ def aligned(array):
 class EmulatorDriver(Driver):
     """NumPy arrays, and tinycnn.emulator. A kernel file is built when one of its kernels is first launched."""
 
-    def __init__(self):
-        self.modules = {}
+    def __init__(self) -> None:
+        self.modules: dict[tuple[str, str], Module] = {}
 
-    def holds(self, array):
+    def holds(self, array: object) -> bool:
         return isinstance(array, np.ndarray)
 
-    def asarray(self, host, dtype):
+    def asarray(self, host: ArrayLike, dtype: DTypeLike) -> np.ndarray:
         return aligned(np.asarray(host, dtype=dtype, order="C"))
 
-    def numpy(self, array):
+    def numpy(self, array: np.ndarray) -> np.ndarray:
         return array
 
-    def empty(self, shape, dtype):
+    def empty(self, shape: int | Shape, dtype: DTypeLike) -> np.ndarray:
         return aligned(np.empty(shape, dtype))
 
-    def zeros(self, shape, dtype):
+    def zeros(self, shape: int | Shape, dtype: DTypeLike) -> np.ndarray:
         return aligned(np.zeros(shape, dtype))
 
-    def copy(self, array):
+    def copy(self, array: np.ndarray) -> np.ndarray:
         return aligned(np.array(array, order="C"))
 
-    def assign(self, destination, source):
+    def assign(self, destination: np.ndarray, source: np.ndarray) -> None:
         destination[...] = source
 
-    def address_table(self, rows):
+    def address_table(self, rows: Sequence[Sequence[np.ndarray | int]]) -> Any:
         return np.array([[n.ctypes.data if isinstance(n, np.ndarray) else n for n in row] for row in rows], np.int64)
 
-    def launch(self, file, kernel, ctype, grid, block, args, shared):
+    def launch(
+        self, file: str, kernel: str, ctype: str, grid: Shape, block: Shape, args: Sequence[Any], shared: int
+    ) -> None:
         if (file, ctype) not in self.modules:
             self.modules[file, ctype] = load(kernels.path(file), kernels.instances(file, ctype))
         self.modules[file, ctype].launch(kernel, grid, block, args, shared=shared)
@@ -62,7 +71,7 @@ class EmulatorDevice(KernelDevice):
     name = "emulator"
     remark = "the kernels are emulated on the CPU: the times say nothing about their speed on a GPU"
 
-    def __init__(self, dtype="float32"):
+    def __init__(self, dtype: str = "float32"):
         try:
             find_compiler()
         except CompilerMissing as error:

@@ -1,5 +1,9 @@
 """How much work makes how many blocks. Everything here depends on shapes alone, so that sums keep their order."""
 
+from __future__ import annotations
+
+from tinycnn.devices.base import Array
+
 THREADS = 256
 PER_BLOCK = 4 * THREADS  # elements of a block whose threads take four each
 MOST_GRID_Y = 65535  # blocks along the y and z axes of a grid
@@ -12,20 +16,22 @@ TILE_L = 16  # of common.cuh: what a tile of a matrix product takes of the sum a
 SHORTEST_SLICE = 128  # of such a sum, when it is cut up
 
 
-def ceil_div(a, b):
+def ceil_div(a: int, b: int) -> int:
+    """a / b, rounded up."""
     return -(-a // b)
 
 
-def round_up(n, to):
+def round_up(n: int, to: int) -> int:
+    """The next multiple of `to`, or n itself."""
     return ceil_div(n, to) * to
 
 
-def evenly(n, most):
+def evenly(n: int, most: int) -> int:
     """The size of the pieces, at most `most` each, when n is cut into the fewest, as even as can be."""
     return ceil_div(n, ceil_div(n, most)) if n else 1
 
 
-def flat(total, per_block=THREADS):
+def flat(total: int, per_block: int = THREADS) -> tuple[tuple[int], tuple[int]]:
     """(grid, block) of a kernel where a thread has one element, or a few."""
     return (ceil_div(total, per_block),), (THREADS,)
 
@@ -36,7 +42,7 @@ class Rows:
     A block has `block` = (columns, rows) threads, and rows_per_block rows of the matrix.
     """
 
-    def __init__(self, rows, C, most_blocks=BLOCKS):
+    def __init__(self, rows: int, C: int, most_blocks: int = BLOCKS):
         columns = min(C, THREADS)
         self.block = (columns, max(1, THREADS // columns))
         column_blocks = ceil_div(C, columns)
@@ -47,13 +53,13 @@ class Rows:
         self.threads = self.block[0] * self.block[1]
 
 
-def matrix(array):
+def matrix(array: Array) -> tuple[int, int]:
     """(rows, C): all axes but the last as one."""
     C = array.shape[-1]
     return (array.size // C if C else 0), C
 
 
-def slices_of(length, blocks, most_blocks=BLOCKS, shortest=SHORTEST_SLICE):
+def slices_of(length: int, blocks: int, most_blocks: int = BLOCKS, shortest: int = SHORTEST_SLICE) -> tuple[int, int]:
     """(slices, slice length) of a sum, so that about most_blocks blocks have something to do."""
     slices = max(1, min(most_blocks // blocks, ceil_div(length, shortest)))
     slice_length = round_up(ceil_div(length, slices), TILE_L)

@@ -4,9 +4,13 @@ No device computes with these kernels. They are launched by their tests and by b
 driver runs CUDA kernels.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import NamedTuple
 
+from tinycnn.devices.base import Array
+from tinycnn.devices.gpu.device import KernelDevice
 from tinycnn.devices.gpu.grid import BLOCKS, MOST_GRID_Y, SHARED_BYTES, THREADS, ceil_div
 from tinycnn.devices.gpu.launches.reduce import sum_slices
 from tinycnn.shapes import Geometry
@@ -19,15 +23,15 @@ class Conv(Geometry):
     """The numbers that every kernel of the ladder is given, and what its blocks keep in shared memory."""
 
     @property
-    def images_at_once(self):
+    def images_at_once(self) -> int:
         """How many blocks share the images in backward filter: as many as there are images, within reason."""
         return min(self.N, BLOCKS)
 
-    def halo(self, tile, depth):
+    def halo(self, tile: int, depth: int) -> int:
         """Numbers in shared memory of the pixels that a square tile of outputs sees, `depth` channels."""
         return ((tile - 1) * self.stride_h + self.R) * ((tile - 1) * self.stride_w + self.S) * depth
 
-    def halo_back(self, tile, depth):
+    def halo_back(self, tile: int, depth: int) -> int:
         """The same of the outputs that may have seen a square tile of pixels."""
         extents = [
             (tile + window - 3 + stride) // stride + 1
@@ -39,28 +43,30 @@ class Conv(Geometry):
 class Shape(NamedTuple):
     """How a kernel is launched."""
 
-    grid: tuple
-    block: tuple
+    grid: tuple[int, ...]
+    block: tuple[int, ...]
     shared: int = 0  # bytes of dynamic shared memory
 
 
 class Step(NamedTuple):
     """A step: from a Conv to a Shape, for each direction, and how its backward filter adds up what blocks found."""
 
-    forward: Callable
-    backward_data: Callable
-    backward_filter: Callable
+    forward: Callable[[Conv], Shape]
+    backward_data: Callable[[Conv], Shape]
+    backward_filter: Callable[[Conv], Shape]
     sums: str  # "" (a thread has the whole sum), "atomics", or "partials" (one dw for each of gridDim.z)
 
 
-def tiles(tile, rows, columns):
+def tiles(tile: int, rows: int, columns: int) -> int:
+    """How many square tiles cover rows x columns."""
     return ceil_div(rows, tile) * ceil_div(columns, tile)
 
 
 # ---------------------------------------------------------------- a thread for each output: steps 1 and 2
 
 
-def of_an_image(outputs, N):
+def of_an_image(outputs: int, N: int) -> Shape:
+    """A thread for each output of N images."""
     return Shape((ceil_div(outputs, THREADS), N), (THREADS,))
 
 
@@ -82,17 +88,17 @@ shared_filters = Step(
 )
 
 
-def tiled(tile, filter_tile, width, taps, block):
+def tiled(tile: int, filter_tile: int, width: int, taps: int, block: tuple[int, int]) -> Step:
     """A step whose blocks have a square tile of outputs and `width` channels, four channels at a time.
 
     filter_tile: the side of the tile that backward filter walks with; taps: how many taps its block has.
     """
 
-    def over_images(conv, rows, columns, channels, halo):
+    def over_images(conv: Conv, rows: int, columns: int, channels: int, halo: int) -> Shape:
         shared = halo + conv.R * conv.S * 4 * width
         return Shape((tiles(tile, rows, columns), ceil_div(channels, width), conv.N), block, ITEMSIZE * shared)
 
-    def backward_filter(conv):
+    def backward_filter(conv: Conv) -> Shape:
         parts = ceil_div(conv.R * conv.S, taps) * ceil_div(conv.C, 4)
         shared = conv.halo(filter_tile, 4) + filter_tile**2 * width
         return Shape((parts, ceil_div(conv.K, width), conv.images_at_once), block, ITEMSIZE * shared)
@@ -108,11 +114,13 @@ def tiled(tile, filter_tile, width, taps, block):
 # ---------------------------------------------------------------- a matrix product: steps 6 to 8
 
 
-def matrix_product(block):
-    def shape(rows, columns, shares=1):
+def matrix_product(block: tuple[int, ...]) -> Step:
+    """A step whose blocks have 64 x 32 numbers of the product."""
+
+    def shape(rows: int, columns: int, shares: int = 1) -> Shape:
         return Shape((ceil_div(rows, 64), ceil_div(columns, 32), shares), block)
 
-    def shares(c):
+    def shares(c: Conv) -> int:
         """As many as keep a large GPU busy, with at least 32 terms of the sum each."""
         parts = ceil_div(c.R * c.S * c.C, 64) * ceil_div(c.K, 32)
         return max(1, min(2 * BLOCKS // parts, c.N * c.P * c.Q // 32))
@@ -141,7 +149,7 @@ DIRECTIONS = ("forward", "backward_data", "backward_filter")
 # ---------------------------------------------------------------- launches
 
 
-def shape_of(step, direction, conv):
+def shape_of(step: str, direction: str, conv: Conv) -> Shape:
     """The Shape of a step's launch. Raises ValueError for what the step's kernels cannot take."""
     shape = getattr(STEPS[step], direction)(conv)
     if shape.shared > SHARED_BYTES:
@@ -153,27 +161,27 @@ def shape_of(step, direction, conv):
     return shape
 
 
-def start(device, step, direction, conv, a, b, out):
+def start(device: KernelDevice, step: str, direction: str, conv: Conv, a: Array, b: Array, out: Array) -> None:
     """Launch one kernel: forward (x, w, y), backward_data (dy, w, dx) or backward_filter (x, dy, dw)."""
     grid, block, shared = shape_of(step, direction, conv)
     device.launch(f"ladder/{step}", f"conv2d_{direction}", grid, block, a, b, out, *conv, shared=shared)
 
 
-def forward(device, step, conv, x, w):
+def forward(device: KernelDevice, step: str, conv: Conv, x: Array, w: Array) -> Array:
     """y (N,P,Q,K)"""
     y = device.empty(conv.y_shape)
     start(device, step, "forward", conv, x, w, y)
     return y
 
 
-def backward_data(device, step, conv, dy, w):
+def backward_data(device: KernelDevice, step: str, conv: Conv, dy: Array, w: Array) -> Array:
     """dx (N,H,W,C)"""
     dx = device.empty(conv.x_shape)
     start(device, step, "backward_data", conv, dy, w, dx)
     return dx
 
 
-def backward_filter(device, step, conv, x, dy):
+def backward_filter(device: KernelDevice, step: str, conv: Conv, x: Array, dy: Array) -> Array:
     """dw (R,S,C,K)"""
     sums = STEPS[step].sums
     if sums == "partials":

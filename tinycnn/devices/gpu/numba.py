@@ -4,24 +4,32 @@ The launches are those of `cuda` and `emulator`: the same grids, blocks and argu
 when the device is first asked for; that is also when it turns out whether it is the real one or the simulator.
 """
 
+from __future__ import annotations
+
 import importlib.util
 import math
 import sys
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any
 
-import numba
 import numpy as np
+from numba import config
+from numpy.typing import DTypeLike
 
 from tinycnn.devices import DeviceError
+from tinycnn.devices.base import Array
 from tinycnn.devices.gpu import Driver, KernelDevice
 from tinycnn.devices.gpu.cuda import driver_version, gpu_count, out_of_memory
 from tinycnn.devices.gpu.emulator import EmulatorDriver
 from tinycnn.kernels.numba import instance
+from tinycnn.shapes import Shape
 
 # Measured on a step of breakdown-2 with 8 images: 20 s, and 0.04 s on the emulator.
 SIMULATED = "Numba's simulator plays the kernels in Python, some 500 times slower than the emulator"
 
 
-def find_numba_cuda():
+def find_numba_cuda() -> ModuleType:
     """The module numba.cuda: for the GPU that is there, or the simulator without one and with NUMBA_ENABLE_CUDASIM=1.
 
     Numba decides between them when numba.cuda is imported, once for the process; who imported it before has decided.
@@ -34,19 +42,20 @@ def find_numba_cuda():
             "the emulator runs the same kernels in C: --device emulator"
         )
     if "numba.cuda" not in sys.modules and gpu_count() == 0:
-        numba.config.ENABLE_CUDASIM = 1
+        config.ENABLE_CUDASIM = 1  # type: ignore[attr-defined]
     from numba import cuda
 
     return cuda
 
 
-def extra():
+def extra() -> str:
     """What pip installs for this machine: numba-cuda, and beside a GPU the compiler that fits its driver."""
     version = driver_version()
     return f"tinycnn[numba{'' if version is None else 13 if version[0] >= 13 else 12}]"
 
 
-def is_simulator(cuda):
+def is_simulator(cuda: ModuleType) -> bool:
+    """Whether this numba.cuda is the simulator."""
     return cuda.cudadrv.__name__.startswith("numba.cuda.simulator")
 
 
@@ -58,12 +67,12 @@ class Table(list):
     block] for each parameter tensor."""
 
 
-def table_of(rows):
+def table_of(rows: Sequence[Sequence[Any]]) -> Table:
     """The rows of launches/optimizers.py. Where they have 0, for no state, the parameter stands in, never read."""
-    return Table([row[0] if isinstance(a, int) else a for a in row[:4]] + row[4:] for row in rows)
+    return Table([row[0] if isinstance(a, int) else a for a in row[:4]] + [*row[4:]] for row in rows)
 
 
-def launches(grid, args):
+def launches(grid: Shape, args: Sequence[Any]) -> list[tuple[Shape, Sequence[Any]]]:
     """[(grid, args)]: what one launch of a .cu file is here. An optimiser's is one launch for each row of its table."""
     if not isinstance(args[0], Table):
         return [(grid, args)]
@@ -78,13 +87,13 @@ def launches(grid, args):
 class GpuDriver(Driver):
     """Numba's device arrays and its compiler. A kernel is compiled when it is first launched."""
 
-    def __init__(self, cuda):
+    def __init__(self, cuda: ModuleType):
         self.cuda = cuda
 
-    def holds(self, array):
+    def holds(self, array: object) -> bool:
         return self.cuda.cudadrv.devicearray.is_cuda_ndarray(array)
 
-    def asarray(self, host, dtype):
+    def asarray(self, host: Array, dtype: DTypeLike) -> Array:
         if self.holds(host):
             if host.dtype == dtype and host.is_c_contiguous():
                 return host
@@ -92,16 +101,16 @@ class GpuDriver(Driver):
         host = np.asarray(host, dtype=dtype, order="C")
         return self._allocate(host.shape, host.dtype, lambda: self.cuda.to_device(host))
 
-    def numpy(self, array):
+    def numpy(self, array: Array) -> np.ndarray:
         return np.asarray(array.copy_to_host(), order="C")
 
-    def empty(self, shape, dtype):
+    def empty(self, shape: int | Shape, dtype: DTypeLike) -> Array:
         return self._allocate(shape, dtype, lambda: self.cuda.device_array(shape, dtype))
 
-    def zeros(self, shape, dtype):
+    def zeros(self, shape: int | Shape, dtype: DTypeLike) -> Array:
         return self.asarray(np.zeros(shape, dtype), dtype)
 
-    def _allocate(self, shape, dtype, make):
+    def _allocate(self, shape: int | Shape, dtype: DTypeLike, make: Callable[[], Array]) -> Array:
         try:
             return make()
         except Exception as error:  # Numba's own class, which knows the CUDA driver's errors by their number
@@ -112,20 +121,22 @@ class GpuDriver(Driver):
             asked = math.prod(shape) * np.dtype(dtype).itemsize
             raise out_of_memory(shape, asked, total - free, total) from None
 
-    def copy(self, array):
+    def copy(self, array: Array) -> Array:
         new = self.empty(array.shape, array.dtype)
         self.assign(new, array if array.is_c_contiguous() else self.numpy(array))
         return new
 
-    def assign(self, destination, source):
+    def assign(self, destination: Array, source: Array) -> None:
         if not self.holds(source):
             source = np.array(np.broadcast_to(source, destination.shape), destination.dtype, order="C")
         destination.copy_to_device(source)
 
-    def address_table(self, rows):
+    def address_table(self, rows: Sequence[Sequence[Array | int]]) -> Any:
         return table_of(rows)
 
-    def launch(self, file, kernel, ctype, grid, block, args, shared):
+    def launch(
+        self, file: str, kernel: str, ctype: str, grid: Shape, block: Shape, args: Sequence[Any], shared: int
+    ) -> None:
         compiled = instance(file, kernel)
         for blocks, values in launches(grid, args):
             flat = [a.reshape(a.size) if self.holds(a) else a for a in values]
@@ -135,14 +146,16 @@ class GpuDriver(Driver):
 class SimulatorDriver(EmulatorDriver):
     """NumPy arrays, as the emulator's, and kernels in Numba's simulator."""
 
-    def address_table(self, rows):
+    def address_table(self, rows: Sequence[Sequence[Array | int]]) -> Any:
         return table_of(rows)
 
-    def launch(self, file, kernel, ctype, grid, block, args, shared):
+    def launch(
+        self, file: str, kernel: str, ctype: str, grid: Shape, block: Shape, args: Sequence[Any], shared: int
+    ) -> None:
         from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
 
         # Numba reads its settings again after a change of a NUMBA_ variable; a kernel made then would be a real one.
-        numba.config.ENABLE_CUDASIM = 1
+        config.ENABLE_CUDASIM = 1  # type: ignore[attr-defined]
         played = instance(file, kernel)
         for blocks, values in launches(grid, args):
             flat = [
@@ -158,7 +171,7 @@ class NumbaDevice(KernelDevice):
 
     name = "numba"
 
-    def __init__(self, dtype="float32"):
+    def __init__(self, dtype: str = "float32"):
         cuda = find_numba_cuda()
         if is_simulator(cuda):
             from tinycnn.devices.gpu import numba_blocks
@@ -175,3 +188,13 @@ class NumbaDevice(KernelDevice):
                 f"Numba cannot run a kernel on this GPU ({type(error).__name__}: {error}): pip install '{extra()}'; "
                 "NUMBA_ENABLE_CUDASIM=1 takes the simulator"
             ) from None
+
+    # Numba's device arrays take neither `...` nor steps backwards: these two go by way of the host.
+
+    def part(self, array: Array, index: Any) -> Array:
+        return self.asarray(np.array(self.numpy(array)[index], order="C"))
+
+    def embed(self, part: Array, shape: Shape, index: Any) -> Array:
+        whole = np.zeros(shape, self.dtype)
+        whole[index] = self.numpy(part)
+        return self.asarray(whole)

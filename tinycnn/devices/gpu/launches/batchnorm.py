@@ -1,11 +1,22 @@
 """Launches of batchnorm.cu."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tinycnn.devices.base import Array
 from tinycnn.devices.gpu.grid import BLOCKS, Rows, ceil_div, matrix
+
+if TYPE_CHECKING:
+    from tinycnn.devices.gpu.device import KernelDevice
 
 CHANNELS = 4  # warps of a block, each of which finishes one channel
 
 
-def batchnorm_forward(device, x, gamma, beta, moving_mean, moving_variance, momentum, epsilon):
+def batchnorm_forward(
+    device: KernelDevice, x: Array, gamma: Array, beta: Array, moving_mean: Array, moving_variance: Array,
+    momentum: float, epsilon: float,
+) -> tuple[Array, tuple[Array, Array]]:  # fmt: skip
     rows, C = matrix(x)
     plan = Rows(rows, C)
     partial = device.empty((plan.blocks, 3, C))
@@ -21,11 +32,18 @@ def batchnorm_forward(device, x, gamma, beta, moving_mean, moving_variance, mome
     return normalize(device, x, gamma, beta, mean, inverse_std, False, epsilon), (mean, inverse_std)
 
 
-def batchnorm_inference(device, x, gamma, beta, moving_mean, moving_variance, epsilon):
+def batchnorm_inference(
+    device: KernelDevice, x: Array, gamma: Array, beta: Array, moving_mean: Array, moving_variance: Array,
+    epsilon: float,
+) -> Array:  # fmt: skip
     return normalize(device, x, gamma, beta, moving_mean, moving_variance, True, epsilon)
 
 
-def normalize(device, x, gamma, beta, mean, spread, inference, epsilon):
+def normalize(
+    device: KernelDevice, x: Array, gamma: Array, beta: Array, mean: Array, spread: Array, inference: bool,
+    epsilon: float,
+) -> Array:  # fmt: skip
+    """spread: 1 / standard deviation (C,), or at `inference` the variance."""
     rows, C = matrix(x)
     y, plan = device.empty(x.shape), Rows(rows, C, 4 * BLOCKS)
     device.launch(
@@ -35,7 +53,9 @@ def normalize(device, x, gamma, beta, mean, spread, inference, epsilon):
     return y
 
 
-def batchnorm_backward(device, dy, x, gamma, saved):
+def batchnorm_backward(
+    device: KernelDevice, dy: Array, x: Array, gamma: Array, saved: tuple[Array, Array]
+) -> tuple[Array, Array, Array]:
     (mean, inverse_std), (rows, C) = saved, matrix(x)
     plan = Rows(rows, C)
     partial = device.empty((plan.blocks, 2, C))

@@ -1,15 +1,23 @@
 """Launches of conv1x1.cu: a matrix product over the channels of every pixel."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tinycnn.devices.base import Array
 from tinycnn.devices.gpu.grid import BLOCKS, ceil_div, slices_of
 from tinycnn.devices.gpu.launches.reduce import sum_slices
 
+if TYPE_CHECKING:
+    from tinycnn.devices.gpu.device import KernelDevice
 
-def tile_columns(channels):
+
+def tile_columns(channels: int) -> int:
     """How wide conv1x1.cu's tile is for so many channels."""
     return 8 if channels <= 8 else 16 if channels <= 16 else 32
 
 
-def conv1x1_forward(device, x, w, b, relu):
+def conv1x1_forward(device: KernelDevice, x: Array, w: Array, b: Array | None, relu: bool) -> Array:
     (N, H, W, C), K = x.shape, w.shape[3]
     pixels, columns = N * H * W, tile_columns(K)
     y = device.empty((N, H, W, K))
@@ -20,7 +28,7 @@ def conv1x1_forward(device, x, w, b, relu):
     return y
 
 
-def conv1x1_backward_data(device, dy, w):
+def conv1x1_backward_data(device: KernelDevice, dy: Array, w: Array) -> Array:
     (N, H, W, K), C = dy.shape, w.shape[2]
     pixels, columns = N * H * W, tile_columns(C)
     dx = device.empty((N, H, W, C))
@@ -29,7 +37,7 @@ def conv1x1_backward_data(device, dy, w):
     return dx
 
 
-def conv1x1_backward_filter(device, x, dy):
+def conv1x1_backward_filter(device: KernelDevice, x: Array, dy: Array) -> Array:
     (N, H, W, C), K = x.shape, dy.shape[3]
     pixels, tiles = N * H * W, (ceil_div(C, 32), ceil_div(K, 32))
     slices, slice_length = slices_of(pixels, tiles[0] * tiles[1], 2 * BLOCKS)

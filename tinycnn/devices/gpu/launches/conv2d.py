@@ -1,17 +1,24 @@
 """Launches of conv2d.cu: which tile a block takes, and how much of it is in shared memory at a time."""
 
-from typing import NamedTuple
+from __future__ import annotations
 
+from typing import TYPE_CHECKING, NamedTuple
+
+from tinycnn.devices.base import Array
 from tinycnn.devices.gpu.grid import BLOCKS, SHARED_BYTES, THREADS, ceil_div, evenly, round_up
 from tinycnn.devices.gpu.launches.reduce import sum_slices
-from tinycnn.shapes import Geometry
+from tinycnn.shapes import Geometry, Padding, Pair, Shape
+
+if TYPE_CHECKING:
+    from tinycnn.devices.gpu.device import KernelDevice
 
 ENOUGH_THREADS = 132 * 256  # a thread takes four pixels where that still leaves so many threads
 MOST_FILTER_THREADS = 2 * THREADS  # of a block of conv2d_backward_filter
 PARTIAL_BYTES = 64 * 2**20  # all partial dw together, at most
 
 
-def too_large(R, S):
+def too_large(R: int, S: int) -> ValueError:
+    """The error for filters that no tile has room for."""
     return ValueError(f"conv2d: filters of {R} x {S} do not fit into {SHARED_BYTES // 1024} KB of shared memory")
 
 
@@ -26,14 +33,16 @@ class Tile(NamedTuple):
     pitch: int
     pixels: int  # of a thread
     vector: bool
-    block: tuple
-    shared: int
+    block: tuple[int, int]
+    shared: int  # bytes
 
-    def forms(self):
+    @property
+    def forms(self) -> str:
+        """The template's arguments after T."""
         return f"{self.pixels}, {str(self.vector).lower()}"
 
 
-def choose_tile(geometry, itemsize):
+def choose_tile(geometry: Geometry, itemsize: int) -> Tile:
     """The tile for a forward pass in numbers of so many bytes. Raises ValueError where nothing fits."""
     images, C, R, S, stride = geometry.N, geometry.C, geometry.R, geometry.S, geometry.stride
     P, Q, K = geometry.P, geometry.Q, geometry.K
@@ -70,10 +79,10 @@ def choose_tile(geometry, itemsize):
             raise too_large(R, S)
 
 
-def choose_rectangle(geometry, most):
+def choose_rectangle(geometry: Geometry, most: int) -> tuple[int, int]:
     """(rows, columns) of at most `most` outputs that cover P x Q with little waste and little halo."""
     P, Q, R, S, stride = geometry.P, geometry.Q, geometry.R, geometry.S, geometry.stride
-    best = None
+    best: tuple[int, int, int] | None = None
     for columns in sorted({evenly(Q, n) for n in range(1, min(Q, most) + 1)}):
         rows = evenly(P, min(P, most // columns))
         tiles = ceil_div(P, rows) * ceil_div(Q, columns)
@@ -81,35 +90,40 @@ def choose_rectangle(geometry, most):
         cost = tiles * (rows * columns * R * S + 8 * halo)
         if best is None or cost < best[0]:
             best = cost, rows, columns
+    assert best is not None, "an output of no pixels"
     return best[1:]
 
 
-def conv2d_forward(device, x, w, b, stride, padding, relu):
+def conv2d_forward(
+    device: KernelDevice, x: Array, w: Array, b: Array | None, stride: Pair, padding: Padding, relu: bool
+) -> Array:
     geometry = Geometry.of(x.shape, w.shape, stride, padding)
     y, tile = device.empty(geometry.y_shape), choose_tile(geometry, device.itemsize)
     N, _, _, _, K, _, _, P, Q, *_ = geometry
     tiles = ceil_div(P, tile.rows), ceil_div(Q, tile.columns)
     device.launch(
-        "conv2d", f"conv2d_forward<T, {tile.forms()}>", (N * tiles[0] * tiles[1], ceil_div(K, tile.KB)), tile.block,
+        "conv2d", f"conv2d_forward<T, {tile.forms}>", (N * tiles[0] * tiles[1], ceil_div(K, tile.KB)), tile.block,
         x, w, w if b is None else b, y, *geometry[1:], int(b is not None), int(relu),
         tile.rows, tile.columns, *tiles, tile.KB, tile.CB, tile.RB, tile.pitch, shared=tile.shared,
     )  # fmt: skip
     return y
 
 
-def conv2d_backward_data(device, dy, w, x_shape, stride, padding):
+def conv2d_backward_data(
+    device: KernelDevice, dy: Array, w: Array, x_shape: Shape, stride: Pair, padding: Padding
+) -> Array:
     geometry, dx = Geometry.of(x_shape, w.shape, stride, padding), device.empty(x_shape)
     N, H, W, C, K, R, S, *_ = geometry
     # Of each of stride_h * stride_w phases of dx, the largest: a convolution of dy, with C and K exchanged.
     phases = stride[0] * stride[1]
     rows, columns = ceil_div(H, stride[0]), ceil_div(W, stride[1])
-    taps = ceil_div(R, stride[0]), ceil_div(S, stride[1])
-    phase = Geometry(N * phases, *dy.shape[1:3], K, C, *taps, rows, columns, 1, 1, 0, 0)
+    rows_of_taps, taps = ceil_div(R, stride[0]), ceil_div(S, stride[1])
+    phase = Geometry(N * phases, geometry.P, geometry.Q, K, C, rows_of_taps, taps, rows, columns, 1, 1, 0, 0)
     tile = choose_tile(phase, device.itemsize)
     tiles = ceil_div(rows, tile.rows), ceil_div(columns, tile.columns)
     grid = N * tiles[0] * tiles[1], ceil_div(C, tile.KB), phases
     device.launch(
-        "conv2d", f"conv2d_backward_data<T, {tile.forms()}>", grid, tile.block,
+        "conv2d", f"conv2d_backward_data<T, {tile.forms}>", grid, tile.block,
         dy, w, dx, *geometry[1:],
         tile.rows, tile.columns, *tiles, tile.KB, tile.CB, tile.RB, tile.pitch, shared=tile.shared,
     )  # fmt: skip
@@ -130,16 +144,19 @@ class FilterTile(NamedTuple):
     units: int
     splits: int
     vector: bool
-    shared: int
+    shared: int  # bytes
 
 
-def choose_filter_tile(geometry, itemsize):
+def choose_filter_tile(geometry: Geometry, itemsize: int) -> FilterTile:
     """The tile for the filter's gradient. Raises ValueError where nothing fits."""
     P, Q, C, K, R, S, stride = (
         geometry.P, geometry.Q, geometry.C, geometry.K, geometry.R, geometry.S, geometry.stride,
     )  # fmt: skip
     step = 4 if C % 4 == 0 else 1
-    quads_of = lambda CB: ceil_div(S * CB, 4)  # noqa: E731
+
+    def quads_of(CB: int) -> int:
+        return ceil_div(S * CB, 4)
+
     k_quads = evenly(ceil_div(K, 4), 8)
     CB = C
     while quads_of(CB) * k_quads > THREADS and CB > step:
@@ -165,7 +182,9 @@ def choose_filter_tile(geometry, itemsize):
             raise too_large(R, S)
 
 
-def conv2d_backward_filter(device, x, dy, w_shape, stride, padding):
+def conv2d_backward_filter(
+    device: KernelDevice, x: Array, dy: Array, w_shape: Shape, stride: Pair, padding: Padding
+) -> Array:
     geometry = Geometry.of(x.shape, w_shape, stride, padding)
     N, _, _, C, K, R, S, P, Q, *_ = geometry
     tile = choose_filter_tile(geometry, device.itemsize)

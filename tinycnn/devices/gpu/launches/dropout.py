@@ -1,20 +1,32 @@
 """Launches of dropout.cu."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from tinycnn.devices.base import Array
 from tinycnn.devices.gpu.grid import PER_BLOCK, flat
 
+if TYPE_CHECKING:
+    from tinycnn.devices.gpu.device import KernelDevice
 
-def dropout_forward(device, x, rate, seed, stream, step):
+
+def dropout_forward(
+    device: KernelDevice, x: Array, rate: float, seed: int, stream: int, step: Array
+) -> tuple[Array, Array]:
     saved = device.empty((1,), "int64")  # takes the step's number, which makes the mask again
     return dropout(device, x, rate, seed, stream, step, saved), saved
 
 
-def dropout_backward(device, dy, rate, seed, stream, saved):
+def dropout_backward(device: KernelDevice, dy: Array, rate: float, seed: int, stream: int, saved: Array) -> Array:
     return dropout(device, dy, rate, seed, stream, saved, None)
 
 
-def dropout(device, x, rate, seed, stream, step, saved):
+def dropout(
+    device: KernelDevice, x: Array, rate: float, seed: int, stream: int, step: Array, saved: Array | None
+) -> Array:
     """saved: the array that takes the step (forward), or None (backward)."""
     y = device.empty(x.shape)
     device.launch(

@@ -1,12 +1,21 @@
 """Launches of layout.cu: transposition, concatenation and its inverse."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from tinycnn.devices.base import Array
 from tinycnn.devices.gpu.grid import ceil_div, flat
 from tinycnn.devices.gpu.launches.strides import contiguous_steps, merged, strided_launches
 
+if TYPE_CHECKING:
+    from tinycnn.devices.gpu.device import KernelDevice
 
-def transpose(device, array, axes):
+
+def transpose(device: KernelDevice, array: Array, axes: tuple[int, ...]) -> Array:
     axes = tuple(a % len(array.shape) for a in axes)
     steps = contiguous_steps(array.shape)
     shape, steps = tuple(array.shape[a] for a in axes), [steps[a] for a in axes]
@@ -24,13 +33,14 @@ def transpose(device, array, axes):
     return y
 
 
-def copy_columns(device, x, y, width, x_first, y_first):
+def copy_columns(device: KernelDevice, x: Array, y: Array, width: int, x_first: int, y_first: int) -> None:
+    """y[..., y_first : y_first + width] = x[..., x_first : x_first + width]"""
     total = x.size // x.shape[-1] * width if x.shape[-1] else 0
     args = (x, y, np.int64(total), width, x.shape[-1], x_first, y.shape[-1], y_first)
     device.launch("layout", "copy_columns<T>", *flat(total), *args)
 
 
-def concatenate(device, arrays):
+def concatenate(device: KernelDevice, arrays: Iterable[Array]) -> Array:
     arrays = list(arrays)
     y = device.empty((*arrays[0].shape[:-1], sum(a.shape[-1] for a in arrays)))
     first = 0
@@ -40,7 +50,7 @@ def concatenate(device, arrays):
     return y
 
 
-def split(device, array, sizes):
+def split(device: KernelDevice, array: Array, sizes: Sequence[int]) -> list[Array]:
     parts, first = [], 0
     for size in sizes:
         part = device.empty((*array.shape[:-1], size))

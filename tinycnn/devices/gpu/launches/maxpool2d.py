@@ -1,10 +1,18 @@
 """Launches of maxpool2d.cu."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tinycnn.devices.base import Array
 from tinycnn.devices.gpu.grid import MOST_GRID_Y, THREADS, ceil_div
-from tinycnn.shapes import Geometry
+from tinycnn.shapes import Geometry, Padding, Pair, Shape
+
+if TYPE_CHECKING:
+    from tinycnn.devices.gpu.device import KernelDevice
 
 
-def start(device, direction, arrays, geometry, per_image):
+def start(device: KernelDevice, direction: str, arrays: tuple[Array, ...], geometry: Geometry, per_image: int) -> None:
     """One launch; per_image: how many numbers of one image threads take."""
     N, H, W, C, _, *rest = geometry
     width = 4 if C % 4 == 0 else 1  # numbers a thread moves at once
@@ -13,14 +21,18 @@ def start(device, direction, arrays, geometry, per_image):
     device.launch("maxpool2d", kernel, grid, (THREADS,), *arrays, N, H, W, C, *rest)
 
 
-def maxpool2d_forward(device, x, pool, stride, padding):
+def maxpool2d_forward(
+    device: KernelDevice, x: Array, pool: Pair, stride: Pair, padding: Padding
+) -> tuple[Array, Array]:
     geometry = Geometry.of_pool(x.shape, pool, stride, padding)
     y, argmax = device.empty(geometry.y_shape), device.empty(geometry.y_shape, "int32")
     start(device, "forward", (x, y, argmax), geometry, geometry.P * geometry.Q * geometry.C)
     return y, argmax
 
 
-def maxpool2d_backward(device, dy, argmax, x_shape, pool, stride, padding):
+def maxpool2d_backward(
+    device: KernelDevice, dy: Array, argmax: Array, x_shape: Shape, pool: Pair, stride: Pair, padding: Padding
+) -> Array:
     geometry, dx = Geometry.of_pool(x_shape, pool, stride, padding), device.empty(x_shape)
     start(device, "backward", (dy, argmax, dx), geometry, geometry.H * geometry.W * geometry.C)
     return dx

@@ -1,20 +1,34 @@
 """Launches of reduce.cu: sums and maxima over axes, and over the slices that blocks of other kernels leave."""
 
+from __future__ import annotations
+
 from math import prod
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tinycnn.devices.base import Array
 from tinycnn.devices.gpu.grid import BLOCKS, THREADS, ceil_div
+from tinycnn.shapes import Shape
+
+if TYPE_CHECKING:
+    from tinycnn.devices.gpu.device import KernelDevice
 
 REDUCTIONS = ("sum", "max")  # the numbers of reduce.cu
 LONGEST_WALK = 64  # what a thread sums before a second launch is worth its cost
 
 
-def reduce(device, operation, array, axis=None, keepdims=False):
+def reduce(
+    device: KernelDevice,
+    operation: str,
+    array: Array,
+    axis: int | tuple[int, ...] | None = None,
+    keepdims: bool = False,
+) -> Array:
     ndim = len(array.shape)
-    axes = range(ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    axes = sorted({a % ndim for a in axes})
-    shape, result = list(array.shape), array
+    wanted = range(ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    reduced = {a % ndim for a in wanted}
+    axes, shape, result = sorted(reduced), list(array.shape), array
     while axes:  # neighbouring axes together, the last ones first
         last = first = axes.pop()
         while axes and axes[-1] == first - 1:
@@ -25,12 +39,11 @@ def reduce(device, operation, array, axis=None, keepdims=False):
     if result is array:
         result = device.copy(array)
     if not keepdims and ndim:
-        reduced = range(ndim) if axis is None else {a % ndim for a in (axis if isinstance(axis, tuple) else (axis,))}
         shape = [n for i, n in enumerate(shape) if i not in reduced]
     return result.reshape(tuple(shape))
 
 
-def reduce_middle(device, operation, x, outer, length, inner):
+def reduce_middle(device: KernelDevice, operation: str, x: Array, outer: int, length: int, inner: int) -> Array:
     """(outer, length, inner) -> (outer, inner)."""
     columns = inner if inner < 32 else 32
     rows = THREADS // columns
@@ -50,7 +63,7 @@ def reduce_middle(device, operation, x, outer, length, inner):
         x, length = y, slices
 
 
-def sum_slices(device, partial, shape):
+def sum_slices(device: KernelDevice, partial: Array, shape: Shape) -> Array:
     """Add up the first axis of `partial` (slices, ...) in its order: an array of `shape`."""
     slices = partial.shape[0]
     if slices == 1:

@@ -1,0 +1,39 @@
+"""The next batch, counters and the running loss, as loops beside bookkeeping.cu.
+
+The forms that compute are a line of NumPy each, which the cpu device has too: NumpyArrays in numpy_arrays.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tinycnn.devices.base import Array
+
+
+def gather_batch_loops(images: Array, labels: Array, order: Array, start: Array, size: int) -> tuple[Array, Array]:
+    x, y = np.empty((size, *images.shape[1:]), images.dtype), np.empty((size, *labels.shape[1:]), labels.dtype)
+    for i in range(size):
+        row = order[start[0] + i]
+        for place in np.ndindex(images.shape[1:]):
+            x[(i, *place)] = images[(row, *place)]
+        for place in np.ndindex(labels.shape[1:]):
+            y[(i, *place)] = labels[(row, *place)]
+    return x, y
+
+
+def advance_loops(counters: Sequence[tuple[Array, int]]) -> None:
+    for counter, amount in counters:
+        counter[0] += amount
+
+
+def accumulate_loops(totals: Array, loss: Array, correct: Array, size: int) -> None:
+    totals[0] += np.float64(loss[0]) * size
+    totals[1] += np.float64(correct[0])
+
+
+def assign_loops(destination: Array, source: Array) -> None:
+    """Of one number that is on the host, this is the kernel `fill`; arrays are copied by the driver."""
+    for place in np.ndindex(destination.shape):
+        destination[place] = source[place]

@@ -1,0 +1,180 @@
+"""The data of a training: what is let in, and how it lies on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tinycnn import losses
+from tinycnn.devices.base import Array, Device
+from tinycnn.shapes import ShapeError
+from tinycnn.tensor import Tensor
+
+if TYPE_CHECKING:
+    from tinycnn.models import Model
+
+# ---------------------------------------------------------------- what is let in
+
+
+def check_batch_size(size: Any) -> int:
+    """A batch size as an int. Raises ValueError."""
+    if not isinstance(size, (int, np.integer)) or size < 1:
+        raise ValueError(f"batch_size must be a whole number of at least 1, not {size!r}")
+    return int(size)
+
+
+def check_images(x: Any, model: Model, what: str) -> np.ndarray:
+    """x as an array of numbers (M, H, W, C) that fits the model. Raises ShapeError or ValueError."""
+    x = np.asarray(x.numpy() if isinstance(x, Tensor) else x)
+    if x.dtype.kind not in "fiub":
+        raise ValueError(f"{what} must be an array of numbers, not of {x.dtype}")
+    if x.ndim == 0 or len(x) == 0:
+        raise ValueError(f"{what} is empty: there is nothing to learn from or to predict")
+    wanted = None if model.input is None else model.input.shape
+    if wanted is not None and x.shape[1:] != wanted:
+        hint = ""
+        if (*x.shape[1:], 1) == wanted:
+            hint = f"; reshape it with {what}.reshape(-1, {', '.join(map(str, wanted))})"
+        takes = ", ".join(map(str, ("N", *wanted)))
+        raise ShapeError(f"{what} has shape {x.shape}, but {model.name} takes ({takes}){hint}")
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        bad = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
+        raise ValueError(f"{what} holds NaN or infinity, first at {bad}; mend or drop those images")
+    return x
+
+
+def check_labels(y: Any, model: Model, count: int, what: str) -> np.ndarray:
+    """y as one-hot (or soft) labels (count, classes). Raises ShapeError or ValueError."""
+    y = np.asarray(y.numpy() if isinstance(y, Tensor) else y)
+    if y.dtype.kind not in "fiub":
+        raise ValueError(f"{what} must be an array of numbers, not of {y.dtype}")
+    if y.ndim == 0 or len(y) != count:
+        raise ShapeError(f"{what} has {len(y) if y.ndim else 0} labels for {count} images")
+    (classes,) = model.output.shape
+    if model.loss is losses.sparse_categorical_crossentropy:
+        return losses.one_hot(y, classes)
+    if y.shape[1:] != (classes,):
+        raise ShapeError(
+            f"{what} has shape {y.shape}, but {model.name} has {classes} classes and categorical_crossentropy takes "
+            f"one-hot labels ({count}, {classes}): use to_categorical({what}, {classes}), "
+            "or the loss 'sparse_categorical_crossentropy'"
+        )
+    if not (np.isfinite(y).all() and (y >= 0).all() and np.allclose(y.sum(axis=1), 1, atol=1e-4)):
+        raise ValueError(f"{what}: the rows of one-hot labels must be at least 0 and sum to 1")
+    return y
+
+
+def check_weights(weights: ArrayLike | None, count: int, what: str) -> np.ndarray | None:
+    """A weight for each image as float64 (count,), or None. Raises ShapeError or ValueError."""
+    if weights is None:
+        return None
+    array = np.asarray(weights)
+    if array.dtype.kind not in "fiub" or array.shape != (count,):
+        raise ShapeError(f"{what} must be one number an image, ({count},), not an array of shape {array.shape}")
+    if not (np.isfinite(array).all() and (array >= 0).all()):
+        raise ValueError(f"{what} must be finite and not negative")
+    return array.astype(np.float64)
+
+
+def class_weights(weights: Mapping[int, float], labels: np.ndarray) -> np.ndarray:
+    """The weight of each image by its class, the largest of its labels (count, classes)."""
+    classes = labels.shape[1]
+    unknown = [name for name in weights if name not in range(classes)]
+    if unknown:
+        raise ValueError(f"class_weight names class {unknown[0]!r}; the classes are 0 to {classes - 1}")
+    table = np.array([weights.get(k, 1.0) for k in range(classes)], np.float64)
+    return table[labels.argmax(axis=1)]
+
+
+# ---------------------------------------------------------------- on the device
+
+
+class Resident:
+    """A data set on the device, and the order in which its batches are gathered there.
+
+    x (M, H, W, C), y (M, classes), weights: of the images in the loss (M,), or None where all are 1.
+    """
+
+    def __init__(self, device: Device, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None):
+        self.device, self.count = device, len(x)
+        self.images, self.labels = device.asarray(x), device.asarray(y)
+        self.weights = None if weights is None else device.asarray(weights[:, None])
+        self.order = device.zeros((self.count,), "int64")
+        self.start = device.zeros((1,), "int64")
+
+    def rewind(self, order: np.ndarray) -> None:
+        """Begin an epoch in this order."""
+        self.device.assign(self.order, order)
+        self.device.assign(self.start, np.zeros(1, np.int64))
+
+    def next_batch(self, size: int) -> tuple[Array, Array, Array | None]:
+        """(images, labels, weights or None) of the next `size` rows in the order."""
+        x, y = self.device.gather_batch(self.images, self.labels, self.order, self.start, size)
+        if self.weights is None:
+            return x, y, None
+        return x, y, self.device.gather_batch(self.labels, self.weights, self.order, self.start, size)[1]
+
+    def batch_sizes(self, batch_size: int) -> list[int]:
+        """The size of each batch; the last may be smaller."""
+        full, rest = divmod(self.count, batch_size)
+        return [batch_size] * full + [rest] * (rest > 0)
+
+
+def resident(
+    model: Model, x: ArrayLike, y: ArrayLike, names: tuple[str, str], weights: ArrayLike | None = None,
+    by_class: Mapping[int, float] | None = None,
+) -> Resident:  # fmt: skip
+    """Checked data as a Resident set. Builds a Sequential model that waited for its input's shape.
+
+    names: what to call x and y in errors. weights: of the images, by_class: of the classes.
+    """
+    if model.loss is None:
+        raise RuntimeError(f"compile {model.name} before training or evaluating it: model.compile(optimizer='adam')")
+    images = check_images(x, model, names[0])
+    if model.output is None:
+        model.build(images.shape[1:])  # type: ignore[attr-defined]  # a Sequential's
+    if isinstance(model.output, (list, tuple)):
+        raise ValueError(f"{model.name} has {len(model.output)} outputs; it takes one to train or evaluate")
+    if len(model.output.shape) != 1:
+        raise ShapeError(f"{model.name} ends with shape {model.output.shape}, not (classes,): add Flatten()")
+    if getattr(model.output.layer, "activation", None) != "softmax":
+        raise ValueError(losses.NO_SOFTMAX)
+    labels = check_labels(y, model, len(images), names[1])
+    factors = check_weights(weights, len(images), f"the weights of {names[0]}")
+    if by_class is not None:
+        of_class = class_weights(by_class, labels)
+        factors = of_class if factors is None else factors * of_class
+    return Resident(model.device, images, labels, factors)
+
+
+class TrainingData(NamedTuple):
+    """What an epoch trains on, and what is measured after it, or None."""
+
+    train: Resident
+    validation: Resident | None
+
+    @classmethod
+    def of(
+        cls, model: Model, x: Any, y: Any, sample_weight: Any, class_weight: Mapping[int, float] | None,
+        validation_data: Sequence | None, validation_split: float,
+    ) -> TrainingData:  # fmt: skip
+        """From the arguments of Model.fit. Raises ValueError for what does not fit together."""
+        if validation_data is None and validation_split:
+            if not 0 < validation_split < 1:
+                raise ValueError(f"validation_split must be between 0 and 1, not {validation_split!r}")
+            first = int(len(x) * (1 - validation_split))
+            rest = () if sample_weight is None else (sample_weight[first:],)
+            validation_data = (x[first:], y[first:], *rest)
+            x, y, sample_weight = x[:first], y[:first], None if sample_weight is None else sample_weight[:first]
+        if validation_data is not None and (
+            not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3)
+        ):
+            raise ValueError("validation_data is (x, y) or (x, y, sample weights)")
+        train = resident(model, x, y, ("x", "y"), sample_weight, class_weight)
+        if validation_data is None:
+            return cls(train, None)
+        names = "the validation x", "the validation y"
+        return cls(train, resident(model, *validation_data[:2], names, *validation_data[2:]))

@@ -1,0 +1,122 @@
+"""Files that training writes: refused before hours are spent, whole or not at all, and JSON that anybody reads."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import math
+import os
+import platform
+import re
+import string
+from pathlib import Path
+from typing import Any
+
+LONGEST_NAME = 255  # bytes, on the file systems that people use
+
+_numbers = itertools.count()
+
+
+def names_a_field(path: str) -> bool:
+    """Whether a file's name has fields to fill in, as 'run-{epoch}.safetensors'. Raises ValueError for one brace."""
+    return any(field is not None for _, field, _, _ in string.Formatter().parse(path))
+
+
+def check_writable(path: str | os.PathLike, make_folder: bool = False) -> Path:
+    """The file that `path` leads to, links followed, if a file of ours can be written there.
+
+    Raises OSError or ValueError that says what is in the way: no name, a folder or a device of that name, no folder to
+    put it in (make_folder: it is made), no permission, a name that is too long.
+    """
+    text = os.fspath(path)
+    if not text or "\0" in text:
+        raise ValueError(f"cannot write to a file called {text!r}")
+    try:
+        target = Path(os.path.realpath(text))
+        if target.is_dir():
+            raise OSError(f"cannot write {text}: it is a folder")
+        if os.path.lexists(target) and not target.is_file():
+            raise OSError(f"cannot write {text}: it is no regular file")
+        if make_folder:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.parent.is_dir():
+            raise OSError(f"cannot write {text}: there is no folder {target.parent}")
+        if len(os.fsencode(target.name)) > LONGEST_NAME:
+            raise OSError(f"cannot write {text}: its name is too long")
+        temporary = _temporary(target.parent)
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        os.unlink(temporary)
+        if target.exists() and not os.access(target, os.W_OK):
+            raise OSError(f"cannot write {text}: permission denied")
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(f"cannot write {text}: {(error.strerror or '').lower()}") from None
+    return target
+
+
+def write_atomically(path: str | os.PathLike, data: bytes) -> None:
+    """Write bytes to `path`, links followed, or leave what was there: never half of it.
+
+    The bytes are written beside it and then renamed onto it. What a killed process left beside it is removed. Raises
+    OSError that names `path`.
+    """
+    target = check_writable(path)
+    _remove_leftovers(target.parent)
+    temporary = _temporary(target.parent)
+    try:
+        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+        raise
+
+
+def _temporary(folder: Path) -> Path:
+    """A name that no other process, and no other thread of this one, writes to."""
+    return folder / f".tinycnn-{platform.node()}-{os.getpid()}-{next(_numbers)}.tmp"
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove temporary files of processes of this machine that are no more."""
+    for file in folder.glob(f".tinycnn-{platform.node()}-*.tmp"):
+        found = re.fullmatch(r"\.tinycnn-.*-(\d+)-\d+\.tmp", file.name)
+        if found and not _is_running(int(found[1])):
+            with contextlib.suppress(OSError):
+                file.unlink()
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
+
+
+# ---------------------------------------------------------------- JSON
+
+
+def json_text(value: Any, **options: Any) -> str:
+    """`value` as JSON by RFC 8259, which has no NaN and no infinity: null, and "diverged": true in the same object."""
+    return json.dumps(_without_nan(value), allow_nan=False, **options)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        plain = {name: _without_nan(item) for name, item in value.items()}
+        lost = any(isinstance(item, float) and not math.isfinite(item) for item in value.values())
+        return {**plain, "diverged": True} if lost else plain
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
