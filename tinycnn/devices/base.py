@@ -44,7 +44,7 @@ class Device(ABC):
     # ---------------------------------------------------------------- arrays
 
     @abstractmethod
-    def asarray(self, host: ArrayLike | Array, dtype: DTypeLike = None) -> Array:
+    def asarray(self, host: ArrayLike | Array, dtype: DTypeLike | None = None) -> Array:
         """A device array with the values of a NumPy array (a copy, unless it is one of this device already)."""
 
     @abstractmethod
@@ -52,11 +52,11 @@ class Device(ABC):
         """The values of a device array as a NumPy array. Waits for the device."""
 
     @abstractmethod
-    def empty(self, shape: int | Shape, dtype: DTypeLike = None) -> Array:
+    def empty(self, shape: int | Shape, dtype: DTypeLike | None = None) -> Array:
         """An array of any content."""
 
     @abstractmethod
-    def zeros(self, shape: int | Shape, dtype: DTypeLike = None) -> Array:
+    def zeros(self, shape: int | Shape, dtype: DTypeLike | None = None) -> Array:
         """An array of zeros."""
 
     @abstractmethod

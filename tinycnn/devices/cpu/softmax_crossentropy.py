@@ -5,11 +5,18 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numba import njit
 
 from tinycnn.devices.cpu.launch import floats, kernel, launch
 from tinycnn.devices.cpu.memory import pool
 
 TASK = 64  # rows
+
+
+@njit
+def is_larger(value, best):
+    """Whether `value` takes the place of the maximum `best`: a NaN is larger than any number."""
+    return value > best or (value != value and best == best)
 
 
 @kernel
@@ -22,8 +29,8 @@ def crossentropy_rows(arguments, task, thread):
         row = n * K
         guess, label = 0, 0
         for k in range(1, K):
-            guess = k if logits[row + k] > logits[row + guess] else guess
-            label = k if labels[row + k] > labels[row + label] else label
+            guess = k if is_larger(logits[row + k], logits[row + guess]) else guess
+            label = k if is_larger(labels[row + k], labels[row + label]) else label
         largest = logits[row + guess]
         total = np.float32(0)
         for k in range(K):
