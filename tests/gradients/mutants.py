@@ -218,7 +218,7 @@ CPU_DEVICE = (
     ),
     Mutant(
         "cpu-pooling-overlap", f"{CPU}/maxpool2d.py",
-        "add(load_first16(dx, to, C - c), here)", "here",
+        "add(load_first16(dx, to, g.C - c), here)", "here",
         "cpu", "maxpool2d", "overlapping windows overwrite each other",
     ),
     Mutant(
