@@ -23,6 +23,10 @@ lint: .venv/lint
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+.venv/lint: .venv/test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[lint]'
+	@touch $@
+
 # Broken gradients and kernels, each of which has to be caught.
 mutants: .venv/test
 	$(BIN)/python tests/gradients/run_mutants.py
@@ -38,8 +42,8 @@ readme: .venv/run
 
 # The site, into site/: links and anchors are checked, and it needs no network.
 .PHONY: docs
-docs: .venv/docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+docs: .venv/docs  # not --quiet, which would hide the warnings that --strict counts
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo site/index.html
 
 .venv/docs: .venv/made setup.py
@@ -59,10 +63,6 @@ docs: .venv/docs
 .venv/test: .venv/made setup.py
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
 	@touch $@ .venv/run
-
-.venv/lint: .venv/test
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[lint]'
-	@touch $@
 
 clean:
 	rm -rf .venv build site *.egg-info .pytest_cache

@@ -192,31 +192,33 @@ def cudnn_table(results):
 
 
 def signature(function):
-    """['x', 'epochs=1', ...]: a function's or a class's arguments, without their types."""
+    """['x', 'epochs=1', ...]: a function's or a class's arguments that have names, without their types."""
     parameters = [p for p in inspect.signature(function).parameters.values() if p.name != "self"]
+    parameters = [p for p in parameters if p.kind is not p.VAR_KEYWORD]
     return [str(p.replace(annotation=p.empty)).replace("<built-in function print>", "print") for p in parameters]
 
 
-def first_paragraph(something):
+def first_sentence(something):
     text = " ".join((inspect.getdoc(something) or "").split("\n\n")[0].split())
-    return text.replace("*", "\\*")  # a product, and not an emphasis
+    return re.split(r"(?<=[.])\s", text)[0].replace("*", "\\*")  # a product, and not an emphasis
 
 
 def members_table(names_and_members, what):
     lines = [
-        [f"`{name}`", ", ".join(f"`{text}`" for text in signature(member)), first_paragraph(member)]
+        [f"`{name}`", ", ".join(f"`{text}`" for text in signature(member)), first_sentence(member)]
         for name, member in names_and_members
     ]
     return markdown(lines, [what, "arguments", "what it is"], left=3)
 
 
 def subclasses(module, base):
-    """[(name, class)] of a module's public subclasses of `base`, in the order of the file."""
+    """[(name, class)] of a module's public subclasses of `base` that are no bases themselves, as the file has them."""
     found = [
         (name, cls) for name, cls in vars(module).items()
-        if inspect.isclass(cls) and issubclass(cls, base) and cls is not base and name == cls.__name__
+        if inspect.isclass(cls) and issubclass(cls, base) and name == cls.__name__ and cls.__module__ == module.__name__
     ]  # fmt: skip
-    return [(name, cls) for name, cls in found if name[0] != "_" and cls.__module__ == module.__name__]
+    bases = {parent for _, cls in found for parent in cls.__bases__}
+    return [(name, cls) for name, cls in found if name[0] != "_" and cls not in bases]
 
 
 def keras_layers(results):

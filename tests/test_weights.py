@@ -76,6 +76,17 @@ def test_weights_that_are_read_are_copies(device):
         assert_same_bits(weight, same)
 
 
+def test_all_weights_are_trained_but_the_moving_statistics(reference):
+    model = network()
+    norm, dense = model.layers[1], model.layers[3]
+    moving = [norm.moving_mean, norm.moving_variance]
+    trained = [*model.layers[0].weights, norm.gamma, norm.beta, dense.kernel, dense.bias]
+    for weights, want in ((model.non_trainable_weights, moving), (model.trainable_weights, trained)):
+        assert len(weights) == len(want) and all(w is same for w, same in zip(weights, want, strict=True))
+    assert model.count_params() == sum(w.size for w in [*moving, *trained])
+    assert [w.shape for w in model.get_weights()] == [w.shape for w in model.weights]
+
+
 def test_set_weights_replaces_every_weight(device):
     model = network()
     values = [w + 1 + i for i, w in enumerate(model.get_weights())]

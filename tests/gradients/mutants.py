@@ -223,8 +223,8 @@ CPU_DEVICE = (
     ),
     Mutant(
         "cpu-dropout-scale", f"{CPU}/dropout.py",
-        "launch(apply_mask, -(-dy.size // TASK), dy, mask, dx, 1 / (1 - rate), dy.size)",
-        "launch(apply_mask, -(-dy.size // TASK), dy, mask, dx, 1.0, dy.size)",
+        "launch(apply_mask, -(-dy.size // TASK), dy, saved, dx, 1 / (1 - rate), dy.size)",
+        "launch(apply_mask, -(-dy.size // TASK), dy, saved, dx, 1.0, dy.size)",
         "cpu", "dropout", "the way back is not scaled",
     ),
     Mutant(

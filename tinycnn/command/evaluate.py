@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import click
 
 from tinycnn.command.options import (
+    Diverged,
     check_picture,
     checkpoint,
     data_option,
@@ -54,3 +57,5 @@ def evaluate(
         print_json(facts)
     else:
         print_table([facts.values()], facts.keys(), floatfmt=".4f")
+    if not math.isfinite(loss):
+        raise Diverged(f"the network in {file} has diverged: its loss is no number")

@@ -20,15 +20,17 @@ from tinycnn.command.filters import filters
 from tinycnn.command.gradcheck import gradcheck
 from tinycnn.command.kernels import kernels
 from tinycnn.command.list import list_networks
-from tinycnn.command.options import Interrupted
+from tinycnn.command.options import Diverged, Interrupted, printable
 from tinycnn.command.predict import predict
 from tinycnn.command.reproduce import reproduce
 from tinycnn.command.summary import summary
 from tinycnn.command.trace import trace
 from tinycnn.command.train import train
 from tinycnn.devices import DeviceError
+from tinycnn.emulator import BuildError, KernelError
 
 INTERRUPTED = 130  # what a shell reports for a command that Ctrl-C ended
+DIVERGED = 3
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -42,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         fail("interrupted", INTERRUPTED)
     except Interrupted as interrupt:
         fail(str(interrupt), INTERRUPTED)
+    except Diverged as diverged:
+        fail(str(diverged), DIVERGED)
     except click.ClickException as error:
         fail(error.format_message())
     except BrokenPipeError:
@@ -50,21 +54,31 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(0)
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
-    except (ValueError, DeviceError) as error:  # ShapeError, DataError, CheckpointError and their like
+    except BuildError as error:  # of the emulator device; `tinycnn check` shows all of the compiler's words
+        fail(error.in_one_line())
+    except (ValueError, DeviceError, KernelError) as error:  # ShapeError, DataError, CheckpointError and their like
         fail(str(error))
     except MemoryError as error:
-        fail(f"out of memory ({error}); try a smaller --batch-size or --limit")
+        smaller = " or ".join(name for name in ("--batch-size", "--limit") if name in options_of(arguments))
+        fail(f"out of memory ({error})" + (f"; try a smaller {smaller}" if smaller else ""))
 
 
 def show_warning(message: Warning | str, *_: Any) -> None:
     """A warning as one line, without the place in the code."""
-    print(f"tinycnn: {' '.join(str(message).split())}", file=sys.stderr)
+    print(f"tinycnn: {printable(str(message))}", file=sys.stderr)
 
 
 def fail(message: str, status: int = 2) -> NoReturn:
     """One line on stderr, and the end."""
-    print(f"tinycnn: {' '.join(message.split())}", file=sys.stderr)
+    print(f"tinycnn: {printable(message)}", file=sys.stderr)
     sys.exit(status)
+
+
+def options_of(arguments: Sequence[str] | None) -> set[str]:
+    """The options that the subcommand of these words has."""
+    words = sys.argv[1:] if arguments is None else arguments
+    command = next((cli.commands[word] for word in words if word in cli.commands), None)
+    return {name for parameter in (command.params if command else []) for name in parameter.opts}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -75,6 +89,7 @@ def cli() -> None:
 
 for command in (
     train, evaluate, predict, filters, summary, list_networks, reproduce, gradcheck, compare, kernels, check, trace,
-    debug, doctor,
+    debug,
+    doctor,
 ):  # fmt: skip
     cli.add_command(command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,25 @@ if TYPE_CHECKING:
 
 class Interrupted(Exception):
     """Ctrl-C; says how far a command came and how to go on."""
+
+
+class Diverged(Exception):
+    """A network whose numbers are none any more; says what shows it."""
+
+
+class Positive(click.ParamType):
+    """A number above 0, and finite."""
+
+    name = "FLOAT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not 0 < number < math.inf:
+            self.fail(f"{value!r} is not a positive, finite number", param, ctx)
+        return number
 
 
 # ---------------------------------------------------------------- options
@@ -115,3 +135,9 @@ def print_table(rows: Iterable[Iterable], headers: Iterable[str], **options: Any
     from tabulate import tabulate
 
     click.echo(tabulate(rows, headers=list(headers), **options))
+
+
+def printable(text: str) -> str:
+    """A text in one line, whose control characters (of a file's name, say) cannot move the cursor of a terminal."""
+    line = " ".join(text.split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import click
+import numpy as np
 
 from tinycnn.command.options import (
+    Diverged,
     check_picture,
     checkpoint,
     device_option,
@@ -34,6 +36,8 @@ def predict(file: str, image: str, index: int, device: str | None, plot: str | N
     model = checkpoint(file)
     x, how = read_image(image, model.input.shape, index)
     probabilities = model.predict(x)[0]
+    if not np.isfinite(probabilities).all():
+        raise Diverged(f"the network in {file} has diverged: its probabilities are no numbers")
     best = int(probabilities.argmax())
     if plot:
         from tinycnn.pictures import plot_feature_maps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -11,7 +12,9 @@ import click
 
 from tinycnn.callbacks import Callback
 from tinycnn.command.options import (
+    Diverged,
     Interrupted,
+    Positive,
     check_file,
     check_picture,
     data_option,
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
 @click.option("--optimizer", type=click.Choice(["sgd", "adam", "adadelta"]), help="The documented one if not given.")
 @click.option(
     "--lr",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Positive(),
     help="The learning rate (where there is a schedule, its first).",
 )
 @click.option(
@@ -191,6 +194,9 @@ def run(
         from tinycnn.pictures import plot_history
 
         plot_history(history, plot, documented=documented_history(model), title=about(model, data))
+    lost = [epoch + 1 for epoch, logs in history.rows() if not math.isfinite(logs["loss"])]
+    if lost:
+        raise Diverged(f"{model.name} has diverged: its loss is no number any more since epoch {lost[0]}; lower --lr")
 
 
 def about(model: Model, data: Dataset) -> str:

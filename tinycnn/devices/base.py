@@ -67,6 +67,16 @@ class Device(ABC):
     def assign(self, destination: Array, source: Array) -> None:
         """Copy the values of `source`, an array of this device or of NumPy, into `destination`, in place."""
 
+    def part(self, array: Array, index: Any) -> Array:
+        """A new array with the values of array[index], index being of integers, slices and `...`."""
+        return self.copy(array[index])
+
+    def embed(self, part: Array, shape: Shape, index: Any) -> Array:
+        """The inverse: zeros of `shape`, but for `part` at [index]."""
+        whole = self.zeros(shape)
+        whole[index] = part
+        return whole
+
     # ---------------------------------------------------------------- tensor arithmetic
 
     @abstractmethod

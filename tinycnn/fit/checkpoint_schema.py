@@ -24,7 +24,7 @@ def _object(required: dict[str, Any], optional: dict[str, Any] | None = None) ->
     return {"type": "object", "required": list(required), "properties": {**required, **(optional or {})}}
 
 
-TEXT = {"type": "string", "maxLength": 10_000}
+TEXT = {"type": "string", "maxLength": 10_000, "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"}  # no control characters
 LAYER = _object(
     {
         "type": TEXT, "name": TEXT, "seed": _number(2**64 - 1), "options": {"type": "object"},

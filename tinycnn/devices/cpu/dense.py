@@ -4,14 +4,19 @@ M counts the samples of a dense layer, or the pixels of all images: a 1x1 convol
 product. The tiles are those of convolution, with the rows of x in the place of an image's pixels.
 """
 
+from __future__ import annotations
+
+from typing import NamedTuple
+
 import numpy as np
 
-from tinycnn.devices.cpu.direct import add_partials, bias_or_zeros, convolve, pack
-from tinycnn.devices.cpu.launch import floats, kernel, launch
+from tinycnn.devices.cpu.direct import Operands, Steps, bias_or_zeros, convolve, cover_by, cover_of, pack, sum_of
+from tinycnn.devices.cpu.launch import floats, kernel, launch, record
 from tinycnn.devices.cpu.memory import pool
 from tinycnn.devices.cpu.simd import offset
 from tinycnn.devices.cpu.threads import call, team
-from tinycnn.devices.cpu.tiles import choose, filter_tiles
+from tinycnn.devices.cpu.tiles import Tile, choose, filter_tiles
+from tinycnn.shapes import UNPADDED, Geometry
 
 TASK_TILES = 16  # tiles of rows in one forward task
 CHUNK_BYTES = 400_000
@@ -19,55 +24,76 @@ MOST_CHUNKS = 64
 FAR = 256  # floats from row to row: a column of such a matrix has few places in the L1 cache, and is copied first
 
 
+class Layout(NamedTuple):
+    """Floats from one column, and from one row, of x and of dy to the next."""
+
+    x_column: int
+    x_row: int
+    dy_column: int
+    dy_row: int
+
+
+layout_of = record(Layout)
+
+
 @kernel
 def backward_filter_rows(arguments, task, thread):
     """One tile of one chunk's partial dw. Task: chunk * tiles + tile."""
     x, dy, totals, partial = floats(arguments, 0), floats(arguments, 1), floats(arguments, 2), floats(arguments, 3)
-    whole, last, M, C, K = arguments[4], arguments[5], arguments[6], arguments[7], arguments[8]
-    tile_columns, lanes, rows = arguments[9], arguments[10], arguments[11]
-    column_tiles, blocks = arguments[12], arguments[13]
-    x_column, x_row, dy_column, dy_row = arguments[14], arguments[15], arguments[16], arguments[17]
-    chunk, place = task // (column_tiles * blocks), task % (column_tiles * blocks)
-    c, k = min(place // blocks * tile_columns, C - tile_columns), place % blocks * lanes
-    first = chunk * rows
-    totals = offset(totals, thread * tile_columns * lanes)
-    for i in range(tile_columns * lanes):
+    whole, last, M, C, K, rows = (
+        arguments[4], arguments[5], arguments[6], arguments[7], arguments[8], arguments[9],
+    )  # fmt: skip
+    cover, steps = cover_of(arguments, 10), layout_of(arguments, 13)
+
+    blocks = -(-K // cover.lanes)
+    tiles = -(-C // cover.columns) * blocks
+    chunk, place = task // tiles, task % tiles
+    c, k = min(place // blocks * cover.columns, C - cover.columns), place % blocks * cover.lanes
+    first, size = chunk * rows, cover.columns * cover.lanes
+    totals = offset(totals, thread * size)
+    for i in range(size):
         totals[i] = 0
-    x_tile, dy_tile = offset(x, first * x_row + c * x_column), offset(dy, first * dy_row + k * dy_column)
-    tile = whole if k + lanes < K else last
-    call(tile, (x_tile, dy_tile, totals, 1, min(rows, M - first), 0, x_row, 0, dy_row))
-    for i in range(tile_columns):
-        for j in range(min(lanes, K - k)):
-            partial[(chunk * C + c + i) * K + k + j] = totals[i * lanes + j]
+    x_tile = offset(x, first * steps.x_row + c * steps.x_column)
+    dy_tile = offset(dy, first * steps.dy_row + k * steps.dy_column)
+    tile = whole if k + cover.lanes < K else last
+    call(tile, (x_tile, dy_tile, totals, 1, min(rows, M - first), 0, steps.x_row, 0, steps.dy_row))
+    for i in range(cover.columns):
+        for j in range(min(cover.lanes, K - k)):
+            partial[(chunk * C + c + i) * K + k + j] = totals[i * cover.lanes + j]
 
 
-def multiply_rows(x, packed, bias, y, tile, relu):
-    """y (M, K) = x (M, C) times a packed filter: rows in groups, the last group overlapping the one before."""
-    (M, C), K = x.shape, y.shape[1]
+def multiply_rows(arrays: Operands, tile: Tile, relu: bool = False) -> None:
+    """y (M, K) = x (M, C) times a packed filter: rows in groups, the last group overlapping the one before.
+
+    To `convolve` a group is an image of one row, and the filter has one tap.
+    """
+    (M, C), K = arrays.x.shape, arrays.y.shape[1]
     group = -(-M // -(-M // (tile.columns * TASK_TILES)))  # the fewest groups, as even as can be
-    spans = (group * C, (M - group) * C, group * K, (M - group) * K)
-    convolve(x, packed, bias, y, tile, (-(-M // group), 1, group, C), (1, group, K), (1, 1, (1, 1)), relu, spans=spans)
+    g = Geometry.of((-(-M // group), 1, group, C), (1, 1, C, K), (1, 1), UNPADDED)
+    convolve(g, arrays, tile, relu, steps=Steps(group * C, (M - group) * C, group * K, (M - group) * K))
 
 
-def dense_forward(x, w, b, relu):
+def dense_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, relu: bool) -> np.ndarray:
     """act(x @ w + b)."""
     (M, C), K = x.shape, w.shape[1]
     y = pool.empty((M, K), np.float32)
     tile = choose(1, M, K, 0, C)
-    multiply_rows(x, pack(w, (1, 1), C, K, tile.lanes, (0, 0, K, 1)), bias_or_zeros(b, K), y, tile, relu)
+    packed = pack(w, (1, 1), C, K, tile.lanes, (0, 0, K, 1))
+    multiply_rows(Operands(x, packed, bias_or_zeros(b, K), y), tile, relu)
     return y
 
 
-def dense_backward_data(dy, w):
+def dense_backward_data(dy: np.ndarray, w: np.ndarray) -> np.ndarray:
     """dy @ w.T"""
     (M, K), C = dy.shape, w.shape[0]
     dx = pool.empty((M, C), np.float32)
     tile = choose(1, M, C, 0, K)
-    multiply_rows(dy, pack(w, (1, 1), K, C, tile.lanes, (0, 0, 1, K)), bias_or_zeros(None, C), dx, tile, False)
+    packed = pack(w, (1, 1), K, C, tile.lanes, (0, 0, 1, K))
+    multiply_rows(Operands(dy, packed, bias_or_zeros(None, C), dx), tile)
     return dx
 
 
-def dense_backward_filter(x, dy):
+def dense_backward_filter(x: np.ndarray, dy: np.ndarray) -> np.ndarray:
     """x.T @ dy, the rows summed in fixed chunks."""
     (M, C), K = x.shape, dy.shape[1]
     tile = choose(1, C, K, 0, 1)
@@ -82,11 +108,8 @@ def dense_backward_filter(x, dy):
         dy_steps = M, tile.lanes
     totals = pool.empty((team().size * tile.columns * tile.lanes,), np.float32)
     partial = pool.empty((chunks, width, K), np.float32)
-    shape = M, width, K, tile.columns, tile.lanes, rows, column_tiles, blocks, *x_steps, *dy_steps
-    tasks = chunks * column_tiles * blocks
-    launch(backward_filter_rows, tasks, x, dy, totals, partial, *filter_tiles(tile, K), *shape)
-    if chunks == 1:
-        return partial[0, :C]
-    dw = pool.empty((width, K), np.float32)
-    launch(add_partials, -(-dw.size // 1024), partial, dw, chunks, dw.size)
-    return dw[:C]
+    launch(
+        backward_filter_rows, chunks * column_tiles * blocks, x, dy, totals, partial, *filter_tiles(tile, K),
+        M, width, K, rows, cover_by(tile), Layout(*x_steps, *dy_steps),
+    )  # fmt: skip
+    return sum_of(partial, (width, K))[:C]

@@ -13,19 +13,65 @@ the loops over s and c are one loop.
   its own partial dw, and these are added up in order, so that the result does not depend on threads.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numba
 import numpy as np
 
-from tinycnn.devices.cpu.launch import floats, integers, kernel, launch, real
+from tinycnn.devices.cpu.launch import floats, geometry, kernel, launch, real, record
 from tinycnn.devices.cpu.memory import pool
 from tinycnn.devices.cpu.simd import offset
 from tinycnn.devices.cpu.threads import call, team
-from tinycnn.devices.cpu.tiles import choose, filter_tiles, forward_tiles, remainder
+from tinycnn.devices.cpu.tiles import Tile, choose, filter_tiles, forward_tiles, remainder
+from tinycnn.shapes import UNPADDED, Geometry, Padding, Pair, Shape
 
 NEAR_BYTES = 24_000  # what is read again and again: has to stay in the L1 cache, of 32 KB
 CHUNK_PIXELS = 512  # a chunk has so many, or adding up the chunks would take longer than they save
 PARTIAL_BYTES = 8_000_000  # all partial dw together
 MOST_CHUNKS = 64
+
+
+class Frame(NamedTuple):
+    """H x W pixels of zeros, and where an image's pixels go: the first one, and how far apart they are."""
+
+    H: int
+    W: int
+    top: int = 0
+    left: int = 0
+    row_spread: int = 1
+    column_spread: int = 1
+
+
+class Cover(NamedTuple):
+    """How a task covers its output: by tiles of rows x columns scalars and `lanes` channels."""
+
+    rows: int
+    columns: int
+    lanes: int
+
+
+class Steps(NamedTuple):
+    """Floats from one image (or group of rows) to the next, and from the first to the last."""
+
+    x: int
+    x_last: int
+    y: int
+    y_last: int
+
+
+class Operands(NamedTuple):
+    """The arrays of a pass: images, packed filter, bias, and the result."""
+
+    x: np.ndarray
+    w: np.ndarray
+    bias: np.ndarray
+    y: np.ndarray
+
+
+frame_of, cover_of, steps_of = record(Frame), record(Cover), record(Steps)
 
 
 @kernel
@@ -58,64 +104,59 @@ def pack_filter(arguments, task, thread):
 
 
 @numba.njit
-def frame_image(x, frame, H, W, C, top, left, row_stride, column_stride, frame_H, frame_W):
-    """Copy an image into a frame of zeros, from row `top`, column `left` on, its pixels `stride` apart."""
-    for i in range(frame_H * frame_W * C):
-        frame[i] = 0
-    first, end = max(0, -left), min(W, frame_W - left)  # where a row's pixels are neighbours, those that lie inside
+def frame_image(image, H, W, C, frame, pixels):
+    """Copy an image (H, W, C) to `pixels`, laid out as the Frame says, with zeros around. What lies outside is left."""
+    for i in range(frame.H * frame.W * C):
+        pixels[i] = 0
+    # Where a row's pixels are neighbours, those that lie inside.
+    first, end = max(0, -frame.left), min(W, frame.W - frame.left)
     for h in range(H):
-        row = top + h * row_stride
-        if 0 <= row < frame_H:
-            if column_stride == 1:
-                to, a = (row * frame_W + left + first) * C, (h * W + first) * C
+        row = frame.top + h * frame.row_spread
+        if 0 <= row < frame.H:
+            if frame.column_spread == 1:
+                to, a = (row * frame.W + frame.left + first) * C, (h * W + first) * C
                 for i in range((end - first) * C):
-                    frame[to + i] = x[a + i]
+                    pixels[to + i] = image[a + i]
                 continue
             for w in range(W):
-                column = left + w * column_stride
-                if 0 <= column < frame_W:
-                    to = (row * frame_W + column) * C
+                column = frame.left + w * frame.column_spread
+                if 0 <= column < frame.W:
+                    to = (row * frame.W + column) * C
                     a = (h * W + w) * C
                     for c in range(C):
-                        frame[to + c] = x[a + c]
+                        pixels[to + c] = image[a + c]
 
 
 @kernel
 def forward_images(arguments, task, thread):
     """y for one image and one block of output channels. Task: block * N + image."""
     x, frames, w = floats(arguments, 0), floats(arguments, 1), floats(arguments, 2)
-    bias, y, shape = floats(arguments, 3), floats(arguments, 4), integers(arguments, 5)
-    whole, last, floor = arguments[6], arguments[7], real(arguments, 8)
-    N, H, W, C = shape[0], shape[1], shape[2], shape[3]
-    P, Q, K = shape[4], shape[5], shape[6]
-    R, S = shape[7], shape[8]
-    row_stride, column_stride = shape[9], shape[10]
-    framed, top, left = shape[11], shape[12], shape[13]
-    row_spread, column_spread, frame_H, frame_W = shape[14], shape[15], shape[16], shape[17]
-    tile_rows, tile_columns, lanes = shape[18], shape[19], shape[20]
-    x_image, x_last, y_image, y_last = shape[21], shape[22], shape[23], shape[24]
+    bias, y = floats(arguments, 3), floats(arguments, 4)
+    whole, last, floor, framed = arguments[5], arguments[6], real(arguments, 7), arguments[8]
+    g, frame, cover = geometry(arguments, 9), frame_of(arguments, 22), cover_of(arguments, 28)
+    steps = steps_of(arguments, 31)
 
-    n, block = task % N, task // N
-    image = offset(x, min(n * x_image, x_last))
+    n, block = task % g.N, task // g.N
+    image = offset(x, min(n * steps.x, steps.x_last))
     if framed:
-        frame = offset(frames, thread * frame_H * frame_W * C)
-        frame_image(image, frame, H, W, C, top, left, row_spread, column_spread, frame_H, frame_W)
-        image = frame
-    y_block = offset(y, min(n * y_image, y_last) + block * lanes)
-    w_block = offset(w, block * lanes * R * S * C)
-    begin, row = offset(bias, block * lanes), frame_W * C
-    tile = whole if (block + 1) * lanes < K else last
-    for i in range((P + tile_rows - 1) // tile_rows):
-        p = min(i * tile_rows, P - tile_rows)
-        for j in range((Q + tile_columns - 1) // tile_columns):
-            q = min(j * tile_columns, Q - tile_columns)
-            x_tile = offset(image, p * row_stride * row + q * column_stride * C)
-            y_tile = offset(y_block, (p * Q + q) * K)
+        pixels = offset(frames, thread * frame.H * frame.W * g.C)
+        frame_image(image, g.H, g.W, g.C, frame, pixels)
+        image = pixels
+    y_block = offset(y, min(n * steps.y, steps.y_last) + block * cover.lanes)
+    w_block = offset(w, block * cover.lanes * g.R * g.S * g.C)
+    begin, row = offset(bias, block * cover.lanes), frame.W * g.C
+    tile = whole if (block + 1) * cover.lanes < g.K else last
+    for i in range((g.P + cover.rows - 1) // cover.rows):
+        p = min(i * cover.rows, g.P - cover.rows)
+        for j in range((g.Q + cover.columns - 1) // cover.columns):
+            q = min(j * cover.columns, g.Q - cover.columns)
+            x_tile = offset(image, p * g.stride_h * row + q * g.stride_w * g.C)
+            y_tile = offset(y_block, (p * g.Q + q) * g.K)
             call(
                 tile,
                 (
-                    x_tile, w_block, begin, y_tile, R, S * C, row, S * C * lanes,
-                    0, 0, Q * K, K, floor,
+                    x_tile, w_block, begin, y_tile, g.R, g.S * g.C, row, g.S * g.C * cover.lanes,
+                    0, 0, g.Q * g.K, g.K, floor,
                 ),
             )  # fmt: skip
 
@@ -127,31 +168,30 @@ def backward_data_images(arguments, task, thread):
     Row h of dx, moved left by s columns, is a sum over the rows h - r of dy. So for each s a tile of dx
     is loaded, all r and k are added, and it is stored again.
     """
-    dy, w, dx, shape = floats(arguments, 0), floats(arguments, 1), floats(arguments, 2), integers(arguments, 3)
-    N, P, Q, K, H, W, C, R, S = shape[0], shape[1], shape[2], shape[3], shape[4], shape[5], shape[6], shape[7], shape[8]
-    tile_columns, lanes = shape[9], shape[10]
+    dy, w, dx = floats(arguments, 0), floats(arguments, 1), floats(arguments, 2)
+    g, cover = geometry(arguments, 7), cover_of(arguments, 20)
 
-    n, block = task % N, task // N
-    is_last = (block + 1) * lanes >= C
-    tile, rest = arguments[5 if is_last else 4], arguments[7 if is_last else 6]
-    image = offset(dy, n * P * Q * K)
-    channels, no_floor = min(lanes, C - block * lanes), np.float32(-np.inf)
-    dx_image = offset(dx, n * H * W * C + block * lanes)
-    for pixel in range(H * W):
+    n, block = task % g.N, task // g.N
+    is_last = (block + 1) * cover.lanes >= g.C
+    tile, rest = arguments[4 if is_last else 3], arguments[6 if is_last else 5]
+    image = offset(dy, n * g.P * g.Q * g.K)
+    channels, no_floor = min(cover.lanes, g.C - block * cover.lanes), np.float32(-np.inf)
+    dx_image = offset(dx, n * g.H * g.W * g.C + block * cover.lanes)
+    for pixel in range(g.H * g.W):
         for c in range(channels):
-            dx_image[pixel * C + c] = 0
-    for s in range(S):
-        for h in range(H):
-            first_r, last_r = max(0, h - P + 1), min(R, h + 1)
-            w_s = offset(w, ((block * S + s) * R + first_r) * K * lanes)
-            dx_row = offset(dx_image, (h * W + s) * C)
-            for q in range(0, Q, tile_columns):
-                dy_tile, dx_tile = offset(image, ((h - first_r) * Q + q) * K), offset(dx_row, q * C)
+            dx_image[pixel * g.C + c] = 0
+    for s in range(g.S):
+        for h in range(g.H):
+            first_r, last_r = max(0, h - g.P + 1), min(g.R, h + 1)
+            w_s = offset(w, ((block * g.S + s) * g.R + first_r) * g.K * cover.lanes)
+            dx_row = offset(dx_image, (h * g.W + s) * g.C)
+            for q in range(0, g.Q, cover.columns):
+                dy_tile, dx_tile = offset(image, ((h - first_r) * g.Q + q) * g.K), offset(dx_row, q * g.C)
                 call(
-                    tile if q + tile_columns <= Q else rest,
+                    tile if q + cover.columns <= g.Q else rest,
                     (
-                        dy_tile, w_s, dx_tile, dx_tile, last_r - first_r, K, -Q * K, K * lanes,
-                        0, C, 0, C, no_floor,
+                        dy_tile, w_s, dx_tile, dx_tile, last_r - first_r, g.K, -g.Q * g.K, g.K * cover.lanes,
+                        0, g.C, 0, g.C, no_floor,
                     ),
                 )  # fmt: skip
 
@@ -160,45 +200,41 @@ def backward_data_images(arguments, task, thread):
 def backward_filter_chunks(arguments, task, thread):
     """One block of output channels of one chunk's partial dw. Task: chunk * blocks + block.
 
-    All tiles of dw walk over the same few rows of an image before the next rows come: they stay in the L1 cache.
-    Between rows a tile's totals lie in `totals`, tile by tile, because tiles may overlap in dw.
+    All tiles of dw walk over the same few rows of an image, a band, before the next rows come: they stay in the L1
+    cache. Between bands a tile's totals lie in `totals`, tile by tile, because tiles may overlap in dw.
     """
     x, dy, totals, partial = floats(arguments, 0), floats(arguments, 1), floats(arguments, 2), floats(arguments, 3)
-    whole, last, shape = arguments[4], arguments[5], integers(arguments, 6)
-    N, H, W, C = shape[0], shape[1], shape[2], shape[3]
-    P, Q, K = shape[4], shape[5], shape[6]
-    R, S = shape[7], shape[8]
-    row_stride, column_stride = shape[9], shape[10]
-    tile_rows, tile_columns, lanes = shape[11], shape[12], shape[13]
-    images, row_tiles, column_tiles, blocks, band = shape[14], shape[15], shape[16], shape[17], shape[18]
+    whole, last, images, band = arguments[4], arguments[5], arguments[6], arguments[7]
+    g, cover = geometry(arguments, 8), cover_of(arguments, 21)
 
+    row_tiles, column_tiles = -(-g.R // cover.rows), -(-(g.S * g.C) // cover.columns)
+    blocks, size = -(-g.K // cover.lanes), cover.rows * cover.columns * cover.lanes
     chunk, block = task // blocks, task % blocks
-    size = tile_rows * tile_columns * lanes
     totals = offset(totals, thread * row_tiles * column_tiles * size)
     for i in range(row_tiles * column_tiles * size):
         totals[i] = 0
-    for n in range(chunk * images, min(chunk * images + images, N)):
-        for p in range(0, P, band):
-            rows = offset(x, (n * H + p * row_stride) * W * C)
-            dy_rows = offset(dy, (n * P + p) * Q * K + block * lanes)
+    for n in range(chunk * images, min(chunk * images + images, g.N)):
+        for p in range(0, g.P, band):
+            rows = offset(x, (n * g.H + p * g.stride_h) * g.W * g.C)
+            dy_rows = offset(dy, (n * g.P + p) * g.Q * g.K + block * cover.lanes)
             for place in range(row_tiles * column_tiles):
-                r = min(place // column_tiles * tile_rows, R - tile_rows)
-                t = min(place % column_tiles * tile_columns, S * C - tile_columns)
+                r = min(place // column_tiles * cover.rows, g.R - cover.rows)
+                t = min(place % column_tiles * cover.columns, g.S * g.C - cover.columns)
                 call(
                     whole if block + 1 < blocks else last,
                     (
-                        offset(rows, r * W * C + t), dy_rows, offset(totals, place * size), min(band, P - p), Q,
-                        row_stride * W * C, column_stride * C, Q * K, K,
+                        offset(rows, r * g.W * g.C + t), dy_rows, offset(totals, place * size), min(band, g.P - p), g.Q,
+                        g.stride_h * g.W * g.C, g.stride_w * g.C, g.Q * g.K, g.K,
                     ),
                 )  # fmt: skip
-    channels = min(lanes, K - block * lanes)
+    channels = min(cover.lanes, g.K - block * cover.lanes)
     for place in range(row_tiles * column_tiles):
-        r = min(place // column_tiles * tile_rows, R - tile_rows)
-        t = min(place % column_tiles * tile_columns, S * C - tile_columns)
-        for i in range(tile_rows):
-            for j in range(tile_columns):
-                dw = offset(partial, ((chunk * R + r + i) * S * C + t + j) * K + block * lanes)
-                sums = offset(totals, place * size + (i * tile_columns + j) * lanes)
+        r = min(place // column_tiles * cover.rows, g.R - cover.rows)
+        t = min(place % column_tiles * cover.columns, g.S * g.C - cover.columns)
+        for i in range(cover.rows):
+            for j in range(cover.columns):
+                dw = offset(partial, ((chunk * g.R + r + i) * g.S * g.C + t + j) * g.K + block * cover.lanes)
+                sums = offset(totals, place * size + (i * cover.columns + j) * cover.lanes)
                 for k in range(channels):
                     dw[k] = sums[k]
 
@@ -215,33 +251,25 @@ def add_partials(arguments, task, thread):
             total[i] += partial[chunk * n + i]
 
 
-def convolve(x, packed, bias, y, tile, x_shape, y_shape, geometry, relu, frame=None, spans=None):
-    """Launch forward_images.
+def cover_by(tile: Tile) -> Cover:
+    return Cover(tile.rows, tile.columns, tile.lanes)
 
-    x_shape (N,H,W,C), y_shape (P,Q,K), geometry (R, S, stride);
-    frame: (top, left, row spread, column spread, H, W) of the framed image;
-    spans: floats from image to image, and to the last, in x and then in y.
-    """
-    N, H, W, C = x_shape
-    P, Q, K = y_shape
-    R, S, stride = geometry
-    top, left, row_spread, column_spread, frame_H, frame_W = frame or (0, 0, 1, 1, H, W)
-    frames = pool.empty((team().size * frame_H * frame_W * C if frame else 0,), np.float32)
-    x_image, x_last, y_image, y_last = spans or (H * W * C, x.size, P * Q * K, y.size)
-    shape = np.array(
-        [
-            N, H, W, C, P, Q, K, R, S, *stride,
-            frame is not None, top, left, row_spread, column_spread, frame_H, frame_W,
-            tile.rows, tile.columns, tile.lanes, x_image, x_last, y_image, y_last,
-        ],
-        np.int64,
+
+def convolve(
+    g: Geometry, arrays: Operands, tile: Tile, relu: bool = False, frame: Frame | None = None,
+    steps: Steps | None = None,
+) -> None:  # fmt: skip
+    """y of a forward pass over x, whose images are framed first, or are contiguous and `steps` apart."""
+    frames = pool.empty((team().size * frame.H * frame.W * g.C if frame else 0,), np.float32)
+    launch(
+        forward_images, -(-g.K // tile.lanes) * g.N,
+        arrays.x, frames, arrays.w, arrays.bias, arrays.y, *forward_tiles(tile, g.K), 0.0 if relu else -np.inf,
+        frame is not None, g, frame or Frame(g.H, g.W), cover_by(tile),
+        steps or Steps(g.H * g.W * g.C, arrays.x.size, g.P * g.Q * g.K, arrays.y.size),
     )  # fmt: skip
-    blocks = -(-K // tile.lanes)
-    floor = 0.0 if relu else -np.inf
-    launch(forward_images, blocks * N, x, frames, packed, bias, y, shape, *forward_tiles(tile, K), float(floor))
 
 
-def pack(w, taps, C, K, lanes, steps):
+def pack(w: np.ndarray, taps: Pair, C: int, K: int, lanes: int, steps: Sequence[int]) -> np.ndarray:
     """The filter as the tiles read it: see pack_filter. taps: (outer, inner), steps: of outer, inner, C and K."""
     count = -(-K // lanes) * taps[0] * taps[1]
     packed = pool.empty((count * C * lanes,), np.float32)
@@ -249,55 +277,51 @@ def pack(w, taps, C, K, lanes, steps):
     return packed
 
 
-def bias_or_zeros(b, K):
+def bias_or_zeros(b: np.ndarray | None, K: int) -> np.ndarray:
     return np.zeros(K, np.float32) if b is None else b
 
 
-def forward(x, w, b, stride, padding, relu):
+def forward(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, stride: Pair, padding: Padding, relu: bool
+) -> np.ndarray:
     """y (N,P,Q,K) of base.Device.conv2d_forward."""
-    N, H, W, C = x.shape
-    R, S, _, K = w.shape
+    g = Geometry.of(x.shape, w.shape, stride, padding)
     (top, bottom), (left, right) = padding
-    frame_H, frame_W = H + top + bottom, W + left + right
-    P, Q = (frame_H - R) // stride[0] + 1, (frame_W - S) // stride[1] + 1
-    y = pool.empty((N, P, Q, K), np.float32)
-    tile = choose(P, Q, K, stride[0] * frame_W * C, stride[1] * C)
-    packed, bias = pack(w, (R, S), C, K, tile.lanes, (S * C * K, C * K, K, 1)), bias_or_zeros(b, K)
-    frame = (top, left, 1, 1, frame_H, frame_W) if top or bottom or left or right else None
-    convolve(x, packed, bias, y, tile, x.shape, (P, Q, K), (R, S, stride), relu, frame)
+    frame = Frame(g.H + top + bottom, g.W + left + right, top, left)
+    y = pool.empty(g.y_shape, np.float32)
+    tile = choose(g.P, g.Q, g.K, g.stride_h * frame.W * g.C, g.stride_w * g.C)
+    packed = pack(w, (g.R, g.S), g.C, g.K, tile.lanes, (g.S * g.C * g.K, g.C * g.K, g.K, 1))
+    arrays = Operands(x, packed, bias_or_zeros(b, g.K), y)
+    convolve(g, arrays, tile, relu, None if padding == UNPADDED else frame)
     return y
 
 
-def backward_data(dy, w, x_shape, stride, padding):
+def backward_data(dy: np.ndarray, w: np.ndarray, x_shape: Shape, stride: Pair, padding: Padding) -> np.ndarray:
     """dx of `x_shape`."""
-    N, H, W, C = x_shape
-    P, Q = dy.shape[1:3]
-    R, S, _, K = w.shape
-    (top, bottom), (left, right) = padding
+    g = Geometry.of(x_shape, w.shape, stride, padding)
     dx = pool.empty(x_shape, np.float32)
-    if stride == (1, 1) and not (top or bottom or left or right):
-        tile = choose(1, Q, C, 0, K, overlap=False)
-        packed = pack(w, (S, R), K, C, tile.lanes, (C * K, S * C * K, 1, K))
-        shape = np.array([N, P, Q, K, H, W, C, R, S, tile.columns, tile.lanes], np.int64)
-        tiles = *forward_tiles(tile, C), *forward_tiles(remainder(tile, Q), C)
-        launch(backward_data_images, N * -(-C // tile.lanes), dy, packed, dx, shape, *tiles)
+    if stride == (1, 1) and padding == UNPADDED:
+        tile = choose(1, g.Q, g.C, 0, g.K, overlap=False)
+        packed = pack(w, (g.S, g.R), g.K, g.C, tile.lanes, (g.C * g.K, g.S * g.C * g.K, 1, g.K))
+        tiles = *forward_tiles(tile, g.C), *forward_tiles(remainder(tile, g.Q), g.C)
+        launch(backward_data_images, g.N * -(-g.C // tile.lanes), dy, packed, dx, *tiles, g, cover_by(tile))
         return dx
     # A forward pass over dy, framed so that every pixel of dx sees all it contributed to.
-    frame_H, frame_W = H + R - 1, W + S - 1
-    tile = choose(H, W, C, frame_W * K, K)
+    frame = Frame(g.H + g.R - 1, g.W + g.S - 1, g.R - 1 - g.top, g.S - 1 - g.left, *stride)
+    tile = choose(g.H, g.W, g.C, frame.W * g.K, g.K)
     turned = w[::-1, ::-1]  # a view: the pointer to its first tap, and steps backwards
-    packed = pack(turned, (R, S), K, C, tile.lanes, (-S * C * K, -C * K, 1, K))
-    frame = (R - 1 - top, S - 1 - left, *stride, frame_H, frame_W)
-    convolve(dy, packed, bias_or_zeros(None, C), dx, tile, dy.shape, (H, W, C), (R, S, (1, 1)), False, frame)
+    packed = pack(turned, (g.R, g.S), g.K, g.C, tile.lanes, (-g.S * g.C * g.K, -g.C * g.K, 1, g.K))
+    over_dy = Geometry(g.N, g.P, g.Q, g.K, g.C, g.R, g.S, g.H, g.W, stride_h=1, stride_w=1, top=0, left=0)
+    convolve(over_dy, Operands(dy, packed, bias_or_zeros(None, g.C), dx), tile, frame=frame)
     return dx
 
 
-def chunk_images(N, pixels, weights):
+def chunk_images(N: int, pixels: int, weights: int) -> int:
     """How many images make a chunk, by the shapes alone."""
     return max(1, -(-N // MOST_CHUNKS), -(-CHUNK_PIXELS // pixels), -(-N * 4 * weights // PARTIAL_BYTES))
 
 
-def sum_of(partial, w_shape):
+def sum_of(partial: np.ndarray, w_shape: Shape) -> np.ndarray:
     """dw from its parts (chunks, ...), added in order."""
     chunks = len(partial)
     if chunks == 1:
@@ -307,29 +331,19 @@ def sum_of(partial, w_shape):
     return dw
 
 
-def backward_filter(x, dy, w_shape, stride, padding):
+def backward_filter(x: np.ndarray, dy: np.ndarray, w_shape: Shape, stride: Pair, padding: Padding) -> np.ndarray:
     """dw of `w_shape`, summed over the images in fixed chunks."""
-    N, H, W, C = x.shape
-    R, S, _, K = w_shape
-    P, Q = dy.shape[1:3]
-    (top, bottom), (left, right) = padding
-    if top or bottom or left or right:
-        x = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
-        N, H, W, C = x.shape
-    tile = choose(R, S * C, K, W * C, 1)
-    band = max(1, min(P, NEAR_BYTES // (4 * (stride[0] * W * C + Q * min(K, tile.lanes)))))
-    images = chunk_images(N, P * Q, R * S * C * K)
-    chunks = -(-N // images)
-    row_tiles, column_tiles, blocks = -(-R // tile.rows), -(-(S * C) // tile.columns), -(-K // tile.lanes)
-    shape = np.array(
-        [
-            N, H, W, C, P, Q, K, R, S, *stride, tile.rows, tile.columns, tile.lanes,
-            images, row_tiles, column_tiles, blocks, band,
-        ],
-        np.int64,
+    if padding != UNPADDED:
+        x = np.pad(x, ((0, 0), *padding, (0, 0)))
+    g = Geometry.of(x.shape, w_shape, stride, UNPADDED)
+    tile = choose(g.R, g.S * g.C, g.K, g.W * g.C, 1)
+    band = max(1, min(g.P, NEAR_BYTES // (4 * (g.stride_h * g.W * g.C + g.Q * min(g.K, tile.lanes)))))
+    images = chunk_images(g.N, g.P * g.Q, g.R * g.S * g.C * g.K)
+    chunks, tiles = -(-g.N // images), -(-g.R // tile.rows) * -(-(g.S * g.C) // tile.columns)
+    totals = pool.empty((team().size * tiles * tile.rows * tile.columns * tile.lanes,), np.float32)
+    partial = pool.empty((chunks, g.R * g.S * g.C * g.K), np.float32)
+    launch(
+        backward_filter_chunks, chunks * -(-g.K // tile.lanes),
+        x, dy, totals, partial, *filter_tiles(tile, g.K), images, band, g, cover_by(tile),
     )  # fmt: skip
-    tile_size = tile.rows * tile.columns * tile.lanes
-    totals = pool.empty((team().size * row_tiles * column_tiles * tile_size,), np.float32)
-    partial = pool.empty((chunks, R * S * C * K), np.float32)
-    launch(backward_filter_chunks, chunks * blocks, x, dy, totals, partial, *filter_tiles(tile, K), shape)
     return sum_of(partial, w_shape)

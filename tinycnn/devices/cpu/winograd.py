@@ -21,20 +21,37 @@ What is saved and what it costs, for the 5 x 5 filters of models-1 (12 x 12 x 32
 * Backward data is not a forward pass over a framed dy, which would have 36 tiles instead of 16 here, but the forward
   pass transposed: it has the same tiles, and adds up those of dx where they overlap.
 
-An image's result does not depend on the images beside it, and partial dw are cut and added as in conv.py: results are
+An image's result does not depend on the images beside it, and partial dw are cut and added as in direct.py: results are
 the same for any number of threads. NaN and infinity in a pixel reach all outputs of its tiles, as NaN.
 """
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numba
 import numpy as np
 
 from tinycnn.devices.cpu.cook_toom import SIZE, from_points, to_points
-from tinycnn.devices.cpu.direct import bias_or_zeros, chunk_images, frame_image, pack, sum_of
-from tinycnn.devices.cpu.launch import floats, integers, kernel, launch, real
+from tinycnn.devices.cpu.direct import (
+    Frame,
+    Operands,
+    bias_or_zeros,
+    chunk_images,
+    cover_by,
+    cover_of,
+    frame_image,
+    frame_of,
+    pack,
+    sum_of,
+)
+from tinycnn.devices.cpu.launch import floats, geometry, kernel, launch, real, record
 from tinycnn.devices.cpu.memory import pool
 from tinycnn.devices.cpu.simd import add, fill8, load8, load_first8, maximum, offset, store_first
 from tinycnn.devices.cpu.threads import call, team
 from tinycnn.devices.cpu.tiles import choose, filter_tiles, product_tiles
+from tinycnn.shapes import Geometry, Padding, Pair, Shape
 
 TILE_POINTS = SIZE * SIZE
 GROUP_BYTES = 250_000  # a group's tiles at their points, and the products of one block: half of an L2 cache
@@ -52,7 +69,52 @@ LAUNCHES = 1_200_000
 GAIN = 1.25  # how much faster it has to look
 
 
-def apart(floats):
+class Grid(NamedTuple):
+    """The tiles of an image: how many rows and columns of them, and how many outputs one has in each direction."""
+
+    rows: int
+    columns: int
+    m: int
+
+    @classmethod
+    def of(cls, g: Geometry) -> Grid:
+        m = SIZE + 1 - g.R
+        return cls(-(-g.P // m), -(-g.Q // m), m)
+
+    @property
+    def tiles(self) -> int:
+        return self.rows * self.columns
+
+    def inputs(self, top: int, left: int) -> Frame:
+        """The frame around an image's inputs, which starts at `top` and `left`, that the tiles cover."""
+        overlap = SIZE - self.m
+        return Frame(self.rows * self.m + overlap, self.columns * self.m + overlap, top, left)
+
+    def outputs(self) -> Frame:
+        """The same for its outputs."""
+        return Frame(self.rows * self.m, self.columns * self.m)
+
+
+class Apart(NamedTuple):
+    """Floats from one point's values to the next point's: of the images, of the filter or dy, of the results."""
+
+    x: int
+    w: int
+    y: int
+
+
+class Span(NamedTuple):
+    """Floats from one row to the next, and from one pixel to the next; and channels of a pixel."""
+
+    row: int
+    pixel: int
+    channels: int
+
+
+grid_of, apart_of = record(Grid), record(Apart)
+
+
+def apart(floats: int) -> int:
     """Where the next of several rows that are read side by side may begin: an odd number of cache lines further.
 
     Rows a multiple of 4096 bytes apart would share one place in the L1 cache.
@@ -77,15 +139,16 @@ def transform_filter(arguments, task, thread):
 
 
 @numba.njit
-def transform_image(transform, image, rows, columns, m, row, pixel, channels, points, step):
-    """The tiles of an image, m pixels apart, at their points: (points, tiles, channels)."""
-    for i in range(rows):
-        for j in range(columns):
+def transform_image(transform, grid, image, span, points, step):
+    """The tiles of an image, at their points `step` apart: (points, tiles, channels)."""
+    for i in range(grid.rows):
+        for j in range(grid.columns):
             call(
                 transform,
                 (
-                    offset(image, i * m * row + j * m * pixel), offset(points, (i * columns + j) * channels),
-                    channels, row, pixel, SIZE * step, step,
+                    offset(image, i * grid.m * span.row + j * grid.m * span.pixel),
+                    offset(points, (i * grid.columns + j) * span.channels),
+                    span.channels, span.row, span.pixel, SIZE * step, step,
                 ),
             )  # fmt: skip
 
@@ -97,245 +160,233 @@ def multiply_images(arguments, task, thread):
     frames, points = floats(arguments, 4), floats(arguments, 5)
     products, results = floats(arguments, 6), floats(arguments, 7)
     to, back, whole, last = arguments[8], arguments[9], arguments[10], arguments[11]
-    shape, floor = integers(arguments, 12), real(arguments, 13)
-    N, H, W, C, P, Q, K = shape[0], shape[1], shape[2], shape[3], shape[4], shape[5], shape[6]
-    images, rows, columns, m = shape[7], shape[8], shape[9], shape[10]
-    top, left, frame_H, frame_W = shape[11], shape[12], shape[13], shape[14]
-    result_top, result_left, result_H, result_W = shape[15], shape[16], shape[17], shape[18]
-    tile_columns, lanes, step, w_step, product_step = shape[19], shape[20], shape[21], shape[22], shape[23]
+    floor, images, g = real(arguments, 12), arguments[13], geometry(arguments, 14)
+    grid, before, after = grid_of(arguments, 27), frame_of(arguments, 30), frame_of(arguments, 36)
+    cover, step = cover_of(arguments, 42), apart_of(arguments, 45)
 
-    first, tiles = task * images, rows * columns
-    count = min(images, N - first)
-    group = max(count * tiles, tile_columns)  # in a last group that is too small, what lay there before takes part
-    frame = offset(frames, thread * frame_H * frame_W * C)
-    points = offset(points, thread * TILE_POINTS * step)
-    products = offset(products, thread * TILE_POINTS * product_step)
-    result = offset(results, thread * result_H * result_W * lanes)
+    lanes, tiles = cover.lanes, grid.rows * grid.columns
+    first = task * images
+    count = min(images, g.N - first)
+    group = max(count * tiles, cover.columns)  # in a last group that is too small, what lay there before takes part
+    frame = offset(frames, thread * before.H * before.W * g.C)
+    points = offset(points, thread * TILE_POINTS * step.x)
+    products = offset(products, thread * TILE_POINTS * step.y)
+    result = offset(results, thread * after.H * after.W * lanes)
     for n in range(count):
-        frame_image(offset(x, (first + n) * H * W * C), frame, H, W, C, top, left, 1, 1, frame_H, frame_W)
-        transform_image(to, frame, rows, columns, m, frame_W * C, C, C, offset(points, n * tiles * C), step)
-    blocks = (K + lanes - 1) // lanes
+        frame_image(offset(x, (first + n) * g.H * g.W * g.C), g.H, g.W, g.C, before, frame)
+        span = Span(before.W * g.C, g.C, g.C)
+        transform_image(to, grid, frame, span, offset(points, n * tiles * g.C), step.x)
+    blocks = (g.K + lanes - 1) // lanes
     for block in range(blocks):
         tile = whole if block + 1 < blocks else last
         for point in range(TILE_POINTS):
-            w_point = offset(w, (block * TILE_POINTS + point) * w_step)
-            to_product = offset(products, point * product_step)
-            call(tile, (offset(points, point * step), w_point, to_product, group, C))
-        channels = min(lanes, K - block * lanes)
+            w_point = offset(w, (block * TILE_POINTS + point) * step.w)
+            call(tile, (offset(points, point * step.x), w_point, offset(products, point * step.y), group, g.C))
+        channels = min(lanes, g.K - block * lanes)
         vectors = (channels + 7) // 8 * 8
         for n in range(count):
-            for i in range(result_H * result_W * lanes):
+            for i in range(after.H * after.W * lanes):
                 result[i] = 0
-            for i in range(rows):
-                for j in range(columns):
+            for i in range(grid.rows):
+                for j in range(grid.columns):
                     call(
                         back,
                         (
-                            offset(products, ((n * rows + i) * columns + j) * lanes),
-                            offset(result, (i * result_W + j) * m * lanes), vectors,
-                            SIZE * product_step, product_step, result_W * lanes, lanes,
+                            offset(products, ((n * grid.rows + i) * grid.columns + j) * lanes),
+                            offset(result, (i * after.W + j) * grid.m * lanes), vectors,
+                            SIZE * step.y, step.y, after.W * lanes, lanes,
                         ),
                     )  # fmt: skip
-            inside = offset(result, (result_top * result_W + result_left) * lanes)
-            y_block = offset(y, (first + n) * P * Q * K + block * lanes)
-            finish(inside, result_W * lanes, lanes, offset(bias, block * lanes), floor, y_block, P, Q, K, channels)
+            inside = offset(result, (after.top * after.W + after.left) * lanes)
+            y_block = offset(y, (first + n) * g.P * g.Q * g.K + block * lanes)
+            finish(inside, Span(after.W * lanes, lanes, channels), offset(bias, block * lanes), floor, g, y_block)
 
 
 @numba.njit
-def finish(result, row, lanes, bias, floor, y, P, Q, K, channels):
+def finish(result, span, bias, floor, g, y):
     """y (P, Q, K) = max(result + bias, floor), for one block of channels."""
     least = fill8(floor)
-    for k in range(0, channels, 8):
-        count = min(8, channels - k)
+    for k in range(0, span.channels, 8):
+        count = min(8, span.channels - k)
         begin = load_first8(bias, k, count)
-        for p in range(P):
-            for q in range(Q):
-                value = maximum(add(load8(result, p * row + q * lanes + k), begin), least)
-                store_first(y, (p * Q + q) * K + k, value, count)
+        for p in range(g.P):
+            for q in range(g.Q):
+                value = maximum(add(load8(result, p * span.row + q * span.pixel + k), begin), least)
+                store_first(y, (p * g.Q + q) * g.K + k, value, count)
 
 
-def multiply(x, w, w_steps, bias, y, R, grid, to, back, frame, result, relu):
-    """Launch multiply_images.
+class Way(NamedTuple):
+    """A direction: the matrices to the points and back, and the frames around the images and around the results."""
 
-    w_steps: floats from row to row of w, column to column, and between neighbours of the channels of x and of y;
-    grid: rows and columns of tiles; to and back: names of matrices; frame and result: (top, left, H, W) of the frame
-    around x, and of that which y is cut from.
+    to: str
+    back: str
+    before: Frame
+    after: Frame
+
+
+def multiply(g: Geometry, grid: Grid, way: Way, arrays: Operands, w_steps: Sequence[int], relu: bool = False) -> None:
+    """Launch multiply_images: arrays.y (N,P,Q,K) from arrays.x (N,H,W,C), these being the letters of `g`.
+
+    w_steps: floats from row to row of w, column to column, and between neighbours of the channels of x and of y.
     """
-    N, H, W, C = x.shape
-    P, Q, K = y.shape[1:]
-    images = group_images(N // FEWEST_GROUPS, grid, C, FEWEST_TILES)
-    tiles = images * grid[0] * grid[1]
-    tile = choose(1, tiles, K, 0, C)
-    blocks, lanes = -(-K // tile.lanes), tile.lanes
-    step, w_step, product_step = apart(tiles * C), apart(C * lanes), apart(tiles * lanes)
-    packed = pack(w, (R, R), C, K, lanes, w_steps)
-    w_points = pool.empty((blocks * TILE_POINTS * w_step,), np.float32)
-    launch(transform_filter, blocks * C, packed, w_points, to_points("G", R), R, C, lanes, w_step)
-    scratch = [
-        pool.empty((team().size * size,), np.float32)
-        for size in (
-            frame[2] * frame[3] * C, TILE_POINTS * step, TILE_POINTS * product_step, result[2] * result[3] * lanes,
-        )
-    ]  # fmt: skip
-    shape = np.array(
-        [
-            N, H, W, C, P, Q, K, images, *grid, SIZE + 1 - R, *frame, *result,
-            tile.columns, lanes, step, w_step, product_step,
-        ],
-        np.int64,
-    )  # fmt: skip
+    images = group_images(g.N // FEWEST_GROUPS, grid, g.C, FEWEST_TILES)
+    tiles = images * grid.tiles
+    tile = choose(1, tiles, g.K, 0, g.C)
+    blocks, lanes = -(-g.K // tile.lanes), tile.lanes
+    step = Apart(apart(tiles * g.C), apart(g.C * lanes), apart(tiles * lanes))
+    packed = pack(arrays.w, (g.R, g.R), g.C, g.K, lanes, w_steps)
+    w_points = pool.empty((blocks * TILE_POINTS * step.w,), np.float32)
+    launch(transform_filter, blocks * g.C, packed, w_points, to_points("G", g.R), g.R, g.C, lanes, step.w)
+    frames = scratch(way.before.H * way.before.W * g.C)
+    points, products = scratch(TILE_POINTS * step.x), scratch(TILE_POINTS * step.y)
+    results = scratch(way.after.H * way.after.W * lanes)
     launch(
-        multiply_images, -(-N // images), x, w_points, bias, y, *scratch,
-        to_points(to, R), from_points(back, R), *product_tiles(tile, K), shape, 0.0 if relu else -np.inf,
+        multiply_images, -(-g.N // images),
+        arrays.x, w_points, arrays.bias, arrays.y, frames, points, products, results,
+        to_points(way.to, g.R), from_points(way.back, g.R), *product_tiles(tile, g.K),
+        0.0 if relu else -np.inf, images, g, grid, way.before, way.after, cover_by(tile), step,
     )  # fmt: skip
 
 
-def group_images(most_images, grid, C, fewest_tiles):
+def scratch(floats: int) -> np.ndarray:
+    """So many floats for every thread."""
+    return pool.empty((team().size * floats,), np.float32)
+
+
+def group_images(most_images: int, grid: Grid, C: int, fewest_tiles: int) -> int:
     """How many images are computed together: few enough to stay in the L2 cache, but enough to use a filter well."""
-    tiles = grid[0] * grid[1]
-    most = GROUP_BYTES // (4 * TILE_POINTS * tiles * (C + 16))
-    return max(1, min(most_images, max(most, -(-fewest_tiles // tiles))))
+    most = GROUP_BYTES // (4 * TILE_POINTS * grid.tiles * (C + 16))
+    return max(1, min(most_images, max(most, -(-fewest_tiles // grid.tiles))))
 
 
-def pays(x_shape, w_shape, stride, padding):
+def pays(x_shape: Shape, w_shape: Shape, stride: Pair, padding: Padding) -> bool:
     """Whether this is the faster way, in all three directions; by the shapes alone."""
-    (N, H, W, C), (R, S, _, K) = x_shape, w_shape
-    if R != S or R not in (3, 5) or stride != (1, 1) or min(C, K) < FEWEST_CHANNELS or N < FEWEST_IMAGES:
+    g = Geometry.of(x_shape, w_shape, stride, padding)
+    if g.R != g.S or g.R not in (3, 5) or stride != (1, 1) or min(g.C, g.K) < FEWEST_CHANNELS or g.N < FEWEST_IMAGES:
         return False
-    P, Q = H + sum(padding[0]) - R + 1, W + sum(padding[1]) - R + 1
-    (rows, columns), _, _ = grid_of(P, Q, R)
-    one_tile = TILE_POINTS * C * K + TRANSFORM * (-(-C // 8) + -(-K // 8)) * 8
-    cost = N * rows * columns * one_tile + FILTER_TRANSFORM * C * K + LAUNCHES
-    return N * P * Q * R * R * C * K > GAIN * cost
+    one_tile = TILE_POINTS * g.C * g.K + TRANSFORM * (-(-g.C // 8) + -(-g.K // 8)) * 8
+    cost = g.N * Grid.of(g).tiles * one_tile + FILTER_TRANSFORM * g.C * g.K + LAUNCHES
+    return g.N * g.P * g.Q * g.R * g.R * g.C * g.K > GAIN * cost
 
 
-def grid_of(P, Q, R):
-    """How many tiles cover P x Q outputs, and (H, W) of the inputs and of the outputs that they cover."""
-    m = SIZE + 1 - R
-    rows, columns = -(-P // m), -(-Q // m)
-    return (rows, columns), (rows * m + R - 1, columns * m + R - 1), (rows * m, columns * m)
-
-
-def forward(x, w, b, padding, relu):
+def forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, padding: Padding, relu: bool) -> np.ndarray:
     """y (N,P,Q,K) of base.Device.conv2d_forward, with stride 1 and at least 8 channels."""
-    N, H, W, C = x.shape
-    R, _, _, K = w.shape
-    (top, bottom), (left, right) = padding
-    P, Q = H + top + bottom - R + 1, W + left + right - R + 1
-    y = pool.empty((N, P, Q, K), np.float32)
-    grid, inputs, outputs = grid_of(P, Q, R)
-    steps, bias = (R * C * K, C * K, K, 1), bias_or_zeros(b, K)
-    multiply(x, w, steps, bias, y, R, grid, "B", "A", (top, left, *inputs), (0, 0, *outputs), relu)
+    g = Geometry.of(x.shape, w.shape, (1, 1), padding)
+    grid = Grid.of(g)
+    y = pool.empty(g.y_shape, np.float32)
+    way = Way("B", "A", grid.inputs(g.top, g.left), grid.outputs())
+    steps = g.R * g.C * g.K, g.C * g.K, g.K, 1
+    multiply(g, grid, way, Operands(x, w, bias_or_zeros(b, g.K), y), steps, relu)
     return y
 
 
-def backward_data(dy, w, x_shape, padding):
+def backward_data(dy: np.ndarray, w: np.ndarray, x_shape: Shape, padding: Padding) -> np.ndarray:
     """dx of `x_shape`."""
-    R, _, C, K = w.shape
-    (top, _), (left, _) = padding
+    g = Geometry.of(x_shape, w.shape, (1, 1), padding)
+    grid = Grid.of(g)
     dx = pool.empty(x_shape, np.float32)
-    grid, inputs, outputs = grid_of(*dy.shape[1:3], R)
-    steps, zeros = (R * C * K, C * K, 1, K), bias_or_zeros(None, C)
-    multiply(dy, w, steps, zeros, dx, R, grid, "A", "B", (0, 0, *outputs), (top, left, *inputs), False)
+    way = Way("A", "B", grid.outputs(), grid.inputs(g.top, g.left))
+    steps = g.R * g.C * g.K, g.C * g.K, 1, g.K
+    from_dy = Geometry(g.N, g.P, g.Q, g.K, g.C, g.R, g.S, g.H, g.W, stride_h=1, stride_w=1, top=0, left=0)
+    multiply(from_dy, grid, way, Operands(dy, w, bias_or_zeros(None, g.C), dx), steps)
     return dx
+
+
+class Parts(NamedTuple):
+    """How dw is summed: a chunk has so many images, which go through the points in groups; its output channels are cut
+    into blocks of lanes, and the blocks into parts, which are tasks of their own."""
+
+    images: int
+    group: int
+    blocks: int
+    parts: int
+
+
+parts_of = record(Parts)
 
 
 @kernel
 def backward_filter_chunks(arguments, task, thread):
     """Some blocks of output channels of one chunk's partial dw. Task: chunk * parts + part."""
     x, dy, partial = floats(arguments, 0), floats(arguments, 1), floats(arguments, 2)
-    frames, dy_frames, points, dy_points = (
-        floats(arguments, 3), floats(arguments, 4), floats(arguments, 5), floats(arguments, 6),
-    )  # fmt: skip
-    totals, results, shape = floats(arguments, 7), floats(arguments, 8), integers(arguments, 9)
-    to, dy_to, back, whole, last = arguments[10], arguments[11], arguments[12], arguments[13], arguments[14]
-    N, H, W, C, P, Q, K, R = shape[0], shape[1], shape[2], shape[3], shape[4], shape[5], shape[6], shape[7]
-    images, group, rows, columns = shape[8], shape[9], shape[10], shape[11]
-    top, left, frame_H, frame_W, dy_H, dy_W = shape[12], shape[13], shape[14], shape[15], shape[16], shape[17]
-    tile_columns, lanes, step, dy_step, total_step = shape[18], shape[19], shape[20], shape[21], shape[22]
-    places, blocks, parts = shape[23], shape[24], shape[25]
+    frames, dy_frames = floats(arguments, 3), floats(arguments, 4)
+    points, dy_points = floats(arguments, 5), floats(arguments, 6)
+    totals, results = floats(arguments, 7), floats(arguments, 8)
+    to, dy_to, back, whole, last = arguments[9], arguments[10], arguments[11], arguments[12], arguments[13]
+    g, grid, cut = geometry(arguments, 14), grid_of(arguments, 27), parts_of(arguments, 30)
+    before, dy_before, cover = frame_of(arguments, 34), frame_of(arguments, 40), cover_of(arguments, 46)
+    step = apart_of(arguments, 49)
 
-    chunk, part = task // parts, task % parts
-    first_block, end_block = part * blocks // parts, (part + 1) * blocks // parts
-    first_k, m, tiles, size = first_block * lanes, SIZE + 1 - R, rows * columns, tile_columns * lanes
-    channels = min(end_block * lanes, K) - first_k
-    frame, dy_frame = offset(frames, thread * frame_H * frame_W * C), offset(dy_frames, thread * dy_H * dy_W * K)
-    points, dy_points = offset(points, thread * TILE_POINTS * step), offset(dy_points, thread * TILE_POINTS * dy_step)
-    totals, result = offset(totals, thread * TILE_POINTS * total_step), offset(results, thread * R * R * lanes)
-    for i in range(TILE_POINTS * total_step):
+    chunk, part, lanes = task // cut.parts, task % cut.parts, cover.lanes
+    first_block, end_block = part * cut.blocks // cut.parts, (part + 1) * cut.blocks // cut.parts
+    first_k, tiles, size = first_block * lanes, grid.rows * grid.columns, cover.columns * lanes
+    places, channels = -(-g.C // cover.columns), min(end_block * lanes, g.K) - first_k
+    frame = offset(frames, thread * before.H * before.W * g.C)
+    dy_frame = offset(dy_frames, thread * dy_before.H * dy_before.W * g.K)
+    points, dy_points = offset(points, thread * TILE_POINTS * step.x), offset(dy_points, thread * TILE_POINTS * step.w)
+    totals, result = offset(totals, thread * TILE_POINTS * step.y), offset(results, thread * g.R * g.R * lanes)
+    span, dy_span = Span(before.W * g.C, g.C, g.C), Span(dy_before.W * g.K, g.K, channels)
+    for i in range(TILE_POINTS * step.y):
         totals[i] = 0
-    end = min((chunk + 1) * images, N)
-    for first in range(chunk * images, end, group):
-        count = min(group, end - first)
+    end = min((chunk + 1) * cut.images, g.N)
+    for first in range(chunk * cut.images, end, cut.group):
+        count = min(cut.group, end - first)
         for n in range(count):
-            frame_image(offset(x, (first + n) * H * W * C), frame, H, W, C, top, left, 1, 1, frame_H, frame_W)
-            transform_image(to, frame, rows, columns, m, frame_W * C, C, C, offset(points, n * tiles * C), step)
-            frame_image(offset(dy, (first + n) * P * Q * K), dy_frame, P, Q, K, 0, 0, 1, 1, dy_H, dy_W)
-            transform_image(
-                dy_to, offset(dy_frame, first_k), rows, columns, m, dy_W * K, K, channels,
-                offset(dy_points, n * tiles * channels), dy_step,
-            )  # fmt: skip
+            frame_image(offset(x, (first + n) * g.H * g.W * g.C), g.H, g.W, g.C, before, frame)
+            transform_image(to, grid, frame, span, offset(points, n * tiles * g.C), step.x)
+            frame_image(offset(dy, (first + n) * g.P * g.Q * g.K), g.P, g.Q, g.K, dy_before, dy_frame)
+            of_part, its_points = offset(dy_frame, first_k), offset(dy_points, n * tiles * channels)
+            transform_image(dy_to, grid, of_part, dy_span, its_points, step.w)
         for point in range(TILE_POINTS):
             for block in range(first_block, end_block):
-                dy_block = offset(dy_points, point * dy_step + (block - first_block) * lanes)
-                total = offset(totals, point * total_step + (block - first_block) * places * size)
+                dy_block = offset(dy_points, point * step.w + (block - first_block) * lanes)
+                total = offset(totals, point * step.y + (block - first_block) * places * size)
                 for place in range(places):
-                    c = min(place * tile_columns, C - tile_columns)
+                    c = min(place * cover.columns, g.C - cover.columns)
                     call(
-                        whole if block + 1 < blocks else last,
+                        whole if block + 1 < cut.blocks else last,
                         (
-                            offset(points, point * step + c), dy_block, offset(total, place * size), 1, count * tiles,
-                            0, C, 0, channels,
+                            offset(points, point * step.x + c), dy_block, offset(total, place * size), 1, count * tiles,
+                            0, g.C, 0, channels,
                         ),
                     )  # fmt: skip
     for block in range(first_block, end_block):
-        for c in range(C):
-            place = c // tile_columns
-            i = c - min(place * tile_columns, C - tile_columns)
+        for c in range(g.C):
+            place = c // cover.columns
+            i = c - min(place * cover.columns, g.C - cover.columns)
             total = offset(totals, ((block - first_block) * places + place) * size + i * lanes)
-            for tap in range(R * R * lanes):
+            for tap in range(g.R * g.R * lanes):
                 result[tap] = 0
-            call(back, (total, result, lanes, SIZE * total_step, total_step, R * lanes, lanes))
-            for tap in range(R * R):
-                dw = offset(partial, ((chunk * R * R + tap) * C + c) * K + block * lanes)
-                for k in range(min(lanes, K - block * lanes)):
+            call(back, (total, result, lanes, SIZE * step.y, step.y, g.R * lanes, lanes))
+            for tap in range(g.R * g.R):
+                dw = offset(partial, ((chunk * g.R * g.R + tap) * g.C + c) * g.K + block * lanes)
+                for k in range(min(lanes, g.K - block * lanes)):
                     dw[k] = result[tap * lanes + k]
 
 
-def backward_filter(x, dy, w_shape, padding):
+def backward_filter(x: np.ndarray, dy: np.ndarray, w_shape: Shape, padding: Padding) -> np.ndarray:
     """dw of `w_shape`, summed over the images in fixed chunks."""
-    N, H, W, C = x.shape
-    _, P, Q, K = dy.shape
-    R = w_shape[0]
-    (top, _), (left, _) = padding
-    grid, inputs, outputs = grid_of(P, Q, R)
-    tile = choose(1, C, K, 0, 1)
-    images = chunk_images(N, P * Q, R * R * C * K)
-    chunks, places, blocks = -(-N // images), -(-C // tile.columns), -(-K // tile.lanes)
-    parts = max(1, min(blocks // 2, K // PART_CHANNELS))
+    g = Geometry.of(x.shape, w_shape, (1, 1), padding)
+    grid = Grid.of(g)
+    before, dy_before = grid.inputs(g.top, g.left), grid.outputs()
+    tile = choose(1, g.C, g.K, 0, 1)
+    images = chunk_images(g.N, g.P * g.Q, g.R * g.R * g.C * g.K)
+    chunks, places, blocks = -(-g.N // images), -(-g.C // tile.columns), -(-g.K // tile.lanes)
+    parts = max(1, min(blocks // 2, g.K // PART_CHANNELS))
     part_blocks = -(-blocks // parts)
-    part_channels = min(part_blocks * tile.lanes, K)
-    group = group_images(images, grid, C + part_channels, FEWEST_FILTER_TILES)
-    tiles = group * grid[0] * grid[1]
-    step, dy_step = apart(tiles * C), apart(tiles * part_channels)
-    total_step = apart(part_blocks * places * tile.columns * tile.lanes)
-    scratch = [
-        pool.empty((team().size * size,), np.float32)
-        for size in (
-            inputs[0] * inputs[1] * C, outputs[0] * outputs[1] * K,
-            TILE_POINTS * step, TILE_POINTS * dy_step, TILE_POINTS * total_step, R * R * tile.lanes,
-        )
-    ]  # fmt: skip
-    partial = pool.empty((chunks, R * R * C * K), np.float32)
-    shape = np.array(
-        [
-            N, H, W, C, P, Q, K, R, images, group, *grid, top, left, *inputs, *outputs,
-            tile.columns, tile.lanes, step, dy_step, total_step, places, blocks, parts,
-        ],
-        np.int64,
-    )  # fmt: skip
+    part_channels = min(part_blocks * tile.lanes, g.K)
+    group = group_images(images, grid, g.C + part_channels, FEWEST_FILTER_TILES)
+    tiles = group * grid.tiles
+    totals_size = part_blocks * places * tile.columns * tile.lanes
+    step = Apart(apart(tiles * g.C), apart(tiles * part_channels), apart(totals_size))
+    frames, dy_frames = scratch(before.H * before.W * g.C), scratch(dy_before.H * dy_before.W * g.K)
+    points, dy_points = scratch(TILE_POINTS * step.x), scratch(TILE_POINTS * step.w)
+    totals, results = scratch(TILE_POINTS * step.y), scratch(g.R * g.R * tile.lanes)
+    partial = pool.empty((chunks, g.R * g.R * g.C * g.K), np.float32)
     launch(
-        backward_filter_chunks, chunks * parts, x, dy, partial, *scratch, shape,
-        to_points("B", R), to_points("A", R), from_points("G", R), *filter_tiles(tile, K),
+        backward_filter_chunks, chunks * parts,
+        x, dy, partial, frames, dy_frames, points, dy_points, totals, results,
+        to_points("B", g.R), to_points("A", g.R), from_points("G", g.R), *filter_tiles(tile, g.K),
+        g, grid, Parts(images, group, blocks, parts), before, dy_before, cover_by(tile), step,
     )  # fmt: skip
     return sum_of(partial, w_shape)

@@ -188,3 +188,13 @@ class NumbaDevice(KernelDevice):
                 f"Numba cannot run a kernel on this GPU ({type(error).__name__}: {error}): pip install '{extra()}'; "
                 "NUMBA_ENABLE_CUDASIM=1 takes the simulator"
             ) from None
+
+    # Numba's device arrays take neither `...` nor steps backwards: these two go by way of the host.
+
+    def part(self, array: Array, index: Any) -> Array:
+        return self.asarray(np.array(self.numpy(array)[index], order="C"))
+
+    def embed(self, part: Array, shape: Shape, index: Any) -> Array:
+        whole = np.zeros(shape, self.dtype)
+        whole[index] = self.numpy(part)
+        return self.asarray(whole)
