@@ -4,8 +4,8 @@
 //                                 argmax[n][p][q][c] = r * S + s of that maximum, the first one of several
 //     backward:  for n, h, v, c:  dx[n][h][v][c] = sum of dy over the windows whose argmax is this pixel
 //
-// x (N,H,W,C), y (N,P,Q,C), window R x S. Pixels outside the image count as minus infinity. The same as plain
-// loops: tinycnn/devices/reference/maxpool2d.py.
+// x (N,H,W,C), y (N,P,Q,C), window R x S. Pixels outside the image are not looked at. The same as plain loops:
+// tinycnn/devices/reference/maxpool2d.py.
 //
 // Forward: a thread computes WIDTH neighbouring channels of one output (4 where C is a multiple of 4, as 16-byte
 // loads). Backward gathers: a thread owns WIDTH channels of one pixel of dx and asks every window over it whether the

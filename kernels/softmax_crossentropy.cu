@@ -2,7 +2,8 @@
 //
 //     y[n][k] = exp(x[n][k] - max of row n) / sum over k of the same
 //     loss    = mean over n of weight[n] * -sum over k of labels[n][k] * log y[n][k]        (weight 1, or one a row)
-//     correct = how many rows have their largest logit where their largest label is (the first of equal ones)
+//     correct = how many rows have their largest logit where their largest label is (the first of equal ones; a NaN is
+//               larger than any number)
 //     dlogits = weight * (y - labels) / N
 //
 // All arrays (N,K); K is the number of classes, often 10. The same as plain loops:
@@ -28,18 +29,26 @@ __device__ __forceinline__ T row_sum_of_exp(const T* row, int K, T largest) {
     return warp_sum(sum);
 }
 
+// Whether `value` takes the place of the maximum `best`.
+template <typename T>
+__device__ __forceinline__ bool is_larger(T value, T best) {
+    return value > best || (value != value && best == best);
+}
+
 // Where the first of the largest numbers is.
 template <typename T>
 __device__ __forceinline__ int row_argmax(const T* row, int K) {
     T best = -T(1) / T(0);
     int where = K;
     for (int k = threadIdx.x; k < K; k += 32)
-        if (where == K || row[k] > best) best = row[k], where = k;
+        if (where == K || is_larger(row[k], best)) best = row[k], where = k;
 #pragma unroll
     for (int distance = 16; distance > 0; distance /= 2) {
         const T other = __shfl_xor_sync(ALL_LANES, best, distance);
         const int there = __shfl_xor_sync(ALL_LANES, where, distance);
-        if (there < K && (where == K || other > best || (other == best && there < where))) best = other, where = there;
+        if (there == K) continue;
+        if (where == K || is_larger(other, best) || (there < where && !is_larger(best, other)))
+            best = other, where = there;
     }
     return where;
 }

@@ -192,8 +192,9 @@ def test_sums_over_many_rows_keep_their_digits(device):
     _, dgamma, dbeta = device.batchnorm_backward(x, x, ones, saved)
     loss, _, _ = device.softmax_crossentropy(x, thirds)
     assert np.abs(device.numpy(y)).max() <= tolerance
-    for total in (db, db_without_relu, dbeta, device.reduce("sum", x, 0), device.reduce("sum", x, (0, 1), True) / 3):
+    for total in (db, db_without_relu, dbeta, device.reduce("sum", x, 0)):
         np.testing.assert_allclose(device.numpy(total) / rows, exact, rtol=tolerance)
+    np.testing.assert_allclose(device.numpy(device.reduce("sum", x, (0, 1), True)) / (3 * rows), exact, rtol=tolerance)
     assert np.abs(device.numpy(dgamma)).max() <= tolerance * rows
     np.testing.assert_allclose(device.numpy(loss), math.log(3), rtol=tolerance)
 

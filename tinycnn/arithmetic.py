@@ -189,13 +189,8 @@ def getitem(x: Tensor, index: Any) -> Tensor:
         if not isinstance(part, (int, np.integer, slice, type(Ellipsis))):
             raise TypeError(f"a tensor is indexed by integers, slices and '...', not by {type(part).__name__}")
     device = x.device
-
-    def backward(dy: Array) -> tuple:
-        dx = device.zeros(x.shape)
-        dx[index] = dy
-        return (dx,)
-
-    return output_of("getitem", (x,), device.copy(x.data[index]), backward)
+    y = device.part(x.data, index)
+    return output_of("getitem", (x,), y, lambda dy: (device.embed(dy, x.shape, index),))
 
 
 # ---------------------------------------------------------------- the operators of Tensor

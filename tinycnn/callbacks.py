@@ -136,7 +136,7 @@ class History(Callback):
 
 def checked_rate(rate: Any) -> float:
     """A learning rate that a callback wants to set. Raises ValueError where it is none."""
-    if not isinstance(rate, numbers.Real) or not 0 <= rate < math.inf:
+    if not isinstance(rate, numbers.Real) or not 0 <= float(rate) < math.inf:
         raise ValueError(f"the schedule must return a number that is finite and not negative, not {rate!r}")
     return float(rate)
 
@@ -222,7 +222,8 @@ class EarlyStopping(Watching):
     def on_train_begin(self, logs: Any = None) -> None:
         self.check_monitor()
         self.forget()
-        self.waited, self.weights = 0, None
+        self.waited = 0
+        self.weights: list | None = None
         for _, row in self.model.history.rows() if self.model.history else []:  # a resumed training waits as long
             self.waited = 0 if self.improved(row) else self.waited + 1
 
@@ -312,7 +313,7 @@ class ModelCheckpoint(Watching):
     def on_train_begin(self, logs: Any = None) -> None:
         self.forget()
         if names_a_field(self.filepath):
-            self.path_of(0, Logs.fromkeys(self.params["metrics"], 0.0))  # refuses a field that is not measured
+            self.path_of(0, Logs(dict.fromkeys(self.params["metrics"], 0.0)))  # refuses a field that is not measured
         else:
             check_writable(self.filepath, make_folder=True)
         if self.best_only:

@@ -73,7 +73,7 @@ def conv2d(
         f"conv2d: images {x.shape} have {x.shape[3]} channels, filters {w.shape} want {w.shape[2]}",
     )
     require(b is None or b.shape == w.shape[3:], f"conv2d: filters {w.shape} need a bias of shape {w.shape[3:]}")
-    pads = explicit_padding(x.shape, w.shape[:2], stride, padding, "conv2d")
+    pads = explicit_padding(x.shape, (w.shape[0], w.shape[1]), stride, padding, "conv2d")
     if w.shape[:2] == (1, 1) and stride == (1, 1) and pads == UNPADDED:
         return conv1x1(x, w, b, activation)
     if is_dense(x.shape, w.shape, pads):

@@ -65,7 +65,7 @@ class Weighted(Careful):
     """What layers and networks do with their weights, the Tensors in `self.weights`."""
 
     name: str
-    settable = ("trainable",)
+    settable: tuple[str, ...] = ("trainable",)
 
     @property
     def weights(self) -> list[Tensor]:

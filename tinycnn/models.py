@@ -42,7 +42,7 @@ class Model(Weighted):
     (7850, (2, 10))
     """
 
-    settable = ("trainable", "stop_training")
+    settable: tuple[str, ...] = ("trainable", "stop_training")
 
     def __init__(self, inputs: Symbol, outputs: Symbol | Sequence[Symbol], name: str | None = None):
         if not isinstance(inputs, Symbol) or not isinstance(inputs.layer, InputLayer):

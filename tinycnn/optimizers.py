@@ -18,7 +18,7 @@ from tinycnn.tensor import Tensor
 def checked(value: Any, what: str, interval: str) -> float:
     """`value` as a float where it lies in an interval like '(0, inf)' or '[0, 1)'. Raises ValueError that names it."""
     least, most = (float(end) for end in interval[1:-1].split(","))
-    number = value if isinstance(value, (numbers.Real, np.number)) else math.nan
+    number = float(value) if isinstance(value, (numbers.Real, np.number)) else math.nan
     above = number > least if interval[0] == "(" else number >= least
     below = number < most if interval[-1] == ")" else number <= most
     if not (above and below):  # NaN is neither

@@ -47,6 +47,12 @@ def row_sum_of_exp(T):
     return row_sum_of_exp
 
 
+@cuda.jit(device=True)
+def is_larger(value, best):
+    """Whether `value` takes the place of the maximum `best`: a NaN is larger than any number."""
+    return value > best or (value != value and best == best)
+
+
 @device_template
 def row_argmax(T):
     """Where the first of the row's largest numbers is."""
@@ -55,7 +61,7 @@ def row_argmax(T):
         lane, warp = cuda.threadIdx.x, cuda.threadIdx.y
         best, where = T(-math.inf), K
         for k in range(lane, K, WARP):
-            if where == K or row[k] > best:
+            if where == K or is_larger(row[k], best):
                 best, where = row[k], k
         values[warp, lane], places[warp, lane] = best, where
         distance = WARP // 2
@@ -63,14 +69,15 @@ def row_argmax(T):
             cuda.syncthreads()
             if lane < distance:
                 other, there = values[warp, lane + distance], places[warp, lane + distance]
-                if there < K and (where == K or other > best or (other == best and there < where)):
+                first = where == K or is_larger(other, best) or (there < where and not is_larger(best, other))
+                if there < K and first:
                     best, where = other, there
                     values[warp, lane], places[warp, lane] = best, where
             distance //= 2
         cuda.syncthreads()
-        first = places[warp, 0]
+        answer = places[warp, 0]
         cuda.syncthreads()  # before the next row overwrites this one
-        return first
+        return answer
 
     return row_argmax
 

@@ -1,5 +1,6 @@
 """Kernel files are built once, and what does not build is shown as the compiler says it."""
 
+import errno
 import os
 import re
 import shutil
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from tinycnn import emulator
-from tinycnn.emulator import build, elf
+from tinycnn.emulator import build, cache, elf
 
 COPY = 'extern "C" __global__ void copy(const float* x, float* y) {\n    y[threadIdx.x] = x[threadIdx.x] * SCALE;\n}\n'
 
@@ -62,6 +63,88 @@ def test_the_cache_holds_whole_files_only(folder):
         thread.join()
     assert len(set(paths)) == 1 and scale(folder / "copy.cu") == 2
     assert {p.suffix for p in (folder / "cache").iterdir()} == {".so", ".o"}
+
+
+# ---------------------------------------------------------------- a cache that is not as it was left
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [cut, flip_a_bit, empty])
+def test_a_damaged_file_is_never_loaded_but_built_anew(folder, damage):
+    built = build.build(folder / "copy.cu", ["copy"])
+    (runtime,) = (folder / "cache").glob("runtime-*.o")
+    damage(built)
+    damage(runtime)
+    with pytest.warns(UserWarning) as warned:
+        assert build.build(folder / "copy.cu", ["copy"]) == built
+    assert [str(w.message) for w in warned] == [f"{file} was damaged, it is built anew" for file in (built, runtime)]
+    assert scale(folder / "copy.cu") == 2
+
+
+def test_a_whole_file_is_used_without_a_word(folder, recwarn):
+    for _ in range(2):
+        assert scale(folder / "copy.cu") == 2
+    assert not recwarn.list
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(folder, monkeypatch):
+    (folder / "file").write_text("")
+    for place in (folder / "file" / "cache", folder / "file"):
+        monkeypatch.setenv("TINYCNN_EMULATOR_CACHE", str(place))
+        (folder / "scale.cuh").write_text(f"#define SCALE {len(str(place))}.f\n")
+        with pytest.warns(UserWarning, match=f"{place} cannot be written .*TINYCNN_EMULATOR_CACHE names another"):
+            assert scale(folder / "copy.cu") == len(str(place))
+        before = build.build(folder / "copy.cu", ["copy"])
+        assert build.build(folder / "copy.cu", ["copy"]) == before  # in this process it is kept
+
+
+def test_what_a_cache_holds_is_used_where_nothing_can_be_added(folder, monkeypatch):
+    built = build.build(folder / "copy.cu", ["copy"])
+    monkeypatch.setattr(cache, "folder", None)
+    assert build.build(folder / "copy.cu", ["copy"]) == built
+
+
+def test_a_full_disk_is_an_error_that_names_the_path(folder, monkeypatch):
+    def full(made, path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as writing raises it, without a name
+
+    monkeypatch.setattr(cache, "keep", full)
+    with pytest.raises(OSError) as error:
+        build.build(folder / "copy.cu", ["copy"])
+    assert str(folder / "cache") in error.value.filename and error.value.errno == errno.ENOSPC
+    assert not list((folder / "cache").iterdir())
+
+
+def test_a_compiler_that_fails_is_one_line_of_the_command(folder):
+    (folder / "broken").write_text(
+        '#!/bin/sh\ncase "$1" in --version) echo g++;; *) echo "x.cpp:1: error: no space left" >&2; exit 1;; esac\n'
+    )
+    (folder / "broken").chmod(0o755)
+    command = "train CN(2,(3,3))->FL()->DN(10) --epochs 1 --limit 4 --data synthetic --device emulator".split()
+    done = subprocess.run(
+        [sys.executable, "-m", "tinycnn", *command],
+        env={**os.environ, "CXX": str(folder / "broken")},
+        capture_output=True,
+        text=True,
+    )
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2 and line.startswith("tinycnn: ") and "does not build: x.cpp:1: error: no space" in line
+
+
+# ---------------------------------------------------------------- what cannot be built
 
 
 def test_a_mistake_is_shown_with_its_line(folder):

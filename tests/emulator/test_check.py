@@ -154,3 +154,52 @@ def test_null_and_wild_pointers(tmp_path):
     ):
         (report,) = emulator.check(source, [launch])
         assert report.kind == "out-of-bounds" and words in report.message
+
+
+@pytest.mark.parametrize(
+    "body, wanted",
+    [
+        ("*(int*)nullptr = 5;\n    y[0] = threadIdx.x;", {("out-of-bounds", 2)}),
+        ("y[0] = threadIdx.x;\n    *(int*)nullptr = 5;", {("race", 2), ("out-of-bounds", 3)}),
+        ("if (threadIdx.x == 3) *(int*)nullptr = 5;\n    y[0] = threadIdx.x;", {("out-of-bounds", 2), ("race", 3)}),
+        ("float* z = nullptr;\n    if (threadIdx.x) z[threadIdx.x] = y[0];", {("out-of-bounds", 3)}),
+        ("const float4* z = nullptr;\n    y[threadIdx.x] = z[1].y;", {("out-of-bounds", 3)}),
+    ],
+)
+def test_a_literal_null_pointer_and_the_race_beside_it(tmp_path, body, wanted):
+    """The compiler takes such an access for impossible, and so the whole kernel for one that does nothing."""
+    source = tmp_path / "null.cu"
+    source.write_text(f'extern "C" __global__ void null(int* y) {{\n    {body}\n}}\n')
+    reports = emulator.check(source, [Launch("null", (1,), (32,), [np.zeros(32, np.int32)])])
+    assert {(report.kind, report.line) for report in reports} == wanted
+
+
+SPIN = """extern "C" __global__ void spin(volatile int* flag, int* y) {
+    if (blockIdx.x == 1 && threadIdx.x == 5) {
+        while (*flag == 0) {
+        }
+    }
+    y[threadIdx.x] = 1;
+}
+extern "C" __global__ void forever(int* y) {
+    __syncthreads();
+    for (;;) {
+    }
+}
+"""
+
+
+def test_a_kernel_that_does_not_end_is_ended_and_its_line_named(tmp_path):
+    source = tmp_path / "spin.cu"
+    source.write_text(SPIN)
+    arrays = [np.zeros(1, np.int32), np.zeros(32, np.int32)]
+    launches = [Launch("spin", (3,), (32,), arrays), Launch("forever", (1,), (32,), arrays[1:])]
+    spin, forever = (report for report in emulator.check(source, launches, seconds=0.05) if report.kind == "endless")
+    assert (spin.kernel, spin.block, spin.thread) == ("spin", (1, 0, 0), (5, 0, 0)) and spin.line == 3
+    assert (forever.kernel, forever.thread) == ("forever", (31, 0, 0)) and forever.line in (10, 11)
+    assert "has not ended after 0.05 seconds" in spin.message and spin.file.endswith("spin.cu")
+    # What was ended leaves nothing behind, and what ends in time is left alone.
+    arrays = [np.ones(1, np.int32), np.zeros(32, np.int32)]
+    assert not [r for r in emulator.check(source, [Launch("spin", (1,), (32,), arrays)]) if r.kind != "race"]
+    with pytest.raises(emulator.KernelError, match=r"spin: .*spin.cu:3: the launch has not ended after 0.05 seconds"):
+        emulator.trace(source, launches[0], seconds=0.05)

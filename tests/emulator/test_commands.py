@@ -4,11 +4,13 @@ import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from tinycnn import emulator, kernels
+from tinycnn.command import doctor
 from tinycnn.command.check import check
 from tinycnn.command.debug import debug
 from tinycnn.command.kernels import kernels as kernels_command
@@ -62,6 +64,30 @@ def test_check_as_json(files):
     race = next(report for report in answer["reports"] if report["kind"] == "race")
     assert race.keys() >= {"kind", "kernel", "file", "line", "other_line", "block", "thread", "message"}
     assert (race["file"], {race["line"], race["other_line"]}) == ("bad.cu", {10, 11})
+
+
+def test_check_ends_what_does_not_end(files, tmp_path):
+    (tmp_path / "spin.cu").write_text(
+        '// launch: kernel=spin grid=2 block=8\nextern "C" __global__ void spin() {\n    for (;;) {}\n}\n'
+    )
+    done = run(check, "spin.cu", "--seconds", "0.05")
+    assert done.exit_code == 1 and "0.05 seconds" in done.output and done.output.endswith(": 1 report\n")
+    assert done.output.startswith("spin.cu:3: endless: spin: block (0,0,0) thread (0,0,0): ")
+    assert run(check, "spin.cu", "--seconds", "0").exit_code == 2
+
+
+def test_doctor_names_the_cache_its_size_and_how_to_empty_it(files, tmp_path, monkeypatch):
+    monkeypatch.setenv("TINYCNN_EMULATOR_CACHE", str(tmp_path / "kept here"))
+    run(check, "good.cu")
+    (tmp_path / "kept here" / "not ours.txt").write_text("")
+    cpu, emulated = doctor.caches()
+    assert (cpu["device"], emulated["device"]) == ("cpu", "emulator") and Path(cpu["folder"]).name == "cpu"
+    built = [path for path in (tmp_path / "kept here").iterdir() if path.suffix in (".so", ".o")]
+    assert (emulated["files"], emulated["bytes"]) == (len(built), sum(path.stat().st_size for path in built))
+    subprocess.run(emulated["emptied_by"], shell=True, check=True)
+    assert [path.name for path in (tmp_path / "kept here").iterdir()] == ["not ours.txt"]
+    done = run(doctor.doctor)
+    assert emulated["emptied_by"] in done.output and cpu["folder"] in done.output
 
 
 def test_trace_as_text_and_json(files):

@@ -1,5 +1,6 @@
 """A kernel computes on the emulator what it means in CUDA."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from helpers import LISTEN
 
 from tinycnn import emulator
+from tinycnn.emulator import build
 
 SOURCE = Path(__file__).parent / "semantics.cu"
 KERNELS = (
@@ -253,3 +255,47 @@ def test_a_kernel_that_never_ends_ends_at_the_second_interrupt(tmp_path):
     finally:
         process.kill()
     assert out == "interrupted\n5\n", err
+
+
+def test_hundreds_of_built_files_in_one_process(tmp_path):
+    """A process may have 65,530 memory maps, and the stacks of 1,024 threads with a guard each take 2,050 of them."""
+    (tmp_path / "many.cu").write_text(
+        'extern "C" __global__ void many(int* y) {\n    __shared__ int tile[1024];\n'
+        "    tile[threadIdx.x] = threadIdx.x;\n    __syncthreads();\n"
+        "    y[threadIdx.x] = tile[1023 - threadIdx.x];\n}\n"
+    )
+    (tmp_path / "many.py").write_text(
+        "import shutil\nfrom pathlib import Path\nimport numpy as np\n"
+        "from tinycnn.emulator import build, module\n"
+        "path = Path('many.cu').resolve()\nbuilt = build.build(path, ['many'])\n"
+        "for i in range(300):\n"
+        "    copy = Path(shutil.copy(built, f'many-{i}.so')).resolve()\n"
+        "    y = np.zeros(1024, np.int32)\n"
+        "    module.Module(path, copy, ['many']).launch('many', (1,), (1024,), [y])\n"
+        "    assert (y == np.arange(1024)[::-1]).all()\n"
+        "print(len(Path('/proc/self/maps').read_text().splitlines()) < 10_000)\n"
+    )
+    done = subprocess.run([sys.executable, "many.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout == "True\n", done.stderr[-2000:]
+
+
+def test_launches_of_different_files_may_run_at_the_same_time(tmp_path):
+    """More of them than there are sets of stacks."""
+    source = (
+        'extern "C" __global__ void turn(int* y) {\n    __shared__ int tile[256];\n    for (int i = 0; i < 50; ++i) {\n'
+        "        tile[threadIdx.x] = y[threadIdx.x];\n        __syncthreads();\n"
+        "        y[threadIdx.x] = tile[(threadIdx.x + 1) % 256] + STEP;\n        __syncthreads();\n    }\n}\n"
+    )
+    (tmp_path / "turn.cu").write_text("#define STEP 1\n" + source)
+    built = build.build(tmp_path / "turn.cu", ["turn"])
+    copies = [Path(shutil.copy(built, tmp_path / f"turn-{i}.so")) for i in range(12)]
+    modules = [emulator.Module(tmp_path / "turn.cu", copy, ["turn"]) for copy in copies]
+
+    def work(one):
+        y = np.arange(256, dtype=np.int32)
+        for _ in range(5):
+            one.launch("turn", (1,), (256,), [y])
+        return (y == (np.arange(256) + 250) % 256 + 250).all()
+
+    with ThreadPoolExecutor(12) as pool:
+        assert all(pool.map(work, modules))

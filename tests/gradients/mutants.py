@@ -218,13 +218,13 @@ CPU_DEVICE = (
     ),
     Mutant(
         "cpu-pooling-overlap", f"{CPU}/maxpool2d.py",
-        "add(load_first16(dx, to, C - c), here)", "here",
+        "add(load_first16(dx, to, g.C - c), here)", "here",
         "cpu", "maxpool2d", "overlapping windows overwrite each other",
     ),
     Mutant(
         "cpu-dropout-scale", f"{CPU}/dropout.py",
-        "launch(apply_mask, -(-dy.size // TASK), dy, mask, dx, 1 / (1 - rate), dy.size)",
-        "launch(apply_mask, -(-dy.size // TASK), dy, mask, dx, 1.0, dy.size)",
+        "launch(apply_mask, -(-dy.size // TASK), dy, saved, dx, 1 / (1 - rate), dy.size)",
+        "launch(apply_mask, -(-dy.size // TASK), dy, saved, dx, 1.0, dy.size)",
         "cpu", "dropout", "the way back is not scaled",
     ),
     Mutant(

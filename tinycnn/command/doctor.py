@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import sys
 from typing import Any
 
@@ -11,9 +12,11 @@ import click
 
 from tinycnn.command.options import json_option, print_json, print_table
 from tinycnn.devices import DEVICES, DeviceError, get_device
+from tinycnn.devices.cpu import cache as cpu_cache
 from tinycnn.devices.gpu.cuda import driver_version
 from tinycnn.devices.gpu.numba import extra
-from tinycnn.emulator.build import CompilerMissing, find_compiler
+from tinycnn.emulator import cache as emulator_cache
+from tinycnn.emulator.compiler import CompilerMissing, find_compiler
 from tinycnn.utils.hardware import version
 
 
@@ -74,6 +77,26 @@ def devices() -> list[tuple[str, bool, str | None]]:
     return result
 
 
+def caches() -> list[dict[str, Any]]:
+    """What is kept of compiled kernels: for which device, where, how many files and bytes, and how to empty it."""
+    cpu = cpu_cache.describe()
+    emulator = emulator_cache.chosen_folder()
+    sizes = [path.stat().st_size for pattern in emulator_cache.PATTERNS for path in emulator.glob(pattern)]
+    # That folder may be one that the user has chosen, with other files in it.
+    built = " ".join(f"{shlex.quote(str(emulator))}/{pattern}" for pattern in emulator_cache.PATTERNS)
+    emptied_by = f"rmdir /s {cpu.path}" if platform.system() == "Windows" else f"rm -r {shlex.quote(str(cpu.path))}"
+    return [
+        {"device": "cpu", "folder": str(cpu.path), "files": cpu.files, "bytes": cpu.bytes, "emptied_by": emptied_by},
+        {
+            "device": "emulator",
+            "folder": str(emulator),
+            "files": len(sizes),
+            "bytes": sum(sizes),
+            "emptied_by": f"rm -f {built}",
+        },
+    ]
+
+
 def data() -> str:
     """Where MNIST would be read from, in words."""
     folder = os.environ.get("TINYCNN_DATA")
@@ -87,6 +110,7 @@ def report() -> dict[str, Any]:
         "executable": sys.executable,
         "parts": [{"name": n, "found": f, "remedy": None if f else r} for n, f, r in parts()],
         "devices": [{"name": n, "usable": u, "reason": r} for n, u, r in devices()],
+        "caches": caches(),
         "data": data(),
     }
 
@@ -107,5 +131,10 @@ def doctor(as_json: bool) -> None:
     print_table(
         [(d["name"], "yes" if d["usable"] else "no", d["reason"] or "") for d in facts["devices"]],
         ("device", "usable", "what is missing and what mends it"),
+    )
+    click.echo()
+    print_table(
+        [(c["device"], c["files"], f"{c['bytes'] / 2**20:.1f} MB", c["emptied_by"]) for c in facts["caches"]],
+        ("compiled kernels of", "files", "size", "emptied by"),
     )
     click.echo(f"\nMNIST is read from: {facts['data']}")

@@ -27,6 +27,7 @@ from tinycnn.command.summary import summary
 from tinycnn.command.trace import trace
 from tinycnn.command.train import train
 from tinycnn.devices import DeviceError
+from tinycnn.emulator import BuildError, KernelError
 
 INTERRUPTED = 130  # what a shell reports for a command that Ctrl-C ended
 DIVERGED = 3
@@ -53,7 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(0)
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
-    except (ValueError, DeviceError) as error:  # ShapeError, DataError, CheckpointError and their like
+    except BuildError as error:  # of the emulator device; `tinycnn check` shows all of the compiler's words
+        fail(error.in_one_line())
+    except (ValueError, DeviceError, KernelError) as error:  # ShapeError, DataError, CheckpointError and their like
         fail(str(error))
     except MemoryError as error:
         smaller = " or ".join(name for name in ("--batch-size", "--limit") if name in options_of(arguments))

@@ -132,15 +132,24 @@ class Numbers(click.ParamType):
 shape_option = click.option("--shape", type=Numbers(8), help="The shape to run one of tinycnn's own kernels on.")
 
 
+seconds_option = click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=emulator.MOST_SECONDS,
+    show_default=True,
+    help="End a launch that takes longer, and say where it is.",
+)
+
+
 def with_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """What the emulator raises, as an error of the command line: exit status 2 and the compiler's words as they are."""
+    """A kernel of one's own that does not build: exit status 2, and the compiler's words line by line."""
 
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> None:
         try:
             command(*args, **kwargs)
-        except (emulator.CompilerMissing, emulator.KernelError) as error:
-            raise click.ClickException(str(error)) from None
+        except emulator.CompilerMissing:
+            raise
         except emulator.BuildError as error:
             click.echo(f"tinycnn: {error}", err=True)
             raise click.exceptions.Exit(2) from None

@@ -8,7 +8,7 @@ import click
 
 from tinycnn import emulator
 from tinycnn.command.options import json_option
-from tinycnn.command.targets import HELP, find, name_of, shape_option, with_errors
+from tinycnn.command.targets import HELP, find, name_of, seconds_option, shape_option, with_errors
 
 
 @click.command(epilog=HELP)
@@ -17,13 +17,14 @@ from tinycnn.command.targets import HELP, find, name_of, shape_option, with_erro
 @click.option(
     "--blocks", type=click.IntRange(min=1), default=64, show_default=True, help="Run at most this many blocks."
 )
+@seconds_option
 @json_option
 @with_errors
-def trace(target: str, shape: tuple[int, ...] | None, blocks: int, as_json: bool) -> None:
+def trace(target: str, shape: tuple[int, ...] | None, blocks: int, seconds: float, as_json: bool) -> None:
     """Count what each line of a kernel asks of memory: requests, sectors, bank conflicts, lanes at work. Of several
     launches, the first."""
     path, launches = find(target, shape)
-    found = emulator.trace(path, launches[0], blocks)
+    found = emulator.trace(path, launches[0], blocks, seconds)
     if as_json:
         click.echo(json.dumps(found.as_json(), indent=2))
     else:

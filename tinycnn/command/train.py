@@ -108,7 +108,7 @@ class Settings:
         seed: int | None,
     ) -> Settings:  # fmt: skip
         """Settle what is trained how, and compile the model for it. Raises ValueError for a contradiction."""
-        assert model.optimizer is not None, "find_network compiles"
+        assert model.optimizer is not None and model.loss is not None, "find_network compiles"
         recipe = model.recipe or {"batch_size": 128, "epochs": 12, "schedule": None}
         schedule = recipe["schedule"]
         begun = model.epoch > 0
@@ -164,8 +164,8 @@ def run(
 
     counter = Counter()
     callbacks: list[Callback] = [counter]
-    if settings.schedule:
-        callbacks.append(LearningRateScheduler(schedule_function(settings.schedule)))
+    if schedule := schedule_function(settings.schedule):
+        callbacks.append(LearningRateScheduler(schedule))
     if log:
         callbacks.append(JSONLogger(log, data=data.name))
     if save:

@@ -44,7 +44,7 @@ class Device(ABC):
     # ---------------------------------------------------------------- arrays
 
     @abstractmethod
-    def asarray(self, host: ArrayLike | Array, dtype: DTypeLike = None) -> Array:
+    def asarray(self, host: ArrayLike | Array, dtype: DTypeLike | None = None) -> Array:
         """A device array with the values of a NumPy array (a copy, unless it is one of this device already)."""
 
     @abstractmethod
@@ -52,11 +52,11 @@ class Device(ABC):
         """The values of a device array as a NumPy array. Waits for the device."""
 
     @abstractmethod
-    def empty(self, shape: int | Shape, dtype: DTypeLike = None) -> Array:
+    def empty(self, shape: int | Shape, dtype: DTypeLike | None = None) -> Array:
         """An array of any content."""
 
     @abstractmethod
-    def zeros(self, shape: int | Shape, dtype: DTypeLike = None) -> Array:
+    def zeros(self, shape: int | Shape, dtype: DTypeLike | None = None) -> Array:
         """An array of zeros."""
 
     @abstractmethod
@@ -66,6 +66,16 @@ class Device(ABC):
     @abstractmethod
     def assign(self, destination: Array, source: Array) -> None:
         """Copy the values of `source`, an array of this device or of NumPy, into `destination`, in place."""
+
+    def part(self, array: Array, index: Any) -> Array:
+        """A new array with the values of array[index], index being of integers, slices and `...`."""
+        return self.copy(array[index])
+
+    def embed(self, part: Array, shape: Shape, index: Any) -> Array:
+        """The inverse: zeros of `shape`, but for `part` at [index]."""
+        whole = self.zeros(shape)
+        whole[index] = part
+        return whole
 
     # ---------------------------------------------------------------- tensor arithmetic
 

@@ -20,12 +20,22 @@ from pathlib import Path
 from typing import Any
 
 from tinycnn.emulator import instrument
-from tinycnn.emulator.instrument import Place, Watched
+from tinycnn.emulator.instrument import MOST_SECONDS, Place, Watched
 from tinycnn.emulator.launches import Launch
 from tinycnn.emulator.module import Problem
 
-KINDS = ("", "race", "out-of-bounds", "misaligned", "uninitialised", "divergent-barrier", "warp-intrinsic", "trap")
-RACE, OUT_OF_BOUNDS, MISALIGNED, UNINITIALISED = 1, 2, 3, 4
+KINDS = (
+    "",
+    "race",
+    "out-of-bounds",
+    "misaligned",
+    "uninitialised",
+    "divergent-barrier",
+    "warp-intrinsic",
+    "trap",
+    "endless",
+)
+RACE, OUT_OF_BOUNDS, MISALIGNED, ENDLESS = 1, 2, 3, 8
 
 
 @dataclass
@@ -52,16 +62,18 @@ class Report:
         return asdict(self)
 
 
-def check(path: str | Path, launches: Iterable[Launch]) -> list[Report]:
+def check(path: str | Path, launches: Iterable[Launch], seconds: float = MOST_SECONDS) -> list[Report]:
     """Run launches of a kernel file's kernels, watched, and return what was wrong: a list of Report, empty if nothing.
 
-    The arrays of the launches stay as they are. Raises LaunchError and BuildError like `load` and `Module.launch`.
+    The arrays of the launches stay as they are. A launch is ended after so many seconds, and reported. A thread ends at
+    its first access out of bounds, so what it would do behind that shows when that is mended.
+    Raises LaunchError and BuildError like `load` and `Module.launch`.
     """
     launches = list(launches)
     watched = instrument.Watched(path, [launch.kernel for launch in launches])
     reports: dict[tuple, Report] = {}
     for launch in launches:
-        with watched.watch(launch, check=True):
+        with watched.watch(launch, check=True, seconds=seconds):
             problems = [type(p).from_buffer_copy(p) for p in watched.module.problems()]
         # Races first: where a barrier is missing, there may also be reads of what is yet to be written.
         problems.sort(key=lambda problem: problem.kind)

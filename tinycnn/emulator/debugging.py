@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinycnn.emulator import build, module
+from tinycnn.emulator import build, cache, module
 from tinycnn.emulator.arguments import LaunchError
 from tinycnn.emulator.launches import Launch
 
@@ -81,7 +81,6 @@ def save(path: Path, launch: Launch, selected: Sequence[int]) -> Path:
     digest = hashlib.sha256(description.encode())
     for array in arrays.values():
         digest.update(np.ascontiguousarray(array).tobytes())
-    target = build.cache_folder() / f"launch-{digest.hexdigest()[:32]}.npz"
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target = cache.folder() / f"launch-{digest.hexdigest()[:32]}.npz"
     np.savez(target, allow_pickle=False, description=np.array(description), **arrays)
     return target

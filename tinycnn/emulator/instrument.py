@@ -11,6 +11,7 @@ import ctypes
 import re
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -21,10 +22,12 @@ import numpy as np
 
 from tinycnn.emulator import build, elf, module
 from tinycnn.emulator.arguments import Signature
-from tinycnn.emulator.build import BuildError
+from tinycnn.emulator.compiler import BuildError
 from tinycnn.emulator.launches import Launch
 
 Place = tuple[str, int]  # (file, line)
+
+MOST_SECONDS = 20.0  # of a launch, if nothing else is asked for
 
 ALIGNMENT = 256
 MARGIN = 64 * 1024
@@ -61,9 +64,13 @@ class Watched:
 
     @contextmanager
     def watch(
-        self, launch: Launch, check: bool = False, trace: bool = False, only: list[int] | None = None
-    ) -> Iterator[Watched]:
-        """Run the launch, or `only` these of its blocks; what the tools found can be asked for inside."""
+        self, launch: Launch, check: bool = False, trace: bool = False, only: list[int] | None = None,
+        seconds: float = MOST_SECONDS,
+    ) -> Iterator[Watched]:  # fmt: skip
+        """Run the launch, or `only` these of its blocks; what the tools found can be asked for inside.
+
+        It is ended after so many seconds, which is one of the problems then.
+        """
         library, signature = self.module.library, self.module.signature(launch.kernel)
         grid, block = module.check_shape(launch.kernel, launch.grid, launch.block, launch.shared)
         signature.pack(launch.args)  # to refuse bad arguments before anything is copied
@@ -72,9 +79,12 @@ class Watched:
         rows = [(array.begin + array.moved_by, array.size, array.granule) for array in self.arrays]
         with self.module.lock, _kept(launch.buffers):
             table = (GlobalArray * (len(rows) or 1))(*(GlobalArray(*row) for row in rows))
-            library.cudasim_watch(table, len(self.arrays), launch.shared, int(check), int(trace))
+            library.cudasim_watch(
+                table, len(self.arrays), launch.shared, int(check), int(trace), ctypes.c_double(seconds)
+            )
             try:
-                self.module.run(signature, grid, block, args, launch.shared, only)
+                with _time_limit(library, seconds):
+                    self.module.run(signature, grid, block, args, launch.shared, only)
                 yield self
             finally:
                 library.cudasim_unwatch()
@@ -161,6 +171,20 @@ def _base(array: np.ndarray) -> np.ndarray:
     while isinstance(array.base, np.ndarray):
         array = array.base
     return array
+
+
+@contextmanager
+def _time_limit(library: ctypes.CDLL, seconds: float) -> Iterator[None]:
+    """Tell the runtime when so many seconds are over: see deadline.cpp."""
+    timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), library.cudasim_time_is_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        library.cudasim_ended()
+        timer.join()
 
 
 @contextmanager

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ __all__ = ["KernelError", "LaunchError", "Module", "load"]
 
 Triple = tuple[int, int, int]
 
-NO_MEMORY, INTERRUPTED = -1, -2  # what cudasim_launch returns, if not the number of blocks that failed
+INTERRUPTED = -1  # what cudasim_launch returns, if not the number of blocks that failed
 
 MOST_THREADS = 1024
 MOST_GRID = (2**31 - 1, 65535, 65535)
@@ -76,6 +77,10 @@ class SharedArray(ctypes.Structure):
     _fields_ = [("offset", ctypes.c_int64), ("size", ctypes.c_int64)]
 
 
+MOST_LAUNCHES = 8  # at the same time: the stacks of one take 2,050 memory maps, and a process may have 65,530
+_places = threading.BoundedSemaphore(MOST_LAUNCHES)
+_free_stacks: list[int] = []  # sets of stacks that no launch is on
+
 _loaded: dict[tuple[Path, Path], Module] = {}  # (built file, kernel file): Module
 _locks: dict[Path, threading.Lock] = {}  # by the built file: its runtime plays one GPU, so one launch at a time
 
@@ -105,7 +110,13 @@ class Module:
         parameter_names = arguments.parameter_names(build.with_includes(path))
         self._kernels = {k.name.decode(): arguments.Signature(k, parameter_names) for k in table}
         self.library.cudasim_problems.restype = ctypes.POINTER(Problem)
-        self.library.cudasim_launch.argtypes = [ctypes.c_void_p] * 4 + [ctypes.c_uint, ctypes.c_void_p, ctypes.c_int64]
+        self.library.cudasim_make_stacks.restype = ctypes.c_void_p
+        self.library.cudasim_launch.argtypes = [ctypes.c_void_p] * 4 + [
+            ctypes.c_uint,
+            ctypes.c_void_p,
+            ctypes.c_int64,
+            ctypes.c_void_p,
+        ]
         self._find_variables()
 
     def _find_variables(self) -> None:
@@ -170,20 +181,32 @@ class Module:
         packed, _alive = signature.pack(args)
         blocks = None if only is None else (ctypes.c_int64 * len(only))(*only)
         self.library.cudasim_forget_problems()
-        failures = self.library.cudasim_launch(
-            signature.call,
-            packed,
-            (ctypes.c_uint * 3)(*grid),
-            (ctypes.c_uint * 3)(*block),
-            shared,
-            blocks,
-            0 if only is None else len(only),
-        )
-        if failures == NO_MEMORY:
-            raise MemoryError("no address space for the stacks of the emulator's threads")
+        with self._stacks() as stacks:
+            failures = self.library.cudasim_launch(
+                signature.call,
+                packed,
+                (ctypes.c_uint * 3)(*grid),
+                (ctypes.c_uint * 3)(*block),
+                shared,
+                blocks,
+                0 if only is None else len(only),
+                stacks,
+            )
         if failures == INTERRUPTED:
             raise KernelError(f"{signature.name}: interrupted")  # unless Python raises KeyboardInterrupt before
         return failures
+
+    @contextmanager
+    def _stacks(self) -> Iterator[int]:
+        """A set of stacks for a launch's threads: one that an earlier launch has left, of whichever module."""
+        with _places:
+            stacks = _free_stacks.pop() if _free_stacks else self.library.cudasim_make_stacks()
+            if not stacks:
+                raise MemoryError("no address space for the stacks of the emulator's threads")
+            try:
+                yield stacks
+            finally:
+                _free_stacks.append(stacks)
 
     def problems(self) -> list[Problem]:
         """What went wrong in the last launch."""

@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 
 from tinycnn.emulator import instrument
-from tinycnn.emulator.instrument import Watched
+from tinycnn.emulator.checking import ENDLESS
+from tinycnn.emulator.instrument import MOST_SECONDS, Watched
 from tinycnn.emulator.launches import Launch
 from tinycnn.emulator.module import KernelError
 
@@ -157,11 +158,13 @@ def _source(line: Line, most: int = 60) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
-def trace(path: str | Path, launch: Launch, blocks: int | None = MOST_BLOCKS) -> Trace:
+def trace(path: str | Path, launch: Launch, blocks: int | None = MOST_BLOCKS, seconds: float = MOST_SECONDS) -> Trace:
     """Run a launch and count, for every line that loads or stores, what it asks of memory: a Trace.
 
     blocks: at most this many of the grid's blocks are run, evenly spread; None for all.
-    Raises LaunchError and BuildError as `load` and `Module.launch`, and KernelError for a kernel with a fault.
+    seconds: after so many the launch is ended.
+    Raises LaunchError and BuildError as `load` and `Module.launch`, and KernelError for a kernel that has a fault or
+    does not end.
     """
     watched = instrument.Watched(path, [launch.kernel])
     total = int(np.prod(launch.grid, dtype=np.int64))
@@ -171,8 +174,11 @@ def trace(path: str | Path, launch: Launch, blocks: int | None = MOST_BLOCKS) ->
     library = watched.module.library
     library.cudasim_rows.restype = ctypes.POINTER(_Row)
     library.cudasim_forget_rows()
-    with watched.watch(launch, trace=True, only=only):
+    with watched.watch(launch, trace=True, only=only, seconds=seconds):
         problems = watched.module.problems()
+        if problems and problems[0].kind == ENDLESS:
+            file, line = watched.places([problems[0].pc])[problems[0].pc]
+            raise KernelError(f"{launch.kernel}: {file}:{line}: {problems[0].message.decode()}")
         if problems:
             raise KernelError(
                 f"{launch.kernel} cannot be traced, for it has a fault; `tinycnn check` tells which, and where"

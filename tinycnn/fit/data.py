@@ -177,4 +177,5 @@ class TrainingData(NamedTuple):
         if validation_data is None:
             return cls(train, None)
         names = "the validation x", "the validation y"
-        return cls(train, resident(model, *validation_data[:2], names, *validation_data[2:]))
+        x_val, y_val, *weights = validation_data
+        return cls(train, resident(model, x_val, y_val, names, weights[0] if weights else None))

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tinycnn.layers import Symbol
+    from tinycnn.layers import Layer, Symbol
     from tinycnn.models import Model
     from tinycnn.tensor import Tensor
 
 
 def places(model: Model) -> dict[Symbol, str]:
     """{symbol: its name, as conv2d_1}: numbered through this model alone, and by use where a layer is used twice."""
-    names, kinds, uses = {}, {}, {}
+    names: dict[Symbol, str] = {}
+    kinds: Counter[str] = Counter()
+    uses: Counter[Layer] = Counter()
     for symbol in model.symbols[1:]:
         layer = symbol.layer
-        uses[layer] = uses.get(layer, 0) + 1
+        uses[layer] += 1
         if uses[layer] == 1:
-            kinds[layer.kind] = kinds.get(layer.kind, 0) + 1
+            kinds[layer.kind] += 1
         first = names[symbol] = f"{layer.kind}_{kinds[layer.kind]}"
         if uses[layer] > 1:
             first = next(names[s] for s in names if s.layer is layer)
@@ -27,7 +30,7 @@ def places(model: Model) -> dict[Symbol, str]:
 
 def parameters(model: Model) -> dict[str, Tensor]:
     """{name, as conv2d_1.kernel: weight Tensor}, in the order of the graph."""
-    layers = {}
+    layers: dict[Layer, str] = {}
     for symbol, place in places(model).items():
         layers.setdefault(symbol.layer, place)
     return {f"{place}.{name}": w for layer, place in layers.items() for name, w in layer.parameters.items()}

@@ -11,7 +11,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tinycnn.layers import Dense
+from tinycnn.layers import Dense, Symbol
+from tinycnn.shapes import Shape
 
 if TYPE_CHECKING:
     from tinycnn.models import Model
@@ -37,7 +38,8 @@ def rows(model: Model) -> list[Row]:
         )
     shape = model.input.shape
     whole = shape[:2] if len(shape) == 3 else (1, math.prod(shape))  # flat inputs are a row of pixels
-    field, jump = {model.input: (1, 1)}, {model.input: (1, 1)}
+    field: dict[Symbol, Shape] = {model.input: (1, 1)}
+    jump: dict[Symbol, Shape] = {model.input: (1, 1)}
     result = []
     for symbol in model.symbols:
         layer = symbol.layer

@@ -10,15 +10,26 @@ of every chunk (channels.py) subtracts its own first element as a guess of the m
 formula for joining the statistics of several samples (Chan, Golub, LeVeque, 1979) does the rest in float64.
 """
 
+from __future__ import annotations
+
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
-from tinycnn.devices.cpu.channels import cut, fold
+from tinycnn.devices.cpu.channels import Cut, cut, fold
 from tinycnn.devices.cpu.launch import doubles, floats, kernel, launch, real
 from tinycnn.devices.cpu.memory import pool
 from tinycnn.devices.cpu.simd import add, fma, load16, offset, store, subtract
+
+
+class Saved(NamedTuple):
+    """What the way back needs: the mean as float32 at every place of a period, and in float64 for every channel."""
+
+    means: np.ndarray
+    mean: np.ndarray
+    inverse_std: np.ndarray
 
 
 @kernel
@@ -106,8 +117,8 @@ def finish_statistics(arguments, task, thread):
     partial, mean, inverse_std = floats(arguments, 0), doubles(arguments, 1), doubles(arguments, 2)
     gamma, beta, scale, shift = floats(arguments, 3), floats(arguments, 4), floats(arguments, 5), floats(arguments, 6)
     moving_mean, moving_variance, means = floats(arguments, 7), floats(arguments, 8), floats(arguments, 9)
-    new, epsilon, factor = real(arguments, 10), real(arguments, 11), real(arguments, 12)
-    size, chunk, period, chunks, C = arguments[13], arguments[14], arguments[15], arguments[16], arguments[17]
+    new, epsilon = real(arguments, 10), real(arguments, 11)
+    size, chunk, period, chunks, C = arguments[12], arguments[13], arguments[14], arguments[15], arguments[16]
     c, places, M = task, chunks * period, size // C
     total = 0.0
     for i in range(c, places, C):
@@ -127,8 +138,8 @@ def finish_statistics(arguments, task, thread):
     moving_variance[c] += (variance - moving_variance[c]) * new
     for j in range(c, period, C):
         means[j] = mean_c
-        scale[j] = gamma[c] * inverse_std[c] * factor
-        shift[j] = (beta[c] - mean_c * gamma[c] * inverse_std[c]) * factor
+        scale[j] = gamma[c] * inverse_std[c]
+        shift[j] = beta[c] - mean_c * gamma[c] * inverse_std[c]
 
 
 @njit
@@ -158,15 +169,18 @@ def finish_backward(arguments, task, thread):
         c[j] = -factor * sum_dy / M - x_factor * mean[task]
 
 
-def apply(x, scale, shift, parts):
+def apply(x: np.ndarray, scale: np.ndarray, shift: np.ndarray, parts: Cut) -> np.ndarray:
     """x * scale + shift, the factors given for every place."""
     y = pool.empty(x.shape, np.float32)
     launch(scale_and_shift, parts.chunks, x, y, scale, shift, x.size, parts.floats, parts.period)
     return y
 
 
-def normalizer(x, gamma, beta, moving_mean, moving_variance, momentum, epsilon, factor):
-    """(scale, shift, saved) that normalise x and multiply by `factor`; the moving statistics are moved."""
+def batchnorm_forward(
+    x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, moving_mean: np.ndarray, moving_variance: np.ndarray,
+    momentum: float, epsilon: float,
+) -> tuple[np.ndarray, Saved]:  # fmt: skip
+    """(y, saved), and the moving statistics moved."""
     C = x.shape[-1]
     parts = cut(x.size, C)
     sizes = x.size, parts.floats, parts.period, parts.chunks
@@ -174,40 +188,32 @@ def normalizer(x, gamma, beta, moving_mean, moving_variance, momentum, epsilon, 
     mean, inverse_std = np.empty(C), np.empty(C)
     launch(statistics, parts.chunks, x, partial, *sizes)
     results = mean, inverse_std, gamma, beta, scale, shift, moving_mean, moving_variance, means
-    launch(finish_statistics, C, partial, *results, float(1 - momentum), float(epsilon), float(factor), *sizes, C)
-    return scale, shift, (means, mean, inverse_std)
+    launch(finish_statistics, C, partial, *results, float(1 - momentum), float(epsilon), *sizes, C)
+    return apply(x, scale, shift, parts), Saved(means, mean, inverse_std)
 
 
-def batchnorm_forward(x, gamma, beta, moving_mean, moving_variance, momentum, epsilon):
-    """(y, saved), and the moving statistics moved."""
-    scale, shift, saved = normalizer(x, gamma, beta, moving_mean, moving_variance, momentum, epsilon, 1)
-    return apply(x, scale, shift, cut(x.size, x.shape[-1])), saved
-
-
-def batchnorm_inference(x, gamma, beta, moving_mean, moving_variance, epsilon):
+def batchnorm_inference(
+    x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, moving_mean: np.ndarray, moving_variance: np.ndarray,
+    epsilon: float,
+) -> np.ndarray:  # fmt: skip
     parts = cut(x.size, x.shape[-1])
     scale = gamma / np.sqrt(moving_variance + epsilon)
     return apply(x, parts.spread(scale), parts.spread(beta - moving_mean * scale), parts)
 
 
-def finish(partial, mean, inverse_std, gamma, parts, size):
-    """(dgamma, dbeta, a, b, c) from the sums of all chunks: see finish_backward."""
-    C = len(gamma)
-    dgamma, dbeta = np.empty(C, np.float32), np.empty(C, np.float32)
-    a, b, c = parts.places(), parts.places(), parts.places()
-    results = mean, inverse_std, gamma, dgamma, dbeta, a, b, c
-    launch(finish_backward, C, partial, *results, size, parts.period, parts.chunks, C)
-    return dgamma, dbeta, a, b, c
-
-
-def batchnorm_backward(dy, x, gamma, saved):
+def batchnorm_backward(
+    dy: np.ndarray, x: np.ndarray, gamma: np.ndarray, saved: Saved
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(dx, dgamma, dbeta)."""
-    means, mean, inverse_std = saved
-    parts = cut(x.size, x.shape[-1])
+    C = len(gamma)
+    parts = cut(x.size, C)
     partial = parts.partial(2)
     sizes = x.size, parts.floats, parts.period
-    launch(backward_sums, parts.chunks, dy, x, means, partial, *sizes, parts.chunks)
-    dgamma, dbeta, a, b, c = finish(partial, mean, inverse_std, gamma, parts, x.size)
+    launch(backward_sums, parts.chunks, dy, x, saved.means, partial, *sizes, parts.chunks)
+    dgamma, dbeta = np.empty(C, np.float32), np.empty(C, np.float32)
+    a, b, c = parts.places(), parts.places(), parts.places()
+    results = saved.mean, saved.inverse_std, gamma, dgamma, dbeta, a, b, c
+    launch(finish_backward, C, partial, *results, x.size, parts.period, parts.chunks, C)
     dx = pool.empty(x.shape, np.float32)
     launch(backward_apply, parts.chunks, dy, x, dx, a, b, c, *sizes)
     return dx, dgamma, dbeta

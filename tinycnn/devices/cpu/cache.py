@@ -21,7 +21,7 @@ import llvmlite
 import numba
 
 from tinycnn import philox
-from tinycnn.devices.cpu.processor import processor
+from tinycnn.devices.cpu.processor import processor, settings
 
 DIGEST_BYTES = hashlib.sha256().digest_size
 
@@ -36,7 +36,7 @@ class Described(NamedTuple):
 
 def base_folder() -> Path:
     """`tinycnn/cpu` in NUMBA_CACHE_DIR if that is set, else in the user's cache folder."""
-    base = numba.config.CACHE_DIR or os.environ.get("XDG_CACHE_HOME")
+    base = settings.CACHE_DIR or os.environ.get("XDG_CACHE_HOME")
     if not base:
         base = os.environ.get("LOCALAPPDATA", "~/AppData/Local") if sys.platform == "win32" else "~/.cache"
     return Path(base).expanduser() / "tinycnn" / "cpu"
@@ -45,7 +45,7 @@ def base_folder() -> Path:
 @cache
 def folder() -> Path:
     """Where this version of the kernels, compiled for this processor, is kept. It need not exist."""
-    total = hashlib.sha256(repr((numba.__version__, llvmlite.__version__, processor(), numba.config.OPT)).encode())
+    total = hashlib.sha256(repr((numba.__version__, llvmlite.__version__, processor(), settings.OPT)).encode())
     for path in (*sorted(Path(__file__).parent.glob("*.py")), Path(philox.__file__)):
         total.update(path.read_bytes())
     return base_folder() / total.hexdigest()[:16]

@@ -9,6 +9,8 @@ Sums are kept for every place of a period, chunk by chunk, and folded into chann
 order at the end. The chunks depend on the size alone, so the threads do not change the sums.
 """
 
+from __future__ import annotations
+
 import math
 from functools import cache
 
@@ -25,7 +27,7 @@ MOST_CHUNKS = 64
 class Cut:
     """How `size` floats in C channels are cut: `chunks` of `floats`, a multiple of `period`; the last is shorter."""
 
-    def __init__(self, size, C):
+    def __init__(self, size: int, C: int):
         repeat = math.lcm(C, 16)
         self.period = repeat * -(-SHORTEST // repeat)
         periods = -(-size // self.period)
@@ -33,21 +35,21 @@ class Cut:
         self.floats = per_chunk * self.period
         self.chunks = -(-size // self.floats)
 
-    def partial(self, sums):
+    def partial(self, sums: int) -> np.ndarray:
         """An array for `sums` sums of every place in every chunk."""
         return pool.empty((sums, self.chunks, self.period), np.float32)
 
-    def places(self):
+    def places(self) -> np.ndarray:
         """An array for one number at every place of a period."""
         return pool.empty((self.period,), np.float32)
 
-    def spread(self, values):
+    def spread(self, values: np.ndarray) -> np.ndarray:
         """(C,) -> float32 (period,): per-channel numbers repeated."""
         return np.tile(np.asarray(values, np.float32), self.period // len(values))
 
 
 @cache
-def cut(size, C):
+def cut(size: int, C: int) -> Cut:
     return Cut(size, C)
 
 

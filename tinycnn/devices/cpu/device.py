@@ -35,7 +35,7 @@ class CpuDevice(NumpyArrays):
             )
         super().__init__(dtype)
 
-    def empty(self, shape: int | Shape, dtype: DTypeLike = None) -> Array:
+    def empty(self, shape: int | Shape, dtype: DTypeLike | None = None) -> Array:
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
         return pool.empty(shape, dtype or self.dtype)
 

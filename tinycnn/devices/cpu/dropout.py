@@ -6,6 +6,8 @@ blocks do not depend on each other. The mask has one byte per element: a block's
 written as one 32-bit number.
 """
 
+from __future__ import annotations
+
 import numpy as np
 from numba import njit, uint32, uint64
 
@@ -26,10 +28,8 @@ def keep_four(block, stream, step_low, step_high, key0, key1, threshold):
     c0, c1, c2, c3 = uint64(block), uint64(stream), uint64(step_low), uint64(step_high)
     k0, k1 = uint64(key0), uint64(key1)
     for _ in range(ROUNDS):
-        p0, p1 = (
-            (c0 & LOW) * M0,
-            (c2 & LOW) * M1,
-        )  # the instruction takes the low halves by itself: `& LOW` costs nothing
+        # The instruction takes the low halves by itself: `& LOW` costs nothing.
+        p0, p1 = (c0 & LOW) * M0, (c2 & LOW) * M1
         c0, c1, c2, c3 = (p1 >> WORD) ^ c1 ^ k0, p1, (p0 >> WORD) ^ c3 ^ k1, p0
         k0, k1 = (k0 + K0) & LOW, (k1 + K1) & LOW
     limit = uint64(threshold)
@@ -70,20 +70,22 @@ def apply_mask(arguments, task, thread):
         y[i] = x[i] * factor if mask[i] else np.float32(0)
 
 
-def dropout_backward(dy, rate, seed, stream, mask):
+def dropout_backward(dy: np.ndarray, rate: float, seed: int, stream: int, saved: np.ndarray) -> np.ndarray:
     """dy * 1 / (1 - rate) where the mask keeps."""
     dx = pool.empty(dy.shape, np.float32)
-    launch(apply_mask, -(-dy.size // TASK), dy, mask, dx, 1 / (1 - rate), dy.size)
+    launch(apply_mask, -(-dy.size // TASK), dy, saved, dx, 1 / (1 - rate), dy.size)
     return dx
 
 
-def mask_words(rate, seed, stream, step):
+def mask_words(rate: float, seed: int, stream: int, step: np.ndarray) -> tuple[int, ...]:
     """What a kernel needs to draw a mask, as 64-bit words."""
-    step = int(step[0])
-    return stream, step & 0xFFFFFFFF, step >> 32, seed & 0xFFFFFFFF, seed >> 32, round(rate * 2**32)
+    count = int(step[0])
+    return stream, count & 0xFFFFFFFF, count >> 32, seed & 0xFFFFFFFF, seed >> 32, round(rate * 2**32)
 
 
-def dropout_forward(x, rate, seed, stream, step):
+def dropout_forward(
+    x: np.ndarray, rate: float, seed: int, stream: int, step: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """(y, mask)."""
     mask = pool.empty((4 * -(-x.size // 4),), np.uint8)
     y = pool.empty(x.shape, np.float32)

@@ -35,9 +35,9 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
 from tinycnn.devices.cpu.compiler import address_of
+from tinycnn.devices.cpu.simd import intrinsic
 from tinycnn.devices.cpu.threads import WORDS, team
 from tinycnn.shapes import Geometry
 
@@ -136,7 +136,7 @@ def launch(kernel: Kernel, tasks: int, *arguments: Any) -> None:
     team().run(kernel.address, words, tasks)
 
 
-_view = (ctypes.c_char * 0).from_buffer
+_view: Callable[[Any], ctypes.Array] = (ctypes.c_char * 0).from_buffer
 
 
 def address(array: np.ndarray) -> int:

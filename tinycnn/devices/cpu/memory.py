@@ -16,6 +16,7 @@ import os
 import threading
 import weakref
 from queue import SimpleQueue
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -27,23 +28,28 @@ ALIGNMENT = 64  # a cache line, and an AVX-512 register
 
 
 class Memory(np.ndarray):
-    """Bytes that arrays are cut from, one after the other; `start` is the first that is aligned."""
+    """Bytes that arrays are cut from, one after the other."""
 
+
+class Block(NamedTuple):
+    """`size` bytes of `memory` from `start` on, the first that is aligned."""
+
+    memory: Memory
     start: int
+    size: int
 
     @classmethod
-    def of(cls, size: int) -> Memory:
-        memory = cls((size + ALIGNMENT,), np.uint8)
-        memory.start = -memory.ctypes.data % ALIGNMENT
-        return memory
+    def of(cls, size: int) -> Block:
+        memory = Memory((size + ALIGNMENT,), np.uint8)
+        return cls(memory, -memory.ctypes.data % ALIGNMENT, size)
 
 
 class Lease(weakref.ref):
-    """The weak reference to an array that lies on `memory`."""
+    """The weak reference to an array that lies on `block`."""
 
-    __slots__ = ("memory", "size")
-    memory: Memory
-    size: int
+    __slots__ = ("block",)
+    block: Block
+    __hash__ = object.__hash__  # that of a weak reference is the hash of what it refers to, and arrays have none
 
 
 class Pool:
@@ -51,9 +57,9 @@ class Pool:
 
     def __init__(self, limit: int):
         self.limit = limit
-        self.free: dict[int, list[Memory]] = {}  # by size, the size freed last at the end
+        self.free: dict[int, list[Block]] = {}  # by size, the size freed last at the end
         self.free_bytes = 0
-        self.leases: dict[int, Lease] = {}  # by their id; a weak reference that is not kept itself tells nothing
+        self.leases: set[Lease] = set()  # a weak reference tells nothing unless it is kept itself
         # An array may die anywhere and in any thread, within this class too, when the garbage collector runs. So its
         # death only leaves a note (SimpleQueue.put may interrupt itself), read when memory is asked for the next time.
         self.ended: SimpleQueue[Lease] = SimpleQueue()
@@ -67,34 +73,32 @@ class Pool:
             return np.empty(shape, dtype)
         with self.lock:
             self._take_back()
-            memory = self._take(size)
-        if memory is None:
-            memory = Memory.of(size)
-        array = np.ndarray(shape, dtype, memory, memory.start)
-        lease = Lease(array, self.ended.put)
-        lease.memory, lease.size = memory, size
-        self.leases[id(lease)] = lease
+            blocks = self.free.get(size)
+            if blocks:
+                self.free_bytes -= size
+                block = blocks.pop()
+            else:
+                block = Block.of(size)
+            array = np.ndarray(shape, dtype, block.memory, block.start)
+            lease = Lease(array, self.ended.put)
+            lease.block = block
+            self.leases.add(lease)
         return array
-
-    def _take(self, size: int) -> Memory | None:
-        memories = self.free.get(size)
-        if not memories:
-            return None
-        self.free_bytes -= size
-        return memories.pop()
 
     def _take_back(self) -> None:
         """Keep the memory of all arrays that have died, within the limit."""
         while not self.ended.empty():
             lease = self.ended.get()
-            del self.leases[id(lease)]
-            memories = self.free.pop(lease.size, [])
-            memories.append(lease.memory)
-            self.free[lease.size] = memories
-            self.free_bytes += lease.size
+            self.leases.remove(lease)
+            size = lease.block.size
+            blocks = self.free.pop(size, [])
+            blocks.append(lease.block)
+            self.free[size] = blocks
+            self.free_bytes += size
         while self.free_bytes > self.limit:
-            oldest = next(iter(self.free))
-            self.free_bytes -= oldest * len(self.free.pop(oldest))
+            size, blocks = next(iter(self.free.items()))
+            self.free_bytes -= size * len(blocks)
+            del self.free[size]
 
 
 pool = Pool(limit=1 << 29)

@@ -4,24 +4,28 @@ The parameters are cut into pieces of at most 4096 floats; a task updates one pi
 arrays by their addresses, in tables with one entry per parameter.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
 
-from tinycnn.devices.cpu.launch import address, floats, integers, kernel, launch, real
+from tinycnn.devices.cpu.launch import Kernel, address, floats, integers, kernel, launch, real
 
 PIECE = 4096
+Arrays = Sequence[np.ndarray]
 
 
 @cache
-def _pieces(sizes):
+def _pieces(sizes: tuple[int, ...]) -> np.ndarray:
     """Which parameter each piece belongs to, where it begins and ends: (3, pieces)."""
     pieces = [(i, begin, min(begin + PIECE, size)) for i, size in enumerate(sizes) for begin in range(0, size, PIECE)]
     return np.ascontiguousarray(np.array(pieces, np.int64).reshape(-1, 3).T)
 
 
-def _launch_pieces(kernel, lists, *numbers):
+def _launch_pieces(kernel: Kernel, lists: Sequence[Arrays], *numbers: float) -> None:
     """lists: parameters, gradients and the optimiser's state, in the kernel's order."""
     pieces = _pieces(tuple(array.size for array in lists[0]))
     count = pieces.shape[1]
@@ -55,12 +59,8 @@ def momentum_piece(arguments, task, thread):
 @kernel
 def adam_piece(arguments, task, thread):
     tables, count, pieces, all_pieces = integers(arguments, 0), arguments[1], integers(arguments, 2), arguments[3]
-    learning_rate, new_1, new_2, epsilon = (
-        real(arguments, 4),
-        real(arguments, 5),
-        real(arguments, 6),
-        real(arguments, 7),
-    )
+    learning_rate, epsilon = real(arguments, 4), real(arguments, 7)
+    new_1, new_2 = real(arguments, 5), real(arguments, 6)
     i, begin, end = pieces[task], pieces[all_pieces + task], pieces[2 * all_pieces + task]
     p, g = floats(tables, i), floats(tables, count + i)
     m, v = floats(tables, 2 * count + i), floats(tables, 3 * count + i)
@@ -87,18 +87,27 @@ def adadelta_piece(arguments, task, thread):
         p[k] -= learning_rate * update
 
 
-def sgd_step(parameters, gradients, velocities, learning_rate, momentum, nesterov):
+def sgd_step(
+    parameters: Arrays, gradients: Arrays, velocities: Arrays, learning_rate: np.ndarray, momentum: float,
+    nesterov: bool,
+) -> None:  # fmt: skip
     if velocities:
         _launch_pieces(momentum_piece, (parameters, gradients, velocities), learning_rate[0], momentum, nesterov)
     else:
         _launch_pieces(sgd_piece, (parameters, gradients), learning_rate[0])
 
 
-def adam_step(parameters, gradients, m, v, learning_rate, step, betas, epsilon):
+def adam_step(
+    parameters: Arrays, gradients: Arrays, m: Arrays, v: Arrays, learning_rate: np.ndarray, step: np.ndarray,
+    betas: tuple[float, float], epsilon: float,
+) -> None:  # fmt: skip
     (beta_1, beta_2), t = betas, int(step[0])
     corrected = learning_rate[0] * math.sqrt(1 - beta_2**t) / (1 - beta_1**t)
     _launch_pieces(adam_piece, (parameters, gradients, m, v), corrected, 1 - beta_1, 1 - beta_2, epsilon)
 
 
-def adadelta_step(parameters, gradients, mean_square, mean_delta, learning_rate, rho, epsilon):
+def adadelta_step(
+    parameters: Arrays, gradients: Arrays, mean_square: Arrays, mean_delta: Arrays, learning_rate: np.ndarray,
+    rho: float, epsilon: float,
+) -> None:  # fmt: skip
     _launch_pieces(adadelta_piece, (parameters, gradients, mean_square, mean_delta), learning_rate[0], 1 - rho, epsilon)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 from llvmlite import binding
+
+settings: Any = numba.config  # Numba's, from the environment; they have no types
 
 
 class Processor(NamedTuple):
@@ -17,7 +19,7 @@ class Processor(NamedTuple):
 
 def processor() -> Processor:
     """What Numba compiles for."""
-    name, features = numba.config.CPU_NAME, numba.config.CPU_FEATURES
+    name, features = settings.CPU_NAME, settings.CPU_FEATURES
     return Processor(
         binding.get_host_cpu_name() if name is None else name,
         binding.get_host_cpu_features().flatten() if features is None else features,

@@ -1,5 +1,7 @@
 """ReLU, and the way back through ReLU and bias."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from tinycnn.devices.cpu.channels import cut, fold_channels
@@ -65,19 +67,19 @@ def bias_backward_pass(arguments, task, thread):
         partial[sums + i - begin - whole * period] += dy[i]
 
 
-def relu_forward(x):
+def relu_forward(x: np.ndarray) -> np.ndarray:
     y = pool.empty(x.shape, np.float32)
     launch(relu_pass, -(-x.size // TASK), x, y, x.size)
     return y
 
 
-def relu_backward(dy, y):
+def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
     dx = pool.empty(dy.shape, np.float32)
     launch(relu_backward_pass, -(-dy.size // TASK), dy, y, dx, dy.size)
     return dx
 
 
-def bias_relu_backward(dy, y):
+def bias_relu_backward(dy: np.ndarray, y: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     parts = cut(dy.size, dy.shape[-1])
     partial = parts.partial(1)
     if y is None:

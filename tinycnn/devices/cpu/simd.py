@@ -14,10 +14,18 @@ processor with shorter registers LLVM splits the vectors, so the code stays righ
 A kernel's arrays are plain pointers, as in C: `x[i]` reads, `x[i] = v` writes, `offset(x, n)` is x + n.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 from llvmlite import ir
-from numba import types
+from numba import extending, types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, register_model
+from numba.extending import models, register_model
+
+# Numba gives the Python function a typing context and the types of what a kernel gives the instruction; it answers with
+# the signature and a function that writes the code. To a type checker all that is Any.
+intrinsic: Any = extending.intrinsic
 
 FLOATS = types.CPointer(types.float32)
 INTEGERS32 = types.CPointer(types.int32)
@@ -130,7 +138,8 @@ def _instructions(width):
         """The first `count` of them, then zeros. What lies behind is not touched."""
 
         def code(context, builder, signature, arguments):
-            return _load_first(builder, *arguments, llvm_vector)
+            pointer, index, count = arguments
+            return _load_first(builder, pointer, index, count, llvm_vector)
 
         return vector(FLOATS, types.int64, types.int64), code
 
@@ -285,7 +294,8 @@ def load_integers_first16(typing, pointer, index, count):
     """The first `count` of 16 int32 numbers, as floats."""
 
     def code(context, builder, signature, arguments):
-        whole = _load_first(builder, *arguments, ir.VectorType(ir.IntType(32), 16))
+        pointer, index, count = arguments
+        whole = _load_first(builder, pointer, index, count, ir.VectorType(ir.IntType(32), 16))
         return builder.sitofp(whole, ir.VectorType(ir.FloatType(), 16))
 
     return Vector(16)(INTEGERS32, types.int64, types.int64), code

@@ -1,13 +1,22 @@
 """Softmax and cross-entropy, forward and backward in one pass over the rows."""
 
+from __future__ import annotations
+
 import math
 
 import numpy as np
+from numba import njit
 
 from tinycnn.devices.cpu.launch import floats, kernel, launch
 from tinycnn.devices.cpu.memory import pool
 
 TASK = 64  # rows
+
+
+@njit
+def is_larger(value, best):
+    """Whether `value` takes the place of the maximum `best`: a NaN is larger than any number."""
+    return value > best or (value != value and best == best)
 
 
 @kernel
@@ -20,8 +29,8 @@ def crossentropy_rows(arguments, task, thread):
         row = n * K
         guess, label = 0, 0
         for k in range(1, K):
-            guess = k if logits[row + k] > logits[row + guess] else guess
-            label = k if labels[row + k] > labels[row + label] else label
+            guess = k if is_larger(logits[row + k], logits[row + guess]) else guess
+            label = k if is_larger(labels[row + k], labels[row + label]) else label
         largest = logits[row + guess]
         total = np.float32(0)
         for k in range(K):
@@ -36,7 +45,9 @@ def crossentropy_rows(arguments, task, thread):
         results[N + n] = np.float32(guess == label)
 
 
-def softmax_crossentropy(logits, labels, weights=None):
+def softmax_crossentropy(
+    logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(mean loss (1,), rows classified rightly (1,), d loss / d logits); weights of the rows (N,1), or None."""
     N, K = logits.shape
     dlogits = pool.empty((N, K), np.float32)
@@ -47,10 +58,10 @@ def softmax_crossentropy(logits, labels, weights=None):
     return loss / np.float32(N), correct, dlogits
 
 
-def softmax_forward(x):
+def softmax_forward(x: np.ndarray) -> np.ndarray:
     e = np.exp(x - x.max(axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)
 
 
-def softmax_backward(dy, y):
+def softmax_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
     return y * (dy - (dy * y).sum(axis=-1, keepdims=True))

@@ -18,27 +18,29 @@ from __future__ import annotations
 import atexit
 import ctypes
 import os
+import struct
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-import numba
 import numpy as np
 from llvmlite import binding, ir
 from numba import njit, types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from tinycnn.devices.cpu.compiler import address_of
-from tinycnn.devices.cpu.simd import offset
+from tinycnn.devices.cpu.processor import settings
+from tinycnn.devices.cpu.simd import intrinsic, offset
 
 WORDS = types.CPointer(types.int64)
 
 # The shared words, each group in a cache line (8 words) of its own, so that a thread that writes one does not take the
-# others from those who read them: what is to be done; how many tasks are finished; whether the helpers shall end; the
-# arguments; then a line for each thread, its claim word and where its range ends.
-JOB, KERNEL, FINISHED, STOP = 0, 1, 8, 16
-ARGUMENTS, MOST_ARGUMENTS = 24, 64
+# others from those who read them: the job that is being done, its number and its kernel; how many of its tasks are
+# finished; what does not change, except that STOP ends the helpers; what Python writes for the next job, its kernel,
+# number of tasks and arguments; then a line for each thread, its claim word and where its range ends.
+JOB, KERNEL, FINISHED = 0, 1, 8
+TEAM, GIVE_WAY, STOP = 16, 17, 18
+NEXT_KERNEL, TASKS, ARGUMENTS, MOST_ARGUMENTS = 24, 25, 26, 62
 CLAIMS, LINE = ARGUMENTS + MOST_ARGUMENTS, 8
 TASK_BITS = 32
 CLOSED = (1 << TASK_BITS) - 1  # the next task of a range that nobody may claim from
@@ -132,13 +134,13 @@ def do_tasks(words, team, me):
         atomic_add(words, FINISHED, done)
 
 
-def run_job(words, team, kernel, tasks, give_way):
-    """Publish a job, share in it, and wait for the tasks that others have begun."""
+def run_job(words):
+    """Publish the job that Python wrote down, share in it, and wait for the tasks that others have begun."""
+    team, kernel, tasks, job = words[TEAM], words[NEXT_KERNEL], words[TASKS], words[JOB] + 1
     if team == 1 or tasks == 1:
         for task in range(tasks):
             call(kernel, (offset(words, ARGUMENTS), task, 0))
         return
-    job = atomic_read(words, JOB) + 1
     for thread in range(team):
         atomic_write(words, CLAIMS + thread * LINE, job << TASK_BITS | CLOSED)
     atomic_write(words, KERNEL, kernel)
@@ -154,22 +156,22 @@ def run_job(words, team, kernel, tasks, give_way):
         if waited < SPINS:
             pause()
         else:
-            call(give_way, ())
+            call(words[GIVE_WAY], ())
 
 
-def help_along(words, team, me, give_way):
+def help_along(words, me):
     """Do tasks of job after job; return when there was none for a while."""
     seen, idle = 0, 0
     while idle < SPINS + YIELDS and atomic_read(words, STOP) == 0:
         job = atomic_read(words, JOB)
         if job != seen:
-            do_tasks(words, team, me)
+            do_tasks(words, words[TEAM], me)
             seen, idle = job, 0
         elif idle < SPINS:
             pause()
             idle += 1
         else:
-            call(give_way, ())
+            call(words[GIVE_WAY], ())
             idle += 1
 
 
@@ -195,20 +197,20 @@ class Team:
     """The launching thread and size - 1 helpers."""
 
     def __init__(self, size: int):
-        self.run_job, self.help_along = _compiled(run_job, 4), _compiled(help_along, 3)
-        self.give_way = _give_way_address()
+        self.run_job, self.help_along = _compiled(run_job, 0), _compiled(help_along, 1)
         self.size = size
         memory = np.zeros(CLAIMS + LINE * (size + 1), np.int64)
         self.words = memory[-memory.ctypes.data % 64 // 8 :]  # from the beginning of a cache line on
+        self.next_job = self.words[NEXT_KERNEL:CLAIMS].data
         self.state = self.words.ctypes.data
-        self.arguments = (ctypes.c_int64 * MOST_ARGUMENTS).from_buffer(self.words, ARGUMENTS * 8)
+        self.words[TEAM], self.words[GIVE_WAY] = size, _give_way_address()
         self.asleep: list[threading.Event] = []
         self.launching = threading.Lock()
         self.helpers = [threading.Thread(target=self._helper, args=(me,), daemon=True) for me in range(1, size)]
         for helper in self.helpers:
             helper.start()
 
-    def run(self, kernel: int, arguments: Sequence[int], tasks: int) -> None:
+    def run(self, kernel: int, arguments: list[int], tasks: int) -> None:
         """Do tasks 0 to tasks - 1 of the kernel at an address, with at most MOST_ARGUMENTS words as its arguments.
 
         Several threads may call this at once: their jobs come one after the other.
@@ -216,12 +218,12 @@ class Team:
         with self.launching:
             while self.asleep and tasks > 1:
                 self.asleep.pop().set()
-            self.arguments[: len(arguments)] = arguments
-            self.run_job(self.state, self.size, kernel, tasks, self.give_way)
+            struct.pack_into(f"{len(arguments) + 2}q", self.next_job, 0, kernel, tasks, *arguments)
+            self.run_job(self.state)
 
     def _helper(self, me: int) -> None:
         while not self.words[STOP]:
-            self.help_along(self.state, self.size, me, self.give_way)
+            self.help_along(self.state, me)
             if not self.words[STOP]:
                 wake = threading.Event()
                 self.asleep.append(wake)
@@ -248,7 +250,7 @@ def team() -> Team:
     if _team is None:
         with _changing:
             if _team is None:
-                _team = Team(numba.config.NUMBA_NUM_THREADS)
+                _team = Team(settings.NUMBA_NUM_THREADS)
     return _team
 
 

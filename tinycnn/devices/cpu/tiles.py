@@ -1,4 +1,4 @@
-"""The inner loops of convolution, written by a program: one function per shape of tile.
+r"""The inner loops of convolution, written by a program: one function per shape of tile.
 
 All three directions of a convolution come down to one step, repeated:
 
@@ -13,17 +13,19 @@ registers until the end. What the scalars and vectors are:
     backward filter  x under a tap  times  the pixel's dy                   total: a tile of dw
 
 A compiler keeps totals in registers only if each has its own name, so the functions are generated as
-source text: total_3_1 is scalar 3 times vector 1. The text goes to a cache directory, where it can be
-read, and where Numba finds its compiled form again the next time.
+source text: total_3_1 is scalar 3 times vector 1. To read one:
+
+    print("\n".join(forward_source(Tile(rows=1, columns=2, widths=(16,), row_step=0, column_step=12), channels=16)))
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 from numba import types
@@ -38,6 +40,15 @@ PRODUCT_SIGNATURE = types.void(*[FLOATS] * 3, *[types.int64] * 2)
 FILTER_SIGNATURE = types.void(*[FLOATS] * 3, *[types.int64] * 6)
 
 
+class Part(NamedTuple):
+    """Vector j of a tile: which channel it begins at, how many it has room for, and how many there are."""
+
+    j: int
+    start: int
+    width: int
+    channels: int
+
+
 @dataclass(frozen=True)
 class Tile:
     """rows x columns scalars by len(widths) vectors.
@@ -47,15 +58,15 @@ class Tile:
 
     rows: int
     columns: int
-    widths: tuple
+    widths: tuple[int, ...]
     row_step: int
     column_step: int
 
     @property
-    def lanes(self):
+    def lanes(self) -> int:
         return sum(self.widths)
 
-    def scalars(self):
+    def scalars(self) -> list[int]:
         return [
             row * self.row_step + column * self.column_step
             for row in range(self.rows)
@@ -63,7 +74,7 @@ class Tile:
         ]
 
 
-def multiply_lines(tile, vectors, indent):
+def multiply_lines(tile: Tile, vectors: Sequence[Part], indent: int) -> list[str]:
     """total_i_j += scalar_i * vector_j for all i, j; x and vectors are addressed from `a`."""
     lines = []
     for i, step in enumerate(tile.scalars()):
@@ -73,25 +84,25 @@ def multiply_lines(tile, vectors, indent):
     return [" " * indent + line for line in lines]
 
 
-def vectors_of(tile, channels):
-    """(j, where vector j starts, its width, how many of its channels there are), of those that have any.
+def vectors_of(tile: Tile, channels: int) -> list[Part]:
+    """The vectors of a tile that have any channels.
 
     The number of channels is a constant of the generated code: a mask that came as an argument would take a register
     from the totals, and a masked store takes AVX2 a dozen cycles.
     """
     starts = [sum(tile.widths[:j]) for j in range(len(tile.widths))]
     return [
-        (j, start, width, min(width, channels - start))
+        Part(j, start, width, min(width, channels - start))
         for j, (start, width) in enumerate(zip(starts, tile.widths, strict=True))
         if start < channels
     ]
 
 
-def load_text(array, place, width, count):
+def load_text(array: str, place: str, width: int, count: int) -> str:
     return f"load{width}({array}, {place})" if count == width else f"load_first{width}({array}, {place}, {count})"
 
 
-def forward_source(tile, channels):
+def forward_source(tile: Tile, channels: int) -> list[str]:
     """A tile of y: rows x columns pixels by `channels` channels, added to `begin`: the bias, or an earlier y."""
     vectors = vectors_of(tile, channels)
     totals = [
@@ -124,7 +135,7 @@ def forward_source(tile, channels):
     return lines
 
 
-def product_source(tile, channels):
+def product_source(tile: Tile, channels: int) -> list[str]:
     """A product of small matrices: y (count, lanes) = x (count, inner) @ w (inner, lanes), tile.columns rows at a time.
 
     The rows of x are tile.column_step floats apart. The last tile overlaps the one before.
@@ -149,7 +160,7 @@ def product_source(tile, channels):
     return lines
 
 
-def filter_source(tile, channels):
+def filter_source(tile: Tile, channels: int) -> list[str]:
     """A tile of dw, rows x columns taps by `channels` channels, summed over rows of an image onto what was there.
 
     The tile's totals lie one after the other, tile.lanes for each tap.
@@ -190,33 +201,36 @@ def compile_source(lines: list[str], signature: Any) -> int:
     return address_of(names["tile"], signature, f"tile-{hashlib.sha256(text.encode()).hexdigest()[:16]}")
 
 
+Source = Callable[[Tile, int], list[str]]
+
+
 @cache
-def _address(source, tile, channels, signature):
+def _address(source: Source, tile: Tile, channels: int, signature: Any) -> int:
     return compile_source(source(tile, channels), signature)
 
 
-def _addresses(source, tile, channels, signature):
-    last = channels % tile.lanes or tile.lanes
-    whole = tile.lanes if channels > tile.lanes else last
+def _addresses(source: Source, tile: Tile, K: int, signature: Any) -> tuple[int, int]:
+    last = K % tile.lanes or tile.lanes
+    whole = tile.lanes if K > tile.lanes else last
     return _address(source, tile, whole, signature), _address(source, tile, last, signature)
 
 
-def forward_tiles(tile, K):
+def forward_tiles(tile: Tile, K: int) -> tuple[int, int]:
     """The addresses of the compiled functions for a tile of y: for the blocks of K channels, and for the last block."""
     return _addresses(forward_source, tile, K, FORWARD_SIGNATURE)
 
 
-def product_tiles(tile, K):
+def product_tiles(tile: Tile, K: int) -> tuple[int, int]:
     """The same for a product of small matrices."""
     return _addresses(product_source, tile, K, PRODUCT_SIGNATURE)
 
 
-def filter_tiles(tile, K):
+def filter_tiles(tile: Tile, K: int) -> tuple[int, int]:
     """The same for a tile of dw."""
     return _addresses(filter_source, tile, K, FILTER_SIGNATURE)
 
 
-def step_cycles(scalars, widths):
+def step_cycles(scalars: int, widths: Sequence[int]) -> float:
     """About how many cycles one step takes: multiplications, or loads, or waiting for the last sum; and the loop.
 
     A core multiplies and adds 16 floats a cycle, as one vector or as two, and loads two scalars or 16 floats.
@@ -227,7 +241,7 @@ def step_cycles(scalars, widths):
     return max(multiplications, loads, waiting) + 0.5
 
 
-def _vector_choices(channels):
+def _vector_choices(channels: int) -> Iterator[tuple[int, ...]]:
     """Ways to cover the channels by blocks of one to four equal vectors (mixing widths costs shuffles)."""
     for width in WIDTHS:
         for count in range(1, 5):
@@ -235,7 +249,7 @@ def _vector_choices(channels):
                 yield (width,) * count
 
 
-def _blocks_cycles(scalars, widths, channels):
+def _blocks_cycles(scalars: int, widths: Sequence[int], channels: int) -> float:
     """The cycles of one step in all blocks of channels, of which the last needs only the vectors that it fills."""
     whole, rest = divmod(channels, sum(widths))
     cycles = whole * step_cycles(scalars, widths)
@@ -245,15 +259,15 @@ def _blocks_cycles(scalars, widths, channels):
 
 
 @cache
-def choose(rows, columns, channels, row_step, column_step, overlap=True):
+def choose(rows: int, columns: int, channels: int, row_step: int, column_step: int, overlap: bool = True) -> Tile:
     """The Tile that covers rows x columns scalars and `channels` in the fewest estimated cycles.
 
     With `overlap` the last tile of a row or column overlaps the one before it, so a width that divides
     wastes nothing. Without, what remains of a row takes a narrower tile (see `remainder`).
     """
-    best = None
     # Addresses 4096 bytes apart share a place in the L1 cache, which has room for 8: no more scalars than that.
     most_columns = min(columns, 6 * 4096 // math.gcd(4096, 4 * column_step))
+    fewest, best = math.inf, None
     for widths in _vector_choices(channels):
         limit = (REGISTERS - len(widths) - 1) // len(widths)
         for tile_rows in range(1, min(rows, limit) + 1):
@@ -265,11 +279,13 @@ def choose(rows, columns, channels, row_step, column_step, overlap=True):
                 cycles = -(-rows // tile_rows) * row_cycles
                 # Several rows tie a tile to one image width: only where that clearly pays.
                 cycles *= 1.0 if tile_rows == 1 else 1.1
-                if best is None or cycles < best[0]:
-                    best = cycles, Tile(tile_rows, tile_columns, widths, row_step if tile_rows > 1 else 0, column_step)
-    return best[1]
+                if cycles < fewest:
+                    fewest = cycles
+                    best = Tile(tile_rows, tile_columns, widths, row_step if tile_rows > 1 else 0, column_step)
+    assert best is not None
+    return best
 
 
-def remainder(tile, columns):
+def remainder(tile: Tile, columns: int) -> Tile:
     """The tile for what is left of `columns`, or `tile` itself if nothing is."""
     return replace(tile, columns=columns % tile.columns or tile.columns)

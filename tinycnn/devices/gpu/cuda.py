@@ -4,18 +4,25 @@ CuPy is imported when the device is first asked for. Kernels start on CuPy's cur
 pool, and only `numpy` waits for the GPU.
 """
 
+from __future__ import annotations
+
 import ctypes
 import math
 import platform
 import warnings
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from tinycnn import kernels
 from tinycnn.devices import DeviceError
+from tinycnn.devices.base import Array
 from tinycnn.devices.gpu import Driver, KernelDevice
+from tinycnn.shapes import Shape
 
 OTHERWISE = "without a GPU, the emulator runs the same kernels: --device emulator"
 MOST_TABLES = 64
@@ -24,7 +31,7 @@ MOST_TABLES = 64
 # ---------------------------------------------------------------- what has to be there
 
 
-def driver_library():
+def driver_library() -> ctypes.CDLL | None:
     """The NVIDIA driver as a ctypes library, or None without one."""
     try:
         return ctypes.CDLL("nvcuda.dll" if platform.system() == "Windows" else "libcuda.so.1")
@@ -32,7 +39,7 @@ def driver_library():
         return None
 
 
-def driver_version():
+def driver_version() -> tuple[int, int] | None:
     """The CUDA version that the NVIDIA driver supports, as (13, 0), or None without a driver."""
     driver, number = driver_library(), ctypes.c_int()
     if driver is None or driver.cuDriverGetVersion(ctypes.byref(number)) != 0:
@@ -40,7 +47,7 @@ def driver_version():
     return number.value // 1000, number.value % 1000 // 10
 
 
-def gpu_count():
+def gpu_count() -> int:
     """How many GPUs the NVIDIA driver finds: 0 without one."""
     driver, number = driver_library(), ctypes.c_int()
     if driver is None or driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(number)) != 0:
@@ -48,7 +55,7 @@ def gpu_count():
     return number.value
 
 
-def find_cupy():
+def find_cupy() -> Any:
     """The module cupy, fit for the driver that is there. Raises DeviceError with the remedy otherwise."""
     if platform.system() == "Darwin":
         raise DeviceError(f"there is no CUDA on macOS; {OTHERWISE}")
@@ -88,7 +95,7 @@ def find_cupy():
 # ---------------------------------------------------------------- memory
 
 
-def in_words(size):
+def in_words(size: float) -> str:
     """'1.5 GB'"""
     for unit in ("bytes", "KB", "MB"):
         if size < 1024:
@@ -97,7 +104,7 @@ def in_words(size):
     return f"{size:.3g} GB"
 
 
-def batch_that_fits(batch, needed, available):
+def batch_that_fits(batch: int, needed: int, available: int) -> int:
     """A power of two that should fit, given that `batch` images had asked for `needed` bytes when memory ran out.
 
     What a step needs grows with the batch. It had not asked for all of it yet, so half of the room is left free.
@@ -106,7 +113,7 @@ def batch_that_fits(batch, needed, available):
     return min(2 ** int(math.log2(fits)), max(1, batch - 1))
 
 
-def out_of_memory(shape, asked, used, available):
+def out_of_memory(shape: Shape, asked: int, used: int, available: int) -> MemoryError:
     """The MemoryError for an array of `shape`, whose first axis is taken for the batch."""
     advice = ""
     if len(shape) > 1 and shape[0] > 1:
@@ -124,38 +131,38 @@ def out_of_memory(shape, asked, used, available):
 class CudaDriver(Driver):
     """CuPy's arrays and RawModule. A kernel file is compiled when one of its kernels is first launched."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.cupy = find_cupy()
-        self.functions = {}  # (file, kernel): CuPy's function
-        self.tables = OrderedDict()  # bytes: (device array, the pinned memory it was copied from)
-        self.recording = None  # the Recording whose step is being recorded
+        self.functions: dict[tuple[str, str], Callable] = {}  # (file, kernel): CuPy's function
+        # bytes: (device array, the pinned memory it was copied from)
+        self.tables: OrderedDict[bytes, tuple[Array, Any]] = OrderedDict()
+        self.recording: Recording | None = None  # the Recording whose step is being recorded
 
     # ---- arrays
 
-    def holds(self, array):
+    def holds(self, array: object) -> bool:
         return isinstance(array, self.cupy.ndarray)
 
-    def asarray(self, host, dtype):
+    def asarray(self, host: ArrayLike | Array, dtype: DTypeLike) -> Array:
         cupy = self.cupy
-        if not isinstance(host, cupy.ndarray):
-            host = np.asarray(host, dtype=dtype, order="C")
-        array = self._allocate(host.shape, host.nbytes, lambda: cupy.asarray(host, dtype=dtype, order="C"))
+        values: Array = host if self.holds(host) else np.asarray(host, dtype=dtype, order="C")
+        array = self._allocate(values.shape, values.nbytes, lambda: cupy.asarray(values, dtype=dtype, order="C"))
         return array if array.data.ptr % 16 == 0 else array.copy()
 
-    def numpy(self, array):
+    def numpy(self, array: Array) -> np.ndarray:
         return self.cupy.asnumpy(array)
 
-    def empty(self, shape, dtype):
+    def empty(self, shape: int | Shape, dtype: DTypeLike) -> Array:
         return self._make(self.cupy.empty, shape, dtype)
 
-    def zeros(self, shape, dtype):
+    def zeros(self, shape: int | Shape, dtype: DTypeLike) -> Array:
         return self._make(self.cupy.zeros, shape, dtype)
 
-    def _make(self, make, shape, dtype):
+    def _make(self, make: Callable, shape: int | Shape, dtype: DTypeLike) -> Array:
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
         return self._allocate(shape, math.prod(shape) * np.dtype(dtype).itemsize, lambda: make(shape, dtype))
 
-    def _allocate(self, shape, size, make):
+    def _allocate(self, shape: Shape, size: int, make: Callable[[], Array]) -> Array:
         try:
             return make()
         except self.cupy.cuda.memory.OutOfMemoryError:
@@ -163,26 +170,26 @@ class CudaDriver(Driver):
             free, total = self.cupy.cuda.runtime.memGetInfo()
             raise out_of_memory(shape, size, min(used, total), min(used + free, total)) from None
 
-    def copy(self, array):
+    def copy(self, array: Array) -> Array:
         return self._allocate(array.shape, array.nbytes, lambda: array.copy(order="C"))
 
-    def assign(self, destination, source):
+    def assign(self, destination: Array, source: Array) -> None:
         destination[...] = self.cupy.asarray(source, dtype=destination.dtype)
 
-    def address_table(self, rows):
-        rows = np.array([[n if isinstance(n, int) else n.data.ptr for n in row] for row in rows], np.int64)
+    def address_table(self, rows: Sequence[Sequence[Array | int]]) -> Array:
+        addresses = np.array([[n if isinstance(n, int) else n.data.ptr for n in row] for row in rows], np.int64)
         if self.recording is not None:
-            return self.recording.table(rows)
-        key = rows.tobytes()
+            return self.recording.table(addresses)
+        key = addresses.tobytes()
         if key not in self.tables:
-            self.tables[key] = self._upload(rows)
+            self.tables[key] = self._upload(addresses)
             if len(self.tables) > MOST_TABLES:
                 self.cupy.cuda.get_current_stream().synchronize()  # its copy may not have been made yet
                 self.tables.popitem(last=False)
         self.tables.move_to_end(key)
         return self.tables[key][0]
 
-    def _upload(self, rows):
+    def _upload(self, rows: np.ndarray) -> tuple[Array, Any]:
         """(device array, pinned memory): from pinned memory the copy does not wait."""
         table = self.cupy.empty(rows.shape, rows.dtype)
         pinned = self.cupy.cuda.alloc_pinned_memory(rows.nbytes)
@@ -192,7 +199,9 @@ class CudaDriver(Driver):
 
     # ---- kernels
 
-    def launch(self, file, kernel, ctype, grid, block, args, shared):
+    def launch(
+        self, file: str, kernel: str, ctype: str, grid: Shape, block: Shape, args: Sequence[Any], shared: int
+    ) -> None:
         function = self.functions.get((file, kernel))
         if function is None:
             names = kernels.instances(file, ctype)
@@ -202,7 +211,7 @@ class CudaDriver(Driver):
             function = self.functions[file, kernel]
         function(tuple(grid), tuple(block), tuple(args), shared_mem=shared)
 
-    def record(self, step):
+    def record(self, step: Callable[[], None]) -> Callable[[], None]:
         return Recording(self, step)
 
 
@@ -218,18 +227,19 @@ class Recording:
     from the graph's pool, where it might lie in the place of what an earlier kernel of the step writes and lets go.
     """
 
-    def __init__(self, driver, step):
+    def __init__(self, driver: CudaDriver, step: Callable[[], None]):
         self.driver, self.step = driver, step
-        self.runs, self.graph = 0, None
-        self.tables = []  # (device array, its rows)
+        self.runs = 0
+        self.graph: Any = None
+        self.tables: list[tuple[Array, np.ndarray]] = []  # (device array, its rows)
 
-    def table(self, rows):
+    def table(self, rows: np.ndarray) -> Array:
         """Room for a table of addresses, int64, that will hold `rows` when the recording is over."""
         with self.driver.cupy.cuda.using_allocator(self.outside):
             self.tables.append((self.driver.cupy.empty(rows.shape, rows.dtype), rows))
         return self.tables[-1][0]
 
-    def __call__(self):
+    def __call__(self) -> None:
         self.runs += 1
         if self.runs == 2:
             self.capture()
@@ -238,7 +248,7 @@ class Recording:
         else:
             self.graph.launch(self.driver.cupy.cuda.get_current_stream())
 
-    def capture(self):
+    def capture(self) -> None:
         """Record the step into self.graph, or say in a warning why that cannot be. Nothing is computed here."""
         cupy, driver = self.driver.cupy, self.driver
         cupy.get_default_memory_pool().free_all_blocks()  # what the first run took: the graph needs as much
@@ -273,5 +283,5 @@ class CudaDevice(KernelDevice):
 
     name = "cuda"
 
-    def __init__(self, dtype="float32"):
+    def __init__(self, dtype: str = "float32"):
         super().__init__(dtype, CudaDriver())

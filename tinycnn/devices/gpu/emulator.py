@@ -16,7 +16,7 @@ from tinycnn import kernels
 from tinycnn.devices import DeviceError
 from tinycnn.devices.gpu import Driver, KernelDevice
 from tinycnn.emulator import CompilerMissing, Module, load
-from tinycnn.emulator.build import find_compiler
+from tinycnn.emulator.compiler import find_compiler
 from tinycnn.shapes import Shape
 
 ALIGNMENT = 16  # bytes: what the kernels' vector loads need

@@ -42,7 +42,7 @@ def find_numba_cuda() -> ModuleType:
             "the emulator runs the same kernels in C: --device emulator"
         )
     if "numba.cuda" not in sys.modules and gpu_count() == 0:
-        config.ENABLE_CUDASIM = 1  # type: ignore[attr-defined]
+        config.ENABLE_CUDASIM = 1
     from numba import cuda
 
     return cuda
@@ -155,7 +155,7 @@ class SimulatorDriver(EmulatorDriver):
         from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
 
         # Numba reads its settings again after a change of a NUMBA_ variable; a kernel made then would be a real one.
-        config.ENABLE_CUDASIM = 1  # type: ignore[attr-defined]
+        config.ENABLE_CUDASIM = 1
         played = instance(file, kernel)
         for blocks, values in launches(grid, args):
             flat = [
@@ -188,3 +188,13 @@ class NumbaDevice(KernelDevice):
                 f"Numba cannot run a kernel on this GPU ({type(error).__name__}: {error}): pip install '{extra()}'; "
                 "NUMBA_ENABLE_CUDASIM=1 takes the simulator"
             ) from None
+
+    # Numba's device arrays take neither `...` nor steps backwards: these two go by way of the host.
+
+    def part(self, array: Array, index: Any) -> Array:
+        return self.asarray(np.array(self.numpy(array)[index], order="C"))
+
+    def embed(self, part: Array, shape: Shape, index: Any) -> Array:
+        whole = np.zeros(shape, self.dtype)
+        whole[index] = self.numpy(part)
+        return self.asarray(whole)

@@ -42,9 +42,10 @@ def batchnorm_inference_loops(
     x: Array, gamma: Array, beta: Array, moving_mean: Array, moving_variance: Array, epsilon: float
 ) -> Array:
     y = np.empty_like(x)
-    for *row, c in np.ndindex(x.shape):
+    for place in np.ndindex(x.shape):
+        c = place[-1]
         inverse_std = 1 / np.sqrt(moving_variance[c] + epsilon)
-        y[(*row, c)] = (x[(*row, c)] - moving_mean[c]) * inverse_std * gamma[c] + beta[c]
+        y[place] = (x[place] - moving_mean[c]) * inverse_std * gamma[c] + beta[c]
     return y
 
 

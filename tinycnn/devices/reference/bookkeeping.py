@@ -17,9 +17,11 @@ def gather_batch_loops(images: Array, labels: Array, order: Array, start: Array,
     for i in range(size):
         row = order[start[0] + i]
         for place in np.ndindex(images.shape[1:]):
-            x[(i, *place)] = images[(row, *place)]
+            here, there = (i, *place), (row, *place)
+            x[here] = images[there]
         for place in np.ndindex(labels.shape[1:]):
-            y[(i, *place)] = labels[(row, *place)]
+            here, there = (i, *place), (row, *place)
+            y[here] = labels[there]
     return x, y
 
 

@@ -36,4 +36,4 @@ def dropout_forward(x: Array, rate: float, seed: int, stream: int, step: Array) 
 
 
 def dropout_backward(dy: Array, rate: float, seed: int, stream: int, saved: Array) -> Array:
-    return dy * (saved * dy.dtype.type(1 / (1 - rate)))
+    return np.where(saved, dy * dy.dtype.type(1 / (1 - rate)), dy.dtype.type(0))

@@ -23,8 +23,10 @@ def concatenate_loops(arrays: Sequence[Array]) -> Array:
     y = np.empty((*arrays[0].shape[:-1], sum(a.shape[-1] for a in arrays)), arrays[0].dtype)
     first = 0
     for array in arrays:
-        for *row, c in np.ndindex(array.shape):
-            y[(*row, first + c)] = array[(*row, c)]
+        for place in np.ndindex(array.shape):
+            *row, c = place
+            there = (*row, first + c)
+            y[there] = array[place]
         first += array.shape[-1]
     return y
 
@@ -33,8 +35,10 @@ def split_loops(array: Array, sizes: Sequence[int]) -> list[Array]:
     parts, first = [], 0
     for size in sizes:
         part = np.empty((*array.shape[:-1], size), array.dtype)
-        for *row, c in np.ndindex(part.shape):
-            part[(*row, c)] = array[(*row, first + c)]
+        for place in np.ndindex(part.shape):
+            *row, c = place
+            there = (*row, first + c)
+            part[place] = array[there]
         parts.append(part)
         first += size
     return parts

@@ -17,11 +17,15 @@ def maxpool2d_forward_loops(x: Array, pool: Pair, stride: Pair, padding: Padding
     g = Geometry.of_pool(x.shape, pool, stride, padding)
     y, argmax = np.full(g.y_shape, -np.inf, x.dtype), np.zeros(g.y_shape, np.int32)
     for n, p, q, c in np.ndindex(g.y_shape):
+        first = True
         for r, s in np.ndindex(pool):
             h, v = p * g.stride_h + r - g.top, q * g.stride_w + s - g.left
-            if 0 <= h < g.H and 0 <= v < g.W and is_larger(x[n, h, v, c], y[n, p, q, c]):
+            if not (0 <= h < g.H and 0 <= v < g.W):
+                continue
+            if first or is_larger(x[n, h, v, c], y[n, p, q, c]):
                 y[n, p, q, c] = x[n, h, v, c]
                 argmax[n, p, q, c] = r * g.S + s
+            first = False
     return y, argmax
 
 
@@ -48,10 +52,13 @@ def maxpool2d_backward_loops(
 
 def maxpool2d_forward(x: Array, pool: Pair, stride: Pair, padding: Padding) -> tuple[Array, Array]:
     geometry = Geometry.of_pool(x.shape, pool, stride, padding)
-    x = pad_images(x, padding, value=-np.inf)
+    in_image, x = pad_images(np.ones_like(x), padding), pad_images(x, padding, value=-np.inf)
     windows = np.stack([tap(x, r, s, geometry) for r, s in np.ndindex(pool)])
-    argmax = windows.argmax(axis=0)  # NumPy returns the first of equal maxima
+    argmax = windows.argmax(axis=0)  # NumPy returns the first of equal maxima, and the first NaN
     y = np.take_along_axis(windows, argmax[None], axis=0)[0]
+    # Where nothing is larger than the padding, the maximum is the window's first pixel inside the image.
+    inside = np.stack([tap(in_image, r, s, geometry) for r, s in np.ndindex(pool)])
+    argmax = np.where(y == -np.inf, inside.argmax(axis=0), argmax)
     return y, argmax.astype(np.int32)
 
 

@@ -33,8 +33,8 @@ def relu_backward_loops(dy: Array, y: Array) -> Array:
 def bias_relu_backward_loops(dy: Array, y: Array | None) -> tuple[Array, Array]:
     dz = dy if y is None else relu_backward_loops(dy, y)
     db = np.zeros(dy.shape[-1], np.float64)
-    for *row, k in np.ndindex(dz.shape):
-        db[k] += dz[(*row, k)]
+    for place in np.ndindex(dz.shape):
+        db[place[-1]] += dz[place]
     return dz, db.astype(dy.dtype)
 
 

@@ -43,23 +43,24 @@ def softmax_crossentropy_loops(
     for n in range(N):
         (largest, answer), (_, truth) = first_of_the_largest(logits[n]), first_of_the_largest(labels[n])
         weight = logits.dtype.type(1) if weights is None else weights[n, 0]
-        total = logits.dtype.type(0)
+        total, row_loss = logits.dtype.type(0), logits.dtype.type(0)
         for k in range(K):
             total += np.exp(logits[n, k] - largest)
         for k in range(K):
             log_p = logits[n, k] - largest - np.log(total)
-            loss[0] -= weight * labels[n, k] * log_p / N
+            row_loss -= labels[n, k] * log_p
             dlogits[n, k] = weight * (np.exp(log_p) - labels[n, k]) / N
+        loss[0] += weight * row_loss / N
         if answer == truth:
             correct[0] += 1
     return loss, correct, dlogits
 
 
 def first_of_the_largest(row: Array) -> tuple[Any, int]:
-    """(the largest number of a row, where the first of its kind is)."""
+    """(the largest number of a row, where the first of its kind is). A NaN is larger than any number."""
     best, where = row[0], 0
     for k in range(1, len(row)):
-        if row[k] > best:
+        if row[k] > best or (np.isnan(row[k]) and not np.isnan(best)):
             best, where = row[k], k
     return best, where
 
@@ -82,6 +83,6 @@ def softmax_crossentropy(logits: Array, labels: Array, weights: Array | None = N
     log_p = shifted - log_sum
     n = logits.shape[0]
     weight = np.ones((n, 1), logits.dtype) if weights is None else weights
-    loss = -(weight * labels * log_p).sum(axis=-1).mean(keepdims=True)
+    loss = -(weight[:, 0] * (labels * log_p).sum(axis=-1)).mean(keepdims=True)
     correct = (logits.argmax(axis=-1) == labels.argmax(axis=-1)).sum(keepdims=True).astype(logits.dtype)
     return loss, correct, weight * ((np.exp(log_p) - labels) / n)

@@ -27,6 +27,8 @@ struct Fiber {
     bool usable;  // suspended in fiber_main, between two threads; false when new, or left in the middle of a kernel
 };
 
+// The stacks belong to one launch at a time, of whichever built file: a process may have some 32 times as many memory
+// maps as one set of stacks with its guards takes. Python makes the sets, and hands one to each launch (module.py).
 static char* stacks;
 static Fiber fibers[FIBERS];
 static Fiber main_fiber;
@@ -101,20 +103,28 @@ void abandon_fibers() {
     free_all();
 }
 
-bool make_fibers() {
-    if (stacks) return true;
+// A set of stacks, or null where there is no address space for it.
+CUDASIM_EXPORT char* cudasim_make_stacks() {
     void* memory = mmap(nullptr, FIBERS * (STACK + GUARD), PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED) return false;
-    stacks = (char*)memory;
-    free_all();
-    return true;
+    if (memory == MAP_FAILED) return nullptr;
+    for (int i = 0; i < FIBERS; ++i)
+        if (mprotect((char*)memory + i * (STACK + GUARD), GUARD, PROT_NONE)) {
+            munmap(memory, FIBERS * (STACK + GUARD));
+            return nullptr;
+        }
+    return (char*)memory;
+}
+
+// Begin a launch on these. Whatever fibers of this file stood on them is gone: another file may have used them since.
+void use_stacks(char* given) {
+    stacks = given;
+    abandon_fibers();
 }
 
 int take_fiber() {
     int i = free_fibers[--free_count];
     if (!fibers[i].usable) {
-        mprotect(stack_of(i) - GUARD, GUARD, PROT_NONE);
         // Staggered: with tops a multiple of 4096 bytes apart, all stacks would share the same few lines of the L1
         // cache.
         prepare(fibers[i], stack_of(i) + STACK - (i % 21) * 192);

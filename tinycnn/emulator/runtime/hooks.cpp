@@ -29,6 +29,8 @@ static bool watching;
 bool checking, tracing;
 uintptr_t image_begin;
 
+bool in_this_file(uintptr_t address) { return address - image_begin < (uintptr_t)_end - image_begin; }
+
 Region& region_at(int id) { return regions[id]; }
 
 static void add_region(uintptr_t begin, int64_t size, int space, int granule) {
@@ -40,7 +42,9 @@ static void add_region(uintptr_t begin, int64_t size, int space, int granule) {
 }
 
 // Python calls these two around a launch. Regions are numbered as given, then follow the shared arrays.
-CUDASIM_EXPORT void cudasim_watch(const GlobalArray* arrays, int count, unsigned dynamic_bytes, int check, int trace) {
+CUDASIM_EXPORT void cudasim_watch(const GlobalArray* arrays, int count, unsigned dynamic_bytes, int check, int trace,
+                                  double seconds) {
+    begin_time_limit(seconds);
     checking = check;
     tracing = trace;
     dynamic_shared = dynamic_bytes;
@@ -80,13 +84,12 @@ static int nearest_region(uintptr_t address) {
     return best;
 }
 
+// ---------------------------------------------------------------- an access
+
 static void report_access(Kind kind, int region, const Access& access) {
     Problem* p = find_problem(kind, access.pc, 0, {nullptr, 0});
     if (!p || p->count++) return;
-    uint3 t = threads[current].index, b = block.index;
-    unsigned where[6] = {b.x, b.y, b.z, t.x, t.y, t.z};
-    memcpy(p->block, where, 12);
-    memcpy(p->thread, where + 3, 12);
+    tell_who(*p, current);
     p->region = region;
     p->offset = region < 0 ? 0 : (int64_t)(access.address - regions[region].begin);
     p->size = access.size;
@@ -101,7 +104,7 @@ static void access(const void* address, int size, bool write, bool atomic, void*
     int id = region_of(at);
     if (id < 0) {
         // Tables of constants, threadIdx and the like are in this file's own image.
-        if (at - image_begin < (uintptr_t)_end - image_begin) return;
+        if (in_this_file(at)) return;
         report_access(Kind::OutOfBounds, nearest_region(at), a);
         abandon();
     }
@@ -124,7 +127,9 @@ static void access(const void* address, int size, bool write, bool atomic, void*
 // Called where code branches or joins. The tracer stops lanes here too: in a loop whose body some lanes skip, the
 // rounds would otherwise go unnoticed, and lanes of different rounds be taken to be together.
 static void branch(void* return_address) {
-    if (!watching || !tracing) return;
+    if (!watching) return;
+    if (overdue) stop_overdue((uintptr_t)return_address - image_begin);
+    if (!tracing) return;
     threads[current].access = {(uintptr_t)return_address - image_begin, 0, 0, 0, 0};
     wait_as(State::AtAccess);
 }

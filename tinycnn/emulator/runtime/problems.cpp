@@ -33,12 +33,17 @@ Problem* find_problem(Kind kind, uint64_t pc, uint64_t other_pc, Site site) {
     return &p;
 }
 
+// A thread of the running block.
+void tell_who(Problem& p, int thread) {
+    uint3 t = threads[thread].index;
+    p.block[0] = block.index.x, p.block[1] = block.index.y, p.block[2] = block.index.z;
+    p.thread[0] = t.x, p.thread[1] = t.y, p.thread[2] = t.z;
+}
+
 void report(Kind kind, Site site, int thread, const char* message) {
     Problem* p = find_problem(kind, 0, 0, site);
     if (!p || p->count++) return;
-    uint3 t = threads[thread].index;
-    p->block[0] = block.index.x, p->block[1] = block.index.y, p->block[2] = block.index.z;
-    p->thread[0] = t.x, p->thread[1] = t.y, p->thread[2] = t.z;
+    tell_who(*p, thread);
     snprintf(p->message, sizeof p->message, "%s", message);
 }
 

@@ -54,6 +54,7 @@ void wait_as(State state);     // suspend the current thread; returns when it is
 void check_barrier();          // release it if everyone who is left has come
 [[noreturn]] void abandon();   // the current thread ends here, without its remaining instructions
 [[noreturn]] void stop_block();
+[[noreturn]] void stop_launch();
 
 inline int warp_of(int thread) { return thread >> 5; }
 inline int lane_of(int thread) { return thread & 31; }
@@ -70,7 +71,7 @@ bool warp_waits_disagree();
 
 // ---------------------------------------------------------------- problems (problems.cpp)
 
-enum class Kind : int { None, Race, OutOfBounds, Misaligned, Uninitialised, Barrier, WarpIntrinsic, Trap };
+enum class Kind : int { None, Race, OutOfBounds, Misaligned, Uninitialised, Barrier, WarpIntrinsic, Trap, Endless };
 
 struct Problem {               // as Python reads it
     int kind;
@@ -85,6 +86,7 @@ struct Problem {               // as Python reads it
 };
 
 void report(Kind kind, Site site, int thread, const char* message);
+void tell_who(Problem& problem, int thread);
 Problem* find_problem(Kind kind, uint64_t pc, uint64_t other_pc, Site site);
 
 #ifdef CUDASIM_HOOKED

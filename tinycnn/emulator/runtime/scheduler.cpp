@@ -21,10 +21,10 @@ static void (*kernel)(void**);
 static void** arguments;
 static int running_fiber;
 static int retired_fiber = -1;
-static bool interrupted;
+static bool interrupted, stopped;  // the launch is over before its last block
 
 // fibers.cpp
-bool make_fibers();
+void use_stacks(char* stacks);
 int take_fiber();
 void give_back_fiber(int fiber, bool usable);
 void go_to_fiber(int fiber);
@@ -139,6 +139,12 @@ void wait_as(State state) {
     block.failed = true;
     if (threads[current].state == State::Done) give_back_fiber(running_fiber, false);
     running_fiber = CALLER;
+    go_to_fiber(CALLER);
+    __builtin_unreachable();
+}
+
+[[noreturn]] void stop_launch() {
+    stopped = true;
     go_to_fiber(CALLER);
     __builtin_unreachable();
 }
@@ -281,7 +287,7 @@ static bool run_block(uint3 index) {
 #endif
     running_fiber = take_fiber();
     go_to_fiber(running_fiber);
-    if (interrupted) {
+    if (interrupted || stopped) {
         abandon_fibers();
         retired_fiber = -1;
         return false;
@@ -308,7 +314,12 @@ CUDASIM_EXPORT void cudasim_shared(const SharedArray* arrays, int count, int dyn
     anchor_offset = anchor;
 }
 
-char* shared_address(int i) { return cudasim_anchor - anchor_offset + shared_arrays[i].offset; }
+char* shared_address(int i) {
+    char* here = cudasim_anchor;
+    // Opaque from here on: to the compiler it would point into the anchor alone, with 16 bytes to write at most.
+    asm("" : "+r"(here));
+    return here - anchor_offset + shared_arrays[i].offset;
+}
 int64_t shared_size(int i, unsigned dynamic_bytes) { return i < dynamic_count ? dynamic_bytes : shared_arrays[i].size; }
 int shared_arrays_count() { return shared_count; }
 
@@ -316,11 +327,12 @@ void poison_shared(unsigned dynamic_bytes) {
     for (int i = 0; i < shared_count; ++i) memset(shared_address(i), 0xff, shared_size(i, dynamic_bytes));
 }
 
-constexpr int NO_MEMORY = -1, INTERRUPTED = -2;
+constexpr int INTERRUPTED = -1;
 
 CUDASIM_EXPORT int cudasim_launch(void (*call)(void**), void** given, const unsigned* grid, const unsigned* size,
-                                  unsigned shared, const int64_t* wanted_blocks, int64_t wanted) {
-    if (!make_fibers()) return NO_MEMORY;
+                                  unsigned shared, const int64_t* wanted_blocks, int64_t wanted, char* stacks) {
+    use_stacks(stacks);
+    retired_fiber = -1;
     kernel = call;
     arguments = given;
     gridDim = dim3(grid[0], grid[1], grid[2]);
@@ -332,9 +344,9 @@ CUDASIM_EXPORT int cudasim_launch(void (*call)(void**), void** given, const unsi
     poison_shared(shared);
     int64_t all = (int64_t)grid[0] * grid[1] * grid[2], blocks = wanted_blocks ? wanted : all;
     int failures = 0;
-    interrupted = false;
+    interrupted = stopped = false;
     watch_interrupts();
-    for (int64_t i = 0; i < blocks && !interrupted; ++i) {
+    for (int64_t i = 0; i < blocks && !interrupted && !stopped; ++i) {
         int64_t b = wanted_blocks ? wanted_blocks[i] : i;
         if (!run_block(uint3{(unsigned)(b % grid[0]), (unsigned)(b / grid[0] % grid[1]),
                              (unsigned)(b / grid[0] / grid[1])})) {

@@ -75,15 +75,11 @@ static void race(const Record& before, const Access& now, bool before_wrote, int
     Problem* p = find_problem(Kind::Race, now.pc, before.pc, {nullptr, 0});
     if (!p || p->count++) return;
     uint32_t b = before.block - 1;
-    uint3 t = threads[current].index, other = threads[before.thread].index, mine = block.index;
-    unsigned where[12] = {mine.x,          mine.y,                        mine.z,
-                          t.x,             t.y,                           t.z,
-                          b % gridDim.x,   b / gridDim.x % gridDim.y,     b / gridDim.x / gridDim.y,
-                          other.x,         other.y,                       other.z};
-    memcpy(p->block, where, 12);
-    memcpy(p->thread, where + 3, 12);
-    memcpy(p->other_block, where + 6, 12);
-    memcpy(p->other_thread, where + 9, 12);
+    uint3 t = threads[before.thread].index;
+    tell_who(*p, current);
+    p->other_block[0] = b % gridDim.x, p->other_block[1] = b / gridDim.x % gridDim.y;
+    p->other_block[2] = b / gridDim.x / gridDim.y;
+    p->other_thread[0] = t.x, p->other_thread[1] = t.y, p->other_thread[2] = t.z;
     p->region = id;
     p->space = region_at(id).space;
     p->offset = (int64_t)(at - region_at(id).begin);
@@ -95,10 +91,7 @@ static void race(const Record& before, const Access& now, bool before_wrote, int
 static void uninitialised(const Access& now, int id, uintptr_t at) {
     Problem* p = find_problem(Kind::Uninitialised, now.pc, 0, {nullptr, 0});
     if (!p || p->count++) return;
-    uint3 t = threads[current].index, b = block.index;
-    unsigned where[6] = {b.x, b.y, b.z, t.x, t.y, t.z};
-    memcpy(p->block, where, 12);
-    memcpy(p->thread, where + 3, 12);
+    tell_who(*p, current);
     p->region = id;
     p->space = Shared;
     p->offset = (int64_t)(at - region_at(id).begin);

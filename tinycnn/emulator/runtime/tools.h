@@ -19,12 +19,18 @@ struct Region {          // an array
 extern bool checking, tracing;
 extern uintptr_t image_begin;  // where this file is loaded: instructions are told apart by their distance from it
 
+// deadline.cpp
+extern volatile bool overdue;
+void begin_time_limit(double seconds);
+[[noreturn]] void stop_overdue(uintptr_t pc);
+
 void shadow_begin(Region& region);
 void shadow_access(Region& region, int id, const Access& access);
 void shadow_begin_block();
 void trace_begin(Region& region);
 void trace_request(int warp, unsigned lanes);
 int region_of(uintptr_t address);
+bool in_this_file(uintptr_t address);
 Region& region_at(int id);
 
 }  // namespace cudasim

@@ -1,0 +1,84 @@
+"""Where built files are kept, and whether they are still what was built.
+
+A shared object that was cut or has a flipped bit ends Python when it is loaded. So each file ends in a seal, the digest
+of all that stands before it (the loader and the linker leave it alone), and is loaded only if that is right. A file
+that is not whole is dropped and built anew.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import tempfile
+import warnings
+from contextlib import suppress
+from pathlib import Path
+
+PATTERNS = ("*.so", "*.o", "launch-*.npz")  # the files in the folder: the last are saved for a debugger
+MARK = b"\ntinycnn-sha256:"
+
+
+def chosen_folder() -> Path:
+    """The folder by the user's wish, TINYCNN_EMULATOR_CACHE, or in the user's cache folder."""
+    given = os.environ.get("TINYCNN_EMULATOR_CACHE")
+    if given:
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinycnn" / "emulator"
+
+
+def find(name: str) -> Path | None:
+    """The built file of this name, if there is one that is whole."""
+    folders = [chosen_folder()]
+    if _for_this_process.cache_info().currsize:
+        folders.append(Path(_for_this_process().name))
+    return next((path / name for path in folders if is_whole(path / name)), None)
+
+
+def folder() -> Path:
+    """Where to write: `chosen_folder`, or, if that cannot be written, a folder that lives as long as this process."""
+    path = chosen_folder()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            return path
+    except OSError as error:
+        instead = _for_this_process()
+        warnings.warn(
+            f"{path} cannot be written ({error.strerror}): what the emulator builds is not kept; "
+            "TINYCNN_EMULATOR_CACHE names another folder",
+            stacklevel=2,
+        )
+        return Path(instead.name)
+
+
+@functools.cache
+def _for_this_process() -> tempfile.TemporaryDirectory:
+    return tempfile.TemporaryDirectory(prefix="tinycnn-emulator-")
+
+
+def is_whole(path: Path) -> bool:
+    """Whether the file is there as it was kept. One that is not whole is removed, and a warning says so."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return False
+    end = len(content) - len(_seal(b""))
+    if end > 0 and content[end:] == _seal(content[:end]):
+        return True
+    with suppress(OSError):  # in a folder that cannot be written
+        path.unlink()
+    warnings.warn(f"{path} was damaged, it is built anew", stacklevel=2)
+    return False
+
+
+def keep(made: Path, path: Path) -> None:
+    """Seal a file that was just made, and put it into the cache as `path`: all of it or nothing."""
+    content = made.read_bytes()
+    with made.open("ab") as file:
+        file.write(_seal(content))
+    os.replace(made, path)
+
+
+def _seal(content: bytes) -> bytes:
+    return MARK + hashlib.sha256(content).hexdigest().encode()
