@@ -3,16 +3,22 @@
 import gc
 import os
 import queue
+import struct
 import subprocess
 import sys
 import threading
 
 import numpy as np
 import pytest
+from helpers import assert_same_bits
+from small_trainings import again, fit, network
 
+import tinycnn
 from tinycnn import philox
 from tinycnn.devices.cpu import CpuDevice, threads
+from tinycnn.devices.cpu.launch import address
 from tinycnn.devices.cpu.memory import Pool
+from tinycnn.devices.cpu.relu import relu_pass
 from tinycnn.devices.cpu.tiles import choose
 
 device = CpuDevice()
@@ -162,6 +168,72 @@ def test_two_python_threads_may_compute_at_once():
     for result in results.values():
         assert all(np.array_equal(a, b) for a, b in zip(result, expected, strict=True))
     assert len(results) == 3
+
+
+def test_threads_that_train_and_predict_networks_at_once_give_what_each_gives_alone():
+    """Networks of every kind of layer, on arrays large enough to come from the pool."""
+    rng = np.random.default_rng(6)
+    x, y = rng.random((256, 20, 20, 1), np.float32), np.eye(3, dtype=np.float32)[rng.integers(0, 3, 256)]
+
+    def model_of(seed):
+        again(seed)
+        with tinycnn.use_device("cpu"):
+            model = network(input_shape=(20, 20, 1))
+            model.compile("adam")
+        return model
+
+    def trained(model):
+        fit(model, x, y, batch_size=64)
+        return [*model.get_weights(), model.predict(x, batch_size=100)]
+
+    alone = [trained(model_of(seed)) for seed in range(4)]
+    served = model_of(9)
+    want = served.predict(x, batch_size=100)
+    models, found, answers, done = [model_of(seed) for seed in range(4)], [None] * 4, [], threading.Event()
+
+    def train(i):
+        found[i] = trained(models[i])
+
+    def serve():
+        while not done.is_set():
+            answers.append(np.array_equal(served.predict(x, batch_size=100), want))
+
+    server = threading.Thread(target=serve)
+    trainers = [threading.Thread(target=train, args=(i,)) for i in range(4)]
+    for worker in (server, *trainers):
+        worker.start()
+    for worker in trainers:
+        worker.join()
+    done.set()
+    server.join()
+    assert answers and all(answers)
+    for got, wanted in zip(found, alone, strict=True):
+        assert got is not None
+        for a, b in zip(got, wanted, strict=True):
+            assert_same_bits(a, b)
+
+
+def test_a_team_that_was_sent_home_still_does_what_is_asked():
+    """Whoever had asked for the team before another thread changed it."""
+    team = threads.Team(3)
+    x, y = np.ones(20_000, np.float32), np.zeros(20_000, np.float32)
+    team.stop()
+    team.run(relu_pass.address, [address(x), address(y), 20_000], 3)
+    assert (y == x).all()
+    assert not any(helper.is_alive() for helper in team.helpers)
+
+
+def test_more_arguments_than_fit_are_refused():
+    with pytest.raises(struct.error):
+        threads.team().run(relu_pass.address, [0] * (threads.MOST_ARGUMENTS + 1), 1)
+
+
+def test_addresses_are_those_of_numpy():
+    array = np.arange(24, dtype=np.float32).reshape(4, 6)
+    frozen = array.copy()
+    frozen.flags.writeable = False
+    for each in (array, frozen, array[1:, 2:], array[::-1], array.T, np.empty((0, 3)), np.zeros(())):
+        assert address(each) == each.ctypes.data
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
