@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -328,28 +329,37 @@ def test_the_pool_lets_go_of_the_size_that_was_freed_least_recently():
     assert list(pool.free) == [400_000, 440_000]
 
 
-def test_the_pool_serves_threads_that_give_back_each_other_s_arrays():
+@pytest.fixture
+def threads_in_turn():
+    """Threads take turns after a microsecond instead of five milliseconds: what may go wrong between two lines does."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_the_pool_serves_threads_that_give_back_each_other_s_arrays(threads_in_turn):
     pool = Pool(limit=1 << 24)
-    wrong, arrays = [], queue.SimpleQueue()
+    arrays = queue.SimpleQueue()
 
     def use(number):
-        for i in range(300):
+        wrong = 0
+        for i in range(8000):
             array = pool.empty((9000 + i % 3,), np.float32)
             array[:] = number
-            others = [pool.empty((9000 + i % 3,), np.float32) for _ in range(2)]
-            for other in others:
-                other[:] = -1
-            wrong.extend(array[array != number])
+            other = pool.empty((9000 + i % 3,), np.float32)
+            other[:] = -1
+            wrong += int((array != number).sum())
             arrays.put(array)
-            del array, others
+            del array, other
             arrays.get()
+        return wrong
 
-    workers = [threading.Thread(target=use, args=(number,)) for number in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert not wrong and pool.empty((9000,), np.float32).size == 9000
+    with ThreadPoolExecutor(4) as workers:
+        assert list(workers.map(use, range(4))) == [0] * 4
+    pool.empty((9000,), np.float32)
+    assert pool.free_bytes == sum(size * len(blocks) for size, blocks in pool.free.items())
+    assert len(pool.leases) <= 1
 
 
 def test_tiles_fit_the_registers_and_waste_nothing_where_a_width_divides():
