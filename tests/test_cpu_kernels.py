@@ -3,16 +3,23 @@
 import gc
 import os
 import queue
+import struct
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from helpers import assert_same_bits
+from small_trainings import again, fit, network
 
+import tinycnn
 from tinycnn import philox
 from tinycnn.devices.cpu import CpuDevice, threads
+from tinycnn.devices.cpu.launch import address
 from tinycnn.devices.cpu.memory import Pool
+from tinycnn.devices.cpu.relu import relu_pass
 from tinycnn.devices.cpu.tiles import choose
 
 device = CpuDevice()
@@ -164,6 +171,72 @@ def test_two_python_threads_may_compute_at_once():
     assert len(results) == 3
 
 
+def test_threads_that_train_and_predict_networks_at_once_give_what_each_gives_alone():
+    """Networks of every kind of layer, on arrays large enough to come from the pool."""
+    rng = np.random.default_rng(6)
+    x, y = rng.random((256, 20, 20, 1), np.float32), np.eye(3, dtype=np.float32)[rng.integers(0, 3, 256)]
+
+    def model_of(seed):
+        again(seed)
+        with tinycnn.use_device("cpu"):
+            model = network(input_shape=(20, 20, 1))
+            model.compile("adam")
+        return model
+
+    def trained(model):
+        fit(model, x, y, batch_size=64)
+        return [*model.get_weights(), model.predict(x, batch_size=100)]
+
+    alone = [trained(model_of(seed)) for seed in range(4)]
+    served = model_of(9)
+    want = served.predict(x, batch_size=100)
+    models, found, answers, done = [model_of(seed) for seed in range(4)], [None] * 4, [], threading.Event()
+
+    def train(i):
+        found[i] = trained(models[i])
+
+    def serve():
+        while not done.is_set():
+            answers.append(np.array_equal(served.predict(x, batch_size=100), want))
+
+    server = threading.Thread(target=serve)
+    trainers = [threading.Thread(target=train, args=(i,)) for i in range(4)]
+    for worker in (server, *trainers):
+        worker.start()
+    for worker in trainers:
+        worker.join()
+    done.set()
+    server.join()
+    assert answers and all(answers)
+    for got, wanted in zip(found, alone, strict=True):
+        assert got is not None
+        for a, b in zip(got, wanted, strict=True):
+            assert_same_bits(a, b)
+
+
+def test_a_team_that_was_sent_home_still_does_what_is_asked():
+    """Whoever had asked for the team before another thread changed it."""
+    team = threads.Team(3)
+    x, y = np.ones(20_000, np.float32), np.zeros(20_000, np.float32)
+    team.stop()
+    team.run(relu_pass.address, [address(x), address(y), 20_000], 3)
+    assert (y == x).all()
+    assert not any(helper.is_alive() for helper in team.helpers)
+
+
+def test_more_arguments_than_fit_are_refused():
+    with pytest.raises(struct.error):
+        threads.team().run(relu_pass.address, [0] * (threads.MOST_ARGUMENTS + 1), 1)
+
+
+def test_addresses_are_those_of_numpy():
+    array = np.arange(24, dtype=np.float32).reshape(4, 6)
+    frozen = array.copy()
+    frozen.flags.writeable = False
+    for each in (array, frozen, array[1:, 2:], array[::-1], array.T, np.empty((0, 3)), np.zeros(())):
+        assert address(each) == each.ctypes.data
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_process_computes():
     program = (
@@ -256,28 +329,37 @@ def test_the_pool_lets_go_of_the_size_that_was_freed_least_recently():
     assert list(pool.free) == [400_000, 440_000]
 
 
-def test_the_pool_serves_threads_that_give_back_each_other_s_arrays():
+@pytest.fixture
+def threads_in_turn():
+    """Threads take turns after a microsecond instead of five milliseconds: what may go wrong between two lines does."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_the_pool_serves_threads_that_give_back_each_other_s_arrays(threads_in_turn):
     pool = Pool(limit=1 << 24)
-    wrong, arrays = [], queue.SimpleQueue()
+    arrays = queue.SimpleQueue()
 
     def use(number):
-        for i in range(300):
+        wrong = 0
+        for i in range(8000):
             array = pool.empty((9000 + i % 3,), np.float32)
             array[:] = number
-            others = [pool.empty((9000 + i % 3,), np.float32) for _ in range(2)]
-            for other in others:
-                other[:] = -1
-            wrong.extend(array[array != number])
+            other = pool.empty((9000 + i % 3,), np.float32)
+            other[:] = -1
+            wrong += int((array != number).sum())
             arrays.put(array)
-            del array, others
+            del array, other
             arrays.get()
+        return wrong
 
-    workers = [threading.Thread(target=use, args=(number,)) for number in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert not wrong and pool.empty((9000,), np.float32).size == 9000
+    with ThreadPoolExecutor(4) as workers:
+        assert list(workers.map(use, range(4))) == [0] * 4
+    pool.empty((9000,), np.float32)
+    assert pool.free_bytes == sum(size * len(blocks) for size, blocks in pool.free.items())
+    assert len(pool.leases) <= 1
 
 
 def test_tiles_fit_the_registers_and_waste_nothing_where_a_width_divides():

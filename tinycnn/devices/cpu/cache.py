@@ -13,6 +13,7 @@ import os
 import sys
 import tempfile
 import threading
+import time
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -35,16 +36,19 @@ class Described(NamedTuple):
 
 
 def base_folder() -> Path:
-    """`tinycnn/cpu` in NUMBA_CACHE_DIR if that is set, else in the user's cache folder."""
+    """`tinycnn/cpu` in NUMBA_CACHE_DIR if that is set, else in the user's cache folder. It need not exist."""
     base = settings.CACHE_DIR or os.environ.get("XDG_CACHE_HOME")
     if not base:
         base = os.environ.get("LOCALAPPDATA", "~/AppData/Local") if sys.platform == "win32" else "~/.cache"
-    return Path(base).expanduser() / "tinycnn" / "cpu"
+    try:
+        return Path(base).expanduser().absolute() / "tinycnn" / "cpu"
+    except RuntimeError:  # a user without a home, as in containers: there is no such folder, and `write` will say so
+        return Path(os.devnull, "tinycnn", "cpu")
 
 
 @cache
 def folder() -> Path:
-    """Where this version of the kernels, compiled for this processor, is kept. It need not exist."""
+    """Where in it this version of the kernels, compiled for this processor, is kept."""
     total = hashlib.sha256(repr((numba.__version__, llvmlite.__version__, processor(), settings.OPT)).encode())
     for path in (*sorted(Path(__file__).parent.glob("*.py")), Path(philox.__file__)):
         total.update(path.read_bytes())
@@ -86,6 +90,7 @@ def write(name: str, data: bytes) -> None:
     path = folder() / name
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leavings(path.parent)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{name}.", suffix=".tmp", delete=False) as file:
             try:
                 file.write(hashlib.sha256(data).digest() + data)
@@ -101,6 +106,16 @@ def write(name: str, data: bytes) -> None:
             f"compiled kernels cannot be kept in {path.parent} ({reason}): every process compiles them again, "
             "unless NUMBA_CACHE_DIR names a folder that can be written"
         )
+
+
+def _remove_leavings(folder: Path) -> None:
+    """Half-written files of processes that were killed: those that nobody has touched for an hour."""
+    for path in folder.glob("*.tmp"):
+        try:
+            if path.stat().st_mtime < time.time() - 3600:
+                path.unlink()
+        except OSError:  # another process was faster
+            pass
 
 
 _said: set[str] = set()

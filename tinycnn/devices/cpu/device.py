@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import DTypeLike
 
+from tinycnn.devices import DeviceError
 from tinycnn.devices.base import Array
 from tinycnn.devices.cpu import (
     batchnorm,
@@ -18,6 +19,7 @@ from tinycnn.devices.cpu import (
     softmax_crossentropy,
 )
 from tinycnn.devices.cpu.memory import pool
+from tinycnn.devices.cpu.processor import settings
 from tinycnn.devices.numpy_arrays import NumpyArrays
 from tinycnn.shapes import Shape
 
@@ -32,6 +34,11 @@ class CpuDevice(NumpyArrays):
             raise ValueError(
                 f"the cpu device computes in float32 only, not {np.dtype(dtype)}; "
                 'for float64 use the reference device: tinycnn.set_device("reference", dtype="float64")'
+            )
+        if settings.DISABLE_JIT:
+            raise DeviceError(
+                "the cpu device needs Numba's compiler, which NUMBA_DISABLE_JIT=1 switches off: unset it, or take the "
+                "reference device, or the emulator (both compute without Numba)"
             )
         super().__init__(dtype)
 

@@ -216,10 +216,15 @@ class Team:
         Several threads may call this at once: their jobs come one after the other.
         """
         with self.launching:
-            while self.asleep and tasks > 1:
-                self.asleep.pop().set()
+            if tasks > 1:
+                self._wake()
             struct.pack_into(f"{len(arguments) + 2}q", self.next_job, 0, kernel, tasks, *arguments)
             self.run_job(self.state)
+
+    def _wake(self) -> None:
+        for wake in self.asleep.copy():
+            wake.set()  # first, so that Ctrl-C between the two leaves nobody asleep for good
+            self.asleep.remove(wake)
 
     def _helper(self, me: int) -> None:
         while not self.words[STOP]:
@@ -235,8 +240,7 @@ class Team:
             self.words[STOP] = 1
         for helper in self.helpers:
             while helper.is_alive():
-                while self.asleep:
-                    self.asleep.pop().set()
+                self._wake()
                 helper.join(timeout=0.01)
 
 
