@@ -174,6 +174,26 @@ def test_a_literal_null_pointer_and_the_race_beside_it(tmp_path, body, wanted):
     assert {(report.kind, report.line) for report in reports} == wanted
 
 
+@pytest.mark.parametrize(
+    "copy",
+    ["memcpy(tile, x, 4 * n)", "memmove(tile, x, 4 * n)", "memset(tile, 0, 4 * n)", "std::memcpy(tile, x, 4 * n)"],
+)
+@pytest.mark.parametrize("include", ["", "#include <cstring>\n"])
+def test_a_copy_by_the_c_library_is_an_access_too(tmp_path, include, copy):
+    """To nine numbers of eight, and by all threads at once."""
+    source = tmp_path / "copies.cu"
+    source.write_text(
+        f'{include}extern "C" __global__ void copies(const float* x, float* y, int n) {{\n'
+        f"    __shared__ float tile[8];\n    {copy};\n    __syncthreads();\n"
+        "    y[threadIdx.x] = tile[threadIdx.x];\n}\n"
+    )
+    x, y = np.zeros(16, np.float32), np.zeros(8, np.float32)
+    (race,) = emulator.check(source, [Launch("copies", (1,), (8,), [x, y, np.int32(8)])])
+    (out,) = emulator.check(source, [Launch("copies", (1,), (1,), [x, y, np.int32(9)])])
+    line = 3 + bool(include)
+    assert (race.kind, race.line, out.kind, out.line) == ("race", line, "out-of-bounds", line)
+
+
 SPIN = """extern "C" __global__ void spin(volatile int* flag, int* y) {
     if (blockIdx.x == 1 && threadIdx.x == 5) {
         while (*flag == 0) {

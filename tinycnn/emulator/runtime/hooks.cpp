@@ -218,6 +218,11 @@ CUDASIM_EXPORT void* __tsan_memcpy(void* to, const void* from, size_t n) {
     cudasim::range(to, n, true, __builtin_return_address(0));
     return memcpy(to, from, n);
 }
+CUDASIM_EXPORT void* __tsan_memmove(void* to, const void* from, size_t n) {
+    cudasim::range(from, n, false, __builtin_return_address(0));
+    cudasim::range(to, n, true, __builtin_return_address(0));
+    return memmove(to, from, n);
+}
 CUDASIM_EXPORT void* __tsan_memset(void* p, int value, size_t n) {
     cudasim::range(p, n, true, __builtin_return_address(0));
     return memset(p, value, n);
