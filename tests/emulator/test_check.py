@@ -119,6 +119,9 @@ def test_arrays_behind_a_table_of_pointers(tmp_path):
     tables = np.array([b.ctypes.data for b in buffers], np.uint64)
     assert not emulator.check(source, [Launch("fill", (2,), (32,), [tables, np.int32(8)], buffers=buffers)])
     assert not any(b.any() for b in buffers)
+    many = [np.zeros(1, np.float32) for _ in range(1500)]
+    tables = np.array([b.ctypes.data for b in many], np.uint64)
+    assert not emulator.check(source, [Launch("fill", (1500,), (1,), [tables, np.int32(1)], buffers=many)])
 
 
 def test_a_device_function_in_an_included_file_is_named(tmp_path):
