@@ -20,9 +20,20 @@ def test_an_old_name_is_the_module_of_today(old):
     assert module is today and module.__spec__ is spec
 
 
+def test_what_is_in_a_moved_package_is_not_loaded_a_second_time():
+    from tinycnn.devices.gpu import driver
+    from tinycnn.pictures import paper
+
+    with pytest.warns(DeprecationWarning):
+        assert importlib.import_module("tinycnn.devices.kernels_host.driver") is driver
+    with pytest.warns(DeprecationWarning):
+        assert importlib.import_module("tinycnn.lessons.pictures.paper") is paper
+
+
 def test_a_name_that_never_was_is_no_module():
-    with pytest.raises(ModuleNotFoundError):
-        importlib.import_module("tinycnn.never_there")
+    for name in ("tinycnn.never_there", "tinycnn.devices.kernels_host.never_there"):
+        with pytest.raises(ModuleNotFoundError):
+            importlib.import_module(name)
 
 
 def test_the_convolution_of_old_computes_what_it_did(float64):
