@@ -178,7 +178,7 @@ def main(arguments=None):
                     "rows": rows,
                     "comparisons": compare(rows),
                 }
-                machine.write_atomically(path, json.dumps(facts, indent=1) + "\n")
+                machine.write_json(path, facts)
     for row in compare(rows):
         ours, theirs = row["tinycnn"], row["Keras"]
         print(

@@ -52,7 +52,7 @@ def main():
             "versions": machine.versions(["tinycnn", "numpy", "numba", "keras", "jax"]),
             "rows": rows,
         }
-        machine.write_atomically(path, json.dumps(facts, indent=1) + "\n")
+        machine.write_json(path, facts)
     sys.exit(missed > 0)
 
 

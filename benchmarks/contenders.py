@@ -122,23 +122,27 @@ def tinycnn_trainer(model, x, y, batch):
     """What `fit` does, an epoch at a time, the data staying where they are."""
     from trainer import Trainer
 
-    from tinycnn import philox
-    from tinycnn.fit import loop
+    from tinycnn.fit import data, loop
     from tinycnn.fit.progress import Progress
     from tinycnn.utils import to_categorical
 
     classes = model.output.shape[0]
-    steps = loop.Steps(model, loop.prepare(model, x, to_categorical(y, classes), "x", "y"))
-    model.optimizer.bind(model.trainable_weights)
+
+    def steps_over(x, y):
+        return loop.Steps(model, data.resident(model, x, to_categorical(y, classes), ("x", "y")))
+
+    steps, nobody = steps_over(x, y), loop.Listeners([], model, {})
+    sizes = steps.data.batch_sizes(batch)
+    model.optimizer.bind(model.trained)
 
     def epoch():
-        order = philox.permutation(len(x), model.seed, philox.stream_id(philox.SHUFFLE), model.epoch)
-        model.epoch += 1
-        return loop.run_epoch(model, steps, order, batch, Progress(0, 0, 1, len(x)), [])["loss"]
+        loss = loop.run_epoch(model, steps, sizes, True, Progress(0, 0, 1, len(x)), nobody)["loss"]
+        model.epochs_trained += 1
+        return loss
 
     def validation(x, y):
-        steps = loop.Steps(model, loop.prepare(model, x, to_categorical(y, classes), "x", "y"))
-        return lambda: steps.evaluate(batch)[1]
+        steps = steps_over(x, y)
+        return lambda: steps.evaluate(batch, nobody)[1]
 
     def set_rate(rate):
         model.optimizer.learning_rate = rate

@@ -200,9 +200,7 @@ def main():
         facts[step]["seconds"] = round(time.perf_counter() - began, 1)
         print(f"{step}: {'passed' if facts[step]['passed'] else 'FAILED'}, {facts[step]['seconds']} s", flush=True)
         if arguments.device == "cuda":
-            machine.write_atomically(
-                arguments.results / machine.slug(device) / "check.json", json.dumps(facts, indent=1) + "\n"
-            )
+            machine.write_json(arguments.results / machine.slug(device) / "check.json", facts)
     if not all(facts[step]["passed"] for step in arguments.steps):
         print(json.dumps({step: facts[step] for step in arguments.steps if not facts[step]["passed"]}, indent=1))
         sys.exit(1)

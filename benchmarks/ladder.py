@@ -101,7 +101,7 @@ def count_all(layers, results):
                 print(f"{name}, {direction}, {step}: {rows[-1]['bytes_loaded']:,} bytes loaded", file=sys.stderr)
         found.append({"name": name, "shape": problem.name, "images": problem.N, "rows": rows})
     facts = {"note": emulator.tracing.NOTE, "code": {step: fingerprint(step) for step in ladder.STEPS}, "layers": found}
-    machine.write_atomically(Path(results) / "emulator" / "ladder.json", json.dumps(facts, indent=1) + "\n")
+    machine.write_json(Path(results) / "emulator" / "ladder.json", facts)
 
 
 # ---------------------------------------------------------------- timed on a GPU
@@ -157,7 +157,7 @@ def time_all(layers, device, name, peers, absent, cache, results, rounds=versus.
         "device": name, "versions": machine.versions(versus.PACKAGES), "l2_bytes": cache, "absent": absent,
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"), "rounds": rounds, "layers": found,
     }  # fmt: skip
-    machine.write_atomically(Path(results) / machine.slug(name) / "ladder.json", json.dumps(facts, indent=1) + "\n")
+    machine.write_json(Path(results) / machine.slug(name) / "ladder.json", facts)
     return [
         f"{layer['name']}, {row['direction']}, {row['step']}: {row['excluded']}"
         for layer in found

@@ -7,7 +7,7 @@ from pathlib import Path
 from tinycnn.fit import files
 from tinycnn.utils.hardware import cores, device, gpu, versions
 
-__all__ = ["RESULTS", "cores", "device", "gpu", "installed", "slug", "versions", "write_atomically"]
+__all__ = ["RESULTS", "cores", "device", "gpu", "installed", "slug", "versions", "write_atomically", "write_json"]
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -25,3 +25,8 @@ def write_atomically(path, text):
     """Write the whole text or leave the file as it was. Makes the folder."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     files.write_atomically(path, text.encode())
+
+
+def write_json(path, facts):
+    """The same for plain data, as JSON."""
+    write_atomically(path, files.json_text(facts, indent=1) + "\n")

@@ -11,7 +11,6 @@ Python. Without a GPU it says so, exit status 2.
 """
 
 import argparse
-import json
 import statistics
 import sys
 from contextlib import contextmanager
@@ -160,7 +159,7 @@ def main(arguments=None):
         "kernels": found,
     }
     folder = arguments.results / machine.slug(facts["device"])
-    machine.write_atomically(folder / "numba_kernels.json", json.dumps(facts, indent=1) + "\n")
+    machine.write_json(folder / "numba_kernels.json", facts)
     machine.write_atomically(folder / "numba_kernels.md", table(found) + "\n")
     return 0
 

@@ -116,7 +116,7 @@ def main():
             "versions": machine.versions(["tinycnn", "numpy", "numba"]),
             "rows": rows,
         }
-        machine.write_atomically(Path(path), json.dumps(facts, indent=1) + "\n")
+        machine.write_json(Path(path), facts)
     print(table(rows))
 
 

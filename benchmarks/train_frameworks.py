@@ -276,7 +276,7 @@ def run(options):
         "reached": reached,
     }  # fmt: skip
     path = options.results / machine.slug(device) / "train_frameworks.json"
-    machine.write_atomically(path, json.dumps(result, indent=1) + "\n")
+    machine.write_json(path, result)
     print(f"written: {path}")
     return 0
 

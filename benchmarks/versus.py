@@ -387,7 +387,7 @@ def run(name, title, facts, earlier, problems, ours, peers, peaks, folder):
 
     def write(rows):
         result = {**facts, "rows": with_earlier(rows), "geomean": geomeans(with_earlier(rows))}
-        machine.write_atomically(folder / f"{name}.json", json.dumps(result, indent=1) + "\n")
+        machine.write_json(folder / f"{name}.json", result)
         row = rows[-1]
         print(f"{row['operation']} {row['direction']}, {row['name']}: {number(row['ratio'], '.2f')}", file=sys.stderr)
 

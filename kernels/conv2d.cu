@@ -18,7 +18,8 @@
 //
 // Backward data is a forward pass over dy with the filter turned by 180 degrees and C and K exchanged. With a stride,
 // dx falls apart into stride_h * stride_w phases: rows of the same h + top modulo stride meet the same taps of the
-// filter, every stride-th. Each block computes one phase, a convolution of stride 1, and nothing is multiplied by 0.
+// filter, every stride-th. Each block computes one phase, a convolution of stride 1, and nothing is multiplied by the
+// zeros that a stride would put between the outputs.
 //
 // Backward filter: for a fixed row r of the filter, the taps s and channels c under it are S*C neighbouring numbers
 // of an NHWC image. So one image row and one dy pixel give a small matrix (S*C, K), and a thread owns 4 x 4 of it: a

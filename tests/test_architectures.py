@@ -101,7 +101,7 @@ def test_the_recipe_is_the_documented_one_or_says_that_it_is_not(name):
         model.optimizer.name == facts.get("optimizer", "Adam") and recipe["optimizer"] == model.optimizer.name.lower()
     )
     assert model.optimizer.learning_rate == facts.get("learning_rate", 0.001) == recipe["learning_rate"]
-    assert model.loss.__name__ == "categorical_crossentropy" and model.metrics == ["accuracy"]
+    assert model.loss.__name__ == "categorical_crossentropy" and model.metrics == ["acc"]
     if model.optimizer.name == "Adadelta":
         assert model.optimizer.rho == 0.95
 

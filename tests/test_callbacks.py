@@ -88,9 +88,10 @@ def test_early_stopping_waits_patiently(float64, patience, epochs):
     assert len(history.epoch) == epochs
 
 
-def test_early_stopping_counts_only_improvements_that_are_large_enough(float64):
+@pytest.mark.parametrize("min_delta", [0.5, -0.5])  # Keras takes no heed of the sign
+def test_early_stopping_counts_only_improvements_that_are_large_enough(float64, min_delta):
     x, y = toy()
-    stop = callbacks.EarlyStopping(patience=2, min_delta=0.5)
+    stop = callbacks.EarlyStopping(patience=2, min_delta=min_delta)
     history = fit(
         linear(), x, y, epochs=8, validation_data=(x, y), callbacks=[Script([3, 2.9, 2.8, 2, 1, 0, 0, 0]), stop]
     )

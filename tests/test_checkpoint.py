@@ -15,6 +15,7 @@ import pytest
 from helpers import assert_same_bits, images
 from safetensors import safe_open
 from safetensors.numpy import save_file
+from small_trainings import again, toy
 
 import tinycnn
 from tinycnn import callbacks, optimizers, session
@@ -29,6 +30,7 @@ from tinycnn.layers import (
     Dropout,
     Flatten,
     Input,
+    Layer,
     MaxPooling2D,
 )
 from tinycnn.models import Model, Sequential, load_model
@@ -412,6 +414,27 @@ CHANGES = {
     "optimizer state that would broadcast": lambda c, t: t.update({"optimizer.m.0": np.zeros(1)}),
     "no seed": lambda c, t: c.pop("seed"),
     "no epoch": lambda c, t: c.pop("epoch"),
+    "a seed of text": lambda c, t: c.update(seed="1"),
+    "a seed below 0": lambda c, t: c.update(seed=-1),
+    "a seed that is a fraction": lambda c, t: c.update(seed=0.5),
+    "an epoch below 0": lambda c, t: c.update(epoch=-3),
+    "an epoch of a list": lambda c, t: c.update(epoch=[1]),
+    "a step past all numbers": lambda c, t: c.update(step=2**70),
+    "a stream below 0": lambda c, t: c["layers"][1].update(stream=-1),
+    "a stream past all streams": lambda c, t: c["layers"][1].update(stream=2**40),
+    "lists in lists without end": lambda c, t: "[" * 100_000,
+    "objects in objects without end": lambda c, t: '{"a":' * 100_000,
+    "a name that moves the cursor": lambda c, t: c["layers"][1].update(name="\x1b[2Jx"),
+    "a model's name that rings": lambda c, t: c.update(name="\x07"),
+    "a history that is no number": lambda c, t: c["history"][0].update(loss="low"),
+    "an epoch of the history below 0": lambda c, t: c["history"][0].update(epoch=-1),
+    "iterations below 0": lambda c, t: c["training"].update(iterations=-1),
+    "a rate that is infinite": lambda c, t: c["training"]["options"].update(learning_rate=1e999),
+    "a recipe of text": lambda c, t: c.update(recipe="salt"),
+    "a frozen layer that is neither": lambda c, t: c["layers"][1].update(trainable="no"),
+    "trained weights that are not there": lambda c, t: c["training"].update(trained=["9.kernel"]),
+    "weights that are whole numbers": lambda c, t: t.update({"1.kernel": t["1.kernel"].view(np.int32)}),
+    "weights that are bytes": lambda c, t: t.update({"1.bias": np.zeros(t["1.bias"].shape, np.uint8)}),
 }
 
 
@@ -421,6 +444,50 @@ def test_a_configuration_that_does_not_describe_a_network_is_refused(saved, path
     rewritten(path, CHANGES[case])
     with pytest.raises(CheckpointError, match=re.escape(str(path))):
         load_model(path)
+
+
+def test_what_is_refused_says_what_is_wrong_without_moving_the_cursor(saved, path):
+    rewritten(path, CHANGES["a name that moves the cursor"])
+    with pytest.raises(CheckpointError) as error:
+        load_model(path)
+    assert "layers/1/name" in str(error.value)
+
+
+def test_weights_that_are_no_numbers_are_loaded_with_a_warning(saved, path):
+    rewritten(path, lambda c, t: t["1.kernel"].fill(np.nan))
+    with pytest.warns(UserWarning, match=r"1\.kernel holds NaN or infinity"):
+        load_model(path)
+
+
+class Twice(Layer):
+    """A layer of one's own."""
+
+    def call(self, x, training):
+        return x + x
+
+
+def test_a_network_with_a_layer_of_one_s_own_is_loaded_by_its_class_or_says_how(float64, tmp_path):
+    again(3)
+    model = Sequential([Flatten(input_shape=(8, 8, 1)), Twice(), Dense(3, activation="softmax")])
+    model.compile("adam", metrics=["accuracy"])
+    x, y = toy()
+    model.fit(x, y, verbose=0)
+    model.save(tmp_path / "m.safetensors")
+    with pytest.raises(CheckpointError, match="'Twice'.*custom_objects.*load_weights"):
+        load_model(tmp_path / "m.safetensors")
+    back = load_model(tmp_path / "m.safetensors", custom_objects={"Twice": Twice})
+    assert_same_bits(back.predict(x), model.predict(x))
+
+
+def test_options_that_json_has_no_form_for_are_refused_before_the_file_is_written(float64, tmp_path):
+    class Odd(Twice):
+        def options(self):
+            return {"function": print}
+
+    model = Sequential([Flatten(input_shape=(8, 8, 1)), Odd(), Dense(3, activation="softmax")])
+    with pytest.raises(ValueError, match="options"):
+        model.save(tmp_path / "m.safetensors")
+    assert not any(tmp_path.iterdir())
 
 
 # ---------------------------------------------------------------- when writing fails

@@ -15,6 +15,7 @@ import tinycnn
 from tinycnn import command as cli
 from tinycnn.datasets import synthetic
 from tinycnn.datasets.idx import write_idx
+from tinycnn.fit.progress import Progress
 from tinycnn.models import load_model
 
 TINY = "CN(4,(5,5),strides=(3,3))->BN()->DP(0.1)->MP(2,2)->FL()->DN(10)"
@@ -295,7 +296,7 @@ def test_a_picture_of_no_known_kind_is_refused_before_training(refused, digits, 
 @pytest.mark.parametrize(
     "options",
     ["--epochs 0", "--batch-size -3", "--lr 0", "--lr x", "--optimizer rmsprop", "--device tpu", "--seed -1",
-     "--limit 0", "--resume", "--no-such-option"],
+     "--limit 0", "--resume", "--no-such-option", "--lr nan", "--lr inf", "--save a --log a", "--save ./a --log a"],
 )  # fmt: skip
 def test_wrong_options_are_refused(refused, digits, options):
     refused("train", TINY, "--data", digits, *options.split())
@@ -421,3 +422,77 @@ def test_check_passes_our_kernels_and_finds_the_fault_in_another(run, compiler, 
 def test_an_emulated_training_says_that_its_times_mean_nothing(run, compiler, digits):
     status, out, _ = run("train", TINY, "--data", digits, "--limit", 64, "--epochs", 1, "--device", "emulator")
     assert status == 0 and "emulated" in out
+
+
+# ---------------------------------------------------------------- manners
+
+
+def test_a_run_that_diverged_says_so_and_has_an_exit_status_of_its_own(run, digits, tmp_path):
+    path, log = tmp_path / "lost.safetensors", tmp_path / "log.jsonl"
+    words = ("train", TINY, "--optimizer", "sgd", "--lr", "1e30", "--data", digits, "--epochs", 2)
+    status, _, error = run(*words, "--save", path, "--log", log)
+    assert status == 3 and "diverged" in error.splitlines()[-1] and "--lr" in error.splitlines()[-1]
+    last = json.loads(log.read_text().splitlines()[-1], parse_constant=pytest.fail)
+    assert last["loss"] is None and last["diverged"]
+    image = digits / "t10k-images-idx3-ubyte.gz"
+    for command in (("evaluate", path, "--data", digits, "--json"), ("predict", path, image)):
+        status, out, error = run(*command)
+        assert status == 3 and "diverged" in error.splitlines()[-1]
+        assert "NaN" not in out
+
+
+@pytest.mark.parametrize("option", ["--save", "--log"])
+@pytest.mark.parametrize("name", ["", "x" * 300, "/dev/null"], ids=["no name", "a long one", "a device"])
+def test_files_that_cannot_be_written_are_refused_before_training(refused, digits, option, name):
+    assert "cannot write" in refused("train", TINY, "--data", digits, option, name)
+
+
+def test_what_a_name_holds_does_not_move_the_cursor(run):
+    status, _, error = run("train", "\x1b[2Jnetwork")
+    assert status == 2 and "\x1b" not in error and "\\x1b[2Jnetwork" in error
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    code = "import sys; from tinycnn.command import main; main(['summary', 'models-9'])"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        error = process.stderr.read()
+        assert process.wait() == 0 and error == b""
+
+
+def test_a_terminal_without_columns_is_wide_enough(digits):
+    code = f"from tinycnn.command import main; main(['train', {TINY!r}, '--epochs', '1', '--data', {str(digits)!r}])"
+    environment = {**os.environ, "COLUMNS": "0", "LINES": "0", "TINYCNN_DEVICE": "reference"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+
+
+def test_the_advice_where_memory_is_short_names_options_that_the_command_has(run, monkeypatch):
+    def too_much(*arguments, **options):
+        raise MemoryError("8 TB")
+
+    monkeypatch.setattr("tinycnn.fit.summary.rows", too_much)
+    status, _, error = run("summary", TINY)
+    assert status == 2 and "out of memory (8 TB)" in error and "--batch-size" not in error
+    monkeypatch.setattr("tinycnn.datasets.load", too_much)
+    status, _, error = run("train", TINY)
+    assert status == 2 and "a smaller --batch-size or --limit" in error
+
+
+# ---------------------------------------------------------------- speed
+
+
+def test_the_first_batch_of_its_size_is_left_out_of_the_speed():
+    progress = Progress(0, 0, 1, 300)
+    with progress:
+        with progress.compiling(100):
+            progress.compiling_began -= 10  # as if it had taken ten seconds
+        for _ in range(3):
+            progress.advance(100, lambda: (0, 0))
+    assert progress.speed(12) == pytest.approx(100, rel=0.01)  # 200 images in 2 seconds
+    alone = Progress(0, 0, 1, 100)
+    with alone.compiling(100):
+        pass
+    alone.advance(100, lambda: (0, 0))
+    assert alone.speed(4) == 25  # there is no other batch to tell by

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import tinycnn
-from tinycnn import datasets, gradcheck, initializers, pictures, session, utils
+from tinycnn import Tensor, datasets, gradcheck, initializers, layers, models, pictures, session, utils
 from tinycnn import functional as F
 from tinycnn.architectures import catalogue, notation
 from tinycnn.devices import use_device
@@ -22,7 +22,8 @@ MODULES = [
 # What a student calls by name has an example to begin with.
 CALLED = (
     F.conv2d, F.conv1x1, F.dense, F.maxpool2d, F.batchnorm, F.dropout, F.relu, F.softmax, F.softmax_crossentropy,
-    F.flatten, F.concatenate,
+    F.flatten, F.concatenate, layers.Conv2D, layers.Dense, layers.MaxPooling2D, layers.BatchNormalization,
+    layers.Dropout, layers.Flatten, layers.Activation, layers.Concatenate, models.Model, models.Sequential, Tensor,
     gradcheck.gradcheck, datasets.load, catalogue.build, notation.parse, notation.notation, pictures.plot_confusion,
     pictures.plot_feature_maps, pictures.plot_filters, pictures.plot_history, pictures.confusion_matrix,
     utils.to_categorical, initializers.get, initializers.glorot_uniform,

@@ -6,7 +6,9 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import types
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import gpu_timing
@@ -235,6 +237,19 @@ def test_a_break_in_a_kernel_ends_the_launch_and_the_next_one_runs(simulated):
     with pytest.raises(KeyboardInterrupt):
         cuda.jit(interrupted)[1, 8](np.zeros(8))
     assert simulated.numpy(simulated.relu_forward(simulated.asarray([-1.0, 2.0]))).tolist() == [0, 2]
+
+
+def test_threads_may_compute_at_the_same_time(simulated):
+    x, start = simulated.asarray(np.arange(-50.0, 50.0)), threading.Barrier(4)
+
+    def work(_):
+        start.wait()
+        return [simulated.numpy(simulated.relu_forward(x)) for _ in range(10)]
+
+    with ThreadPoolExecutor(4) as pool:
+        for results in pool.map(work, range(4)):
+            for y in results:
+                np.testing.assert_array_equal(y, np.maximum(np.arange(-50, 50), 0))
 
 
 def test_infinity_and_nan_in_a_kernel_are_no_warning(simulated, recwarn):

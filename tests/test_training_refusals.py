@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import one_hot
+from helpers import images, one_hot
 from small_trainings import fit, linear, network, toy
 
 from tinycnn import optimizers
@@ -239,3 +239,47 @@ def test_the_old_form_of_a_convolution_means_its_two_extents():
 def test_strides_by_name_are_strides_even_where_all_are_numbers():
     layer = Conv2D(16, 3, strides=2)
     assert layer.window == (3, 3) and layer.stride == (2, 2)
+
+
+def test_an_optimizer_that_has_trained_one_network_refuses_another_of_the_same_shapes(float64):
+    x, y = images(np.random.default_rng(0), 16)
+    shared = optimizers.Adam(0.01)
+    first, second = linear(shared), linear(shared)
+    fit(first, x, y)
+    with pytest.raises(ValueError, match="other parameters.*new one"):
+        fit(second, x, y)
+    fit(first, x, y)  # its own it goes on with
+    first.compile(shared, metrics=["accuracy"])
+    fit(first, x, y)
+
+
+@pytest.mark.parametrize("name", ["steps_per_epoch", "validation_steps", "workers", "bach_size"])
+def test_an_argument_that_is_not_there_is_refused_by_name(idle, name):
+    with pytest.raises(TypeError, match=name):
+        fit(idle, X, Y, **{name: 3})
+
+
+@pytest.mark.parametrize("shuffle", ["batch", "yes", 2, None])
+def test_shuffle_is_true_or_false(idle, shuffle):
+    with pytest.raises(ValueError, match="shuffle"):
+        fit(idle, X, Y, shuffle=shuffle)
+
+
+@pytest.mark.parametrize("epochs", [-1, 2.5, "3"])
+def test_epochs_are_a_whole_number(idle, epochs):
+    with pytest.raises(ValueError, match="epochs"):
+        fit(idle, X, Y, epochs=epochs)
+
+
+def test_a_batch_size_of_none_is_keras_s_default(float64):
+    x, y = images(np.random.default_rng(0), 40)
+    model = linear(optimizers.SGD(0.1))
+    model.fit(x, y, batch_size=None, epochs=np.int64(2), verbose=0)
+    assert model.optimizer.iterations == 4  # 32 and 8, twice
+
+
+def test_a_model_as_a_layer_is_refused_by_name(float64):
+    with pytest.raises(TypeError, match="layer, not Sequential"):
+        Sequential([linear(), Dense(2)])
+    with pytest.raises(TypeError, match="model"):
+        linear()(Input((8, 8, 1)))

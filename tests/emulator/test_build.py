@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ COPY = 'extern "C" __global__ void copy(const float* x, float* y) {\n    y[threa
 def folder(tmp_path, monkeypatch):
     """A folder with scale.cuh and copy.cu, and a cache of its own."""
     monkeypatch.setenv("TINYCNN_EMULATOR_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(cache, "_temporary", [])
     (tmp_path / "scale.cuh").write_text("#define SCALE 2.f\n")
     (tmp_path / "copy.cu").write_text('#include "scale.cuh"\n' + COPY)
     return tmp_path
@@ -126,6 +129,48 @@ def test_a_full_disk_is_an_error_that_names_the_path(folder, monkeypatch):
         build.build(folder / "copy.cu", ["copy"])
     assert str(folder / "cache") in error.value.filename and error.value.errno == errno.ENOSPC
     assert not list((folder / "cache").iterdir())
+
+
+def test_a_full_disk_is_seen_before_anything_is_built(folder, monkeypatch):
+    class Full:
+        def __init__(self, dir):
+            self.is_full = Path(dir) == folder / "cache"
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return False
+
+        def write(self, data):
+            if self.is_full:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cache.tempfile, "TemporaryFile", Full)
+    with pytest.warns(UserWarning, match=f"{folder / 'cache'} cannot be written .No space left on device"):
+        assert scale(folder / "copy.cu") == 2
+    assert not list((folder / "cache").iterdir())
+
+
+def test_what_a_killed_build_left_is_removed_after_a_day(folder):
+    left, building = folder / "cache" / "building-left", folder / "cache" / "building-now"
+    for path in (left, building):
+        path.mkdir(parents=True)
+        (path / "wrapper.cpp").write_text("")
+    os.utime(left, (0, 0))
+    assert scale(folder / "copy.cu") == 2
+    assert not left.exists() and building.exists()
+
+
+def test_many_threads_that_load_one_file_share_it(folder):
+    start = threading.Barrier(8)
+
+    def work(_):
+        start.wait()
+        return emulator.load(folder / "copy.cu", ["copy"])
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(map(id, pool.map(work, range(8))))) == 1
 
 
 def test_a_compiler_that_fails_is_one_line_of_the_command(folder):

@@ -119,6 +119,9 @@ def test_arrays_behind_a_table_of_pointers(tmp_path):
     tables = np.array([b.ctypes.data for b in buffers], np.uint64)
     assert not emulator.check(source, [Launch("fill", (2,), (32,), [tables, np.int32(8)], buffers=buffers)])
     assert not any(b.any() for b in buffers)
+    many = [np.zeros(1, np.float32) for _ in range(1500)]
+    tables = np.array([b.ctypes.data for b in many], np.uint64)
+    assert not emulator.check(source, [Launch("fill", (1500,), (1,), [tables, np.int32(1)], buffers=many)])
 
 
 def test_a_device_function_in_an_included_file_is_named(tmp_path):
@@ -172,6 +175,26 @@ def test_a_literal_null_pointer_and_the_race_beside_it(tmp_path, body, wanted):
     source.write_text(f'extern "C" __global__ void null(int* y) {{\n    {body}\n}}\n')
     reports = emulator.check(source, [Launch("null", (1,), (32,), [np.zeros(32, np.int32)])])
     assert {(report.kind, report.line) for report in reports} == wanted
+
+
+@pytest.mark.parametrize(
+    "copy",
+    ["memcpy(tile, x, 4 * n)", "memmove(tile, x, 4 * n)", "memset(tile, 0, 4 * n)", "std::memcpy(tile, x, 4 * n)"],
+)
+@pytest.mark.parametrize("include", ["", "#include <cstring>\n"])
+def test_a_copy_by_the_c_library_is_an_access_too(tmp_path, include, copy):
+    """To nine numbers of eight, and by all threads at once."""
+    source = tmp_path / "copies.cu"
+    source.write_text(
+        f'{include}extern "C" __global__ void copies(const float* x, float* y, int n) {{\n'
+        f"    __shared__ float tile[8];\n    {copy};\n    __syncthreads();\n"
+        "    y[threadIdx.x] = tile[threadIdx.x];\n}\n"
+    )
+    x, y = np.zeros(16, np.float32), np.zeros(8, np.float32)
+    (race,) = emulator.check(source, [Launch("copies", (1,), (8,), [x, y, np.int32(8)])])
+    (out,) = emulator.check(source, [Launch("copies", (1,), (1,), [x, y, np.int32(9)])])
+    line = 3 + bool(include)
+    assert (race.kind, race.line, out.kind, out.line) == ("race", line, "out-of-bounds", line)
 
 
 SPIN = """extern "C" __global__ void spin(volatile int* flag, int* y) {

@@ -51,6 +51,7 @@ def test_the_wrapper_hardens(environment, tmp_path):
     assert "buffer overflow" in subprocess.run(tmp_path / "overflow", capture_output=True, text=True).stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["test_semantics.py", "test_launch.py", "test_check.py", "test_trace.py"])
 def test_the_emulator_s_tests_pass(environment, file):
     done = run(environment, "pytest", str(Path(__file__).with_name(file)), "-q", "-p", "no:cacheprovider")

@@ -232,29 +232,42 @@ def test_launches_repeat_bit_for_bit(module):
     assert len(set(sums)) == 1
 
 
-def test_a_kernel_that_never_ends_ends_at_the_second_interrupt(tmp_path):
-    (tmp_path / "spin.cu").write_text(
-        'extern "C" __global__ void spin(volatile int* lock) {\n'
-        "    __syncthreads();\n    while (lock[0]) {}\n    lock[1] = 5;\n}\n"
-    )
+SPIN = """extern "C" __global__ void spin(volatile int* lock) {
+    __syncthreads();
+    while (lock[0]) {}
+    lock[1] = 5;
+}
+"""
+
+
+@pytest.mark.parametrize(
+    "run, interrupts",
+    [("module.launch('spin', (4,), (8,), [lock])", 2), ("emulator.check('spin.cu', [launch], 60)", 1)],
+)
+def test_a_kernel_that_never_ends_ends_at_the_second_interrupt_or_where_it_is_checked_at_the_first(
+    tmp_path, run, interrupts
+):
+    (tmp_path / "spin.cu").write_text(SPIN)
     (tmp_path / "spin.py").write_text(
         LISTEN + "import numpy as np\nfrom tinycnn import emulator\n"
-        "module = emulator.load('spin.cu', ['spin'])\nlock = np.array([1, 0], np.int32)\nprint('go', flush=True)\n"
-        "try: module.launch('spin', (4,), (8,), [lock])\nexcept KeyboardInterrupt: print('interrupted')\n"
+        "module = emulator.load('spin.cu', ['spin'])\nlock = np.array([1, 0], np.int32)\n"
+        "launch = emulator.Launch('spin', (4,), (8,), [lock])\nprint('go', flush=True)\n"
+        f"try: {run}\nexcept KeyboardInterrupt: print('interrupted')\n"
         "lock[0] = 0\nmodule.launch('spin', (4,), (8,), [lock])\nprint(lock[1])\n"
+        "print({report.kind for report in emulator.check('spin.cu', [launch])})\n"
     )
     process = subprocess.Popen(
         [sys.executable, "spin.py"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
         assert process.stdout.readline() == "go\n", process.stderr.read()
-        for _ in range(2):
+        for _ in range(interrupts):
             time.sleep(0.3)
             process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
     finally:
         process.kill()
-    assert out == "interrupted\n5\n", err
+    assert out == "interrupted\n5\n{'race'}\n", err
 
 
 def test_hundreds_of_built_files_in_one_process(tmp_path):

@@ -47,6 +47,37 @@ def test_inputs_without_a_gradient_are_refused(float64, value, message):
         gradcheck(lambda x: x * 2, [value])
 
 
+@pytest.mark.parametrize("options", [{"eps": 0}, {"eps": -1e-6}, {"eps": np.nan}, {"atol": np.nan}, {"rtol": -1}])
+def test_steps_and_tolerances_that_prove_nothing_are_refused(float64, options):
+    with pytest.raises(ValueError, match="eps above 0 and tolerances of at least 0"):
+        gradcheck(F.relu, [np.ones(3)], **options)
+
+
+def test_without_an_input_there_is_nothing_to_check(float64):
+    with pytest.raises(ValueError, match="needs an input"):
+        gradcheck(lambda: Tensor(1.0), [])
+
+
+@pytest.mark.parametrize("form", [np.asarray, Tensor])
+def test_one_input_may_stand_alone(float64, form):
+    (row,) = gradcheck(F.relu, form(np.ones((2, 3)))).rows
+    assert (row.argument, row.shape) == ("x", (2, 3))
+
+
+def test_what_drowns_in_the_rounding_of_a_large_result_is_no_wrong_gradient(float64):
+    x, w, b = np.full((1, 4), 1e5), np.full((4, 2), 1e5), np.ones(2)
+    with pytest.raises(ValueError, match="the gradient of b.* cannot be checked: results as large as 4e.10"):
+        gradcheck(F.dense, [x, w, b])
+    assert gradcheck(F.dense, [x, w, b], eps=1.0)  # it is linear: any step will do
+    with pytest.raises(ValueError, match=r"the gradient of x\[0\] cannot be checked"):
+        gradcheck(lambda x: x * x + 1e12, [np.ones(1)])
+
+
+def test_a_wrong_gradient_beside_a_large_result_is_still_wrong(float64):
+    with pytest.raises(GradcheckError, match="wrong"):
+        gradcheck(lambda x: scaled(x, 0.0) + 1e6, [np.ones((2, 3))])
+
+
 # ---------------------------------------------------------------- the upstream gradient
 
 

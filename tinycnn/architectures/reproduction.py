@@ -20,7 +20,7 @@ import tinycnn
 from tinycnn.architectures import ARCHITECTURES, build, get, reproduction_report, schedule_function
 from tinycnn.callbacks import Callback, LearningRateScheduler, ModelCheckpoint
 from tinycnn.datasets import Dataset
-from tinycnn.fit.files import write_atomically
+from tinycnn.fit.files import json_text, write_atomically
 from tinycnn.losses import labels_for
 from tinycnn.models import Model, load_model
 from tinycnn.utils import hardware
@@ -88,7 +88,7 @@ class Results:
 
     def write(self) -> None:
         facts = {"versions": hardware.versions(PACKAGES), "rows": self.rows}
-        write_atomically(self.path, (json.dumps(facts, indent=1) + "\n").encode())
+        write_atomically(self.path, (json_text(facts, indent=1) + "\n").encode())
         reproduction_report.write_table(self.rows, self.folder)
 
     def checkpoint(self, row: Row) -> Path:

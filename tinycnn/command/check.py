@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from tinycnn import emulator
-from tinycnn.command.options import json_option
+from tinycnn.command.options import json_option, print_json
 from tinycnn.command.targets import HELP, find, launches_of, own_files, seconds_option, with_errors
 
 
@@ -33,7 +31,7 @@ def check(targets: tuple[str, ...], seconds: float, as_json: bool) -> None:
             for report in found:
                 click.echo(report)
     if as_json:
-        click.echo(json.dumps({"kernels": kernels, "reports": [report.as_json() for report in reports]}, indent=2))
+        print_json({"kernels": kernels, "reports": [report.as_json() for report in reports]})
     else:
         numbers = ((launched, "launch", "es"), (len(kernels), "kernel", "s"), (len(reports), "report", "s"))
         click.echo("{} of {}: {}".format(*(f"{n} {noun}{plural * (n != 1)}" for n, noun, plural in numbers)))

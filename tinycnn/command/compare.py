@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tinycnn.command.options import device_option, find_network, json_option
+from tinycnn.command.options import device_option, find_network, json_option, print_json
 
 if TYPE_CHECKING:
     from tinycnn.keras_reference.compare import Answers, Trial
@@ -40,7 +39,7 @@ def compare(network: str, device: str | None, steps: int, as_json: bool) -> None
             print_result(result)
     missed = [row for result in results for row in result["rows"] if not row["passed"]]
     if as_json:
-        click.echo(json.dumps({"passed": not missed, "comparisons": results}, indent=2))
+        print_json({"passed": not missed, "comparisons": results})
     else:
         print_verdict(network, results, missed)
     if missed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import shutil
@@ -10,7 +9,7 @@ import shutil
 import click
 
 from tinycnn import emulator
-from tinycnn.command.options import json_option
+from tinycnn.command.options import json_option, print_json
 from tinycnn.command.targets import HELP, Numbers, find, shape_option, with_errors
 
 
@@ -37,4 +36,7 @@ def debug(
         if shutil.which("gdb") is None:
             raise click.ClickException("gdb is not installed: apt install gdb")
         os.execvp(words[0], words)
-    click.echo(json.dumps({"kernel": launches[0].kernel, "command": words}, indent=2) if as_json else shlex.join(words))
+    if as_json:
+        print_json({"kernel": launches[0].kernel, "command": words})
+    else:
+        click.echo(shlex.join(words))

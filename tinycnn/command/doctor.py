@@ -79,25 +79,21 @@ def devices() -> list[tuple[str, bool, str | None]]:
 
 def caches() -> list[dict[str, Any]]:
     """What is kept of compiled kernels: for which device, where, how many files and bytes, and how to empty it."""
-    cpu, emulated = cpu_cache.folder(), emulator_cache.chosen_folder()
-    if platform.system() == "Windows":
-        emptied_by = [f"rmdir /s {cpu}", ""]
-    else:
-        mine = [f"{shlex.quote(str(emulated))}/{pattern}" for pattern in emulator_cache.PATTERNS]
-        emptied_by = [f"rm -r {shlex.quote(str(cpu))}", f"rm -f {' '.join(mine)}"]  # which the user may have chosen
-    files = {
-        "cpu": [path for path in cpu.rglob("*") if path.is_file()],
-        "emulator": [path for pattern in emulator_cache.PATTERNS for path in emulated.glob(pattern)],
-    }
+    cpu = cpu_cache.describe()
+    emulator = emulator_cache.chosen_folder()
+    sizes = [path.stat().st_size for pattern in emulator_cache.PATTERNS for path in emulator.glob(pattern)]
+    # That folder may be one that the user has chosen, with other files in it.
+    built = " ".join(f"{shlex.quote(str(emulator))}/{pattern}" for pattern in emulator_cache.PATTERNS)
+    emptied_by = f"rmdir /s {cpu.path}" if platform.system() == "Windows" else f"rm -r {shlex.quote(str(cpu.path))}"
     return [
+        {"device": "cpu", "folder": str(cpu.path), "files": cpu.files, "bytes": cpu.bytes, "emptied_by": emptied_by},
         {
-            "device": device,
-            "folder": str(folder),
-            "files": len(files[device]),
-            "bytes": sum(path.stat().st_size for path in files[device]),
-            "emptied_by": command,
-        }
-        for device, folder, command in zip(files, (cpu, emulated), emptied_by, strict=True)
+            "device": "emulator",
+            "folder": str(emulator),
+            "files": len(sizes),
+            "bytes": sum(sizes),
+            "emptied_by": f"rm -f {built}",
+        },
     ]
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tinycnn.command.options import device_option, json_option
+from tinycnn.command.options import device_option, json_option, print_json
 from tinycnn.command.targets import with_errors
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def gradcheck(target: str | None, device: str | None, as_json: bool) -> None:
         rows += report.as_json()
         failed += [f"{report.operation} {report.case}: {row}" for row in report.rows if row.verdict != PASSED]
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        print_json(rows)
     else:
         print_rows(rows)
         click.echo()

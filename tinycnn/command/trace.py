@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from tinycnn import emulator
-from tinycnn.command.options import json_option
+from tinycnn.command.options import json_option, print_json
 from tinycnn.command.targets import HELP, find, name_of, seconds_option, shape_option, with_errors
 
 
@@ -26,7 +24,7 @@ def trace(target: str, shape: tuple[int, ...] | None, blocks: int, seconds: floa
     path, launches = find(target, shape)
     found = emulator.trace(path, launches[0], blocks, seconds)
     if as_json:
-        click.echo(json.dumps(found.as_json(), indent=2))
+        print_json(found.as_json())
     else:
         click.echo(found)
         others = [kernel for kernel in dict.fromkeys(launch.kernel for launch in launches) if kernel != found.kernel]

@@ -7,16 +7,24 @@ that is not whole is dropped and built anew.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
+import shutil
 import tempfile
+import threading
+import time
 import warnings
 from contextlib import suppress
 from pathlib import Path
 
 PATTERNS = ("*.so", "*.o", "launch-*.npz")  # the files in the folder: the last are saved for a debugger
 MARK = b"\ntinycnn-sha256:"
+ROOM = 2**20  # bytes: more than any built file has
+DAY = 24 * 60 * 60  # seconds
+
+_temporary: list[tempfile.TemporaryDirectory] = []  # the one that is used where `chosen_folder` cannot be written
+_said: set[Path] = set()  # of which folders it was said that they cannot be written
+_lock = threading.Lock()
 
 
 def chosen_folder() -> Path:
@@ -30,8 +38,7 @@ def chosen_folder() -> Path:
 def find(name: str) -> Path | None:
     """The built file of this name, if there is one that is whole."""
     folders = [chosen_folder()]
-    if _for_this_process.cache_info().currsize:
-        folders.append(Path(_for_this_process().name))
+    folders += [Path(folder.name) for folder in _temporary]
     return next((path / name for path in folders if is_whole(path / name)), None)
 
 
@@ -40,21 +47,29 @@ def folder() -> Path:
     path = chosen_folder()
     try:
         path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            return path
+        with tempfile.TemporaryFile(dir=path) as trial:
+            trial.write(bytes(ROOM))  # a full disk takes files, as long as they are empty
+        _remove_left_over(path)
+        return path
     except OSError as error:
-        instead = _for_this_process()
-        warnings.warn(
-            f"{path} cannot be written ({error.strerror}): what the emulator builds is not kept; "
-            "TINYCNN_EMULATOR_CACHE names another folder",
-            stacklevel=2,
-        )
-        return Path(instead.name)
+        if path not in _said:
+            _said.add(path)
+            warnings.warn(
+                f"{path} cannot be written ({error.strerror}): what the emulator builds is not kept; "
+                "TINYCNN_EMULATOR_CACHE names another folder",
+                stacklevel=2,
+            )
+    with _lock:
+        if not _temporary:
+            _temporary.append(tempfile.TemporaryDirectory(prefix="tinycnn-emulator-"))
+    return Path(_temporary[0].name)
 
 
-@functools.cache
-def _for_this_process() -> tempfile.TemporaryDirectory:
-    return tempfile.TemporaryDirectory(prefix="tinycnn-emulator-")
+def _remove_left_over(path: Path) -> None:
+    """Folders in which a process was building that was killed: no build takes a day."""
+    for folder in path.glob("building-*"):
+        if time.time() - folder.stat().st_mtime > DAY:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def is_whole(path: Path) -> bool:

@@ -82,6 +82,7 @@ _places = threading.BoundedSemaphore(MOST_LAUNCHES)
 _free_stacks: list[int] = []  # sets of stacks that no launch is on
 
 _loaded: dict[tuple[Path, Path], Module] = {}  # (built file, kernel file): Module
+_loading = threading.Lock()  # one Module of each: the runtime keeps an address of what belongs to it
 _locks: dict[Path, threading.Lock] = {}  # by the built file: its runtime plays one GPU, so one launch at a time
 
 
@@ -94,9 +95,10 @@ def load(path: str | Path, name_expressions: Sequence[str], mode: str = build.FA
     """
     built = build.build(path, name_expressions, mode)
     key = built, Path(path).resolve()
-    if key not in _loaded:
-        _loaded[key] = Module(key[1], built, list(dict.fromkeys(name_expressions)))
-    return _loaded[key]
+    with _loading:
+        if key not in _loaded:
+            _loaded[key] = Module(key[1], built, list(dict.fromkeys(name_expressions)))
+        return _loaded[key]
 
 
 class Module:

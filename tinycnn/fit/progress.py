@@ -34,9 +34,9 @@ class Progress:
         """Around the first batch of its size, for which kernels are compiled: it is left out of the speed."""
         if self.bar is not None and not self.bar.disable:
             self.bar.set_postfix_str("compiling")
-        began = time.perf_counter()
+        self.compiling_began = time.perf_counter()
         yield
-        self.compiling_seconds += time.perf_counter() - began
+        self.compiling_seconds += time.perf_counter() - self.compiling_began
         self.compiled_images += images
 
     def advance(self, images: int, means: Callable[[], tuple[float, float]]) -> None:

@@ -112,8 +112,9 @@ class Report:
 
 
 def gradcheck(
-    function: Callable[..., Tensor], inputs: Sequence[ArrayLike | Tensor], *, eps: float = EPS, atol: float = ATOL,
-    rtol: float = RTOL, raise_exception: bool = True, device: Device | str | None = None, seed: int = 0,
+    function: Callable[..., Tensor], inputs: Sequence[ArrayLike | Tensor] | np.ndarray | Tensor, *, eps: float = EPS,
+    atol: float = ATOL, rtol: float = RTOL, raise_exception: bool = True, device: Device | str | None = None,
+    seed: int = 0,
 ) -> Report:  # fmt: skip
     """Check the gradient of every input of `function`.
 
@@ -121,7 +122,7 @@ def gradcheck(
 
     Args:
         function: takes Tensors and returns one Tensor; the same for the same inputs (hold a dropout's step fixed).
-        inputs: floating-point arrays or Tensors. They are rounded to the device's precision first.
+        inputs: floating-point arrays or Tensors, or one alone. They are rounded to the device's precision first.
         eps, atol, rtol: the step, and how far a gradient may be from the differences: atol + rtol * |difference|.
         raise_exception: raise where something is wrong, instead of returning a Report that is False.
         device: a Device, or the name of one, which is then taken in float64 where it can; the current one if None.
@@ -136,20 +137,27 @@ def gradcheck(
     Raises:
         GradcheckError: an AssertionError that says which gradient is wrong, where and by how much.
         NotDifferentiable: a GradcheckError, where the function has a kink at these inputs.
-        ValueError: for inputs or results that cannot be checked.
+        ValueError: for inputs or results that cannot be checked, among them results so large that a step of eps
+            drowns in their rounding.
 
     >>> print(gradcheck(lambda x, y: (x * y).exp(), [[0.5, -1.0], [2.0, 0.25]], device="reference"))
     gradients of the function on reference (float64):
       2 gradients passed
     """
     on, oracle = checked_device(device), get_device("reference", "float64")
-    arrays = [as_input(value, i, on.dtype) for i, value in enumerate(inputs)]
+    if not (eps > 0 and atol >= 0 and rtol >= 0):
+        raise ValueError(f"gradcheck needs eps above 0 and tolerances of at least 0, not {eps}, {atol} and {rtol}")
+    values = (inputs,) if isinstance(inputs, (np.ndarray, Tensor)) else inputs
+    arrays = [as_input(value, i, on.dtype) for i, value in enumerate(values)]
+    if not arrays:
+        raise ValueError("gradcheck needs an input to move")
     names = argument_names(function, len(arrays))
     y, upstream, exact = backward(function, arrays, oracle, np.random.default_rng(seed))
     estimates = differences(function, names, arrays, y, upstream, eps, (atol, rtol))
     rows = []
     for name, array, gradient, (numeric, kinks) in zip(names, arrays, exact, estimates, strict=True):
         rows.append(kinks[0] if kinks else compare(name, array.shape, gradient, numeric, atol + rtol * abs(numeric)))
+        refuse_noise(rows[-1], y, upstream, eps)
     report = Report(title(function), describe(oracle), tuple(rows))
     if report and on is not oracle:
         # No sum behind one number of the result is longer than this.
@@ -163,6 +171,16 @@ def gradcheck(
     if raise_exception:
         report.demand()
     return report
+
+
+def refuse_noise(row: Row, y: np.ndarray, upstream: np.ndarray, eps: float) -> None:
+    """Raise ValueError where what speaks against a gradient may be the rounding of a large result over a small step."""
+    noise = 4 * float(np.finfo(np.float64).eps * np.abs(y * upstream).sum() / eps)
+    if row.verdict != PASSED and row.error <= noise:
+        raise ValueError(
+            f"the gradient of {row.place} cannot be checked: results as large as {np.abs(y).max():.2g} are rounded by "
+            f"more than a step of {eps:g} changes them. Give smaller inputs, or a larger eps"
+        )
 
 
 def rounding(dtype: str, length: int, scale: float, factor: float = 8) -> float:

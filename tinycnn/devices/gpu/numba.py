@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
@@ -25,6 +26,7 @@ from tinycnn.devices.gpu.emulator import EmulatorDriver
 from tinycnn.kernels.numba import instance
 from tinycnn.shapes import Shape
 
+SIMULATOR = threading.Lock()  # Numba's simulator plays one launch at a time, and does not see to it that it is one
 # Measured on a step of breakdown-2 with 8 images: 20 s, and 0.04 s on the emulator.
 SIMULATED = "Numba's simulator plays the kernels in Python, some 500 times slower than the emulator"
 
@@ -162,7 +164,7 @@ class SimulatorDriver(EmulatorDriver):
                 FakeCUDAArray(a.reshape(-1)) if self.holds(a) else int(a) if isinstance(a, np.signedinteger) else a
                 for a in values
             ]
-            with np.errstate(all="ignore"):  # infinity and NaN are nothing special on a GPU
+            with SIMULATOR, np.errstate(all="ignore"):  # infinity and NaN are nothing special on a GPU
                 played[blocks, block, 0, shared](*flat)
 
 

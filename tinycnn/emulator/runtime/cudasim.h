@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <cstring>
 #include <utility>
 
 #define CUDASIM_INLINE __attribute__((always_inline)) inline
@@ -22,6 +23,27 @@
 #define CUDASIM_UNHOOKED __attribute__((disable_sanitizer_instrumentation))
 #else
 #define CUDASIM_UNHOOKED __attribute__((no_sanitize_thread, no_sanitize_coverage))
+#endif
+
+// ---------------------------------------------------------------- copies
+//
+// A call of the C library's is no access that the compiler could see. In hooked builds they are the tools' own.
+#ifdef CUDASIM_HOOKED
+extern "C" {
+void* __tsan_memcpy(void* to, const void* from, size_t size);
+void* __tsan_memmove(void* to, const void* from, size_t size);
+void* __tsan_memset(void* to, int value, size_t size);
+}
+namespace std {
+using ::__tsan_memcpy;
+using ::__tsan_memmove;
+using ::__tsan_memset;
+}
+#ifndef CUDASIM_RUNTIME
+#define memcpy __tsan_memcpy
+#define memmove __tsan_memmove
+#define memset __tsan_memset
+#endif
 #endif
 
 // ---------------------------------------------------------------- qualifiers

@@ -21,8 +21,7 @@ void poison_shared(unsigned dynamic_bytes);
 
 struct GlobalArray { uint64_t address, size; int granule; };   // as Python gives it
 
-constexpr int MOST_REGIONS = 1024;
-static Region regions[MOST_REGIONS];
+static Region* regions;
 static int region_count, last_region;
 static unsigned dynamic_shared;
 static bool watching;
@@ -34,7 +33,6 @@ bool in_this_file(uintptr_t address) { return address - image_begin < (uintptr_t
 Region& region_at(int id) { return regions[id]; }
 
 static void add_region(uintptr_t begin, int64_t size, int space, int granule) {
-    if (region_count == MOST_REGIONS) return;
     Region& region = regions[region_count++];
     region = {begin, begin + (uintptr_t)size, space, granule, nullptr, nullptr};
     if (checking) shadow_begin(region);
@@ -50,6 +48,7 @@ CUDASIM_EXPORT void cudasim_watch(const GlobalArray* arrays, int count, unsigned
     dynamic_shared = dynamic_bytes;
     image_begin = (uintptr_t)__ehdr_start;
     region_count = last_region = 0;
+    regions = (Region*)calloc(count + shared_arrays_count() + 1, sizeof(Region));  // + 1: never none
     for (int i = 0; i < count; ++i) add_region(arrays[i].address, arrays[i].size, Global, arrays[i].granule);
     for (int i = 0; i < shared_arrays_count(); ++i)
         add_region((uintptr_t)shared_address(i), shared_size(i, dynamic_bytes), Shared, 4);
@@ -62,6 +61,8 @@ CUDASIM_EXPORT void cudasim_unwatch() {
         free(regions[i].cells);
         free(regions[i].touched);
     }
+    free(regions);
+    regions = nullptr;
     region_count = 0;
 }
 
@@ -217,6 +218,11 @@ CUDASIM_EXPORT void* __tsan_memcpy(void* to, const void* from, size_t n) {
     cudasim::range(from, n, false, __builtin_return_address(0));
     cudasim::range(to, n, true, __builtin_return_address(0));
     return memcpy(to, from, n);
+}
+CUDASIM_EXPORT void* __tsan_memmove(void* to, const void* from, size_t n) {
+    cudasim::range(from, n, false, __builtin_return_address(0));
+    cudasim::range(to, n, true, __builtin_return_address(0));
+    return memmove(to, from, n);
 }
 CUDASIM_EXPORT void* __tsan_memset(void* p, int value, size_t n) {
     cudasim::range(p, n, true, __builtin_return_address(0));

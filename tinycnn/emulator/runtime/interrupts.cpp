@@ -1,5 +1,6 @@
 // Ctrl-C. Python only notes it while a launch runs, and acts when that has returned. A kernel that never ends, say one
-// that waits in a loop for another thread to give up a lock, does not return; so a second Ctrl-C abandons the launch.
+// that waits in a loop for another thread to give up a lock, does not return; so a second Ctrl-C abandons the launch, and
+// the first does where the tools are watching.
 #include <pthread.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -20,6 +21,9 @@ static bool installed;
 static void on_interrupt(int signal) {
     before.sa_handler(signal);  // Python's
     count = count + 1;
+#ifdef CUDASIM_HOOKED
+    overdue = true;  // at the next hook, of which there is one in nearly every loop, the launch ends
+#endif
     if (count < 2) return;
     // The system may have picked any thread of the process.
     if (!pthread_equal(pthread_self(), launcher)) pthread_kill(launcher, signal);

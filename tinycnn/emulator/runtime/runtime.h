@@ -92,6 +92,7 @@ Problem* find_problem(Kind kind, uint64_t pc, uint64_t other_pc, Site site);
 #ifdef CUDASIM_HOOKED
 // ---------------------------------------------------------------- the tools (hooks.cpp, shadow.cpp, trace.cpp)
 
+extern volatile bool overdue;  // the launch is to end (deadline.cpp)
 void tools_begin_block();
 void tools_after_barrier(uintptr_t pc, Site site);
 void tools_after_warp(int warp, unsigned lanes);  // a __syncwarp

@@ -20,7 +20,6 @@ extern bool checking, tracing;
 extern uintptr_t image_begin;  // where this file is loaded: instructions are told apart by their distance from it
 
 // deadline.cpp
-extern volatile bool overdue;
 void begin_time_limit(double seconds);
 [[noreturn]] void stop_overdue(uintptr_t pc);
 
