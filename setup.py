@@ -43,7 +43,7 @@ setup(
         "click>=8.1",
         "jsonschema>=4.18",
         "matplotlib>=3.7",
-        "numba>=0.60",
+        "numba>=0.61",
         "numpy>=1.26",
         "pillow>=10",
         "pooch>=1.8",

@@ -7,6 +7,7 @@ How the pool learns that nobody uses an array any more: it keeps a weak referenc
 Every view of the array, however it was made, keeps the array alive, so once it is gone nobody can reach its memory.
 (NumPy makes a view of a view refer to the first of them, unless that is of another type: so the pool's memory is of a
 type of its own, `Memory`, and the array that is given out remains the first.)
+Nothing here looks at Python's counts of references, which Python 3.14 and free-threaded builds keep differently.
 """
 
 from __future__ import annotations
