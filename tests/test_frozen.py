@@ -55,9 +55,17 @@ def test_a_frozen_model_does_not_move_at_all_and_can_be_thawed(float64):
 def test_what_was_frozen_after_compile_is_frozen_from_the_next_one_on(float64):
     model = small()
     model.layers[0].trainable = False
-    assert all(trained(model))
+    with pytest.warns(UserWarning, match="compile"):
+        assert all(trained(model))
     model.compile("adam", "categorical_crossentropy")
     assert trained(model)[:2] == [False, False]
+
+
+def test_a_layer_that_is_added_after_compile_is_trained_too(float64):
+    model = Sequential([layers.Flatten(input_shape=(8, 8, 1)), layers.Dense(5)])
+    model.compile("adam", "categorical_crossentropy")
+    model.add(layers.Dense(3, activation="softmax"))
+    assert trained(model) == [True] * 4
 
 
 def test_a_frozen_batch_normalisation_uses_and_keeps_its_moving_statistics(device):

@@ -71,6 +71,7 @@ class Model(Weighted):
         self.input: Any = inputs
         self.output: Any = outputs
         self.symbols = symbols_between(inputs, outputs)
+        self.trained = None  # a layer that came after `compile` is trained too
         dropouts = [symbol.layer for symbol in self.symbols if isinstance(symbol.layer, Dropout)]
         # Layers that are in another model too keep its counter, which then counts the passes of both.
         self.step = next((layer.step for layer in dropouts if layer.step is not None), self.step)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -191,6 +192,11 @@ def fit(model: Model, data: TrainingData, plan: Plan) -> cb.History:
     assert optimizer is not None
     if model.trained is None:
         model.trained = model.trainable_weights
+    elif {id(weight) for weight in model.trained} != {id(weight) for weight in model.trainable_weights}:
+        warnings.warn(
+            f"{model.name}: `trainable` was set after compile(), and takes effect when compile() is called again",
+            stacklevel=3,
+        )
     optimizer.bind(model.trained)
     steps = Steps(model, data.train)
     validation = None if data.validation is None else Steps(model, data.validation)
