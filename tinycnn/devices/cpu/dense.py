@@ -10,11 +10,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinycnn.devices.cpu.direct import Operands, Steps, bias_or_zeros, convolve, cover_by, cover_of, pack, sum_of
+from tinycnn.devices.cpu.direct import (
+    Operands,
+    Steps,
+    bias_or_zeros,
+    convolve,
+    cover_by,
+    cover_of,
+    pack,
+    scratch,
+    sum_of,
+)
 from tinycnn.devices.cpu.launch import floats, kernel, launch, record
 from tinycnn.devices.cpu.memory import pool
 from tinycnn.devices.cpu.simd import offset
-from tinycnn.devices.cpu.threads import call, team
+from tinycnn.devices.cpu.threads import call
 from tinycnn.devices.cpu.tiles import Tile, choose, filter_tiles
 from tinycnn.shapes import UNPADDED, Geometry
 
@@ -106,7 +116,7 @@ def dense_backward_filter(x: np.ndarray, dy: np.ndarray) -> np.ndarray:
     if K >= FAR:
         dy = pack(dy, (1, 1), M, K, tile.lanes, (0, 0, K, 1))
         dy_steps = M, tile.lanes
-    totals = pool.empty((team().size * tile.columns * tile.lanes,), np.float32)
+    totals = scratch(tile.columns * tile.lanes)
     partial = pool.empty((chunks, width, K), np.float32)
     launch(
         backward_filter_rows, chunks * column_tiles * blocks, x, dy, totals, partial, *filter_tiles(tile, K),

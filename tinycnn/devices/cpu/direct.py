@@ -260,7 +260,7 @@ def convolve(
     steps: Steps | None = None,
 ) -> None:  # fmt: skip
     """y of a forward pass over x, whose images are framed first, or are contiguous and `steps` apart."""
-    frames = pool.empty((team().size * frame.H * frame.W * g.C if frame else 0,), np.float32)
+    frames = scratch(frame.H * frame.W * g.C if frame else 0)
     launch(
         forward_images, -(-g.K // tile.lanes) * g.N,
         arrays.x, frames, arrays.w, arrays.bias, arrays.y, *forward_tiles(tile, g.K), 0.0 if relu else -np.inf,
@@ -275,6 +275,11 @@ def pack(w: np.ndarray, taps: Pair, C: int, K: int, lanes: int, steps: Sequence[
     packed = pool.empty((count * C * lanes,), np.float32)
     launch(pack_filter, count, w, packed, *taps, C, K, lanes, *steps)
     return packed
+
+
+def scratch(floats: int) -> np.ndarray:
+    """So many floats for every thread."""
+    return pool.empty((team().size * floats,), np.float32)
 
 
 def bias_or_zeros(b: np.ndarray | None, K: int) -> np.ndarray:
@@ -340,7 +345,7 @@ def backward_filter(x: np.ndarray, dy: np.ndarray, w_shape: Shape, stride: Pair,
     band = max(1, min(g.P, NEAR_BYTES // (4 * (g.stride_h * g.W * g.C + g.Q * min(g.K, tile.lanes)))))
     images = chunk_images(g.N, g.P * g.Q, g.R * g.S * g.C * g.K)
     chunks, tiles = -(-g.N // images), -(-g.R // tile.rows) * -(-(g.S * g.C) // tile.columns)
-    totals = pool.empty((team().size * tiles * tile.rows * tile.columns * tile.lanes,), np.float32)
+    totals = scratch(tiles * tile.rows * tile.columns * tile.lanes)
     partial = pool.empty((chunks, g.R * g.S * g.C * g.K), np.float32)
     launch(
         backward_filter_chunks, chunks * -(-g.K // tile.lanes),

@@ -7,7 +7,7 @@ the same images, in its cache; whoever is done early claims from the others' ran
 Helpers are never waited for, except to finish a task that they have begun: if the machine is busy and
 a helper gets no processor, the launching thread does the work alone. (OpenMP's threads all have to
 come to every kernel, which on a busy machine costs milliseconds each time.) Between kernels a helper
-watches for the next, so that a launch takes a microsecond; after a while it goes to sleep.
+watches for the next, which it begins within a microsecond; after a while it goes to sleep.
 
 A claim is one atomic step on one 64-bit word: the job's number above, the next task's below. So a
 helper that is late cannot claim from a job other than the one it has read: its step fails.
@@ -175,7 +175,7 @@ def help_along(words, me):
             idle += 1
 
 
-def _compiled(function, integers: int) -> Callable[..., None]:
+def _compiled(function: Callable[..., None], integers: int) -> Callable[..., None]:
     """A function of the words' address and of integers, as one that Python calls. ctypes lets go of the interpreter's
     lock while it runs, so that other Python threads go on."""
     address = address_of(function, types.void(WORDS, *[types.int64] * integers), f"{__name__}.{function.__name__}")
@@ -222,6 +222,7 @@ class Team:
             self.run_job(self.state)
 
     def _wake(self) -> None:
+        """Wake those who sleep. For whoever holds `launching`."""
         for wake in self.asleep.copy():
             wake.set()  # first, so that Ctrl-C between the two leaves nobody asleep for good
             self.asleep.remove(wake)
@@ -240,7 +241,8 @@ class Team:
             self.words[STOP] = 1
         for helper in self.helpers:
             while helper.is_alive():
-                self._wake()
+                with self.launching:
+                    self._wake()
                 helper.join(timeout=0.01)
 
 
@@ -251,11 +253,13 @@ _changing = threading.RLock()
 def team() -> Team:
     """The team in use: as many threads as Numba would use, NUMBA_NUM_THREADS or one per processor."""
     global _team
-    if _team is None:
+    found = _team
+    if found is None:
         with _changing:
             if _team is None:
                 _team = Team(settings.NUMBA_NUM_THREADS)
-    return _team
+            found = _team
+    return found
 
 
 def set_team_size(size: int) -> None:

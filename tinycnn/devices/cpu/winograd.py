@@ -44,12 +44,13 @@ from tinycnn.devices.cpu.direct import (
     frame_image,
     frame_of,
     pack,
+    scratch,
     sum_of,
 )
 from tinycnn.devices.cpu.launch import floats, geometry, kernel, launch, real, record
 from tinycnn.devices.cpu.memory import pool
 from tinycnn.devices.cpu.simd import add, fill8, load8, load_first8, maximum, offset, store_first
-from tinycnn.devices.cpu.threads import call, team
+from tinycnn.devices.cpu.threads import call
 from tinycnn.devices.cpu.tiles import choose, filter_tiles, product_tiles
 from tinycnn.shapes import Geometry, Padding, Pair, Shape
 
@@ -246,11 +247,6 @@ def multiply(g: Geometry, grid: Grid, way: Way, arrays: Operands, w_steps: Seque
         to_points(way.to, g.R), from_points(way.back, g.R), *product_tiles(tile, g.K),
         0.0 if relu else -np.inf, images, g, grid, way.before, way.after, cover_by(tile), step,
     )  # fmt: skip
-
-
-def scratch(floats: int) -> np.ndarray:
-    """So many floats for every thread."""
-    return pool.empty((team().size * floats,), np.float32)
 
 
 def group_images(most_images: int, grid: Grid, C: int, fewest_tiles: int) -> int:
