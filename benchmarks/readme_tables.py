@@ -170,6 +170,15 @@ def reached_table(content, only):
     return f"\n\nUntil the validation accuracy is {accuracy}:\n\n{markdown(lines, names, left=3)}"
 
 
+def left_out(content):
+    """A sentence on what a file lacks because the time was short, or an empty string."""
+    missing = content.get("left_out") or []
+    if not missing:
+        return ""
+    some = "; ".join(missing[:3])
+    return f"\n\nNot measured, for want of time: {some}{f', and {len(missing) - 3} more' if len(missing) > 3 else ''}."
+
+
 def cudnn_table(results):
     """How many times as fast as cuDNN each operation is, as geometric means over the shapes of the networks."""
     lines = []
