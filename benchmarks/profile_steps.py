@@ -40,6 +40,7 @@ from tinycnn.utils import to_categorical
 
 BATCH, ROUNDS, PASSES = 128, 3, 3
 MOST_STEPS, FEWEST_STEPS, ROUND_SECONDS = 200, 10, 0.3  # a round's
+STEPS_AHEAD = 50  # recorded ones, at most, while kernels are launched one by one
 EPOCH_STEPS = -(-60_000 // BATCH)
 STARTING = 5  # seconds until the first network
 PACKAGES = ("tinycnn", "numpy", "cupy-cuda13x", "cupy-cuda12x")
@@ -150,7 +151,7 @@ class Step:
         with noted(self.device.driver, marks.now):  # makes what is made once; how long it takes to launch is wanted
             self.steps.train(BATCH)
         launching = time.perf_counter() - began
-        ahead = min(50, 1 + int(2 * launching / step_seconds)) if self.recorded else 0
+        ahead = min(STEPS_AHEAD, 1 + int(2 * launching / step_seconds)) if self.recorded else 0
         self.rewind()
         self.wait()
         for _ in range(ahead):  # the GPU works on these while the host launches what is timed
