@@ -11,8 +11,8 @@ from pathlib import Path
 from tinycnn.fit import files
 from tinycnn.utils.hardware import cores, device, gpu, versions
 
-__all__ = ["KERNELS", "RESULTS", "commit", "cores", "device", "gpu", "installed", "now", "provenance", "slug", "versions"]
-__all__ += ["write_atomically", "write_json"]
+__all__ = ["KERNELS", "RESULTS", "commit", "cores", "device", "gpu", "installed", "now", "provenance"]
+__all__ += ["slug", "versions", "write_atomically", "write_json"]
 
 KERNELS = "general"  # which of tinycnn's kernels compute: those of kernels/*.cu, which take every shape
 RESULTS = Path(__file__).resolve().parent / "results"

@@ -11,7 +11,8 @@ training-speed: from results/*/train_frameworks.json;
 cudnn: from results/*/conv_cudnn.json and layers_cudnn.json;
 step-profile: from results/*/profile_steps.json;
 keras-layers, keras-model, keras-losses, keras-optimizers, keras-callbacks: what is there, from the code.
-Of networks, beside-keras, training-speed and step-profile there is a short form, NAME-in-short: the rows that people look for.
+Of networks, beside-keras, training-speed and step-profile there is a short form, NAME-in-short: the rows that people
+look for.
 """
 
 import argparse

@@ -394,7 +394,8 @@ def rehearse(described, present, images, device, warm_up, budget):
     for number, d in enumerate(described):
         seconds = budget.left() / (len(described) - number)
         taken, others, takes = chosen(present, d, images, device, warm_up, seconds)
-        print(f"\n{d['network']}, about {takes:.0f} of {seconds:.0f} s: " + ("; ".join(c.label for c in taken) or "nobody"))
+        labels = "; ".join(contender.label for contender in taken) or "nobody"
+        print(f"\n{d['network']}, about {takes:.0f} of {seconds:.0f} s: {labels}")
         budget.spend(takes)
         left_out += others
     say_left_out(left_out, budget)
