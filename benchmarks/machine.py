@@ -46,8 +46,12 @@ def now():
 
 
 def provenance(card, device):
-    """What a row says of where it comes from. card: the GPU's name; device: tinycnn's, as 'cuda'."""
-    return {"commit": commit(), "date": now(), "card": card, "device": device, "path": KERNELS}
+    """What a row says of where it comes from. card: the GPU's or processor's name; device: tinycnn's, as 'cuda'.
+
+    path: which kernels of tinycnn's computed, None where none of kernels/ did.
+    """
+    path = KERNELS if device in ("cuda", "numba", "emulator") else None
+    return {"commit": commit(), "date": now(), "card": card, "device": device, "path": path}
 
 
 def write_atomically(path, text):

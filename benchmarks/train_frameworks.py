@@ -340,7 +340,9 @@ def run(options):
             later = [f"{other['network']}, everybody" for other in described[number + 1 :]]
 
             def keep(measured, d=d, before=before, later=later):
-                rows = [row | provenance for row in report.rows_of(d["network"], measured, len(training.x), d["flop"])]
+                rows = report.rows_of(d["network"], measured, len(training.x), d["flop"])
+                for row in rows:
+                    row |= provenance if row["framework"] == "tinycnn" else {**provenance, "path": None}
                 result.update(rows=before[0] + rows, ratios=before[1] + report.ratios_of(rows))
                 machine.write_json(path, {**result, "left_out": result["left_out"] + later})
                 return rows
