@@ -6,7 +6,7 @@ import argparse
 import time
 from collections.abc import Callable, Iterable, Iterator
 from statistics import median_low
-from typing import Any, TypeVar
+from typing import TypeVar
 
 Item = TypeVar("Item")
 
@@ -81,8 +81,3 @@ def positive(text: str) -> float:
     if not 0 < seconds < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is no number of seconds")
     return seconds
-
-
-def planned(items: Iterable[Any], budget: Budget, name: Callable[[Any], str], estimate: Callable[[Any], float]) -> list:
-    """What a rehearsal would take of these items: [(item, the second at which it would begin)]."""
-    return [(item, budget.elapsed()) for item in budget.within(items, name, estimate)]
