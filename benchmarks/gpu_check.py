@@ -2,6 +2,7 @@
 
     benchmarks/gpu_check.sh                                # on a machine with an NVIDIA GPU, in half an hour
     benchmarks/gpu_check.sh --steps tests sanitizers       # these steps alone
+    benchmarks/gpu_check.sh --budget 540                   # within so many seconds, in the order below
     python benchmarks/gpu_check.py --device emulator       # the same steps without one; writes nothing
 
 The steps:
@@ -9,13 +10,15 @@ tests        the device suite with --device cuda
 sanitizers   compute-sanitizer's memcheck, racecheck, initcheck and synccheck over every kernel
 training     `tinycnn train go-crazy` for two epochs
 sectors      global-memory sectors of six kernels: the emulator's trace beside Nsight Compute's counters
+profile      profile_steps.py: launches and time of every network's training step
 frameworks   train_frameworks.py --device cuda: a training step against PyTorch, Keras and JAX
 layers       layers_cudnn.py: every layer but the convolutions against cuDNN
 conv         conv_cudnn.py: every convolution against cuDNN
 ladder       ladder.py: each step of the ladder against cuDNN
 numba        the device suite with --device numba, and numba_kernels.py: each kernel in Python beside its twin in C
 
-The last five are the benchmarks, which write results of their own; without a GPU they only say what they would do.
+The last six are the benchmarks, which write results of their own; without a GPU they only say what they would do.
+Within a budget the benchmarks share what the steps before them leave, and a step that does not fit is left out.
 A tool that is not installed is reported as absent. Writes results/<GPU>/check.json; exit status 1 if a step failed.
 """
 
@@ -32,6 +35,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import budget as budgets
 import machine
 
 import tinycnn
@@ -45,7 +49,14 @@ SUITE += ["gradients/test_gradients.py", "gradients/test_cases.py"]
 SUITE += ["test_training.py", "test_callbacks.py", "test_checkpoint.py"]
 SUITE += ["test_kernel_devices.py::test_training_is_the_same_to_the_bit_with_and_without_graphs_on_a_gpu"]
 BENCHMARK_SECONDS = 1200  # of each benchmark, at most
-STEPS = ("tests", "sanitizers", "training", "sectors", "frameworks", "layers", "conv", "ladder", "numba")
+STEPS = ("tests", "sanitizers", "training", "sectors", "profile", "frameworks", "layers", "conv", "ladder", "numba")
+# Seconds that a step takes, roughly, on a GPU and without one; of a benchmark, with which it is worth starting.
+SECONDS = {
+    "cuda": {"tests": 40, "sanitizers": 30, "training": 15, "sectors": 25, "numba": 120},
+    "emulator": {"tests": 240, "sanitizers": 1, "training": 25, "sectors": 15},
+}
+BENCHMARK = {"cuda": 30, "emulator": 3}
+BENCHMARKS = ("profile", "frameworks", "layers", "conv", "ladder")
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
 METRICS = {
     "load": "l1tex__t_sectors_pipe_lsu_mem_global_op_ld.sum",
@@ -138,25 +149,20 @@ def sectors(device):
     return {"passed": all(r["counted"] in (None, r["traced"]) for r in rows), "kernels": rows}
 
 
-def benchmark(results, script, *words):
-    """The step that runs this benchmark script, or its dry run where no GPU is used."""
+def benchmark(results, script, *words, share=lambda: None):
+    """The step that runs this benchmark script, or its dry run where no GPU is used.
+
+    share: the seconds that it may take, or None for as many as it wants.
+    """
 
     def step(device):
+        seconds = share()
         ending = ["--results", str(results.resolve())] if device == "cuda" else ["--dry-run"]
-        status, output = command([sys.executable, f"benchmarks/{script}.py", *words, *ending], BENCHMARK_SECONDS)
+        ending += [] if seconds is None else ["--budget", f"{seconds:.0f}"]
+        most = BENCHMARK_SECONDS if seconds is None else seconds + 30  # a row that has begun may end
+        status, output = command([sys.executable, f"benchmarks/{script}.py", *words, *ending], most)
         print(output if status == 0 else output[-4000:], flush=True)
         return {"passed": status == 0, "output": "" if status == 0 else output[-4000:]}
-
-    return step
-
-
-def ladder(results):
-    """The step of the ladder, whose counts by the emulator need no GPU and are not repeated here."""
-
-    def step(device):
-        if device != "cuda":
-            return {"passed": True, "absent": "no GPU is used"}
-        return benchmark(results, "ladder")(device)
 
     return step
 
@@ -177,6 +183,7 @@ def main():
     parser.add_argument("--device", default="cuda", choices=["cuda", "emulator"])
     parser.add_argument("--steps", nargs="+", choices=STEPS, default=STEPS, metavar="STEP", help=" ".join(STEPS))
     parser.add_argument("--results", type=Path, default=machine.RESULTS)
+    budgets.add_option(parser, "steps")
     arguments = parser.parse_args()
     try:
         tinycnn.get_device(arguments.device)
@@ -184,25 +191,39 @@ def main():
         print(f"gpu_check.py: {error}", file=sys.stderr)
         sys.exit(2)
     device = machine.gpu() if arguments.device == "cuda" else "emulator"
+    budget, to_come = budgets.Budget(arguments.budget), list(arguments.steps)
+
+    def share():
+        """Of what is left: as much as for every benchmark that is still to come."""
+        return max(1, budget.left() / sum(step in BENCHMARKS for step in to_come)) if budget.limited else None
+
     steps = {
         "tests": tests, "sanitizers": sanitizers, "training": training, "sectors": sectors,
-        "frameworks": benchmark(arguments.results, "train_frameworks", "--device", "cuda"),
-        "layers": benchmark(arguments.results, "layers_cudnn"),
-        "conv": benchmark(arguments.results, "conv_cudnn"),
-        "ladder": ladder(arguments.results),
+        "profile": benchmark(arguments.results, "profile_steps", share=share),
+        "frameworks": benchmark(arguments.results, "train_frameworks", "--device", "cuda", share=share),
+        "layers": benchmark(arguments.results, "layers_cudnn", share=share),
+        "conv": benchmark(arguments.results, "conv_cudnn", share=share),
+        "ladder": benchmark(arguments.results, "ladder", share=share),
         "numba": numba(arguments.results),
     }  # fmt: skip
     packages = ["tinycnn", "numpy", "numba-cuda", "cupy-cuda13x", "cupy-cuda12x"]
     facts = {"device": device, "versions": machine.versions(packages)}
-    for step in arguments.steps:
+    facts |= {name: value for name, value in machine.provenance(device, arguments.device).items() if name != "device"}
+    usual = SECONDS[arguments.device]
+    for step in budget.within(arguments.steps, str, lambda step: usual.get(step, BENCHMARK[arguments.device])):
         began = time.perf_counter()
+        to_come = list(arguments.steps[arguments.steps.index(step) :])
         facts[step] = steps[step](arguments.device)
         facts[step]["seconds"] = round(time.perf_counter() - began, 1)
         print(f"{step}: {'passed' if facts[step]['passed'] else 'FAILED'}, {facts[step]['seconds']} s", flush=True)
+        facts["left_out"] = budget.left_out + to_come[1:]
         if arguments.device == "cuda":
             machine.write_json(arguments.results / machine.slug(device) / "check.json", facts)
-    if not all(facts[step]["passed"] for step in arguments.steps):
-        print(json.dumps({step: facts[step] for step in arguments.steps if not facts[step]["passed"]}, indent=1))
+    if budget.limited:
+        print(budget.report() or "nothing was left out")
+    done = [step for step in arguments.steps if step in facts]
+    if not all(facts[step]["passed"] for step in done):
+        print(json.dumps({step: facts[step] for step in done if not facts[step]["passed"]}, indent=1))
         sys.exit(1)
 
 

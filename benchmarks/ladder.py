@@ -2,12 +2,14 @@
 
     python benchmarks/ladder.py --emulator    # anywhere: counts sectors, bank conflicts and bytes, by the emulator
     python benchmarks/ladder.py               # on a GPU: times each step and cuDNN
+    python benchmarks/ladder.py --dry-run --budget 60    # anywhere: what would be timed within so many seconds
     python benchmarks/ladder.py --tables      # writes kernels/ladder/README.md's tables again, and nothing else
 
 Three layers of the documented networks, in three directions. The counts are of two images, and are the same on every
 machine: benchmarks/results/emulator/ladder.json. The times are of 128 images, medians by device events over replays
 of a CUDA graph, over buffers that the L2 cache does not hold: benchmarks/results/<GPU>/ladder.json. A step's result is
-compared with float64 before it is timed. Steps 1 to 7 stand beside cuDNN in strict float32, the tensor cores beside
+compared with float64 before it is timed. For each layer and direction the peers are timed first, then every step by
+itself, written at once. Steps 1 to 7 stand beside cuDNN in strict float32, the tensor cores beside
 cuDNN with TF32 allowed.
 """
 
@@ -16,9 +18,9 @@ import hashlib
 import json
 import re
 import sys
-from datetime import datetime, timezone
 from pathlib import Path
 
+import budget as budgets
 import machine
 import readme_tables
 import versus
@@ -39,8 +41,11 @@ LAYERS = {  # name: H, W, C, K, R, S
     "the second layer of go-crazy": (26, 26, 12, 20, 3, 3),
     "the second layer of models-1": (12, 12, 32, 64, 5, 5),
 }
+MOST_IMPORTANT_FIRST = ("the second layer of go-crazy", "the second layer of models-1")
 COUNTED_IMAGES, TIMED_IMAGES = 2, 128
 TF32_STEPS = ("8_tensor_cores",)
+OWN = "kernels/conv2d.cu"  # what tinycnn trains with, at the end of the table
+STARTING = 20  # seconds until the first row: libraries load, kernels are compiled
 
 
 def conv_of(problem):
@@ -123,47 +128,72 @@ class LadderSide(TinycnnSide):
         return Bound(lambda: (call(self.device, self.step, conv, *on),), self.to_host, self.poison)
 
 
-def time_layer(problem, direction, sides, peers, cache, rounds=versus.ROUNDS):
-    """A row for each step: its time beside the fastest peer of the same precision."""
-    measured = versus.Contest(problem, direction, cache, rounds).measure([*sides, *peers])
-    rows = []
-    for one in measured:
-        if one.side not in sides:
-            continue
-        rivals = [m for m in measured if m.side in peers and not m.excluded and (one.how.tf32 or not m.how.tf32)]
-        peer = min(rivals, key=versus.Measured.us, default=None)
-        us = None if one.excluded else one.us()
-        rows.append({
-            "step": one.side.label, "direction": direction, "us": us, "error": one.errors, "precision": one.precision,
-            "excluded": one.excluded, "timed_by": one.timed_by,
-            "all_us": {name: summary([s * 1e6 for s in seconds]) for name, seconds in one.times.items()},
-            "tflops": us and problem.flop(direction) / us / 1e6,
-            "peer": peer and peer.label, "peer_us": peer and peer.us(), "ratio": us and peer and peer.us() / us,
-        })  # fmt: skip
-    return rows
+def row_of(problem, direction, one, peers):
+    """A step's row: its time beside the fastest peer of the same precision. one, peers: versus.Measured."""
+    rivals = [m for m in peers if not m.excluded and (one.how.tf32 or not m.how.tf32)]
+    peer = min(rivals, key=versus.Measured.us, default=None)
+    us = None if one.excluded else one.us()
+    return {
+        "step": one.side.label, "direction": direction, "us": us, "error": one.errors, "precision": one.precision,
+        "excluded": one.excluded, "timed_by": one.timed_by,
+        "all_us": {name: summary([s * 1e6 for s in seconds]) for name, seconds in one.times.items()},
+        "tflops": us and problem.flop(direction) / us / 1e6,
+        "peer": peer and peer.label, "peer_us": peer and peer.us(), "ratio": us and peer and peer.us() / us,
+    }  # fmt: skip
 
 
-def time_all(layers, device, name, peers, absent, cache, results, rounds=versus.ROUNDS):
-    """Time every step and write results/<GPU>/ladder.json. Returns the lines of what went wrong."""
-    own = TinycnnSide(device)  # what tinycnn trains with, at the end of the table
-    own.label = "kernels/conv2d.cu"
-    sides = [*(LadderSide(device, step) for step in ladder.STEPS), own]
-    found = []
-    for layer, numbers in layers.items():
-        problem = Convolution(TIMED_IMAGES, *numbers)
-        rows = [row for direction in PASSES for row in time_layer(problem, direction, sides, peers, cache, rounds)]
-        found.append({"name": layer, "shape": problem.name, "images": problem.N, "rows": rows})
+def places(layers):
+    """[(layer, direction, step), ...] in the order in which they are timed."""
+    order = sorted(layers, key=lambda name: name not in MOST_IMPORTANT_FIRST)
+    return [(layer, d, step) for d in PASSES for layer in order for step in (OWN, *ladder.STEPS)]
+
+
+def name_of(place):
+    layer, direction, step = place
+    return f"{layer}, {direction}, {step}"
+
+
+def seconds_for(place):
+    """What a place takes, roughly: the first of a layer and direction waits for the peers, and for float64."""
+    return 4.0 if place[2] == OWN else 0.6
+
+
+def time_all(layers, device, name, peers, absent, cache, results, budget=None):
+    """Time every step, and write results/<GPU>/ladder.json after each. Returns the lines of what went wrong."""
+    budget = budget or budgets.Budget()
+    rounds = versus.ROUNDS_WITHIN_A_BUDGET if budget.limited else versus.ROUNDS
+    own = TinycnnSide(device)
+    own.label = OWN
+    sides = {**{step: LadderSide(device, step) for step in ladder.STEPS}, OWN: own}
+    rows, contest, missing = {}, (None, None, None), dict.fromkeys(places(layers))
     facts = {
         "device": name, "versions": machine.versions(versus.PACKAGES), "l2_bytes": cache, "absent": absent,
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"), "rounds": rounds, "layers": found,
+        "date": machine.now(), "rounds": rounds,
     }  # fmt: skip
-    machine.write_json(Path(results) / machine.slug(name) / "ladder.json", facts)
-    return [
-        f"{layer['name']}, {row['direction']}, {row['step']}: {row['excluded']}"
-        for layer in found
-        for row in layer["rows"]
-        if row["excluded"]
-    ]
+    for place in budget.within(places(layers), name_of, seconds_for):
+        layer, direction, step = place
+        if contest[:2] != (layer, direction):
+            problem = Convolution(TIMED_IMAGES, *layers[layer])
+            contest = layer, direction, versus.Contest(problem, direction, cache, rounds)
+            measured_peers = contest[2].measure(peers)
+        (one,) = contest[2].measure([sides[step]])
+        rows[place] = row_of(problem, direction, one, measured_peers) | machine.provenance(name, device.name)
+        del missing[place]
+        found = [by_step(layer, layers[layer], rows) for layer in layers]
+        facts |= {"left_out": [name_of(place) for place in missing], "layers": [f for f in found if f["rows"]]}
+        machine.write_json(Path(results) / machine.slug(name) / "ladder.json", facts)
+        print(f"{name_of(place)}: {number(rows[place]['us'], '.1f')} us", file=sys.stderr)
+    if budget.left_out:
+        print(budget.report(), file=sys.stderr)
+    return [f"{name_of(place)}: {row['excluded']}" for place, row in rows.items() if row["excluded"]]
+
+
+def by_step(layer, numbers, rows):
+    """A layer of the results file: its rows by direction, and in these the steps in order."""
+    problem = Convolution(TIMED_IMAGES, *numbers)
+    order = [(layer, direction, step) for direction in PASSES for step in (*ladder.STEPS, OWN)]
+    found = [rows[place] for place in order if place in rows]
+    return {"name": layer, "shape": problem.name, "images": problem.N, "rows": found}
 
 
 # ---------------------------------------------------------------- the tables
@@ -216,6 +246,7 @@ def times_table(results):
     names = ["µs", "TFLOP/s", "cuDNN µs", "times cuDNN", "precision"]
     return "\n\n".join(
         f"{readme_tables.field(content, 'device', path)}:\n\n{by_layer(content, path, names, cells)}"
+        f"{readme_tables.left_out(content)}"
         for path, content in files
     )
 
@@ -236,9 +267,17 @@ def main(arguments=None):
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--emulator", action="store_true", help="count by the emulator; needs no GPU")
     what.add_argument("--tables", action="store_true", help="only write the README's tables again")
+    what.add_argument("--dry-run", action="store_true", help="print what would be timed on a GPU, in order")
+    budgets.add_option(parser, "steps")
     parser.add_argument("--results", type=Path, default=machine.RESULTS, metavar="DIR", help="benchmarks/results")
     options = parser.parse_args(arguments)
-    wrong = []
+    wrong, budget = [], budgets.Budget(options.budget, rehearsal=options.dry_run)
+    if options.dry_run:
+        budget.spend(STARTING)
+        for place in budget.within(places(LAYERS), name_of, seconds_for):
+            print(f"{budget.elapsed():6.1f} s  {name_of(place)}")
+        print(budget.report() or "nothing would be left out")
+        return 0
     try:
         if options.emulator:
             count_all(LAYERS, options.results)
@@ -246,7 +285,7 @@ def main(arguments=None):
             device = tinycnn.get_device("cuda")
             peers, absent = versus.peers_and_what_is_absent()
             peaks, cache = versus.gpu_facts()
-            wrong = time_all(LAYERS, device, peaks.name, peers, absent, cache, options.results)
+            wrong = time_all(LAYERS, device, peaks.name, peers, absent, cache, options.results, budget)
             print(times_table(options.results))
     except emulator.CompilerMissing as error:
         print(f"ladder.py: {error}", file=sys.stderr)

@@ -1,14 +1,20 @@
 """What a results file says about where it was measured, and how it is written."""
 
 import importlib.util
+import os
 import re
+import subprocess
+from datetime import datetime, timezone
+from functools import cache
 from pathlib import Path
 
 from tinycnn.fit import files
 from tinycnn.utils.hardware import cores, device, gpu, versions
 
-__all__ = ["RESULTS", "cores", "device", "gpu", "installed", "slug", "versions", "write_atomically", "write_json"]
+__all__ = ["KERNELS", "RESULTS", "commit", "cores", "device", "gpu", "installed", "now", "provenance"]
+__all__ += ["slug", "versions", "write_atomically", "write_json"]
 
+KERNELS = "general"  # which of tinycnn's kernels compute: those of kernels/*.cu, which take every shape
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
@@ -19,6 +25,33 @@ def slug(text):
 
 def installed(module):
     return importlib.util.find_spec(module) is not None
+
+
+@cache
+def commit():
+    """The commit that is measured, short: $TINYCNN_COMMIT, or what git says, or None where nobody knows."""
+    given = os.environ.get("TINYCNN_COMMIT")
+    if given:
+        return given
+    words = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    try:
+        return subprocess.run(words, capture_output=True, text=True, check=True, timeout=10).stdout.strip() or None
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def now():
+    """'2026-11-26T11:48:11+00:00'"""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def provenance(card, device):
+    """What a row says of where it comes from. card: the GPU's or processor's name; device: tinycnn's, as 'cuda'.
+
+    path: which kernels of tinycnn's computed, None where none of kernels/ did.
+    """
+    path = KERNELS if device in ("cuda", "numba", "emulator") else None
+    return {"commit": commit(), "date": now(), "card": card, "device": device, "path": path}
 
 
 def write_atomically(path, text):

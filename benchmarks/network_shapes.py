@@ -12,6 +12,9 @@ CLASSICS = (
     Convolution(BATCH, 14, 14, 256, 1024, 1, 1),  # ... and the 1x1 that widens it again
 )
 CLASSIC = "resnet-50"
+# What is measured first, for time may not last: the layers of these networks that take so many operations or more, ...
+LARGE, LARGE_FLOP = ("models-9", "models-4", "models-7", "cn-1", "cn-3"), 2e9
+FOREMOST = ("go-crazy", "vanilla-15k")  # ... then every layer of these
 
 
 def problem_of(symbol, batch):
@@ -49,11 +52,25 @@ def problems(networks=None, batch=BATCH):
 def convolutions():
     """Every distinct convolution of the networks, and a few classics."""
     of_networks = {p: names for p, names in problems().items() if isinstance(p, Convolution)}
-    return {**of_networks, **{p: [CLASSIC] for p in CLASSICS}}
+    return by_importance({**of_networks, **{p: [CLASSIC] for p in CLASSICS}}, LARGE)
 
 
 def other_layers():
     """Every distinct shape of the other layers."""
     kinds = (MaxPool, BatchNorm, Dropout, SoftmaxCrossEntropy, Dense)
     found = problems()
-    return {p: names for kind in kinds for p, names in found.items() if isinstance(p, kind)}
+    return by_importance({p: names for p, names in found.items() if isinstance(p, kinds)})
+
+
+def by_importance(found, large=()):
+    """The same in the order in which to measure it: the large layers of some networks, then all of others, then the
+    rest; the longest first."""
+
+    def rank(problem):
+        flop, names = problem.flop(problem.directions[0]), found[problem]
+        if flop >= LARGE_FLOP and any(name in names for name in large):
+            return 0, 0, -flop
+        foremost = [place for place, name in enumerate(FOREMOST) if name in names]
+        return (1, foremost[0], -flop) if foremost else (2, 0, -flop)
+
+    return {problem: found[problem] for problem in sorted(found, key=rank)}

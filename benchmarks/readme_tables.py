@@ -9,8 +9,10 @@ beside-keras: from results/*/compare.json;
 accuracy-vs-keras: from results/*/accuracy_vs_keras.json;
 training-speed: from results/*/train_frameworks.json;
 cudnn: from results/*/conv_cudnn.json and layers_cudnn.json;
+step-profile: from results/*/profile_steps.json;
 keras-layers, keras-model, keras-losses, keras-optimizers, keras-callbacks: what is there, from the code.
-Of networks, beside-keras and training-speed there is a short form, NAME-in-short: the rows that people look for.
+Of networks, beside-keras, training-speed and step-profile there is a short form, NAME-in-short: the rows that people
+look for.
 """
 
 import argparse
@@ -18,6 +20,7 @@ import inspect
 import json
 import re
 import sys
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -31,6 +34,9 @@ FILES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # best documented of all, and the one that was reconstructed. Of speed, tinycnn's own, which name PyTorch's in a column.
 NETWORKS_IN_SHORT = ("go-crazy", "vanilla-15k", "other-1", "models-9", "eip4-2")
 FRAMEWORKS_IN_SHORT = ("tinycnn",)
+STEPS_IN_SHORT = ("go-crazy", "vanilla-15k", "models-9")
+STEP_FILES = 8  # kernel files with a column of their own: those that take the longest
+NO_GPU = "No GPU has been measured yet."
 MARKER = re.compile(r"^<!-- (/?)table:([\w-]+) -->[ \t]*$", re.MULTILINE)
 
 
@@ -142,13 +148,15 @@ def training_speed(content, path, only=None):
         ])  # fmt: skip
     names = ["network", "framework", "fastest configuration"]
     names += ["images/s", "lowest to highest", "s/epoch", "times PyTorch"]
+    done = sorted({len(row["rounds"]) for row in content["rows"]}) or [settings["rounds"]]
+    rounds = f"{done[0]}" if len(done) == 1 else f"{done[0]} to {done[-1]}"
     head = (
         f"{field(content, 'device', path)}; batches of {settings['batch']}, {settings['data']}, medians of "
-        f"{settings['rounds']} rounds of {settings['steps']} steps; {used(content, path)}."
+        f"{rounds} rounds of {settings['steps']} steps; {used(content, path)}."
     )
     absent = {} if only else field(content, "absent", path)
     tail = f"\n\nNot measured, because not installed: {', '.join(absent)}." if absent else ""
-    return f"{head}\n\n{markdown(lines, names, left=3)}{tail}{reached_table(content, only)}"
+    return f"{head}\n\n{markdown(lines, names, left=3)}{tail}{left_out(content)}{reached_table(content, only)}"
 
 
 def reached_table(content, only):
@@ -170,10 +178,20 @@ def reached_table(content, only):
     return f"\n\nUntil the validation accuracy is {accuracy}:\n\n{markdown(lines, names, left=3)}"
 
 
+def left_out(content):
+    """A sentence on what a file lacks because the time was short, or an empty string."""
+    missing = content.get("left_out") or []
+    if not missing:
+        return ""
+    some = "; ".join(missing[:3])
+    return f"\n\nNot measured, for want of time: {some}{f', and {len(missing) - 3} more' if len(missing) > 3 else ''}."
+
+
 def cudnn_table(results):
     """How many times as fast as cuDNN each operation is, as geometric means over the shapes of the networks."""
-    lines = []
+    lines, missing = [], []
     for path, content in read_all(results, "conv_cudnn.json") + read_all(results, "layers_cudnn.json"):
+        missing += content.get("left_out") or []
         means = field(content, "geomean", path)
         allowed = means.get("tf32", {})
         for operation, directions in means.get("float32", {}).items():
@@ -184,8 +202,41 @@ def cudnn_table(results):
                     f"{tf32['ratio']:.2f}" if tf32 else "-",
                 ])  # fmt: skip
     if not lines:
-        return "No GPU has been measured yet."
-    return markdown(lines, ["GPU", "operation", "direction", "shapes", "float32", "TF32 allowed"], left=3)
+        return NO_GPU
+    table = markdown(lines, ["GPU", "operation", "direction", "shapes", "float32", "TF32 allowed"], left=3)
+    return table + left_out({"left_out": missing})
+
+
+def step_profile(content, path, only=None):
+    """A training step of each network: launches, microseconds, and where these go, by kernel file.
+
+    only: the networks of the short form, which has no kernel files.
+    """
+    rows = [row for row in field(content, "rows", path) if only is None or row["network"] in only]
+    sums = {row["network"]: {f["file"]: f["us"] for f in row["files"]} for row in rows}
+    total = Counter()
+    for files in sums.values():
+        total.update(files)
+    shown = [file for file, _ in total.most_common(STEP_FILES)] if only is None else []
+    lines = []
+    for row in rows:
+        files = sums[row["network"]]
+        others = sum(us for file, us in files.items() if file not in shown)
+        cells = [f"{files[file]:,.0f}" if file in files else "-" for file in shown]
+        recorded = "" if row["recorded"] else " (not recorded)"
+        lines.append([
+            f"`{row['network']}`", row["launches"], f"{row['us']:,.0f}{recorded}", f"{row['epoch_s']:.2f}", *cells,
+            *([] if only else [f"{others:,.0f}"]),
+        ])  # fmt: skip
+    names = ["network", "launches", "µs a step", "s an epoch", *shown, *([] if only else ["others"])]
+    commits = ", ".join(dict.fromkeys(row["commit"] or "unknown" for row in rows))
+    kernels = ", ".join(dict.fromkeys(row["path"] for row in rows))
+    head = (
+        f"{field(content, 'device', path)}; batches of {content['batch']}, an epoch is {content['epoch_images']:,} "
+        f"images; commit {commits}, {kernels} kernels; {used(content, path)}."
+    )
+    failed = "".join(f"\n\n`{network}` failed: {why}." for network, why in content["failed"].items())
+    return f"{head}\n\n{markdown(lines, names, left=1)}" + ("" if only else failed + left_out(content))
 
 
 # ---------------------------------------------------------------- what of Keras is there
@@ -270,6 +321,7 @@ def of_every_file(name, table, otherwise):
 besides = of_every_file(
     "compare.json", beside_keras, "Not measured yet: `python benchmarks/compare_all.py` measures it."
 )
+steps = of_every_file("profile_steps.json", step_profile, NO_GPU)
 speeds = of_every_file("train_frameworks.json", training_speed, "Not measured yet: `make bench` measures this machine.")
 TABLES = {
     "networks": networks_table,
@@ -283,6 +335,8 @@ TABLES = {
     "training-speed": speeds,
     "training-speed-in-short": partial(speeds, only=FRAMEWORKS_IN_SHORT),
     "cudnn": cudnn_table,
+    "step-profile": steps,
+    "step-profile-in-short": partial(steps, only=STEPS_IN_SHORT),
     "keras-layers": keras_layers,
     "keras-model": keras_model,
     "keras-losses": keras_losses,

@@ -8,10 +8,10 @@ import argparse
 import json
 import sys
 from collections import Counter
-from datetime import datetime, timezone
 from math import exp, log
 from pathlib import Path
 
+import budget as budgets
 import machine
 import numpy as np
 import roofline
@@ -27,6 +27,8 @@ from tinycnn.devices import DeviceError
 from tinycnn.devices.gpu.cuda import OTHERWISE
 
 TABLES = {STRICT: "strict float32", TF32: "TF32 allowed"}
+STARTING = 20  # seconds until the first row: libraries load, kernels are compiled
+ROUNDS_WITHIN_A_BUDGET = 5
 PACKAGES = ("tinycnn", "numpy", "numba", "numba-cuda", "cupy-cuda13x", "cupy-cuda12x", "torch", "nvidia-cudnn-frontend")
 
 
@@ -59,10 +61,10 @@ class Measured:
 
 
 class Contest:
-    """All contenders at one problem in one direction."""
+    """All contenders at one problem in one direction. tf32: whether those that take it when allowed are among them."""
 
-    def __init__(self, problem, direction, cache, rounds=ROUNDS):
-        self.problem, self.direction, self.rounds = problem, direction, rounds
+    def __init__(self, problem, direction, cache, rounds=ROUNDS, tf32=True):
+        self.problem, self.direction, self.rounds, self.tf32 = problem, direction, rounds, tf32
         seed = [*problem.name.encode(), *direction.encode()]
         self.inputs = problem.inputs(direction, np.random.default_rng(seed))
         self.wanted = problem.oracle(direction, self.inputs)
@@ -85,6 +87,7 @@ class Contest:
             Measured(side, variant, how)
             for side in sides
             for variant, how in side.variants(self.problem, self.direction).items()
+            if self.tf32 or not how.tf32
         ]
         ready, replays = [], {}
         for one in contenders:
@@ -166,7 +169,7 @@ def row_of(table, problem, direction, networks, contenders, ours, peaks):
         other = fastest(m for m in contenders if m.side is side)
         row[f"{side.label}_us"] = other.us() if other else None
     row["ratio"] = peer.us() / mine.us() if mine and peer else None
-    row["date"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    row |= machine.provenance(peaks.name, ours[0].label)
     row["measured"] = [m.facts() for m in contenders if table == TF32 or not m.how.tf32]
     return row
 
@@ -175,16 +178,34 @@ def has_tf32(problem):
     return problem.operation in ("conv2d", "dense")
 
 
-def measure(problems, ours, peers, peaks, cache, on_row=lambda rows: None, rounds=ROUNDS):
+def places(problems):
+    """[(problem, direction), ...], in order."""
+    return [(problem, direction) for problem in problems for direction in problem.directions]
+
+
+def name_of(place):
+    """'conv2d forward, 28x28x1 * 3x3 -> 32'"""
+    problem, direction = place
+    return f"{problem.operation} {direction}, {problem.name}"
+
+
+def seconds_for(place):
+    """What a row takes, roughly: buffers and searching, and the result in float64 on one core."""
+    problem, direction = place
+    return 1 + problem.flop(direction) / 1e10
+
+
+def measure(
+    problems, ours, peers, peaks, cache, on_row=lambda rows: None, rounds=ROUNDS, budget=None, tf32=True
+):  # fmt: skip
     """The rows of both tables. problems: {problem: networks}; ours: tinycnn's sides, the first of which is compared;
-    on_row is called with the rows so far after each problem and direction."""
+    on_row is called with the rows so far after each problem and direction; tf32: whether the second table is made."""
     rows = []
-    for problem, networks in problems.items():
-        for direction in problem.directions:
-            contenders = Contest(problem, direction, cache, rounds).measure([*ours, *peers])
-            tables = TABLES if has_tf32(problem) else [STRICT]
-            rows += [row_of(t, problem, direction, networks, contenders, ours, peaks) for t in tables]
-            on_row(rows)
+    for problem, direction in (budget or budgets.Budget()).within(places(problems), name_of, seconds_for):
+        contenders = Contest(problem, direction, cache, rounds, tf32).measure([*ours, *peers])
+        tables = TABLES if tf32 and has_tf32(problem) else [STRICT]
+        rows += [row_of(t, problem, direction, problems[problem], contenders, ours, peaks) for t in tables]
+        on_row(rows)
     return rows
 
 
@@ -237,18 +258,17 @@ def table_text(rows, table, title):
     return text + "\n"
 
 
-def described(problems, peaks):
-    """A row for every problem and direction, with nothing measured."""
+def described(found, problems, peaks):
+    """A row for each (problem, direction) of `found`, with nothing measured."""
     rows = []
-    for problem, networks in problems.items():
-        for direction in problem.directions:
-            flop, size = problem.flop(direction), problem.bytes(direction)
-            floor, bound = peaks.floor(flop, size)
-            rows.append({
-                "operation": problem.operation, "direction": direction, "name": problem.name,
-                "shape": problem.facts(), "networks": networks, "flop": flop, "bytes": size,
-                "floor_us": floor * 1e6, "bound": bound,
-            })  # fmt: skip
+    for problem, direction in found:
+        flop, size = problem.flop(direction), problem.bytes(direction)
+        floor, bound = peaks.floor(flop, size)
+        rows.append({
+            "operation": problem.operation, "direction": direction, "name": problem.name,
+            "shape": problem.facts(), "networks": problems[problem], "flop": flop, "bytes": size,
+            "floor_us": floor * 1e6, "bound": bound,
+        })  # fmt: skip
     return rows
 
 
@@ -333,7 +353,9 @@ def main(name, title, about, find_problems, arguments=None):
     text = "a network, or a part of an operation's or a shape's name; what was measured before stays in the results"
     parser.add_argument("--only", metavar="TEXT", help=text)
     parser.add_argument("--results", type=Path, default=machine.RESULTS, metavar="DIR", help="where <GPU>/ is written")
+    budgets.add_option(parser)
     options = parser.parse_args(arguments)
+    budget = budgets.Budget(options.budget, rehearsal=options.dry_run)
     try:
         if not options.dry_run:
             ours, absent = our_sides()
@@ -348,17 +370,23 @@ def main(name, title, about, find_problems, arguments=None):
         print(f"{name}.py: {error}", file=sys.stderr)
         return 2
     if options.dry_run:
-        rows = described(problems, roofline.H200)
-        facts = {"peaks": vars(roofline.H200), "rows": rows}
+        budget.spend(STARTING)
+        rows = described(list(budget.within(places(problems), name_of, seconds_for)), problems, roofline.H200)
+        facts = {"peaks": vars(roofline.H200), "rows": rows, "left_out": budget.left_out}
         print(json.dumps(facts, indent=1) if options.json else dry_text(rows, roofline.H200))
+        if budget.left_out and not options.json:
+            print(budget.report())
         return 0
+    if budget.limited:  # the rest takes longer than all of this
+        no_peers |= {f"{peer.label}": "left out within a budget" for peer in peers[1:]}
+        peers = peers[:1]
     folder = options.results / machine.slug(peaks.name)
     facts = {
         "device": peaks.name, "versions": machine.versions(PACKAGES), "peaks": vars(peaks), "l2_bytes": cache,
-        "rounds": ROUNDS, "absent": absent | no_peers,
+        "rounds": ROUNDS_WITHIN_A_BUDGET if budget.limited else ROUNDS, "absent": absent | no_peers,
     }  # fmt: skip
     earlier = rows_before(folder / f"{name}.json", facts) if options.only else []
-    return run(name, title, facts, earlier, problems, ours, peers, peaks, folder)
+    return run(name, title, facts, earlier, problems, ours, peers, peaks, folder, budget)
 
 
 def key_of(row):
@@ -374,24 +402,33 @@ def rows_before(path, facts):
     return content["rows"] if same else []
 
 
-def run(name, title, facts, earlier, problems, ours, peers, peaks, folder):
+def run(name, title, facts, earlier, problems, ours, peers, peaks, folder, budget=None):
     """Measure, and write <name>.json, .md and one .png a table into `folder`, the JSON anew after every row.
 
-    facts: of the whole file; earlier: rows that stay, unless they are measured again. Returns the exit status: 1 where
-    a result of tinycnn's was wrong, or not in float32.
+    facts: of the whole file; earlier: rows that stay, unless they are measured again. Within a budget nothing is
+    measured with TF32 allowed. "left_out" names what the file has no row of yet. Returns the exit status: 1 where a
+    result of tinycnn's was wrong, or not in float32.
     """
+    budget = budget or budgets.Budget()
+    tf32 = not budget.limited
 
     def with_earlier(rows):
         again = {key_of(row) for row in rows}
         return [row for row in earlier if key_of(row) not in again] + rows
 
     def write(rows):
-        result = {**facts, "rows": with_earlier(rows), "geomean": geomeans(with_earlier(rows))}
+        kept = with_earlier(rows)
+        there = {(r["operation"], r["name"], r["direction"]) for r in kept}
+        missing = [name_of((p, d)) for p, d in places(problems) if (p.operation, p.name, d) not in there]
+        missing += [] if tf32 else ["everything with TF32 allowed"]
+        result = {**facts, "left_out": missing, "rows": kept, "geomean": geomeans(kept)}
         machine.write_json(folder / f"{name}.json", result)
         row = rows[-1]
         print(f"{row['operation']} {row['direction']}, {row['name']}: {number(row['ratio'], '.2f')}", file=sys.stderr)
 
-    measured = measure(problems, ours, peers, peaks, facts["l2_bytes"], write, facts["rounds"])
+    measured = measure(problems, ours, peers, peaks, facts["l2_bytes"], write, facts["rounds"], budget, tf32)
+    if budget.left_out:
+        print(budget.report(), file=sys.stderr)
     rows = with_earlier(measured)
     tables = [table for table in TABLES if any(row["precision"] == table for row in rows)]
     launched = {one["side"] for row in rows for one in row["measured"] if one["timed_by"] == "launches"}

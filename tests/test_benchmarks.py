@@ -2,6 +2,7 @@
 
 import os
 
+import budget as budgets
 import contenders
 import machine
 import networks
@@ -161,6 +162,73 @@ def test_a_peer_that_cannot_start_is_left_out_and_tinycnn_is_not(tmp_path):
     wrong = contenders.Contender("tinycnn", "broken", {"device": "no-such-device"}, (), {})
     with pytest.raises(train_frameworks.ContenderError, match="no-such-device"):
         train_frameworks.measure("go-crazy", 13_880, [wrong, ours], *arguments)
+
+
+class Trained:
+    """A stand-in for a Worker, which answers at once; "late" breaks in its fourth round."""
+
+    def __init__(self, contender, network, data, folder):
+        self.contender, self.rounds = contender, 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def answer(self, limit=None):
+        return {"parameters": 1}
+
+    def train(self, limit=None):
+        self.rounds += 1
+        if self.contender.configuration == "late" and self.rounds == 4:
+            raise train_frameworks.ContenderError("late ended with status 1. The end of its log:\n  it broke")
+        return {"seconds": 0.1, "loss": 0.1}
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    monkeypatch.setattr(train_frameworks, "Worker", Trained)
+    monkeypatch.setattr(train_frameworks, "SETTLE_S", 0)
+    return [contenders.Contender(f, c, {}, (), {}) for f, c in (("tinycnn", "cpu"), ("JAX", "late"), ("JAX", "fine"))]
+
+
+def test_a_peer_that_fails_in_a_later_round_is_left_out_and_the_others_go_on(trained):
+    ours, late, fine = trained
+    kept = []
+
+    def keep(measured):
+        kept.append({c.configuration: len(rounds) for c, rounds in measured.items()})
+
+    measured, failed = train_frameworks.measure("go-crazy", 1, trained, 1, 5, None, None, on_round=keep)
+    assert {c: len(rounds) for c, rounds in measured.items()} == {ours: 5, fine: 5}
+    assert failed == {late: "it broke"}
+    assert kept[1] == {"cpu": 2, "late": 2, "fine": 2} and kept[2:] == [{"cpu": n, "fine": n} for n in (3, 4, 5)]
+
+
+def test_rounds_end_with_the_budget_but_not_before_the_first(trained):
+    budget = budgets.Budget(0.000001)
+    measured, _ = train_frameworks.measure("go-crazy", 1, trained, 1, 5, None, None, budget)
+    assert [len(rounds) for rounds in measured.values()] == [1, 1, 1]
+
+
+def test_nobody_is_measured_where_tinycnn_does_not_fit(monkeypatch):
+    monkeypatch.setattr(machine, "installed", lambda module: True)
+    everybody = contenders.contenders("cuda")
+    described = {"network": "models-9", "flop": 3e8}
+    taken, left_out, _ = train_frameworks.chosen(everybody, described, 60_000, "cuda", 5, 10)
+    assert taken == [] and left_out == ["models-9, everybody"]
+    taken, left_out, seconds = train_frameworks.chosen(everybody, described, 60_000, "cuda", 5, 90)
+    assert [c.framework for c in taken[:3]] == ["tinycnn", "PyTorch", "JAX"] and seconds <= 90
+    assert len(taken) + len(left_out) == len(everybody)
+
+
+def test_a_worker_that_does_not_answer_in_time_is_ended(tmp_path):
+    contender = contenders.Contender("tinycnn", "reference", {"device": "reference"}, (), {})
+    small_data(tmp_path)
+    with train_frameworks.Worker(contender, "go-crazy", tmp_path / "data.npz", tmp_path) as worker:
+        with pytest.raises(train_frameworks.ContenderError, match="status"):
+            worker.answer(limit=0.01)
 
 
 def test_workers_end_when_the_benchmark_is_interrupted(tmp_path):

@@ -11,6 +11,7 @@ from collections import Counter
 import conv_cudnn
 import gpu_timing
 import layers_cudnn
+import machine
 import network_shapes
 import numpy as np
 import pytest
@@ -339,6 +340,37 @@ def test_on_the_cuda_device_calls_become_a_graph_and_the_whole_script_runs(stand
         assert one["timed_by"] == "graph" and one["excluded"] is None and row["tinycnn_us"] > 0
     assert result["peaks"]["bandwidth"] == 4.8e12
     assert "cuDNN through PyTorch" in result["absent"] and "absent: cuDNN through PyTorch" in capsys.readouterr().out
+
+
+def test_within_a_budget_nothing_is_measured_with_tf32_and_what_is_missing_is_named(
+    stand_in_for_cupy, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("TINYCNN_COMMIT", "abc1234")
+    machine.commit.cache_clear()
+    monkeypatch.setattr(versus, "seconds_for", lambda place: 1 if place[1] == "forward" else 1e6)
+    options = ["--only", "3x3x16 * 3x3", "--results", str(tmp_path), "--budget", "1000"]
+    assert conv_cudnn.main(options) == 0
+    machine.commit.cache_clear()
+    result = json.loads((tmp_path / "nvidia-h200-stand-in" / "conv_cudnn.json").read_text(encoding="utf-8"))
+    assert {(r["direction"], r["precision"]) for r in result["rows"]} == {("forward", "float32")}
+    *missing, tf32 = result["left_out"]
+    assert tf32 == "everything with TF32 allowed" and len(missing) == 2 * len(result["rows"])
+    assert all(name.startswith(("conv2d backward_data, ", "conv2d backward_filter, ")) for name in missing)
+    assert result["rounds"] == versus.ROUNDS_WITHIN_A_BUDGET < versus.ROUNDS
+    for row in result["rows"]:
+        assert (row["commit"], row["device"], row["path"]) == ("abc1234", "cuda", "general")
+        assert row["card"] == result["device"]
+    assert "left out, for 1000 s" in capsys.readouterr().err
+
+
+def test_the_important_shapes_are_measured_first():
+    convolutions = list(network_shapes.convolutions().items())
+    large = [p for p, names in convolutions if p.flop("forward") >= 2e9 and set(names) & set(network_shapes.LARGE)]
+    assert [p for p, _ in convolutions[: len(large)]] == sorted(large, key=lambda p: -p.flop("forward"))
+    rest = [set(names) for _, names in convolutions[len(large) :]]
+    of_go_crazy = ["go-crazy" in names for names in rest]
+    assert of_go_crazy == sorted(of_go_crazy, reverse=True) and sum(of_go_crazy) == 8
+    assert "go-crazy" in next(iter(network_shapes.other_layers().values()))
 
 
 @pytest.fixture
