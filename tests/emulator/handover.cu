@@ -21,11 +21,11 @@ __global__ void fence_in_every_thread(const float* x, float* partials, unsigned*
     put_partial(x, partials);
     if (right) __threadfence();
     __syncthreads();
-    if (threadIdx.x == 0) last = atomicAdd(counter, 1u) == gridDim.x - 1;
+    if (threadIdx.x == 0) last = atomicAdd(counter, 1u) == gridDim.x - 1;  // COUNT
     __syncthreads();
     if (!last) return;
     y[threadIdx.x] = sum_over_blocks(partials);
-    if (threadIdx.x == 0) *counter = 0;
+    if (threadIdx.x == 0) *counter = 0;  // RESET
 }
 
 template <bool right>
@@ -98,9 +98,9 @@ __global__ void counter_without_atomic(const float* x, float* partials, unsigned
     __threadfence();
     __syncthreads();
     if (threadIdx.x == 0) {
-        unsigned before = right ? atomicAdd(counter, 1u) : (*counter)++;  // COUNT
+        unsigned before = right ? atomicAdd(counter, 1u) : (*counter)++;  // COUNT counter_without_atomic
         last = before == gridDim.x - 1;
-        if (last) *counter = 0;
+        if (last) *counter = 0;  // RESET counter_without_atomic
     }
     __syncthreads();
     if (last) y[threadIdx.x] = sum_over_blocks(partials);

@@ -20,12 +20,17 @@ struct Recent {  // the last accesses of a kind, so that of two threads whoever 
 
 struct Cell {
     Record writer;
-    Recent atomics, readers;
+    Recent readers;
     Record first_reader;      // another one than the last, if several blocks read
-    int older;                // what earlier blocks' readers and atomics were, where they may have handed over: a number
-    int address;              // the number of the atomics' address in handover.cpp
+    int extra;                // the number of what only few cells have; 0: none
     uint32_t initialised_by;  // the block whose writes `initialised` tells of
     uint8_t initialised;
+};
+
+struct Extra {
+    Recent atomics;
+    int address;              // of these atomics: its number in handover.cpp
+    int older;                // what earlier blocks' atomics and readers were: the number of the first
 };
 
 struct Older {
@@ -34,6 +39,7 @@ struct Older {
     int next;
 };
 
+static List<Extra> extras;
 static List<Older> olders;
 uint32_t known[MAX_WARPS][32][32];
 uint32_t block_number;
@@ -44,6 +50,7 @@ void shadow_begin(Region& region) {
 }
 
 void shadow_forget() {
+    extras.clear();
     olders.clear();
     handover_forget();
 }
@@ -118,10 +125,20 @@ static void uninitialised(const Access& now, int id, uintptr_t at) {
     p->size = now.size;
 }
 
+static Extra& extra_of(Cell& cell) {
+    if (!extras.size) extras.add({});  // number 0
+    if (!cell.extra) {
+        extras.add({});
+        cell.extra = extras.size - 1;
+    }
+    return extras[cell.extra];
+}
+
 static void keep_older(Cell& cell, const Record& record, bool read) {
-    if (!olders.size) olders.add({});  // number 0 is none
-    olders.add({record, read, cell.older});
-    cell.older = olders.size - 1;
+    if (!olders.size) olders.add({});  // number 0
+    Extra& extra = extra_of(cell);
+    olders.add({record, read, extra.older});
+    extra.older = olders.size - 1;
 }
 
 // Blocks run one after another. Those before the first fence of a launch hand nothing over, so of their readers the
@@ -150,20 +167,23 @@ static void access_cell(Cell& cell, uint8_t bytes, int space, const Access& now,
         if (now.write) cell.initialised |= bytes;
     }
     auto conflicts_as_read = [&](const Record& before) { return conflicts(before, false); };
-    auto conflicts_as_atomic = [&](const Record& before) { return conflicts(before, true, cell.address); };
     bool raced = conflicts(cell.writer, true);
-    if (!raced && !now.atomic) raced = conflicts_as_atomic(cell.atomics.last) || conflicts_as_atomic(cell.atomics.other);
     if (!raced && now.write)
         raced = conflicts_as_read(cell.first_reader) || conflicts_as_read(cell.readers.last) ||
                 conflicts_as_read(cell.readers.other);
-    for (int i = cell.older; i && !raced; i = olders[i].next) {
-        const Older& older = olders[i];
-        raced = older.read ? now.write && conflicts_as_read(older.record)
-                           : !now.atomic && conflicts_as_atomic(older.record);
+    if (!raced && cell.extra) {
+        const Extra& extra = extras[cell.extra];
+        auto conflicts_as_atomic = [&](const Record& before) { return conflicts(before, true, extra.address); };
+        if (!now.atomic) raced = conflicts_as_atomic(extra.atomics.last) || conflicts_as_atomic(extra.atomics.other);
+        for (int i = extra.older; i && !raced; i = olders[i].next) {
+            const Older& older = olders[i];
+            raced = older.read ? now.write && conflicts_as_read(older.record)
+                               : !now.atomic && conflicts_as_atomic(older.record);
+        }
     }
 
     if (now.atomic) {
-        keep(cell, cell.atomics, me, space, false);
+        keep(cell, extra_of(cell).atomics, me, space, false);
     } else if (now.write) {
         cell.writer = me;
     } else {
@@ -185,8 +205,8 @@ void shadow_access(Region& region, int id, const Access& now) {
     }
     if (now.atomic && region.space == Global) {
         Cell* first = region.cells + begin / region.granule;
-        handover_atomic(first->address);
-        for (uintptr_t i = 1; i * region.granule < (uintptr_t)now.size; ++i) first[i].address = first->address;
+        handover_atomic(extra_of(*first).address);
+        for (int i = 1; i * region.granule < now.size; ++i) extra_of(first[i]).address = extra_of(*first).address;
     }
 }
 
