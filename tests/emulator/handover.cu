@@ -106,6 +106,18 @@ __global__ void counter_without_atomic(const float* x, float* partials, unsigned
     if (last) y[threadIdx.x] = sum_over_blocks(partials);
 }
 
+template <bool right>
+__global__ void fence_in_some_blocks(const float* x, float* partials, unsigned* counter, float* y) {
+    __shared__ bool last;
+    put_partial(x, partials);
+    if (right || blockIdx.x == 0 || blockIdx.x == gridDim.x - 1) __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) last = atomicAdd(counter, 1u) == gridDim.x - 1;  // COUNT fence_in_some_blocks
+    __syncthreads();
+    if (last) y[threadIdx.x] = sum_over_blocks(partials);
+    if (last && threadIdx.x == 0) *counter = 0;  // RESET fence_in_some_blocks
+}
+
 // Which block is the last to arrive is for the counter to say, not for its number.
 template <bool right>
 __global__ void last_by_its_number(const float* x, float* partials, unsigned* counter, float* y) {
@@ -162,11 +174,10 @@ __global__ void by_way_of_another(const float* x, float* partials, unsigned* cou
     __syncthreads();
     if (threadIdx.x == 0) {
         last = atomicInc(counters + 1 + blockIdx.x / 2, 1u) == 1;
-        if (last) {
-            if (right) __threadfence();
-            last = atomicInc(counters, gridDim.x / 2 - 1) == gridDim.x / 2 - 1;
-        }
+        if (right) __threadfence();
     }
+    __syncthreads();
+    if (threadIdx.x == 32 && last) last = atomicInc(counters, gridDim.x / 2 - 1) == gridDim.x / 2 - 1;
     __syncthreads();
     if (last) y[threadIdx.x] = sum_over_blocks(partials);
 }
@@ -205,7 +216,7 @@ __global__ void readers_not_waited_for(float* x, float* partials, unsigned* coun
     if (threadIdx.x == 0) {
         __threadfence();
         unsigned all = right ? gridDim.x : gridDim.x - 1;
-        last = (right || blockIdx.x != 1) && atomicInc(counter, all - 1) == all - 1;
+        last = (right || blockIdx.x != 2) && atomicInc(counter, all - 1) == all - 1;
     }
     __syncthreads();
     if (last) x[threadIdx.x] = value + 1.f;  // WRITE readers_not_waited_for
@@ -221,8 +232,22 @@ __global__ void atomics_not_waited_for(const float* x, float* partials, unsigned
     if (threadIdx.x == 0) {
         __threadfence();
         unsigned all = right ? gridDim.x : gridDim.x - 1;
-        last = (right || blockIdx.x != 1) && atomicInc(counter, all - 1) == all - 1;
+        last = (right || blockIdx.x != 2) && atomicInc(counter, all - 1) == all - 1;
     }
     __syncthreads();
     if (last) y[threadIdx.x] = partials[0];  // READ atomics_not_waited_for
+}
+
+// Such a sum, of which the fence has only its own thread's part.
+template <bool right>
+__global__ void atomics_of_other_threads(const float* x, float* partials, unsigned* counter, float* y) {
+    __shared__ bool last;
+    atomicAdd(partials, 1.f);  // ADD atomics_of_other_threads
+    if (right) __syncthreads();
+    if (threadIdx.x == 63) {
+        __threadfence();
+        last = atomicInc(counter, gridDim.x - 1) == gridDim.x - 1;
+    }
+    __syncthreads();
+    if (last) y[threadIdx.x] = partials[0];  // READ atomics_of_other_threads
 }

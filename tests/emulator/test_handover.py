@@ -23,6 +23,9 @@ FAULTS = {
     "counter_without_atomic": (
         "RESET counter_without_atomic", "COUNT counter_without_atomic", "READ", "WRITE",
     ),  # fmt: skip
+    "fence_in_some_blocks": (
+        "RESET fence_in_some_blocks", "COUNT fence_in_some_blocks", "READ", "WRITE",
+    ),  # fmt: skip
     "last_by_its_number": ("READ", "WRITE"),
     "the_last_but_one": ("READ", "WRITE"),
     "two_counters": ("READ two_counters", "WRITE two_counters"),
@@ -31,10 +34,11 @@ FAULTS = {
     "syncwarp_behind_the_atomic": ("READ", "WRITE"),
     "readers_not_waited_for": ("READ readers_not_waited_for", "WRITE readers_not_waited_for"),
     "atomics_not_waited_for": ("READ atomics_not_waited_for", "ADD atomics_not_waited_for"),
+    "atomics_of_other_threads": ("READ atomics_of_other_threads", "ADD atomics_of_other_threads"),
 }
 
 
-SUMS = [kernel for kernel in FAULTS if "not_waited_for" not in kernel]
+SUMS = [kernel for kernel in FAULTS if "waited_for" not in kernel and "atomics_of" not in kernel]
 
 
 def launch(kernel, grid=(BLOCKS,)):
@@ -148,8 +152,9 @@ def test_within_a_block_barriers_alone_order(tmp_path):
     source.write_text(
         'extern "C" __global__ void threads(float* partials, int* counter, float* y) {\n'
         "    partials[threadIdx.x] = 1.f;\n    __threadfence();\n    atomicAdd(counter, 1);\n"
-        "    if (threadIdx.x == 63) y[0] = partials[0];\n}\n"
+        "    if (threadIdx.x == 63) {\n        y[0] = partials[0];\n        y[1] = *counter;\n    }\n}\n"
     )
-    arrays = [np.zeros(64, np.float32), np.zeros(1, np.int32), np.zeros(1, np.float32)]
-    (race,) = emulator.check(source, [Launch("threads", (1,), (64,), arrays)])
-    assert (race.kind, race.line, race.other_line) == ("race", 5, 2) and "no barrier in between" in race.message
+    arrays = [np.zeros(64, np.float32), np.zeros(1, np.int32), np.zeros(2, np.float32)]
+    races = emulator.check(source, [Launch("threads", (1,), (64,), arrays)])
+    assert {(race.kind, race.line, race.other_line) for race in races} == {("race", 6, 2), ("race", 7, 4)}
+    assert all("no barrier in between" in race.message for race in races)
