@@ -98,9 +98,9 @@ __global__ void counter_without_atomic(const float* x, float* partials, unsigned
     __threadfence();
     __syncthreads();
     if (threadIdx.x == 0) {
-        unsigned before = right ? atomicAdd(counter, 1u) : (*counter)++;  // COUNT counter_without_atomic
+        unsigned before = right ? atomicAdd(counter, 1u) : (*counter)++;  // COUNT of its own
         last = before == gridDim.x - 1;
-        if (last) *counter = 0;  // RESET counter_without_atomic
+        if (last) *counter = 0;  // RESET of its own
     }
     __syncthreads();
     if (last) y[threadIdx.x] = sum_over_blocks(partials);
@@ -112,10 +112,10 @@ __global__ void fence_in_some_blocks(const float* x, float* partials, unsigned* 
     put_partial(x, partials);
     if (right || blockIdx.x == 0 || blockIdx.x == gridDim.x - 1) __threadfence();
     __syncthreads();
-    if (threadIdx.x == 0) last = atomicAdd(counter, 1u) == gridDim.x - 1;  // COUNT fence_in_some_blocks
+    if (threadIdx.x == blockIdx.x) last = atomicAdd(counter, 1u) == gridDim.x - 1;  // COUNT of some
     __syncthreads();
     if (last) y[threadIdx.x] = sum_over_blocks(partials);
-    if (last && threadIdx.x == 0) *counter = 0;  // RESET fence_in_some_blocks
+    if (last && threadIdx.x == 0) *counter = 0;  // RESET of some
 }
 
 // Which block is the last to arrive is for the counter to say, not for its number.
@@ -139,6 +139,16 @@ __global__ void the_last_but_one(const float* x, float* partials, unsigned* coun
     if (threadIdx.x == 0) last = atomicInc(counter, gridDim.x - 1) == gridDim.x - (right ? 1 : 2);
     __syncthreads();
     if (last) y[threadIdx.x] = sum_over_blocks(partials);
+}
+
+template <bool right>
+__global__ void every_thread_counts(const float* x, float* partials, unsigned* counter, float* y) {
+    put_partial(x, partials);
+    if (right) __threadfence();
+    __syncthreads();
+    if (!__syncthreads_or(atomicAdd(counter, 1u) == gridDim.x * 64 - 1)) return;
+    y[threadIdx.x] = sum_over_blocks(partials);
+    if (right && threadIdx.x == 0) *counter = 0;
 }
 
 // Two counters, two arrays: the fence of each must stand before its own atomic.

@@ -20,14 +20,11 @@ FAULTS = {
     "fence_before_the_write": ("READ", "WRITE"),
     "fence_of_the_block_only": ("READ", "WRITE"),
     "barrier_before_the_atomic": ("READ", "WRITE"),
-    "counter_without_atomic": (
-        "RESET counter_without_atomic", "COUNT counter_without_atomic", "READ", "WRITE",
-    ),  # fmt: skip
-    "fence_in_some_blocks": (
-        "RESET fence_in_some_blocks", "COUNT fence_in_some_blocks", "READ", "WRITE",
-    ),  # fmt: skip
+    "counter_without_atomic": ("COUNT of its own", "COUNT of its own", "RESET of its own", "READ", "WRITE"),
+    "fence_in_some_blocks": ("RESET of some", "COUNT of some", "READ", "WRITE"),
     "last_by_its_number": ("READ", "WRITE"),
     "the_last_but_one": ("READ", "WRITE"),
+    "every_thread_counts": ("READ", "WRITE"),
     "two_counters": ("READ two_counters", "WRITE two_counters"),
     "by_way_of_another": ("READ", "WRITE"),
     "syncwarp_before_the_atomic": ("READ", "WRITE"),
@@ -137,7 +134,7 @@ def test_a_counter_among_the_variables_of_the_file(tmp_path, fence, wanted):
 def test_counters_of_other_widths(tmp_path, type_, dtype):
     source = tmp_path / "wide.cu"
     source.write_text(
-        f"extern \"C\" __global__ void wide(float* partials, {type_}* counter, float* y) {{\n"
+        f'extern "C" __global__ void wide(float* partials, {type_}* counter, float* y) {{\n'
         "    partials[blockIdx.x] = 1.f;\n    __threadfence();\n"
         f"    if (atomicAdd(counter, ({type_})1) != gridDim.x - 1) return;\n"
         "    y[0] = partials[0] + partials[1];\n    *counter = 0;\n}\n"

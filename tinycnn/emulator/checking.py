@@ -69,7 +69,7 @@ def check(path: str | Path, launches: Iterable[Launch], seconds: float = MOST_SE
 
     The arrays of the launches stay as they are. A launch is ended after so many seconds, and reported. A thread ends at
     its first access out of bounds, so what it would do behind that shows when that is mended. A launch whose blocks
-    hand over runs a second time, its last block first: CUDA promises no order of blocks.
+    hand over runs a second time, its last block first, so that of any two blocks either comes before the other.
     Raises LaunchError and BuildError like `load` and `Module.launch`.
     """
     launches = list(launches)

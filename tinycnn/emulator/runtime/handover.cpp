@@ -90,6 +90,7 @@ void on_fence() {
     ++known[warp][lane][lane];  // what the thread does from here on is not covered
 }
 
+// The number is the address's: 0 as long as it has none.
 void handover_atomic(int& number) {
     int fence = last_fence[current];
     if (!number) {
@@ -101,12 +102,16 @@ void handover_atomic(int& number) {
     Address& address = addresses[number];
     hear(heard[current], address.heard);
     hear(heard[current], {number, address.arrivals.size});
-    if (!fence || (address.arrivals.size && address.arrivals[address.arrivals.size - 1].fence == fence)) return;
+    if (!fence) return;
+    if (address.arrivals.size) {
+        const Arrival& last = address.arrivals[address.arrivals.size - 1];
+        if (last.fence == fence && last.thread == current) return;  // one tells as much as many, as in a loop
+    }
     address.arrivals.add({block_number, known[warp_of(current)][lane_of(current)][lane_of(current)], current, fence});
     hear(address.heard, fences[fence].heard);
 }
 
-// These threads of the block, from `first` on, have met at a barrier: those that `came`.
+// Of so many threads from `first` on, those that `came` have met at a barrier.
 void handover_meet(int first, int count, const bool* came) {
     if (!any_fence()) return;
     List<Heard> all = {};

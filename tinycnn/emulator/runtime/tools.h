@@ -60,7 +60,7 @@ extern uint32_t block_number;              // from 1
 // handover.cpp
 bool any_fence();
 void handover_begin_block();
-void handover_atomic(int& address);  // its number, from 1 on; 0: none yet
+void handover_atomic(int& number);
 void handover_meet(int first, int count, const bool* came);
 bool handed_over(const Record& before, int address);
 void handover_forget();
