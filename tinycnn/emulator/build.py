@@ -30,7 +30,8 @@ from tinycnn.emulator.compiler import (
 
 HERE = Path(__file__).parent / "runtime"
 CORE = ["problems.cpp", "fibers.cpp", "warp.cpp", "scheduler.cpp", "interrupts.cpp"]
-RUNTIME = {FAST: CORE, DEBUG: CORE, HOOKED: [*CORE, "shadow.cpp", "trace.cpp", "deadline.cpp", "hooks.cpp"]}
+TOOLS = ["shadow.cpp", "handover.cpp", "trace.cpp", "deadline.cpp", "hooks.cpp"]
+RUNTIME = {FAST: CORE, DEBUG: CORE, HOOKED: CORE + TOOLS}
 
 BUILT_IN = "/tinycnn"  # stands in debug information for the temporary folder of the build
 

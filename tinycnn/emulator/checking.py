@@ -5,15 +5,17 @@
 
 A kernel with a race may well give the right numbers, on this CPU or on that GPU, today. So the check does not look at
 the numbers: for each access it asks whether a barrier stands between it and what other threads did to the same place
-(shadow.cpp). The same goes for reads of shared memory that nobody wrote, and for accesses outside the arrays.
+(shadow.cpp), or, of another block, a __threadfence and an atomic (handover.cpp). The same goes for reads of shared
+memory that nobody wrote, and for accesses outside the arrays.
 
 It cannot see what a launch does not do: give it small odd shapes, that leave threads and tiles partly empty. It
-cannot tell an index that runs over the end of one shared array into the next. And two things it holds against correct
-kernels: threads that write the same value, and blocks that hand over data by __threadfence and an atomic.
+cannot tell an index that runs over the end of one shared array into the next. And it holds against correct kernels
+that threads write the same value, or hand over by anything but barriers and, between blocks, a fence and an atomic.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -66,15 +68,18 @@ def check(path: str | Path, launches: Iterable[Launch], seconds: float = MOST_SE
     """Run launches of a kernel file's kernels, watched, and return what was wrong: a list of Report, empty if nothing.
 
     The arrays of the launches stay as they are. A launch is ended after so many seconds, and reported. A thread ends at
-    its first access out of bounds, so what it would do behind that shows when that is mended.
+    its first access out of bounds, so what it would do behind that shows when that is mended. A launch whose blocks
+    hand over runs a second time, its last block first, so that of any two blocks either comes before the other.
     Raises LaunchError and BuildError like `load` and `Module.launch`.
     """
     launches = list(launches)
     watched = instrument.Watched(path, [launch.kernel for launch in launches])
     reports: dict[tuple, Report] = {}
     for launch in launches:
-        with watched.watch(launch, check=True, seconds=seconds):
-            problems = [type(p).from_buffer_copy(p) for p in watched.module.problems()]
+        problems, handed_over = _problems(watched, launch, seconds)
+        if handed_over:
+            backwards = list(range(math.prod(launch.grid)))[::-1]
+            problems += _problems(watched, launch, seconds, backwards)[0]
         # Races first: where a barrier is missing, there may also be reads of what is yet to be written.
         problems.sort(key=lambda problem: problem.kind)
         where = watched.places([pc for p in problems for pc in (p.pc, p.other_pc) if pc])
@@ -85,6 +90,15 @@ def check(path: str | Path, launches: Iterable[Launch], seconds: float = MOST_SE
             if known is not report:
                 known.count += report.count
     return list(reports.values())
+
+
+def _problems(
+    watched: Watched, launch: Launch, seconds: float, blocks: list[int] | None = None
+) -> tuple[list[Problem], bool]:
+    """(what is wrong with a launch of these blocks, in this order; whether any handed over to another)."""
+    with watched.watch(launch, check=True, only=blocks, seconds=seconds):
+        found = [type(p).from_buffer_copy(p) for p in watched.module.problems()]
+        return found, bool(watched.module.library.cudasim_handed_over())
 
 
 def _report(watched: Watched, launch: Launch, problem: Problem, where: dict[int, Place]) -> Report:
@@ -118,7 +132,7 @@ def _message(watched: Watched, launch: Launch, problem: Problem, where: dict[int
         other = f"thread {_triple(problem.other_thread)}"
         if tuple(problem.other_block) != tuple(problem.block):
             other += f" of block {_triple(problem.other_block)}"
-            cause = "nothing orders the blocks of a launch"
+            cause = "only a __threadfence and an atomic order the blocks of a launch"
         else:
             cause = "no barrier in between"
         also = "writes" if problem.other_write else "reads"

@@ -187,9 +187,6 @@ CUDASIM_INLINE int __syncthreads_or(int p, CUDASIM_HERE) { return cudasim::barri
 CUDASIM_INLINE void __syncwarp(unsigned mask = 0xffffffffu, CUDASIM_HERE) {
     cudasim::warp(cudasim::Warp::Sync, mask, 0, 0, 32, site);
 }
-CUDASIM_INLINE void __threadfence() {}
-CUDASIM_INLINE void __threadfence_block() {}
-CUDASIM_INLINE void __threadfence_system() {}
 CUDASIM_INLINE void __trap(CUDASIM_HERE) { cudasim::trap(site); }
 
 template <typename T>
@@ -218,6 +215,20 @@ CUDASIM_INLINE int __all_sync(unsigned mask, int predicate, CUDASIM_HERE) {
     return (int)cudasim::warp(cudasim::Warp::All, mask, predicate != 0, 0, 32, site);
 }
 CUDASIM_INLINE unsigned __activemask(CUDASIM_HERE) { return cudasim::active_mask(site); }
+
+// ---------------------------------------------------------------- fences (handover.cpp)
+//
+// Blocks run one after another, so there is nothing to wait for.
+#ifdef CUDASIM_HOOKED
+namespace cudasim {
+void on_fence();
+}
+CUDASIM_INLINE void __threadfence() { cudasim::on_fence(); }
+#else
+CUDASIM_INLINE void __threadfence() {}
+#endif
+CUDASIM_INLINE void __threadfence_system() { __threadfence(); }
+CUDASIM_INLINE void __threadfence_block() {}
 
 // ---------------------------------------------------------------- atomics
 //

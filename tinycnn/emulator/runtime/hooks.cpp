@@ -57,6 +57,7 @@ CUDASIM_EXPORT void cudasim_watch(const GlobalArray* arrays, int count, unsigned
 
 CUDASIM_EXPORT void cudasim_unwatch() {
     watching = false;
+    shadow_forget();
     for (int i = 0; i < region_count; ++i) {
         free(regions[i].cells);
         free(regions[i].touched);
@@ -157,6 +158,7 @@ void tools_begin_block() {
 // it made an access that stands after the barrier, it went around it: the barrier was in a branch it did not take.
 void tools_after_barrier(uintptr_t pc, Site site) {
     if (!checking) return;
+    shadow_after_barrier();
     for (int i = 0; i < block.size; ++i) {
         if (threads[i].state != State::Done || threads[i].last_access <= pc - image_begin) continue;
         uint3 t = threads[i].index;

@@ -3,41 +3,56 @@
 // Beside every 4 bytes of an array (or every element, if smaller) lies a shadow cell that remembers who accessed them
 // last. Two accesses of different threads, at least one of them a write, are a race unless something orders them:
 //
-//     threads of different blocks    nothing does, within a launch
+//     threads of different blocks    a __threadfence and an atomic hand over from one to the other: handover.cpp
 //     threads of the same block      a __syncthreads in between
 //     lanes of the same warp         also a __syncwarp in between whose mask has both. (Not a shuffle or a vote:
 //                                    CUDA says that these order no memory.) Vector clocks say so exactly: each lane
-//                                    counts its __syncwarps, and knows up to which count it has heard from the others.
+//                                    has a clock, and knows up to which time of theirs it has heard from the others.
 //
 // Two atomics never race. That what is numerically right by luck is reported too is the point.
 #include "tools.h"
 
 namespace cudasim {
 
-struct Record {
-    uint32_t block;   // 0: empty; else the block's number + 1
-    uint32_t epoch;   // barriers completed in that block
-    uint32_t clock;   // the lane's own count of __syncwarps
-    uint32_t pc;
-    uint16_t thread;
-    uint8_t bytes;    // which of the cell's bytes
+struct Recent {  // the last accesses of a kind, so that of two threads whoever comes next finds one that is not itself
+    Record last, other;
 };
 
 struct Cell {
-    Record writer, atomic;
-    // Of the readers only some can be kept: the first and the last differ if several blocks read, and the last two
-    // threads differ if several threads did, so that a writer finds one of them that is not itself.
-    Record first_reader, last_reader, other_reader;
+    Record writer;
+    Recent readers;
+    Record first_reader;      // another one than the last, if several blocks read
+    int extra;                // the number of what only few cells have; 0: none
     uint32_t initialised_by;  // the block whose writes `initialised` tells of
     uint8_t initialised;
 };
 
-static uint32_t known[MAX_WARPS][32][32];  // [warp][lane][of lane]: its count of __syncwarps, as far as heard of
-static uint32_t block_number;
+struct Extra {
+    Recent atomics;
+    int address;              // of these atomics: its number in handover.cpp
+    int older;                // what earlier blocks' atomics and readers were: the number of the first
+};
+
+struct Older {
+    Record record;
+    bool read;
+    int next;
+};
+
+static List<Extra> extras;
+static List<Older> olders;
+uint32_t known[MAX_WARPS][32][32];
+uint32_t block_number;
 
 void shadow_begin(Region& region) {
     size_t cells = (region.end - region.begin) / region.granule + 2;
     region.cells = (Cell*)calloc(cells, sizeof(Cell));
+}
+
+void shadow_forget() {
+    extras.clear();
+    olders.clear();
+    handover_forget();
 }
 
 void shadow_begin_block() {
@@ -47,6 +62,13 @@ void shadow_begin_block() {
         memset(known[warp], 0, sizeof known[warp]);
         for (int lane = 0; lane < 32; ++lane) known[warp][lane][lane] = 1;  // which nobody else has heard of yet
     }
+    handover_begin_block();
+}
+
+void shadow_after_barrier() {
+    bool came[MAX_THREADS];
+    for (int i = 0; i < block.size; ++i) came[i] = threads[i].state == State::AtBarrier;
+    handover_meet(0, block.size, came);
 }
 
 void tools_after_warp(int warp, unsigned lanes) {
@@ -56,16 +78,21 @@ void tools_after_warp(int warp, unsigned lanes) {
             uint32_t count = known[warp][__builtin_ctz(rest)][of];
             if (count > heard[of]) heard[of] = count;
         }
+    bool came[32] = {};
     for (unsigned rest = lanes; rest; rest &= rest - 1) {
         int lane = __builtin_ctz(rest);
         memcpy(known[warp][lane], heard, sizeof heard);
         ++known[warp][lane][lane];
+        came[lane] = true;
     }
+    handover_meet(warp * 32, 32, came);
 }
 
-static bool ordered(const Record& before, int space) {
+// address: if it was an atomic, the number that this has in handover.cpp
+static bool ordered(const Record& before, int space, int address) {
     if (!before.block) return true;
-    if (before.block != block_number) return space == Shared;  // another block's shared memory is other memory
+    // Another block's shared memory is other memory.
+    if (before.block != block_number) return space == Shared || handed_over(before, address);
     if (before.thread == current || before.epoch < block.barriers) return true;
     if (warp_of(before.thread) != warp_of(current)) return false;
     return known[warp_of(current)][lane_of(current)][lane_of(before.thread)] >= before.clock;
@@ -98,11 +125,39 @@ static void uninitialised(const Access& now, int id, uintptr_t at) {
     p->size = now.size;
 }
 
+static Extra& extra_of(Cell& cell) {
+    if (!extras.size) extras.add({});  // number 0
+    if (!cell.extra) {
+        extras.add({});
+        cell.extra = extras.size - 1;
+    }
+    return extras[cell.extra];
+}
+
+static void keep_older(Cell& cell, const Record& record, bool read) {
+    if (!olders.size) olders.add({});  // number 0
+    Extra& extra = extra_of(cell);
+    olders.add({record, read, extra.older});
+    extra.older = olders.size - 1;
+}
+
+// Blocks run one after another. Those before the first fence of a launch hand nothing over, so of their readers the
+// first will do. Of later ones some may be ordered before a writer and some not, so none is dropped.
+static void keep(Cell& cell, Recent& recent, const Record& me, int space, bool read) {
+    bool other_block = recent.last.block != me.block;
+    if (other_block && recent.last.block && space == Global && (any_fence() || !read)) {
+        keep_older(cell, recent.last, read);
+        if (recent.other.block == recent.last.block) keep_older(cell, recent.other, read);
+    }
+    if (other_block || recent.last.thread != me.thread) recent.other = recent.last;
+    recent.last = me;
+}
+
 static void access_cell(Cell& cell, uint8_t bytes, int space, const Access& now, int id, uintptr_t at) {
     Record me = {block_number, block.barriers,     known[warp_of(current)][lane_of(current)][lane_of(current)],
                  (uint32_t)now.pc, (uint16_t)current, bytes};
-    auto conflicts = [&](const Record& before, bool before_wrote) {
-        if (!(before.bytes & bytes) || ordered(before, space)) return false;
+    auto conflicts = [&](const Record& before, bool before_wrote, int address = 0) {
+        if (!(before.bytes & bytes) || ordered(before, space, address)) return false;
         race(before, now, before_wrote, id, at);
         return true;
     };
@@ -111,22 +166,30 @@ static void access_cell(Cell& cell, uint8_t bytes, int space, const Access& now,
         if ((!now.write || now.atomic) && (bytes & ~cell.initialised)) uninitialised(now, id, at);
         if (now.write) cell.initialised |= bytes;
     }
+    auto conflicts_as_read = [&](const Record& before) { return conflicts(before, false); };
     bool raced = conflicts(cell.writer, true);
-    if (!raced && !now.atomic) raced = conflicts(cell.atomic, true);
     if (!raced && now.write)
-        (void)(conflicts(cell.first_reader, false) || conflicts(cell.last_reader, false) ||
-               conflicts(cell.other_reader, false));
+        raced = conflicts_as_read(cell.first_reader) || conflicts_as_read(cell.readers.last) ||
+                conflicts_as_read(cell.readers.other);
+    if (!raced && cell.extra) {
+        const Extra& extra = extras[cell.extra];
+        auto conflicts_as_atomic = [&](const Record& before) { return conflicts(before, true, extra.address); };
+        if (!now.atomic) raced = conflicts_as_atomic(extra.atomics.last) || conflicts_as_atomic(extra.atomics.other);
+        for (int i = extra.older; i && !raced; i = olders[i].next) {
+            const Older& older = olders[i];
+            raced = older.read ? now.write && conflicts_as_read(older.record)
+                               : !now.atomic && conflicts_as_atomic(older.record);
+        }
+    }
 
     if (now.atomic) {
-        cell.atomic = me;
+        keep(cell, extra_of(cell).atomics, me, space, false);
     } else if (now.write) {
         cell.writer = me;
     } else {
         bool other_memory = space == Shared && cell.first_reader.block != block_number;
         if (!cell.first_reader.block || other_memory) cell.first_reader = me;
-        bool other_thread = cell.last_reader.thread != me.thread || cell.last_reader.block != me.block;
-        if (other_thread) cell.other_reader = cell.last_reader;
-        cell.last_reader = me;
+        keep(cell, cell.readers, me, space, true);
     }
 }
 
@@ -139,6 +202,11 @@ void shadow_access(Region& region, int id, const Access& now) {
         for (uintptr_t byte = at; byte < next; ++byte) bytes |= 1 << (byte % region.granule);
         access_cell(region.cells[index], bytes, region.space, now, id, region.begin + at);
         at = next;
+    }
+    if (now.atomic && region.space == Global) {
+        Cell* first = region.cells + begin / region.granule;
+        handover_atomic(extra_of(*first).address);
+        for (int i = 1; i * region.granule < now.size; ++i) extra_of(first[i]).address = extra_of(*first).address;
     }
 }
 

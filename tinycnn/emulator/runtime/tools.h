@@ -16,6 +16,32 @@ struct Region {          // an array
     uint8_t* touched;    // trace.cpp: for each sector, 1 if read, 2 if written
 };
 
+template <typename T> struct List {  // of plain values; the C++ library's would have to be linked
+    T* items;
+    int size, room;
+
+    T& operator[](int i) const { return items[i]; }
+    T* begin() const { return items; }
+    T* end() const { return items + size; }
+    T& add(const T& item) {
+        if (size == room) items = (T*)realloc((void*)items, (room = room ? 2 * room : 4) * sizeof(T));
+        return items[size++] = item;
+    }
+    void clear() {
+        free(items);
+        *this = {};
+    }
+};
+
+struct Record {       // an access that was made
+    uint32_t block;   // 0: empty; else the block's number + 1
+    uint32_t epoch;   // barriers completed in that block
+    uint32_t clock;   // the lane's own, which its __syncwarps and its fences advance
+    uint32_t pc;
+    uint16_t thread;
+    uint8_t bytes;    // which of the cell's bytes
+};
+
 extern bool checking, tracing;
 extern uintptr_t image_begin;  // where this file is loaded: instructions are told apart by their distance from it
 
@@ -26,6 +52,19 @@ void begin_time_limit(double seconds);
 void shadow_begin(Region& region);
 void shadow_access(Region& region, int id, const Access& access);
 void shadow_begin_block();
+void shadow_after_barrier();
+void shadow_forget();
+extern uint32_t known[MAX_WARPS][32][32];  // [warp][lane][of lane]: its clock, as far as heard of
+extern uint32_t block_number;              // from 1
+
+// handover.cpp
+bool any_fence();
+void handover_begin_block();
+void handover_atomic(int& number);
+void handover_meet(int first, int count, const bool* came);
+bool handed_over(const Record& before, int address);
+void handover_forget();
+
 void trace_begin(Region& region);
 void trace_request(int warp, unsigned lanes);
 int region_of(uintptr_t address);
