@@ -123,6 +123,8 @@ def test_gdb_stops_in_that_thread(files):
     "arguments, words",
     [
         (["nothing.cu"], "there is no kernel file nothing.cu"),
+        (["ladder/1_naiv"], "there is no kernel file ladder/1_naiv; did you mean ladder/1_naive?"),
+        (["batchnom"], "there is no kernel 'batchnom'; did you mean batchnorm?"),
         (["good.cu::nothing"], "has no launch of 'nothing'; of: copy, reverse<float>"),
     ],
 )

@@ -10,6 +10,7 @@ comments (emulator/launches.py).
 
 from __future__ import annotations
 
+import difflib
 import functools
 import os
 import re
@@ -70,9 +71,11 @@ def own_by_name(text: str) -> tuple[Path, str]:
     for name in kernels.NAMES:
         if plain(text) in arguments.parameter_names([kernels.path(name)]):
             return kernels.path(name), text
+    close = difflib.get_close_matches(text, kernels.NAMES, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"the files are: {', '.join(kernels.NAMES)}"
     if os.sep in text:
-        raise click.UsageError(f"there is no kernel file {text}")
-    raise click.UsageError(f"there is no kernel {text!r}; the files are: {', '.join(kernels.NAMES)}")
+        raise click.UsageError(f"there is no kernel file {text}; {hint}")
+    raise click.UsageError(f"there is no kernel {text!r}; {hint}")
 
 
 def name_of(path: Path) -> str:
