@@ -45,6 +45,7 @@ setup(
         "matplotlib>=3.7",
         "numba>=0.61",
         "numpy>=1.26",
+        "packaging>=22",
         "pillow>=10",
         "pooch>=1.8",
         "pyelftools>=0.30",

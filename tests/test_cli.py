@@ -124,6 +124,38 @@ def test_doctor_reports_devices_and_remedies(run):
     assert run("doctor")[0] == 0
 
 
+TOO_NEW = """
+import importlib.metadata, sys, numpy
+installed = importlib.metadata.version
+importlib.metadata.version = lambda name: "99.0" if name == "numpy" else installed(name)
+numpy.__version__ = "99.0"
+from tinycnn.command import main
+main(sys.argv[1:])
+"""
+
+
+def with_numpy_too_new(*arguments):
+    """(exit status, stdout, stderr) of the command beside a NumPy that the installed Numba refuses."""
+    done = subprocess.run([sys.executable, "-c", TOO_NEW, *arguments], capture_output=True, text=True, timeout=120)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_a_numpy_that_numba_refuses_is_told_with_the_command_that_mends_it():
+    status, out, err = with_numpy_too_new("doctor", "--json")
+    assert (status, err) == (0, "")
+    facts = json.loads(out)
+    (numpy,) = (part for part in facts["parts"] if part["name"] == "NumPy")
+    assert numpy["found"] == "99.0" and "pip install 'numpy<" in numpy["remedy"]
+    devices = {device["name"]: device for device in facts["devices"]}
+    assert devices["reference"]["usable"] and not devices["cpu"]["usable"]
+    assert numpy["remedy"] in devices["cpu"]["reason"]
+    assert "emulator" in [cache["device"] for cache in facts["caches"]]
+
+    status, _, err = with_numpy_too_new("train", TINY)
+    assert status == 2 and err == f"tinycnn: {devices['cpu']['reason']}\n"
+    assert with_numpy_too_new("gradcheck", "relu", "--device", "reference")[0] == 0
+
+
 # ---------------------------------------------------------------- training and what follows
 
 

@@ -12,12 +12,10 @@ import click
 
 from tinycnn.command.options import json_option, print_json, print_table
 from tinycnn.devices import DEVICES, DeviceError, get_device
-from tinycnn.devices.cpu import cache as cpu_cache
-from tinycnn.devices.gpu.cuda import driver_version
-from tinycnn.devices.gpu.numba import extra
+from tinycnn.devices.gpu.cuda import driver_version, numba_extra
 from tinycnn.emulator import cache as emulator_cache
 from tinycnn.emulator.compiler import CompilerMissing, find_compiler
-from tinycnn.utils.hardware import version
+from tinycnn.utils.hardware import numpy_remedy, version
 
 
 def cupy() -> str | None:
@@ -48,13 +46,11 @@ def cupy_remedy(driver: str | None) -> str:
 
 
 def parts() -> list[tuple[str, str | None, str | None]]:
-    """[(what, found or None, the remedy)] for everything tinycnn can make use of."""
+    """[(what, found or None, what mends it or None)] for everything tinycnn can make use of."""
     driver = cuda_driver()
-    return [
-        ("Python", platform.python_version(), None),
-        ("NumPy", version("numpy"), "pip install numpy"),
+    optional = [
         ("Numba", version("numba"), "pip install numba"),
-        ("numba-cuda", version("numba-cuda"), f"pip install '{extra()}'"),
+        ("numba-cuda", version("numba-cuda"), f"pip install '{numba_extra()}'"),
         ("CuPy", cupy(), cupy_remedy(driver)),
         (
             "NVIDIA driver",
@@ -62,6 +58,11 @@ def parts() -> list[tuple[str, str | None, str | None]]:
             "install the driver of your GPU: https://www.nvidia.com/drivers",
         ),
         ("C++ compiler", compiler(), "apt install g++, or pip install 'tinycnn[zig]'"),
+    ]
+    return [
+        ("Python", platform.python_version(), None),
+        ("NumPy", version("numpy"), numpy_remedy()),
+        *((name, found, None if found else remedy) for name, found, remedy in optional),
     ]
 
 
@@ -72,28 +73,35 @@ def devices() -> list[tuple[str, bool, str | None]]:
         try:
             get_device(name)
             result.append((name, True, None))
-        except (DeviceError, ImportError) as error:
+        except DeviceError as error:
             result.append((name, False, str(error)))
     return result
 
 
 def caches() -> list[dict[str, Any]]:
     """What is kept of compiled kernels: for which device, where, how many files and bytes, and how to empty it."""
-    cpu = cpu_cache.describe()
     emulator = emulator_cache.chosen_folder()
     sizes = [path.stat().st_size for pattern in emulator_cache.PATTERNS for path in emulator.glob(pattern)]
     # That folder may be one that the user has chosen, with other files in it.
     built = " ".join(f"{shlex.quote(str(emulator))}/{pattern}" for pattern in emulator_cache.PATTERNS)
-    emptied_by = f"rmdir /s {cpu.path}" if platform.system() == "Windows" else f"rm -r {shlex.quote(str(cpu.path))}"
-    return [
-        {"device": "cpu", "folder": str(cpu.path), "files": cpu.files, "bytes": cpu.bytes, "emptied_by": emptied_by},
+    described = [
         {
             "device": "emulator",
             "folder": str(emulator),
             "files": len(sizes),
             "bytes": sum(sizes),
             "emptied_by": f"rm -f {built}",
-        },
+        }
+    ]
+    try:
+        from tinycnn.devices.cpu import cache as cpu_cache
+    except ImportError:  # Numba cannot be imported: the report on the devices says why
+        return described
+    cpu = cpu_cache.describe()
+    emptied_by = f"rmdir /s {cpu.path}" if platform.system() == "Windows" else f"rm -r {shlex.quote(str(cpu.path))}"
+    return [
+        {"device": "cpu", "folder": str(cpu.path), "files": cpu.files, "bytes": cpu.bytes, "emptied_by": emptied_by},
+        *described,
     ]
 
 
@@ -108,7 +116,7 @@ def report() -> dict[str, Any]:
     return {
         "platform": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
         "executable": sys.executable,
-        "parts": [{"name": n, "found": f, "remedy": None if f else r} for n, f, r in parts()],
+        "parts": [{"name": n, "found": f, "remedy": r} for n, f, r in parts()],
         "devices": [{"name": n, "usable": u, "reason": r} for n, u, r in devices()],
         "caches": caches(),
         "data": data(),

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -54,8 +55,18 @@ def get_device(name: str | None = None, dtype: str | None = None) -> Device:
         raise ValueError(f"device {name!r} computes in {' and '.join(dtypes)}, not in {dtype!r}; {remedy}")
     with _making:
         if (name, dtype) not in _made:
-            _made[name, dtype] = getattr(importlib.import_module(module), cls)(dtype)
+            _made[name, dtype] = getattr(_imported(name, module), cls)(dtype)
         return _made[name, dtype]
+
+
+def _imported(name: str, module: str) -> ModuleType:
+    """A device's module. Raises DeviceError where what it is made of cannot be imported."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        from tinycnn.utils.hardware import numpy_remedy  # here, for tinycnn.utils stands above the devices
+
+        raise DeviceError(f"the {name} device cannot be imported: {numpy_remedy() or error}") from error
 
 
 def current_device() -> Device:

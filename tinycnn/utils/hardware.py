@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 
 def cores() -> int:
     """The processor cores that this program may use."""
@@ -54,3 +56,17 @@ def version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def numpy_remedy() -> str | None:
+    """The command that brings a NumPy which the installed Numba goes with, or None where they go together.
+
+    Every version of Numba names the versions of NumPy that it was tried with, and refuses to be imported beside others.
+    """
+    numpy, numba = version("numpy"), version("numba")
+    if numpy is None or numba is None:
+        return None
+    for requirement in map(Requirement, importlib.metadata.requires("numba") or []):
+        if requirement.name == "numpy" and not requirement.specifier.contains(numpy, prereleases=True):
+            return f"Numba {numba} does not go with NumPy {numpy}: pip install '{requirement}'"
+    return None

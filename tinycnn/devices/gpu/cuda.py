@@ -55,6 +55,12 @@ def gpu_count() -> int:
     return number.value
 
 
+def numba_extra() -> str:
+    """What pip installs for the device `numba` here: numba-cuda, and beside a GPU the compiler that fits its driver."""
+    version = driver_version()
+    return f"tinycnn[numba{'' if version is None else 13 if version[0] >= 13 else 12}]"
+
+
 def find_cupy() -> Any:
     """The module cupy, fit for the driver that is there. Raises DeviceError with the remedy otherwise."""
     if platform.system() == "Darwin":

@@ -21,7 +21,7 @@ from numpy.typing import DTypeLike
 from tinycnn.devices import DeviceError
 from tinycnn.devices.base import Array
 from tinycnn.devices.gpu import Driver, KernelDevice
-from tinycnn.devices.gpu.cuda import driver_version, gpu_count, out_of_memory
+from tinycnn.devices.gpu.cuda import gpu_count, numba_extra, out_of_memory
 from tinycnn.devices.gpu.emulator import EmulatorDriver
 from tinycnn.kernels.numba import instance
 from tinycnn.shapes import Shape
@@ -40,7 +40,7 @@ def find_numba_cuda() -> ModuleType:
     missing = [name for name in ("numba_cuda", "greenlet") if importlib.util.find_spec(name) is None]
     if missing:
         raise DeviceError(
-            f"the numba device needs {' and '.join(missing).replace('_', '-')}: pip install '{extra()}'; "
+            f"the numba device needs {' and '.join(missing).replace('_', '-')}: pip install '{numba_extra()}'; "
             "the emulator runs the same kernels in C: --device emulator"
         )
     if "numba.cuda" not in sys.modules and gpu_count() == 0:
@@ -48,12 +48,6 @@ def find_numba_cuda() -> ModuleType:
     from numba import cuda
 
     return cuda
-
-
-def extra() -> str:
-    """What pip installs for this machine: numba-cuda, and beside a GPU the compiler that fits its driver."""
-    version = driver_version()
-    return f"tinycnn[numba{'' if version is None else 13 if version[0] >= 13 else 12}]"
 
 
 def is_simulator(cuda: ModuleType) -> bool:
@@ -187,8 +181,8 @@ class NumbaDevice(KernelDevice):
             self.asarray(np.zeros(1))  # sets the one number by a kernel
         except Exception as error:  # Numba's many classes: no compiler, none for this driver, no working GPU
             raise DeviceError(
-                f"Numba cannot run a kernel on this GPU ({type(error).__name__}: {error}): pip install '{extra()}'; "
-                "NUMBA_ENABLE_CUDASIM=1 takes the simulator"
+                f"Numba cannot run a kernel on this GPU ({type(error).__name__}: {error}): "
+                f"pip install '{numba_extra()}'; NUMBA_ENABLE_CUDASIM=1 takes the simulator"
             ) from None
 
     # Numba's device arrays take neither `...` nor steps backwards: these two go by way of the host.
