@@ -324,7 +324,7 @@ def test_the_mode_is_chosen_when_the_device_is_first_asked_for_and_leaves_the_cp
 @pytest.mark.parametrize("missing", ["numba_cuda", "greenlet"])
 def test_without_its_packages_the_device_names_the_command_that_brings_them(monkeypatch, driver, command, missing):
     monkeypatch.setattr(numba.importlib.util, "find_spec", lambda name: None if name == missing else object())
-    monkeypatch.setattr(numba, "driver_version", lambda: driver)
+    monkeypatch.setattr(tinycnn.devices.gpu.cuda, "driver_version", lambda: driver)
     wanted = re.escape(f"needs {missing.replace('_', '-')}: pip install 'tinycnn[{command}]'")
     with pytest.raises(DeviceError, match=f"{wanted}.*--device emulator"):
         numba.NumbaDevice()
