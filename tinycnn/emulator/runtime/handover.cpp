@@ -23,7 +23,7 @@ struct Heard {  // of an address, by its number: the first so many on its list
 };
 
 struct Fence {
-    uint32_t block, epoch;   // it covers the accesses of this block in earlier epochs,
+    uint32_t epoch;          // it covers the accesses of its block in earlier epochs,
     int first_thread;
     List<uint32_t> clocks;   // and those of the threads from this one on up to these of their clocks
     List<Heard> heard;
@@ -64,7 +64,7 @@ static void hear(List<Heard>& of, const List<Heard>& news) {
 
 static int new_fence(uint32_t epoch, int first_thread, int threads) {
     if (!fences.size) fences.add({});  // number 0
-    Fence& fence = fences.add({block_number, epoch, first_thread});
+    Fence& fence = fences.add({epoch, first_thread});
     for (int i = 0; i < threads; ++i) fence.clocks.add(0);
     return fences.size - 1;
 }
@@ -137,14 +137,13 @@ void handover_meet(int first, int count, const bool* came) {
 }
 
 static bool covers(const Fence& fence, const Record& before) {
-    if (fence.block != before.block) return false;
     if (before.epoch < fence.epoch) return true;
     int i = before.thread - fence.first_thread;
     return i >= 0 && i < fence.clocks.size && before.clock <= fence.clocks[i];
 }
 
 static bool is_up_to(const Arrival& arrival, const Record& before) {
-    return before.block == arrival.block && before.thread == arrival.thread && before.clock <= arrival.clock;
+    return before.thread == arrival.thread && before.clock <= arrival.clock;
 }
 
 // Whether what another block did has been handed over to the current thread. If it was an atomic, on an address that
@@ -153,6 +152,7 @@ bool handed_over(const Record& before, int address) {
     for (Heard of : heard[current])
         for (int i = 0; i < of.count; ++i) {
             const Arrival& arrival = addresses[of.address].arrivals[i];
+            if (arrival.block != before.block) continue;
             if (covers(fences[arrival.fence], before)) return true;
             if (of.address == address && is_up_to(arrival, before)) return true;
         }
