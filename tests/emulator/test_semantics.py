@@ -5,7 +5,8 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from helpers import LISTEN
 
 from tinycnn import emulator
 from tinycnn.emulator import build
+from tinycnn.emulator.module import MOST_LAUNCHES
 
 SOURCE = Path(__file__).parent / "semantics.cu"
 KERNELS = (
@@ -312,3 +314,16 @@ def test_launches_of_different_files_may_run_at_the_same_time(tmp_path):
 
     with ThreadPoolExecutor(12) as pool:
         assert all(pool.map(work, modules))
+
+
+def test_a_launch_waits_while_all_sets_of_stacks_are_in_use(module):
+    """All of them together stay far below the 65,530 memory maps of a process."""
+    x, y = np.ones(512, np.float32), np.zeros(512, np.float32)
+    with ExitStack() as launches, ThreadPoolExecutor(1) as pool:
+        sets = {launches.enter_context(module._stacks()) for _ in range(MOST_LAUNCHES)}
+        assert len(sets) == MOST_LAUNCHES and MOST_LAUNCHES * 2050 < 65530 / 2
+        one_more = pool.submit(module.launch, "reverse_static", (2,), (256,), [x, y])
+        waiting = not wait([one_more], timeout=0.2).done
+        launches.close()
+        one_more.result(timeout=30)
+    assert waiting and (y == 1).all()
