@@ -1,7 +1,9 @@
 """What the tests of training share: a data set and networks that train in a moment."""
 
+import threading
+
 import numpy as np
-from helpers import images
+from helpers import assert_same_bits, images
 
 from tinycnn import session
 from tinycnn.layers import (
@@ -54,3 +56,35 @@ def again(seed=0):
 
 def fit(model, x, y, **arguments):
     return model.fit(x, y, **{"batch_size": 8, "epochs": 2, "verbose": 0, **arguments})
+
+
+def assert_alike_alone_and_at_once(model_of, trained, predict):
+    """Four models trained in threads of their own, beside one that predicts, give what each gives alone.
+
+    model_of(seed) makes a model, trained(model) gives its arrays after training, predict(model) its answers.
+    """
+    alone = [trained(model_of(seed)) for seed in range(4)]
+    served = model_of(9)
+    want = predict(served)
+    models, found, answers, done = [model_of(seed) for seed in range(4)], [None] * 4, [], threading.Event()
+
+    def train(i):
+        found[i] = trained(models[i])
+
+    def serve():
+        while not done.is_set():
+            answers.append(np.array_equal(predict(served), want))
+
+    server = threading.Thread(target=serve)
+    trainers = [threading.Thread(target=train, args=(i,)) for i in range(4)]
+    for worker in (server, *trainers):
+        worker.start()
+    for worker in trainers:
+        worker.join()
+    done.set()
+    server.join()
+    assert answers and all(answers)
+    for got, wanted in zip(found, alone, strict=True):
+        assert got is not None
+        for a, b in zip(got, wanted, strict=True):
+            assert_same_bits(a, b)

@@ -11,8 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from helpers import assert_same_bits
-from small_trainings import again, fit, network
+from small_trainings import again, assert_alike_alone_and_at_once, fit, network
 
 import tinycnn
 from tinycnn import philox
@@ -187,31 +186,7 @@ def test_threads_that_train_and_predict_networks_at_once_give_what_each_gives_al
         fit(model, x, y, batch_size=64)
         return [*model.get_weights(), model.predict(x, batch_size=100)]
 
-    alone = [trained(model_of(seed)) for seed in range(4)]
-    served = model_of(9)
-    want = served.predict(x, batch_size=100)
-    models, found, answers, done = [model_of(seed) for seed in range(4)], [None] * 4, [], threading.Event()
-
-    def train(i):
-        found[i] = trained(models[i])
-
-    def serve():
-        while not done.is_set():
-            answers.append(np.array_equal(served.predict(x, batch_size=100), want))
-
-    server = threading.Thread(target=serve)
-    trainers = [threading.Thread(target=train, args=(i,)) for i in range(4)]
-    for worker in (server, *trainers):
-        worker.start()
-    for worker in trainers:
-        worker.join()
-    done.set()
-    server.join()
-    assert answers and all(answers)
-    for got, wanted in zip(found, alone, strict=True):
-        assert got is not None
-        for a, b in zip(got, wanted, strict=True):
-            assert_same_bits(a, b)
+    assert_alike_alone_and_at_once(model_of, trained, lambda model: model.predict(x, batch_size=100))
 
 
 def test_a_team_that_was_sent_home_still_does_what_is_asked():

@@ -5,8 +5,7 @@ import threading
 
 import numpy as np
 import pytest
-from helpers import assert_same_bits
-from small_trainings import again, fit, linear, toy
+from small_trainings import again, assert_alike_alone_and_at_once, fit, linear, toy
 
 import tinycnn
 from tinycnn import Tensor
@@ -113,33 +112,7 @@ def test_threads_that_train_and_predict_at_once_give_what_each_gives_alone(devic
             fit(model, x, y, epochs=5)
         return model.get_weights()
 
-    alone = [trained(model_of(seed)) for seed in range(4)]
-    served = model_of(9)
-    want = served.predict(x)
-    models, answers, done = [model_of(seed) for seed in range(4)], [], threading.Event()
-
-    def serve():
-        while not done.is_set():
-            answers.append(np.array_equal(served.predict(x), want))
-
-    found = [None] * 4
-
-    def train(i):
-        found[i] = trained(models[i])
-
-    server = threading.Thread(target=serve)
-    threads = [threading.Thread(target=train, args=(i,)) for i in range(4)]
-    for thread in (server, *threads):
-        thread.start()
-    for thread in threads:
-        thread.join()
-    done.set()
-    server.join()
-    assert answers and all(answers)
-    for got, wanted in zip(found, alone, strict=True):
-        assert got is not None
-        for a, b in zip(got, wanted, strict=True):
-            assert_same_bits(a, b)
+    assert_alike_alone_and_at_once(model_of, trained, lambda model: model.predict(x))
 
 
 def test_making_a_device_in_two_threads_makes_one(monkeypatch):
