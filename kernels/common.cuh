@@ -101,6 +101,27 @@ __device__ void sum_over_block_rows(T* values) {
     __syncthreads();
 }
 
+// ---------------------------------------------------------------- sums over blocks
+//
+// Blocks cannot wait for one another, but one of them is the last. Each writes its part, and then counts itself at
+// `arrivals`, which is 0 before the launch and after it. The block that finds all others counted has everything that
+// they wrote before it, and adds it up, in an order that does not depend on who was last: the same bits every time, and
+// no second launch.
+//
+// The fences are what makes it right: without the first, another block may see the count before it sees the part.
+__device__ __forceinline__ bool last_to_arrive(int* arrivals, int blocks) {
+    __shared__ bool is_last;
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0 && threadIdx.y == 0) {
+        is_last = atomicAdd(arrivals, 1) == blocks - 1;
+        if (is_last) *arrivals = 0;
+    }
+    __syncthreads();
+    if (is_last) __threadfence();
+    return is_last;
+}
+
 // ---------------------------------------------------------------- one tile of a matrix product
 //
 //     for m, n:  C[m][n] = sum over l of A[m][l] * B[l][n]          A (M,L), B (L,N)

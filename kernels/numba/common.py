@@ -112,6 +112,28 @@ def sum_over_block_rows(values):
     cuda.syncthreads()
 
 
+# ---------------------------------------------------------------- sums over blocks
+
+
+@cuda.jit(device=True)
+def last_to_arrive(arrivals, blocks):
+    """Whether this block is the last of so many to get here: it then has all that the others wrote before.
+
+    arrivals: an int32 array, whose first number is 0 before the launch and after it. common.cuh says why the fences.
+    """
+    is_last = cuda.shared.array(1, np.int32)
+    cuda.threadfence()
+    cuda.syncthreads()
+    if cuda.threadIdx.x == 0 and cuda.threadIdx.y == 0:
+        is_last[0] = cuda.atomic.add(arrivals, 0, 1) == blocks - 1
+        if is_last[0]:
+            arrivals[0] = 0
+    cuda.syncthreads()
+    if is_last[0]:
+        cuda.threadfence()
+    return is_last[0] != 0
+
+
 # ---------------------------------------------------------------- one tile of a matrix product
 
 TILE_L = 16

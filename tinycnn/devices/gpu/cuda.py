@@ -195,6 +195,10 @@ class CudaDriver(Driver):
         self.tables.move_to_end(key)
         return self.tables[key][0]
 
+    def arrivals(self, count: int) -> Array:
+        # Those of a recorded step are zeroed once: every replay finds what the last one left.
+        return super().arrivals(count) if self.recording is None else self.recording.table(np.zeros(count, np.int32))
+
     def _upload(self, rows: np.ndarray) -> tuple[Array, Any]:
         """(device array, pinned memory): from pinned memory the copy does not wait."""
         table = self.cupy.empty(rows.shape, rows.dtype)
@@ -240,7 +244,7 @@ class Recording:
         self.tables: list[tuple[Array, np.ndarray]] = []  # (device array, its rows)
 
     def table(self, rows: np.ndarray) -> Array:
-        """Room for a table of addresses, int64, that will hold `rows` when the recording is over."""
+        """Room for a table of addresses, or for other numbers, that will hold `rows` when the recording is over."""
         with self.driver.cupy.cuda.using_allocator(self.outside):
             self.tables.append((self.driver.cupy.empty(rows.shape, rows.dtype), rows))
         return self.tables[-1][0]

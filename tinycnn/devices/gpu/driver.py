@@ -48,6 +48,10 @@ class Driver(ABC):
     def address_table(self, rows: Sequence[Sequence[Array | int]]) -> Array:
         """An int64 device array of these rows (of ints and arrays), an array standing for its address."""
 
+    def arrivals(self, count: int) -> Array:
+        """int32 zeros (count,) for one launch to count blocks at (common.cuh), which leaves them zero again."""
+        return self.zeros((count,), "int32")
+
     @abstractmethod
     def launch(
         self, file: str, kernel: str, ctype: str, grid: Shape, block: Shape, args: Sequence[Any], shared: int
