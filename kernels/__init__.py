@@ -35,9 +35,8 @@ INSTANCES: dict[str, tuple[str, ...]] = {
         "conv2d_backward_filter<T, false>",
         "conv2d_backward_filter<T, true>",
     ),
-    "dense": (
-        *(f"dense_{way}<T, {tile}>" for way in ("forward", "backward_data", "backward_filter") for tile in (32, 64)),
-        "dense_finish<T>",
+    "dense": tuple(
+        f"dense_{way}<T, {tile}>" for way in ("forward", "backward_data", "backward_filter") for tile in (32, 64)
     ),
     "dropout": ("dropout<T>",),
     "elementwise": ("binary<T>", "binary_flat<T>", "binary_number<T>", "unary<T>"),
@@ -45,7 +44,7 @@ INSTANCES: dict[str, tuple[str, ...]] = {
     "maxpool2d": tuple(f"maxpool2d_{way}<T, {width}>" for way in ("forward", "backward") for width in (1, 4)),
     "optimizers": ("sgd<T>", "adam<T>", "adadelta<T>"),
     "reduce": ("reduce<T>",),
-    "relu": ("relu_forward<T>", "relu_backward<T>", "bias_relu_backward<T>"),
+    "relu": ("relu_forward<T>", "relu_backward<T>"),
     "softmax_crossentropy": (
         "softmax_forward<T>",
         "softmax_backward<T>",

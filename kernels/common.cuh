@@ -68,6 +68,38 @@ __device__ __forceinline__ void store_some(T* p, const T (&v)[4], int count, boo
         if (i < count) p[i] = v[i];
 }
 
+// ---------------------------------------------------------------- what a product reads
+//
+// An operand is an array as it is, or a gradient on its way back through a fused ReLU: dy where the output y was above
+// 0, else 0. So the way back needs no pass of its own through the activation, and no array for what comes out of it.
+template <typename T>
+struct Values {
+    const T* values;
+
+    __device__ __forceinline__ T at(long long i) const { return values[i]; }
+    __device__ __forceinline__ void four_at(T (&v)[4], long long i) const { load4(v, values + i); }
+};
+
+template <typename T>
+struct ThroughRelu {
+    const T *dy, *y;
+    int relu;  // 0: there was none; y is not read
+
+    __device__ __forceinline__ T at(long long i) const {
+        const T d = dy[i];
+        return relu && !(y[i] > 0) ? T(0) : d;
+    }
+    __device__ __forceinline__ void four_at(T (&v)[4], long long i) const {
+        load4(v, dy + i);
+        if (!relu) return;
+        T active[4];
+        load4(active, y + i);
+#pragma unroll
+        for (int j = 0; j < 4; j++)
+            if (!(active[j] > 0)) v[j] = 0;
+    }
+};
+
 // The sum (the maximum) of a value over the 32 lanes of a warp, known to all of them. Every lane must take part.
 // The order is a fixed tree, so the same numbers give the same bits.
 template <typename T>
@@ -133,12 +165,15 @@ __device__ __forceinline__ bool last_to_arrive(int* arrivals, int blocks) {
 //
 // A_TURNED means that A lies in memory as (L,M), B_TURNED that B lies as (N,L): the product of a transposed matrix
 // without transposing it. Whichever way a matrix lies, neighbouring threads read neighbouring numbers of it.
+//
+// column_sum: where sum_columns is set, what the walk adds to the sum over l of B[l][n0 + threadIdx.x], of the first BN
+// threads. A filter's gradient is a product with dy, and the bias's is the sum of dy's rows: they lie in shared memory.
 constexpr int TILE_L = 16;
 
-template <typename T, int BM, int BN, bool A_TURNED, bool B_TURNED>
+template <typename T, int BM, int BN, bool A_TURNED, bool B_TURNED, typename A, typename B>
 __device__ __forceinline__ void multiply_tile(
-    T (&sum)[4][4], const T* __restrict__ A, const T* __restrict__ B, int M, int N, int L, int m0, int n0, int first,
-    int last) {
+    T (&sum)[4][4], const A a_matrix, const B b_matrix, int M, int N, int L, int m0, int n0, int first, int last,
+    T& column_sum, bool sum_columns) {
     constexpr int THREADS = BM * BN / 16;
     // Rows of 4 more: still multiples of 16 bytes, and of floats 8 neighbouring l lie in different banks, so that a
     // warp that stores 16 of them takes two passes and not 16.
@@ -149,21 +184,27 @@ __device__ __forceinline__ void multiply_tile(
     for (int i = 0; i < 4; i++)
 #pragma unroll
         for (int j = 0; j < 4; j++) sum[i][j] = 0;
+    column_sum = 0;
 
     for (int l0 = first; l0 < last; l0 += TILE_L) {
         for (int i = threadIdx.x; i < BM * TILE_L; i += THREADS) {
             const int m = A_TURNED ? i % BM : i / TILE_L, l = A_TURNED ? i / BM : i % TILE_L;
             const bool inside = m0 + m < M && l0 + l < last;
             const long long place = A_TURNED ? (long long)(l0 + l) * M + m0 + m : (long long)(m0 + m) * L + l0 + l;
-            a_tile[l][m] = inside ? A[place] : T(0);
+            a_tile[l][m] = inside ? a_matrix.at(place) : T(0);
         }
         for (int i = threadIdx.x; i < BN * TILE_L; i += THREADS) {
             const int n = B_TURNED ? i / TILE_L : i % BN, l = B_TURNED ? i % TILE_L : i / BN;
             const bool inside = n0 + n < N && l0 + l < last;
             const long long place = B_TURNED ? (long long)(n0 + n) * L + l0 + l : (long long)(l0 + l) * N + n0 + n;
-            b_tile[l][n] = inside ? B[place] : T(0);
+            b_tile[l][n] = inside ? b_matrix.at(place) : T(0);
         }
         __syncthreads();
+        if (sum_columns && threadIdx.x < BN) {
+            T of_tile = 0;  // apart, so that a long sum keeps its digits
+            for (int l = 0; l < TILE_L; l++) of_tile += b_tile[l][threadIdx.x];
+            column_sum += of_tile;
+        }
 #pragma unroll 4
         for (int l = 0; l < TILE_L; l++) {
             T a[4], b[4];
@@ -176,6 +217,14 @@ __device__ __forceinline__ void multiply_tile(
         }
         __syncthreads();  // before the next 16 overwrite these
     }
+}
+
+template <typename T, int BM, int BN, bool A_TURNED, bool B_TURNED, typename A, typename B>
+__device__ __forceinline__ void multiply_tile(
+    T (&sum)[4][4], const A a_matrix, const B b_matrix, int M, int N, int L, int m0, int n0, int first, int last) {
+    T column_sum;
+    multiply_tile<T, BM, BN, A_TURNED, B_TURNED>(
+        sum, a_matrix, b_matrix, M, N, L, m0, n0, first, last, column_sum, false);
 }
 
 // The tile's outputs to `out` (M,N), through bias and ReLU where they are wanted.
@@ -195,4 +244,10 @@ __device__ __forceinline__ void store_tile(
         }
         store_some(out + (long long)(m + i) * N + n, y, N - n, N % 4 == 0);
     }
+}
+
+// What the first BN threads have in column_sum to `out` (N,).
+template <typename T, int BN>
+__device__ __forceinline__ void store_column_sum(T column_sum, T* __restrict__ out, int N, int n0) {
+    if (threadIdx.x < BN && n0 + int(threadIdx.x) < N) out[n0 + threadIdx.x] = column_sum;
 }

@@ -4,6 +4,7 @@
 //     forward:          for n, p, q, k:  y[n][p][q][k]  = b[k] + sum over r, s, c of x[n][h][v][c] * w[r][s][c][k]
 //     backward data:    for n, h, v, c:  dx[n][h][v][c] = sum over p, q, k, r, s of dy[n][p][q][k] * w[r][s][c][k]
 //     backward filter:  for r, s, c, k:  dw[r][s][c][k] = sum over n, p, q of dy[n][p][q][k] * x[n][h][v][c]
+//                       for k:           db[k]          = sum over n, p, q of dy[n][p][q][k]
 //
 // x (N,H,W,C), w (R,S,C,K), b (K,), y (N,P,Q,K); pixels outside the image are 0. The same as plain loops:
 // tinycnn/devices/reference/conv2d.py.
@@ -25,8 +26,11 @@
 // of an NHWC image. So one image row and one dy pixel give a small matrix (S*C, K), and a thread owns 4 x 4 of it: a
 // "unit" (r, four (s,c), four k). A block walks over its share of the images with tiles of x and dy in shared memory;
 // its threads are split over the units and, where the units are few, over the tile's pixels. Each block writes a
-// partial dw, and reduce.cu adds the partials up in their order: the result does not depend on which block finishes
+// partial dw, and the optimiser adds the partials up in their order: the result does not depend on which block finishes
 // first.
+//
+// On the way back dy first goes through the activation: dy where y > 0, else 0, as it is loaded (common.cuh). db, the
+// sum of dy over the pixels, comes with dw: dy lies in shared memory there.
 //
 // Shared memory is dynamic: [image tile | filters] or [x tile | dy tile], later [the threads' sums]. The host
 // (tinycnn/devices/gpu/launches/conv2d.py) chooses TP, TQ, KB, CB, RB by the shapes so that it stays under 48 KB.
@@ -34,9 +38,9 @@
 
 // A rectangle of an image (H,W,C) to shared memory: rows h0.., columns v0.., channels c0.. . What lies outside is 0.
 // A pixel takes `pitch` numbers in the tile, the first `depth` of them filled.
-template <typename T>
+template <typename T, typename Image>
 __device__ __forceinline__ void load_image_tile(
-    T* tile, const T* __restrict__ image, int H, int W, int C,
+    T* tile, const Image image, int H, int W, int C,
     int h0, int v0, int c0, int rows, int columns, int depth, int pitch) {
     const int thread = threadIdx.y * blockDim.x + threadIdx.x, threads = blockDim.x * blockDim.y;
     const int width = C % 4 == 0 && depth % 4 == 0 && pitch % 4 == 0 ? 4 : 1;  // numbers copied at a time
@@ -46,14 +50,14 @@ __device__ __forceinline__ void load_image_tile(
         const int row = pixel / columns, column = pixel - row * columns;
         const int h = h0 + row, v = v0 + column;
         const bool inside = h >= 0 && h < H && v >= 0 && v < W && c0 + int(c) < C;
-        const T* from = image + ((long long)h * W + v) * C + c0 + c;
+        const long long from = ((long long)h * W + v) * C + c0 + c;
         T* to = tile + pixel * pitch + c;
         if (width == 4) {
             T four[4] = {0, 0, 0, 0};
-            if (inside) load4(four, from);
+            if (inside) image.four_at(four, from);
             store4(to, four);
         } else {
-            *to = inside ? *from : T(0);
+            *to = inside ? image.at(from) : T(0);
         }
     }
 }
@@ -129,7 +133,8 @@ __global__ void conv2d_forward(
         const int rows = least(RB, R - r0);
         for (int c0 = 0; c0 < C; c0 += CB) {
             const int h0 = p0 * stride_h - top + r0, v0 = q0 * stride_w - left;
-            load_image_tile(images, x, H, W, C, h0, v0, c0, (TP - 1) * stride_h + rows, columns, CB, pitch);
+            load_image_tile(
+                images, Values<T>{x}, H, W, C, h0, v0, c0, (TP - 1) * stride_h + rows, columns, CB, pitch);
             for (int row = threadIdx.y; row < rows * S * CB; row += blockDim.y) {  // filters[r][s][c][k]
                 const int tap = row / CB, c = c0 + row - tap * CB;
                 T four[4];
@@ -168,8 +173,8 @@ __device__ __forceinline__ int first_of_phase(int phase, int pad, int stride) {
 // channels.
 template <typename T, int PIXELS, bool VECTOR>
 __global__ void conv2d_backward_data(
-    const T* __restrict__ dy, const T* __restrict__ w, T* __restrict__ dx,
-    int H, int W, int C, int K, int R, int S, int P, int Q, int stride_h, int stride_w, int top, int left,
+    const T* __restrict__ dy, const T* __restrict__ y, const T* __restrict__ w, T* __restrict__ dx,
+    int H, int W, int C, int K, int R, int S, int P, int Q, int stride_h, int stride_w, int top, int left, int relu,
     int TH, int TW, int tiles_h, int tiles_w, int CB, int KB, int RB, int pitch) {
     const int tile = blockIdx.x % (tiles_h * tiles_w), n = blockIdx.x / (tiles_h * tiles_w);
     const int phase_h = blockIdx.z / stride_w, phase_w = blockIdx.z % stride_w;
@@ -181,7 +186,8 @@ __global__ void conv2d_backward_data(
     const int columns = TW - 1 + taps_w;
     T* images = shared_array<T>(0);
     T* filters = shared_array<T>(((TH - 1 + RB) * (TW - 1 + (S + stride_w - 1) / stride_w) * pitch + 3) / 4 * 4);
-    dy += (long long)n * P * Q * K;
+    const long long image = (long long)n * P * Q * K;
+    const ThroughRelu<T> gradient = {dy + image, y + image, relu};
 
     int at[PIXELS];
     T sum[PIXELS][4] = {};
@@ -195,7 +201,7 @@ __global__ void conv2d_backward_data(
         const int rows = least(RB, taps_h - j0);
         for (int k0 = 0; k0 < K; k0 += KB) {
             const int p0 = u0 - (taps_h - 1) + j0, q0 = v0 - (taps_w - 1);
-            load_image_tile(images, dy, P, Q, K, p0, q0, k0, TH - 1 + rows, columns, KB, pitch);
+            load_image_tile(images, gradient, P, Q, K, p0, q0, k0, TH - 1 + rows, columns, KB, pitch);
             for (int row = threadIdx.y; row < rows * taps_w * KB; row += blockDim.y) {  // filters[r][s][k][c]
                 const int tap = row / KB, k = k0 + row - tap * KB, j = tap / taps_w;
                 const int r = phase_h + stride_h * (taps_h - 1 - j0 - j);
@@ -222,13 +228,16 @@ __global__ void conv2d_backward_data(
 }
 
 // grid: (slices of the work, blocks of units); block: threads = units * splits.
-// The work is N * tiles_p * tiles_q tiles; slice b takes tiles b, b + slices, ...  partial: (slices, R, S, C, K).
-// A block's units: RU filter rows x `quads` fours of (s, c) x KB / 4 fours of k, for the channels c0 .. c0 + CB.
+// The work is N * tiles_p * tiles_q tiles; slice b takes tiles b, b + slices, ...  partial: (slices, R, S, C, K);
+// partial_db: (slices, K). A block's units: RU filter rows x `quads` fours of (s, c) x KB / 4 fours of k, for the
+// channels c0 .. c0 + CB. The blocks of the first filter rows and channels add up the bias's gradient too: thread i the
+// filter i % KB, over every (blockDim.x / KB)-th pixel of the tile.
 template <typename T, bool VECTOR>
 __global__ void conv2d_backward_filter(
-    const T* __restrict__ x, const T* __restrict__ dy, T* __restrict__ partial,
+    const T* __restrict__ x, const T* __restrict__ dy, const T* __restrict__ y, T* __restrict__ partial,
+    T* __restrict__ partial_db,
     int N, int H, int W, int C, int K, int R, int S, int P, int Q, int stride_h, int stride_w, int top, int left,
-    int TP, int TQ, int tiles_p, int tiles_q, int RU, int CB, int KB, int splits) {
+    int has_bias, int relu, int TP, int TQ, int tiles_p, int tiles_q, int RU, int CB, int KB, int splits) {
     const int blocks_k = (K + KB - 1) / KB, blocks_c = (C + CB - 1) / CB;
     const int k0 = blockIdx.y % blocks_k * KB, c0 = blockIdx.y / blocks_k % blocks_c * CB;
     const int r0 = blockIdx.y / blocks_k / blocks_c * RU;
@@ -239,15 +248,25 @@ __global__ void conv2d_backward_filter(
 
     const int unit = threadIdx.x % units, split = threadIdx.x / units;
     const int k = 4 * (unit % k_quads), j = 4 * (unit / k_quads % quads), r = unit / k_quads / quads;
-    T sum[4][4] = {};
+    const int bias_lanes = blockDim.x / KB, bias_lane = threadIdx.x / KB;
+    const bool sums_bias = has_bias && int(blockIdx.y) < blocks_k && bias_lane < bias_lanes;
+    T sum[4][4] = {}, db = 0;
     for (int item = blockIdx.x; item < N * tiles_p * tiles_q; item += gridDim.x) {
         const int n = item / (tiles_p * tiles_q), tile = item % (tiles_p * tiles_q);
         const int p0 = tile / tiles_q * TP, q0 = tile % tiles_q * TQ;
         const int h0 = p0 * stride_h - top + r0, v0 = q0 * stride_w - left;
-        const T *image = x + (long long)n * H * W * C, *gradient = dy + (long long)n * P * Q * K;
+        const Values<T> image = {x + (long long)n * H * W * C};
+        const long long outputs = (long long)n * P * Q * K;
+        const ThroughRelu<T> gradient = {dy + outputs, y + outputs, relu};
         load_image_tile(x_tile, image, H, W, C, h0, v0, c0, rows, columns, CB, CB);
         load_image_tile(dy_tile, gradient, P, Q, K, p0, q0, k0, TP, TQ, KB, KB);
         __syncthreads();
+        if (sums_bias) {
+            T of_tile = 0;  // apart, so that a long sum keeps its digits
+            for (int pixel = bias_lane; pixel < TP * TQ; pixel += bias_lanes)
+                of_tile += dy_tile[pixel * KB + threadIdx.x % KB];
+            db += of_tile;
+        }
         if (split < splits) {
             int p = split / TQ, q = split % TQ;
             while (p < TP) {  // dy is 0 behind the image's edge, so every tile may be taken as full
@@ -292,4 +311,12 @@ __global__ void conv2d_backward_filter(
         for (int z = 0; z < splits; z++) total += sums[z * 16 * units + from];
         partial[((long long)(to_r * S + s) * C + c) * K + filter] = total;
     }
+    if (!has_bias || int(blockIdx.y) >= blocks_k) return;  // the whole block
+    __syncthreads();
+    if (sums_bias) sums[threadIdx.x] = db;
+    __syncthreads();
+    if (int(threadIdx.x) >= KB || k0 + int(threadIdx.x) >= K) return;
+    T total = 0;
+    for (int lane = 0; lane < bias_lanes; lane++) total += sums[lane * KB + threadIdx.x];
+    partial_db[(long long)blockIdx.x * K + k0 + threadIdx.x] = total;
 }

@@ -6,54 +6,78 @@
 //
 // x (N,I), w (I,O), b (O,), y (N,O). The same as plain loops: tinycnn/devices/reference/dense.py.
 //
+// On the way back dy first goes through the activation: dy where y > 0, else 0, as it is loaded (common.cuh). db, the sum
+// of dy over the rows, comes with dw.
+//
 // A block computes a square tile of TILE x TILE outputs (64 or 32), a thread 4 x 4 of them in registers (common.cuh,
 // multiply_tile). A batch of 128 with 10 outputs is a handful of tiles, too few to fill a GPU, while its sum may be a
-// thousand long. So the sum is cut into slices, gridDim.z of them: each block writes its part of the sum into a
-// scratch buffer, and dense_finish adds the slices up in their order and applies bias and ReLU. With one slice that
-// happens at once. Shared memory is static: 16 columns of each operand's tile.
+// thousand long. So the sum is cut into slices, gridDim.z of them: each block writes its part of the sum to `parts`, and
+// of the blocks of a tile the last to arrive adds the parts up in their order. Of dw and db the optimiser does.
+// Shared memory is static: 16 columns of each operand's tile.
 #include "common.cuh"
 
-// grid: (tiles of N, tiles of O, slices of I); TILE * TILE / 16 threads. out: y, or the slices (slices, N, O).
+// The tile's outputs to `out` (M,N), through bias and ReLU where they are wanted, if this block has their whole sum or
+// is the last to know a part of it. parts: (slices, M, N); arrivals: one number for each tile.
+template <typename T, int TILE>
+__device__ __forceinline__ void finish_tile(
+    T (&sum)[4][4], T* parts, int* arrivals, T* __restrict__ out, int M, int N, int m0, int n0,
+    const T* __restrict__ bias, bool has_bias, bool relu) {
+    if (gridDim.z > 1) {
+        store_tile<T, TILE>(sum, parts + (long long)blockIdx.z * M * N, M, N, m0, n0, bias, false, false);
+        if (!last_to_arrive(arrivals + blockIdx.y * gridDim.x + blockIdx.x, gridDim.z)) return;
+        const int n = n0 + 4 * (threadIdx.x % (TILE / 4)), m = m0 + 4 * (threadIdx.x / (TILE / 4));
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+#pragma unroll
+            for (int j = 0; j < 4; j++) sum[i][j] = 0;
+            if (m + i >= M || n >= N) continue;
+            for (int slice = 0; slice < int(gridDim.z); slice++) {
+                T part[4];
+                load_some(part, parts + ((long long)slice * M + m + i) * N + n, N - n, N % 4 == 0);
+#pragma unroll
+                for (int j = 0; j < 4; j++) sum[i][j] += part[j];
+            }
+        }
+    }
+    store_tile<T, TILE>(sum, out, M, N, m0, n0, bias, has_bias, relu);
+}
+
+// grid: (tiles of N, tiles of O, slices of I); TILE * TILE / 16 threads.
 template <typename T, int TILE>
 __global__ void dense_forward(
-    const T* __restrict__ x, const T* __restrict__ w, const T* __restrict__ b, T* __restrict__ out, int N, int I, int O,
-    int slice_length, int has_bias, int relu) {
+    const T* __restrict__ x, const T* __restrict__ w, const T* __restrict__ b, T* __restrict__ y, T* parts,
+    int* arrivals, int N, int I, int O, int slice_length, int has_bias, int relu) {
     const int m0 = blockIdx.x * TILE, n0 = blockIdx.y * TILE, first = blockIdx.z * slice_length;
     T sum[4][4];
-    multiply_tile<T, TILE, TILE, false, false>(sum, x, w, N, O, I, m0, n0, first, least(first + slice_length, I));
-    store_tile<T, TILE>(sum, out + (long long)blockIdx.z * N * O, N, O, m0, n0, b, has_bias, relu);
+    multiply_tile<T, TILE, TILE, false, false>(
+        sum, Values<T>{x}, Values<T>{w}, N, O, I, m0, n0, first, least(first + slice_length, I));
+    finish_tile<T, TILE>(sum, parts, arrivals, y, N, O, m0, n0, b, has_bias, relu);
 }
 
 // grid: (tiles of N, tiles of I, slices of O). w is read as its transpose.
 template <typename T, int TILE>
 __global__ void dense_backward_data(
-    const T* __restrict__ dy, const T* __restrict__ w, T* __restrict__ out, int N, int I, int O, int slice_length) {
+    const T* __restrict__ dy, const T* __restrict__ y, const T* __restrict__ w, T* __restrict__ dx, T* parts,
+    int* arrivals, int N, int I, int O, int slice_length, int relu) {
     const int m0 = blockIdx.x * TILE, n0 = blockIdx.y * TILE, first = blockIdx.z * slice_length;
     T sum[4][4];
-    multiply_tile<T, TILE, TILE, false, true>(sum, dy, w, N, I, O, m0, n0, first, least(first + slice_length, O));
-    store_tile<T, TILE>(sum, out + (long long)blockIdx.z * N * I, N, I, m0, n0, dy, false, false);
+    multiply_tile<T, TILE, TILE, false, true>(
+        sum, ThroughRelu<T>{dy, y, relu}, Values<T>{w}, N, I, O, m0, n0, first, least(first + slice_length, O));
+    finish_tile<T, TILE>(sum, parts, arrivals, dx, N, I, m0, n0, dy, false, false);
 }
 
-// grid: (tiles of I, tiles of O, slices of N). x is read as its transpose.
+// grid: (tiles of I, tiles of O, slices of N). x is read as its transpose. partial: (slices, I, O); partial_db:
+// (slices, O).
 template <typename T, int TILE>
 __global__ void dense_backward_filter(
-    const T* __restrict__ x, const T* __restrict__ dy, T* __restrict__ out, int N, int I, int O, int slice_length) {
+    const T* __restrict__ x, const T* __restrict__ dy, const T* __restrict__ y, T* __restrict__ partial,
+    T* __restrict__ partial_db, int N, int I, int O, int slice_length, int has_bias, int relu) {
     const int m0 = blockIdx.x * TILE, n0 = blockIdx.y * TILE, first = blockIdx.z * slice_length;
-    T sum[4][4];
-    multiply_tile<T, TILE, TILE, true, false>(sum, x, dy, I, O, N, m0, n0, first, least(first + slice_length, N));
-    store_tile<T, TILE>(sum, out + (long long)blockIdx.z * I * O, I, O, m0, n0, dy, false, false);
-}
-
-// y[i] = act(b[column] + sum over slices of part[slice][i]); one thread an output, neighbours side by side.
-template <typename T>
-__global__ void dense_finish(
-    const T* __restrict__ part, const T* __restrict__ b, T* __restrict__ y, long long outputs, int columns, int slices,
-    int has_bias, int relu) {
-    const long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-    if (i >= outputs) return;
-    T sum = 0;
-#pragma unroll 4
-    for (int slice = 0; slice < slices; slice++) sum += part[slice * outputs + i];
-    if (has_bias) sum += b[i % columns];
-    y[i] = relu ? relu_of(sum) : sum;
+    const bool sums_bias = has_bias && blockIdx.x == 0;
+    T sum[4][4], db;
+    multiply_tile<T, TILE, TILE, true, false>(
+        sum, Values<T>{x}, ThroughRelu<T>{dy, y, relu}, I, O, N, m0, n0, first, least(first + slice_length, N), db,
+        sums_bias);
+    store_tile<T, TILE>(sum, partial + (long long)blockIdx.z * I * O, I, O, m0, n0, dy, false, false);
+    if (sums_bias) store_column_sum<T, TILE>(db, partial_db + (long long)blockIdx.z * O, O, n0);
 }

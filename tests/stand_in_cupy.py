@@ -1,7 +1,8 @@
 """A stand-in for what the cuda device uses of CuPy 14, on the emulator: to test the device's logic without a GPU.
 
 Kernels run at once. While a stream is capturing they are only noted, with the addresses of their arrays, and run when
-the graph is launched; a copy from or to the host is refused then, as CuPy 14 refuses it. Memory comes from pools that
+the graph is launched; a copy from or to the host is refused then, as CuPy 14 refuses it. What was noted on another
+stream that joined in runs as late as it may: when the first one waits for it. Memory comes from pools that
 hand out again what was let go, the last first, as CuPy's do: who keeps an address without keeping its array finds
 somebody else's numbers there.
 """
@@ -18,12 +19,12 @@ import numpy as np
 
 from tinycnn import emulator, kernels
 
-captured = None  # what is noted while a stream is capturing
+captured = None  # while a stream is capturing: {stream: what is noted of it, in order}
 spoilt = False  # whether something was tried meanwhile that cannot be part of a graph
 
 
 def do(action):
-    captured.append(action) if captured is not None else action()
+    captured[get_current_stream()].append(action) if captured is not None else action()
 
 
 def not_while_capturing():
@@ -167,37 +168,83 @@ class RawModule:
 
 
 class Graph:
-    def __init__(self, actions):
-        self.actions, self.launches = actions, 0
+    def __init__(self, actions, stream):
+        self.actions, self.stream, self.launches = actions, stream, 0
 
     def launch(self, stream=None):
         self.launches += 1
-        for action in self.actions:
-            action()
+        run(self.actions, dict.fromkeys(self.actions, 0), self.stream, len(self.actions[self.stream]))
 
 
-class Stream(contextlib.nullcontext):
+def run(actions, done, stream, end):
+    """Do what was noted of a stream up to number `end`, and of others where it waits for them."""
+    while done[stream] < end:
+        action = actions[stream][done[stream]]
+        done[stream] += 1
+        run(actions, done, action.stream, action.number) if isinstance(action, Event) else action()
+
+
+class Stream:
     def __init__(self, non_blocking=False):
-        super().__init__()
+        pass
+
+    def __enter__(self):
+        streams().append(self)
+        return self
+
+    def __exit__(self, *error):
+        streams().pop()
+
+    def record(self):
+        event = Event()
+        event.record(self)
+        return event
+
+    def wait_event(self, event):
+        if captured is not None:
+            captured.setdefault(self, []).append(event)
 
     def begin_capture(self):
         global captured
-        captured = []
+        captured = {self: []}
 
     def end_capture(self):
         global captured, spoilt
-        graph, captured, was_spoilt, spoilt = Graph(captured), None, spoilt, False
+        noted, captured, was_spoilt, spoilt = captured, None, spoilt, False
         if was_spoilt:
             raise RuntimeError("cudaErrorStreamCaptureInvalidated")
-        return graph
+        done = dict.fromkeys(noted, 0)
+        run(
+            {stream: [a if isinstance(a, Event) else int for a in of] for stream, of in noted.items()},
+            done,
+            self,
+            len(noted[self]),
+        )
+        if any(done[stream] < len(of) for stream, of in noted.items()):
+            raise RuntimeError("cudaErrorStreamCaptureUnjoined")
+        return Graph(noted, self)
 
     def synchronize(self):
         pass
 
 
+null = Stream()
+
+
+def streams():
+    if not hasattr(local, "streams"):
+        local.streams = [null]
+    return local.streams
+
+
+def get_current_stream():
+    return streams()[-1]
+
+
 class Event:
     def record(self, stream=None):
-        self.time = time.perf_counter()
+        self.time, self.stream = time.perf_counter(), stream or get_current_stream()
+        self.number = len(captured[self.stream]) if captured is not None else 0
 
     def synchronize(self):
         pass
@@ -238,7 +285,7 @@ cuda = SimpleNamespace(
     Event=Event,
     get_elapsed_time=lambda begin, end: 1e3 * (end.time - begin.time),
     Stream=Stream,
-    get_current_stream=Stream,
+    get_current_stream=get_current_stream,
     get_allocator=get_allocator,
     using_allocator=using_allocator,
     alloc_pinned_memory=Pinned,

@@ -10,8 +10,9 @@ from helpers import assert_close, assert_same_bits, images, normal
 
 import tinycnn
 from tinycnn import command as cli
-from tinycnn import emulator, kernels, layers, optimizers
+from tinycnn import emulator, functional, kernels, layers, optimizers
 from tinycnn.devices import DeviceError
+from tinycnn.devices.base import Slices, Wanted
 from tinycnn.devices.checks import cases as kernel_cases
 from tinycnn.devices.gpu import cuda
 from tinycnn.devices.gpu.emulator import EmulatorDevice
@@ -106,8 +107,8 @@ def test_a_file_s_operations_run_at_a_shape_that_is_asked_for():
     launches = kernel_cases.cases("conv2d", shape=(1, 7, 6, 2, 3, 3, 2))
     assert [launch.kernel.split("<")[0] for launch in launches] == [
         "conv2d_forward",
-        "conv2d_backward_data",
         "conv2d_backward_filter",
+        "conv2d_backward_data",
     ]
     assert launches[0].args[0].shape == (1, 7, 6, 2) and launches[0].args[1].shape == (3, 2, 2, 3)
     for name, shape, message in (
@@ -139,6 +140,83 @@ def test_without_a_compiler_the_emulator_names_the_remedy(monkeypatch):
             EmulatorDevice()
     finally:
         emulator.build.find_compiler.cache_clear()
+
+
+# ---------------------------------------------------------------- sums that blocks share
+
+
+@pytest.mark.parametrize("slices", [2, 7, 33, 300])
+@pytest.mark.parametrize("name", ["emulator", "numba"])
+def test_optimisers_add_up_gradients_in_slices(name, slices):
+    device = tinycnn.get_device(name)
+    rng = rng_of(slices)
+    shapes = [(5, 7), (1,), (33,), (2, 1031)] if name == "emulator" else [(5, 7), (1,)]
+    gradients = [normal(rng, slices, *shape) for shape in shapes]
+    rate, step = device.asarray(np.array([1.0])), device.asarray(np.array([1]), "int64")
+
+    def updated(update, given):
+        parameters = [device.zeros(shape) for shape in shapes]
+        state = [[device.zeros(shape) for shape in shapes] for _ in range(2)]
+        update(parameters, given, state)
+        return [device.numpy(a).copy() for of in (parameters, *state) for a in of]
+
+    def in_slices():
+        return [Slices(device.asarray(g)) for g in gradients]
+
+    for update in (
+        lambda p, g, s: device.sgd_step(p, g, [], rate, 0.0, False),
+        lambda p, g, s: device.sgd_step(p, g, s[0], rate, 0.9, True),
+        lambda p, g, s: device.adam_step(p, g, *s, rate, step, (0.9, 0.999), 1e-7),
+        lambda p, g, s: device.adadelta_step(p, g, *s, rate, 0.95, 1e-7),
+    ):
+        exact = updated(update, [device.asarray(g.sum(axis=0)) for g in gradients])
+        found = updated(update, in_slices())
+        for mine, its in zip(found, exact, strict=True):
+            assert_close(mine, its, slices)
+        for mine, its in zip(updated(update, in_slices()), found, strict=True):
+            assert_same_bits(mine, its)
+
+
+def test_a_gradient_in_slices_is_added_up_by_whoever_looks_at_it():
+    with tinycnn.use_device("emulator"):
+        w = tinycnn.Tensor(np.zeros((1, 1, 3, 2)), requires_grad=True)
+        x = tinycnn.Tensor(normal(rng_of(1), 9, 8, 8, 3))
+        for times in (1, 2):  # the second backward adds to the first's
+            functional.conv1x1(x, w).sum().backward()
+            want = times * np.broadcast_to(x.numpy().sum(axis=(0, 1, 2))[:, None], (3, 2))
+            assert_close(w.grad.numpy()[0, 0], want, 9 * 64)
+        gradient = w.grad
+        assert w.grad is gradient  # what is done to it reaches the optimiser
+        w.zero_grad()
+        assert w.grad is None
+
+
+def test_an_optimizer_of_ones_own_is_given_whole_gradients():
+    class Plain(optimizers.Optimizer):
+        def update(self, device, parameters, gradients):
+            for p, g in zip(parameters, gradients, strict=True):
+                device.assign(p, device.elementwise("subtract", p, g))
+
+    with tinycnn.use_device("emulator"):
+        w = tinycnn.Tensor(np.zeros((1, 1, 3, 2)), requires_grad=True)
+        x = tinycnn.Tensor(np.ones((9, 8, 8, 3)))
+        functional.conv1x1(x, w).sum().backward()
+        Plain(1.0).apply([w])
+        np.testing.assert_array_equal(w.numpy(), np.full((1, 1, 3, 2), -9.0 * 64))
+
+
+@pytest.mark.parametrize("name", ["emulator", "numba"])
+def test_counters_are_zero_again_after_a_launch(name, monkeypatch):
+    device = tinycnn.get_device(name)
+    made, arrivals = [], type(device.driver).arrivals
+
+    def watched(driver, count):
+        made.append(arrivals(driver, count))
+        return made[-1]
+
+    monkeypatch.setattr(type(device.driver), "arrivals", watched)
+    device.dense_forward(device.zeros((3, 700)), device.zeros((700, 5)), None, False)
+    assert made and not np.any(device.numpy(made[-1]))
 
 
 # ---------------------------------------------------------------- the cuda device
@@ -263,6 +341,51 @@ def test_a_table_of_addresses_outlives_what_a_recorded_step_lets_go_of(stand_in)
     table = seen[-1]
     assert recorded.graph.launches == 2 and not recorded.pool.holds(table)
     assert device.numpy(table).tolist() == [[parameter.data.ptr]]
+
+
+def test_filters_gradients_are_recorded_on_a_branch(stand_in, recordings, monkeypatch):
+    found = trained(cuda.CudaDevice(), monkeypatch)
+    training = [r for r in recordings if r.beside is not None]
+    assert len(training) == 2  # for batches of 8 and of 6; the third recording is of validation
+    for recorded in training:
+        branch = recorded.graph.actions[recorded.beside]
+        assert sum(callable(action) for action in branch) == 3  # two convolutions and a dense layer
+    assert_same_training(found, trained(EmulatorDevice(), monkeypatch))
+
+
+def test_what_a_branch_reads_is_kept_until_it_is_joined(stand_in):
+    """The stand-in runs a branch last: what Python lets go of meanwhile would be overwritten before it is read."""
+    device = cuda.CudaDevice()
+    x, w, found = device.asarray(np.ones((2, 40))), device.zeros((40, 30)), device.zeros((40, 30))
+
+    def step():
+        dy = device.elementwise("add", device.zeros((2, 30)), 1.0)
+        _, dw, _ = device.dense_backward(dy, None, x, w, Wanted(False, True, False))
+        del dy
+        for number in range(3):  # of the same size, and so from the same place if that is free
+            device.elementwise("add", device.zeros((2, 30)), float(number))
+        device.sgd_step([found], [dw], [], device.asarray(np.array([1.0])), 0.0, False)
+
+    recorded = device.record(step)
+    for _ in range(3):
+        recorded()
+    assert recorded.graph.launches == 2
+    np.testing.assert_array_equal(device.numpy(found), np.full((40, 30), -6.0))
+
+
+def test_counters_of_a_recorded_step_are_zero_at_every_replay(stand_in):
+    device = cuda.CudaDevice()
+    x, w = device.asarray(np.ones((3, 700))), device.asarray(np.full((700, 5), 2.0))
+    y = device.zeros((3, 5))
+
+    def step():
+        product = device.dense_forward(x, w, None, False)  # a sum of 700 numbers, in slices
+        device.sgd_step([y], [product], [], device.asarray(np.array([1.0])), 0.0, False)
+
+    recorded = device.record(step)
+    for _ in range(4):
+        recorded()
+    np.testing.assert_array_equal(device.numpy(y), np.full((3, 5), -4 * 1400.0))
 
 
 @pytest.mark.parametrize("where", ["forward", "backward"])

@@ -10,6 +10,7 @@ import pytest
 
 import tinycnn
 from tinycnn import architectures, emulator, kernels
+from tinycnn.devices.base import Slices, Wanted
 from tinycnn.devices.gpu import KernelDevice
 from tinycnn.devices.gpu.emulator import EmulatorDriver
 from tinycnn.emulator import Launch
@@ -46,8 +47,8 @@ def recording(monkeypatch):
 # ---------------------------------------------------------------- launches of a training step
 
 # Each costs some microseconds on a GPU, and where images are small that is most of a step.
-A_STEP = {"breakdown-2": 54, "go-crazy": 102, "cn-3": 101, "eip4-2": 90}
-A_STEP_OF_INFERENCE = {"breakdown-2": 15, "go-crazy": 21, "cn-3": 23, "eip4-2": 20}
+A_STEP = {"breakdown-2": 31, "go-crazy": 79, "cn-3": 76, "eip4-2": 70}
+A_STEP_OF_INFERENCE = {"breakdown-2": 14, "go-crazy": 20, "cn-3": 22, "eip4-2": 19}
 
 
 def launches_of(recording, run):
@@ -128,7 +129,9 @@ CALLS = {
     "maxpool2d, data": lambda d: d.maxpool2d_backward(
         d.zeros(COARSE), d.zeros(COARSE, "int32"), PIXELS, (2, 2), (2, 2), NO_PADDING
     ),
-    "relu and bias": lambda d: d.bias_relu_backward(d.zeros((BATCH, 12, 12, 16)), d.zeros((BATCH, 12, 12, 16))),
+    "conv2d with relu and bias, backward": lambda d: d.conv2d_backward(
+        *[d.zeros((BATCH, 14, 14, 32))] * 2, d.zeros(WIDE[0]), d.zeros(WIDE[1]), (1, 1), ONE, Wanted(True, True, True)
+    ),
     "relu": lambda d: d.relu_forward(d.zeros(PIXELS)),
     "dropout": lambda d: d.dropout_forward(d.zeros(PIXELS), 0.25, 1, 2, d.zeros((1,), "int64")),
     "batchnorm": lambda d: d.batchnorm_forward(d.zeros(PIXELS), *[d.zeros((8,)) for _ in range(4)], 0.9, 0.001),
@@ -143,6 +146,11 @@ CALLS = {
     "add of a row to five axes": lambda d: d.elementwise("add", d.zeros((2, 3, 4, 5, 6)), d.zeros((6,))),
     "adam": lambda d: d.adam_step(
         *[[d.zeros((3, 3, 32, 64)), d.zeros((64,))] for _ in range(4)],
+        d.zeros((1,)), d.zeros((1,), "int64"), (0.9, 0.999), 1e-7,
+    ),
+    "adam of gradients in slices": lambda d: d.adam_step(
+        [d.zeros((3, 3, 32, 64)), d.zeros((64,))], [Slices(d.zeros((80, 3, 3, 32, 64))), Slices(d.zeros((80, 64)))],
+        *[[d.zeros((3, 3, 32, 64)), d.zeros((64,))] for _ in range(2)],
         d.zeros((1,)), d.zeros((1,), "int64"), (0.9, 0.999), 1e-7,
     ),
     "a batch": lambda d: d.gather_batch(
@@ -203,7 +211,7 @@ LAUNCHES = {
             (128, 1, 4),
             (1, 196),
             14016,
-            {"load dy": 1.04, "load dynamic_memory": 1.08, "store dx": 2.0, "load w": 1.41},
+            {"load dy/y": 1.04, "load dynamic_memory": 1.08, "store dx": 2.0, "load w": 1.41},
         )
     ],
     "conv1x1": [
@@ -215,16 +223,21 @@ LAUNCHES = {
     ],
     "dense": [
         ("dense_forward<float, 64>", (2, 1, 7), (256,), 0, {"store a_tile": 2.0}),
-        ("dense_finish<float>", (32,), (256,), 0, {}),
     ],
     "dense, data": [
         ("dense_backward_data<float, 64>", (2, 13, 1), (256,), 0, {"store a_tile": 2.0, "store b_tile": 2.0})
     ],
     "maxpool2d": [("maxpool2d_forward<float, 4>", (2, 128), (256,), 0, {})],
     "maxpool2d, data": [("maxpool2d_backward<float, 4>", (5, 128), (256,), 0, {})],
-    "relu and bias": [
-        ("bias_relu_backward<float>", (231, 1), (16, 16), 1024, {}),
-        ("reduce<float>", (1, 1), (16, 16), 1024, {}),
+    "conv2d with relu and bias, backward": [
+        ("conv2d_backward_filter<float, true>", (176, 3), (192,), 26880, {"load dynamic_memory": 4.0}),
+        (
+            "conv2d_backward_data<float, 4, true>",
+            (256, 1, 1),
+            (8, 25),
+            29952,
+            {"store dynamic_memory": 1.33, "load w": 2.83},
+        ),
     ],
     "relu": [("relu_forward<float>", (576,), (256,), 0, {})],
     "dropout": [("dropout<float>", (576,), (256,), 0, {})],
@@ -250,6 +263,7 @@ LAUNCHES = {
     "add of a row to five axes": [("binary<float>", (3,), (256,), 0, {})],
     "add of a row": [("binary<float>", (2304,), (256,), 0, {})],
     "adam": [("adam<float>", (19,), (256,), 0, None)],
+    "adam of gradients in slices": [("adam<float>", (578,), (256,), 0, None)],
     "a batch": [("gather_batch<float>", (2, 128), (256,), 0, {"load labels": 1.5, "store y": 1.75})],
 }
 

@@ -21,6 +21,7 @@ from oracles import (
 )
 
 from tinycnn import philox
+from tinycnn.devices.base import Wanted
 
 # ---------------------------------------------------------------- pooling
 
@@ -186,13 +187,16 @@ def test_sums_over_many_rows_keep_their_digits(device):
     """Added up one by one in float32, 40,000 times 0.1 is 4,001: a constant would not be its own mean."""
     rows, exact, tolerance = 40000, float(np.asarray(0.1, device.dtype)), 8 * np.finfo(np.float32).eps
     x, ones, zeros, thirds = on(device, np.full((rows, 3), 0.1), np.ones(3), np.zeros(3), np.full((rows, 3), 1 / 3))
-    _, db = device.bias_relu_backward(x, x)
-    _, db_without_relu = device.bias_relu_backward(x, None)
+    bias = Wanted(False, False, True)
+    dense = [device.dense_backward(x, y, x, device.zeros((3, 3)), bias)[2] for y in (x, None)]
+    images, one = x.reshape((4, 100, 100, 3)), device.zeros((1, 1, 3, 3))
+    biases = [*dense, device.conv1x1_backward(images, images, images, one, bias)[2],
+              device.conv2d_backward(images, images, images, one, (1, 1), ((0, 0), (0, 0)), bias)[2]]  # fmt: skip
     y, saved = device.batchnorm_forward(x, ones, zeros, device.copy(zeros), device.copy(ones), 0.9, 1e-3)
     _, dgamma, dbeta = device.batchnorm_backward(x, x, ones, saved)
     loss, _, _ = device.softmax_crossentropy(x, thirds)
     assert np.abs(device.numpy(y)).max() <= tolerance
-    for total in (db, db_without_relu, dbeta, device.reduce("sum", x, 0)):
+    for total in (*map(device.whole, biases), dbeta, device.reduce("sum", x, 0)):
         np.testing.assert_allclose(device.numpy(total) / rows, exact, rtol=tolerance)
     np.testing.assert_allclose(device.numpy(device.reduce("sum", x, (0, 1), True)) / (3 * rows), exact, rtol=tolerance)
     assert np.abs(device.numpy(dgamma)).max() <= tolerance * rows

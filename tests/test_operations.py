@@ -7,6 +7,8 @@ import pytest
 from helpers import assert_close, assert_same_bits, normal, one_hot, padding_of
 from oracles import counter, on, rng_of
 
+from tinycnn.devices.base import Wanted
+
 # ---------------------------------------------------------------- batches and counters
 
 
@@ -266,9 +268,10 @@ def passes(device, scale=1.0):
     dy = normal(rng, 5, 5, 8, 6) * scale
     dev_x, dev_w, dev_b, dev_dy = on(device, x, w, b, dy)
     y = device.conv2d_forward(dev_x, dev_w, dev_b, stride, padding, True)
-    dz, db = device.bias_relu_backward(dev_dy, y)
+    wanted = Wanted(True, True, True)
+    through = [device.whole(g) for g in device.conv2d_backward(dev_dy, y, dev_x, dev_w, stride, padding, wanted)]
     done = {
-        "conv2d": ([y], [dz, db, device.conv2d_backward_data(dev_dy, dev_w, x.shape, stride, padding),
+        "conv2d": ([y], [*through, device.conv2d_backward_data(dev_dy, dev_w, x.shape, stride, padding),
                          device.conv2d_backward_filter(dev_x, dev_dy, w.shape, stride, padding)]),
     }  # fmt: skip
     w1, dy1 = on(device, normal(rng, 1, 1, 3, 6), normal(rng, 5, 9, 8, 6) * scale)
@@ -332,7 +335,7 @@ def test_operations_leave_their_inputs_alone(device):
     before = [device.numpy(a).copy() for a in watched]
     y = device.conv2d_forward(x, w, b, (1, 1), padding, True)
     kept = device.numpy(y).copy()
-    device.bias_relu_backward(dy, y)
+    device.conv2d_backward(dy, y, x, w, (1, 1), padding, Wanted(True, True, True))
     device.conv2d_backward_data(dy, w, x.shape, (1, 1), padding)
     device.conv2d_backward_filter(x, dy, w.shape, (1, 1), padding)
     pooled, argmax = device.maxpool2d_forward(x, (2, 2), (1, 1), ((0, 1), (0, 1)))

@@ -9,13 +9,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import STRIDES, WINDOWS, conv2d, conv2d_data_gradient, conv2d_filter_gradient, on, rng_of, seeds
 
+from tinycnn.devices.base import Wanted
 from tinycnn.shapes import window_padding
+
+ALL = Wanted(True, True, True)
+
+
+def check_gradients(device, found, wanted, lengths):
+    """dx, dw and db of a device against what they are; lengths: of their sums."""
+    for gradient, want, length in zip(found, wanted, lengths, strict=True):
+        assert_close(device.numpy(device.whole(gradient)), want, length)
+
+
+def sum_of_rows(dz):
+    return np.einsum("rk->k", dz.reshape(-1, dz.shape[-1]))
+
 
 # ---------------------------------------------------------------- convolution
 
 
 def check_conv2d(device, rng, x_shape, filters, window, stride, kind, has_bias=True, relu=False):
-    """All three passes of one convolution."""
+    """All passes of one convolution, and the gradients of it as a layer: through ReLU and bias."""
     padding = padding_of(kind, x_shape, window, stride)
     x, w = normal(rng, *x_shape), normal(rng, *window, x_shape[3], filters)
     b = normal(rng, filters) if has_bias else np.zeros(filters)
@@ -32,6 +46,14 @@ def check_conv2d(device, rng, x_shape, filters, window, stride, kind, has_bias=T
     assert_close(device.numpy(dx), conv2d_data_gradient(dy, w, x_shape, stride, padding), taps * filters)
     pixels = dy.shape[0] * dy.shape[1] * dy.shape[2]
     assert_close(device.numpy(dw), conv2d_filter_gradient(x, dy, window, stride, padding), pixels)
+
+    dz = np.where(device.numpy(y) > 0, dy, 0) if relu else dy
+    found = device.conv2d_backward(dev_dy, y if relu else None, dev_x, dev_w, stride, padding, ALL)
+    dx, dw = (
+        conv2d_data_gradient(dz, w, x_shape, stride, padding),
+        conv2d_filter_gradient(x, dz, window, stride, padding),
+    )
+    check_gradients(device, found, (dx, dw, sum_of_rows(dz)), (taps * filters, pixels, pixels))
 
 
 @pytest.mark.parametrize("kind", ["valid", "same"])
@@ -108,6 +130,10 @@ def test_one_by_one_convolution_and_its_gradients(device, shape, relu):
         want = np.einsum("nhwc,ck->nhwk", x, w[0, 0]) + bias
         y = device.conv1x1_forward(dev_x, dev_w, dev_bias, relu)
         assert_close(device.numpy(y), np.maximum(want, 0) if relu else want, C + 1)
+        dz = np.where(device.numpy(y) > 0, dy, 0) if relu else dy
+        found = device.conv1x1_backward(dev_dy, y if relu else None, dev_x, dev_w, ALL)
+        dx, dw = np.einsum("nhwk,ck->nhwc", dz, w[0, 0]), np.einsum("nhwc,nhwk->ck", x, dz)[None, None]
+        check_gradients(device, found, (dx, dw, sum_of_rows(dz)), (K, N * H * W, N * H * W))
     assert_close(device.numpy(device.conv1x1_backward_data(dev_dy, dev_w)), np.einsum("nhwk,ck->nhwc", dy, w[0, 0]), K)
     dw = device.conv1x1_backward_filter(dev_x, dev_dy)
     assert_close(device.numpy(dw), np.einsum("nhwc,nhwk->ck", x, dy)[None, None], N * H * W)
@@ -129,6 +155,10 @@ def check_dense(device, rng, N, inputs, units, has_bias, relu):
     assert_close(device.numpy(y), np.maximum(want, 0) if relu else want, inputs + 1)
     assert_close(device.numpy(device.dense_backward_data(dev_dy, dev_w)), np.einsum("no,io->ni", dy, w), units)
     assert_close(device.numpy(device.dense_backward_filter(dev_x, dev_dy)), np.einsum("ni,no->io", x, dy), N)
+    dz = np.where(device.numpy(y) > 0, dy, 0) if relu else dy
+    found = device.dense_backward(dev_dy, y if relu else None, dev_x, dev_w, ALL)
+    gradients = np.einsum("no,io->ni", dz, w), np.einsum("ni,no->io", x, dz), sum_of_rows(dz)
+    check_gradients(device, found, gradients, (units, N, N))
 
 
 @given(
@@ -149,19 +179,28 @@ def test_dense_with_one_of_everything_and_with_much_of_everything(device):
     check_dense(device, rng_of(8), 130, 1153, 67, True, True)
 
 
-@pytest.mark.parametrize("shape", [(5, 7), (3, 4, 5, 6), (1, 1, 1, 1), (70, 3, 3, 1), (2, 9, 8, 33)], ids=str)
-def test_the_gradient_of_a_bias_is_the_sum_over_all_axes_but_the_last(device, shape):
-    rng = rng_of(9)
-    dy, y = normal(rng, *shape), np.maximum(normal(rng, *shape), 0)
-    dev_dy, dev_y = on(device, dy, y)
-    count = dy.size // shape[-1]
-    dz, db = device.bias_relu_backward(dev_dy, dev_y)
-    want = np.where(y > 0, dy, 0)
-    assert_close(device.numpy(dz), want)
-    assert_close(device.numpy(db), np.einsum("rk->k", want.reshape(-1, shape[-1])), count)
-    dz, db = device.bias_relu_backward(dev_dy, None)
-    assert_close(device.numpy(dz), dy)
-    assert_close(device.numpy(db), np.einsum("rk->k", dy.reshape(-1, shape[-1])), count)
+# The shapes of x, w and y; and device.*_backward's arguments behind dy, y, x and w.
+LAYERS = {
+    "conv2d": ((2, 5, 4, 3), (3, 2, 3, 5), (2, 3, 3, 5), ((1, 1), ((0, 0), (0, 0)))),
+    "conv1x1": ((2, 5, 4, 3), (1, 1, 3, 6), (2, 5, 4, 6), ()),
+    "dense": ((9, 7), (7, 4), (9, 4), ()),
+}
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_gradients_that_are_not_wanted_are_none_and_the_others_the_same(device, kind):
+    rng, (x_shape, w_shape, y_shape, more) = rng_of(9), LAYERS[kind]
+    arrays = on(device, *(normal(rng, *shape) for shape in (y_shape, y_shape, x_shape, w_shape)))
+
+    def backward(wanted):
+        return getattr(device, f"{kind}_backward")(*arrays, *more, wanted)
+
+    every = [device.numpy(device.whole(g)).copy() for g in backward(ALL)]
+    for wanted in itertools.product([True, False], repeat=3):
+        for want, whole, gradient in zip(wanted, every, backward(Wanted(*wanted)), strict=True):
+            assert (gradient is not None) == want
+            if want:
+                assert_same_bits(device.numpy(device.whole(gradient)), whole)
 
 
 @pytest.mark.parametrize("shape", [(1,), (3, 5), (2, 3, 5, 7), (4, 1031)], ids=str)

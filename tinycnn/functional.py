@@ -13,7 +13,7 @@ from math import prod
 from numpy.typing import ArrayLike
 
 from tinycnn.arithmetic import reshape
-from tinycnn.devices.base import Array
+from tinycnn.devices.base import Array, Gradients, Wanted
 from tinycnn.shapes import (
     UNPADDED,
     Padding,
@@ -82,8 +82,7 @@ def conv2d(
     y = device.conv2d_forward(x.data, w.data, None if b is None else b.data, stride, pads, relu)
     return affine(
         "conv2d", x, w, b, y, relu,
-        lambda dz: device.conv2d_backward_data(dz, w.data, x.shape, stride, pads),
-        lambda dz: device.conv2d_backward_filter(x.data, dz, w.shape, stride, pads),
+        lambda dy, y, wanted: device.conv2d_backward(dy, y, x.data, w.data, stride, pads, wanted),
     )  # fmt: skip
 
 
@@ -111,8 +110,7 @@ def conv1x1(x: Tensor, w: Tensor, b: Tensor | None = None, activation: str | Non
     y = device.conv1x1_forward(x.data, w.data, None if b is None else b.data, relu)
     return affine(
         "conv1x1", x, w, b, y, relu,
-        lambda dz: device.conv1x1_backward_data(dz, w.data),
-        lambda dz: device.conv1x1_backward_filter(x.data, dz),
+        lambda dy, y, wanted: device.conv1x1_backward(dy, y, x.data, w.data, wanted),
     )  # fmt: skip
 
 
@@ -140,28 +138,25 @@ def dense(x: Tensor, w: Tensor, b: Tensor | None = None, activation: str | None 
     y = device.dense_forward(x.data, w.data, None if b is None else b.data, relu)
     return affine(
         "dense", x, w, b, y, relu,
-        lambda dz: device.dense_backward_data(dz, w.data),
-        lambda dz: device.dense_backward_filter(x.data, dz),
+        lambda dy, y, wanted: device.dense_backward(dy, y, x.data, w.data, wanted),
     )  # fmt: skip
 
 
 def affine(
     name: str, x: Tensor, w: Tensor, b: Tensor | None, y: Array, relu: bool,
-    backward_data: Callable[[Array], Array], backward_filter: Callable[[Array], Array],
+    backward: Callable[[Array, Array | None, Wanted], Gradients],
 ) -> Tensor:  # fmt: skip
-    """What convolution and dense share, y = act(product(x, w) + b): the way back through act and b to the product."""
-    inputs, device = (x, w) if b is None else (x, w, b), x.device
-    activated = y if relu else None
+    """What convolution and dense share, y = act(product(x, w) + b).
 
-    def backward(dy: Array) -> tuple:
-        dz, db = dy, None
-        if relu or b is not None:
-            dz, db = device.bias_relu_backward(dy, activated)
-        dx = backward_data(dz) if x.requires_grad else None
-        dw = backward_filter(dz) if w.requires_grad else None
-        return (dx, dw, db)[: len(inputs)]
+    backward(dy, y, wanted): the gradients of x, w and b as a device gives them; y is None where there was no ReLU.
+    """
+    inputs, activated = (x, w) if b is None else (x, w, b), y if relu else None
 
-    return output_of(name, inputs, y, backward)
+    def way_back(dy: Array) -> tuple:
+        wanted = Wanted(x.requires_grad, w.requires_grad, b is not None and b.requires_grad)
+        return backward(dy, activated, wanted)[: len(inputs)]
+
+    return output_of(name, inputs, y, way_back)
 
 
 def fused_relu(activation: str | None) -> bool:

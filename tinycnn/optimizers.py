@@ -34,6 +34,7 @@ class Optimizer(Careful):
     """
 
     slots: tuple[str, ...] = ()
+    takes_slices = False  # whether `update` adds up gradients that come in Slices, as the devices' own rules do
     settable = ("learning_rate",)
 
     def __init__(self, learning_rate: float, lr: float | None = None, decay: float = 0.0):
@@ -84,9 +85,11 @@ class Optimizer(Careful):
 
     def step(self, parameters: Sequence[Tensor]) -> None:
         """Update tensors in place by their `.grad`, the step's counter being moved on: what of it can be recorded."""
-        self.update(self.device, [p.data for p in parameters], [p.grad.data for p in parameters])  # type: ignore[union-attr]
+        gradients: list[Any] = [p.gradient if self.takes_slices else p.grad for p in parameters]
+        arrays = [g.data if isinstance(g, Tensor) else g for g in gradients]
+        self.update(self.device, [p.data for p in parameters], arrays)
 
-    def update(self, device: Device, parameters: list[Array], gradients: list[Array]) -> None:
+    def update(self, device: Device, parameters: list[Array], gradients: list[Any]) -> None:
         """The rule of a subclass, in place. Raises NotImplementedError where it has none."""
         raise NotImplementedError(f"{self.name} has no update(self, device, parameters, gradients)")
 
@@ -96,7 +99,7 @@ class Optimizer(Careful):
         Raises ValueError where a parameter has no gradient.
         """
         for p in parameters:
-            if p.grad is None:
+            if p.gradient is None:
                 raise ValueError(f"a parameter of shape {p.shape} has no gradient: call backward() before the update")
         self.bind(parameters)
         self.before_step()
@@ -118,6 +121,8 @@ class SGD(Optimizer):
     array([0.5, 1. ], dtype=float32)
     """
 
+    takes_slices = True
+
     def __init__(
         self, learning_rate: float = 0.01, momentum: float = 0.0, nesterov: bool = False, lr: float | None = None,
         decay: float = 0.0,
@@ -138,6 +143,7 @@ class Adam(Optimizer):
     """Kingma and Ba, 2015, in Keras's form: epsilon outside the root, not corrected for bias."""
 
     slots = ("m", "v")
+    takes_slices = True
 
     def __init__(
         self, learning_rate: float = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float | None = 1e-7,
@@ -162,6 +168,7 @@ class Adadelta(Optimizer):
     """Zeiler, 2012. The learning rate's default is 1.0, as in Keras 2 and in the paper."""
 
     slots = ("mean_square", "mean_delta")
+    takes_slices = True
 
     def __init__(
         self, learning_rate: float = 1.0, rho: float = 0.95, epsilon: float | None = 1e-7, lr: float | None = None,

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tinycnn.devices import current_device
-from tinycnn.devices.base import Array, Device
+from tinycnn.devices.base import Array, Device, Slices
 
 _remembering = ContextVar("remembering", default=True)
 
@@ -49,7 +49,7 @@ class Tensor:
     array([2., 4., 6.], dtype=float32)
     """
 
-    __slots__ = ("data", "device", "requires_grad", "grad", "creator", "logits")
+    __slots__ = ("data", "device", "requires_grad", "gradient", "creator", "logits")
 
     def __init__(self, data: ArrayLike | Tensor | Array, requires_grad: bool = False, device: Device | None = None):
         if isinstance(data, Tensor):
@@ -59,7 +59,7 @@ class Tensor:
         # NumPy's asarray does not copy: an optimiser would write into the array of whoever made the tensor.
         self.data: Array = self.device.copy(array) if isinstance(array, np.ndarray) or array is data else array
         self.requires_grad = requires_grad
-        self.grad: Tensor | None = None
+        self.gradient: Tensor | Slices | None = None  # what `grad` is, or is made of
         self.creator: Operation | None = None  # what made it, unless it is a leaf
         self.logits: Tensor | None = None  # of a softmax's output: what it was computed from
 
@@ -68,8 +68,19 @@ class Tensor:
         """A Tensor around a device array as it is, without a copy or a check."""
         tensor = cls.__new__(cls)
         tensor.data, tensor.device = array, device
-        tensor.requires_grad, tensor.grad, tensor.creator, tensor.logits = False, None, None, None
+        tensor.requires_grad, tensor.gradient, tensor.creator, tensor.logits = False, None, None, None
         return tensor
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that `backward` left here, or None."""
+        if isinstance(self.gradient, Slices):
+            self.gradient = Tensor.wrap(self.device.whole(self.gradient), self.device)
+        return self.gradient
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        self.gradient = value
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -175,7 +186,9 @@ class Tensor:
                         continue
                     if tensor.creator is None:
                         tensor._accumulate(gradient)
-                    elif tensor.creator in pending:
+                        continue
+                    gradient = self.device.whole(gradient)
+                    if tensor.creator in pending:
                         pending[tensor.creator] = self.device.elementwise("add", pending[tensor.creator], gradient)
                     else:
                         pending[tensor.creator] = gradient
@@ -194,17 +207,18 @@ class Tensor:
             raise ValueError(f"the upstream gradient has shape {tensor.shape}, the tensor {self.shape}")
         return tensor.data
 
-    def _accumulate(self, gradient: Array) -> None:
+    def _accumulate(self, gradient: Array | Slices) -> None:
         if self.grad is not None:
-            gradient = self.device.elementwise("add", self.grad.data, gradient)
-        self.grad = Tensor.wrap(gradient, self.device)
+            gradient = self.device.elementwise("add", self.grad.data, self.device.whole(gradient))
+        self.gradient = gradient if isinstance(gradient, Slices) else Tensor.wrap(gradient, self.device)
 
 
 class Operation:
     """One operation that was applied: its name, its inputs, and the way of a gradient back through it.
 
-    backward(dy), dy the gradient of the output, returns a tuple with the gradient of each input as a device array; what
-    stands there for an input that requires none is not looked at. Inputs and backward are None once the graph is freed.
+    backward(dy), dy the gradient of the output, returns a tuple with the gradient of each input as a device array, or
+    as Slices of one; what stands there for an input that requires none is not looked at. Inputs and backward are None
+    once the graph is freed.
     """
 
     __slots__ = ("name", "inputs", "backward")

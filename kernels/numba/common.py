@@ -56,6 +56,16 @@ def relu_of(T):
     return relu_of
 
 
+@device_template
+def through_relu(T):
+    """A gradient on its way back through a fused ReLU: dy where the output y was above 0, else 0. relu 0: dy itself."""
+
+    def through_relu(dy, y, relu, i):
+        return T(0) if relu and not y[i] > 0 else dy[i]
+
+    return through_relu
+
+
 @cuda.jit(device=True)
 def warp_sum(value, values):
     """The sum of a value over the 32 threads of a block's row, known to all of them.
@@ -140,18 +150,22 @@ TILE_L = 16
 
 
 @device_template
-def multiply_tile(T, BM, BN, A_TURNED, B_TURNED):
+def multiply_tile(T, BM, BN, A_TURNED, B_TURNED, GRADIENT=None):
     """sum[i, j] = the 4 x 4 outputs of this thread in a tile of BM x BN of C = A @ B; A (M,L), B (L,N).
 
     A block of BM * BN / 16 threads walks along l from `first` to `last`, 16 at a time: it copies 16 columns of A and 16
     rows of B to shared memory, where each thread that reads a number uses it 4 times. A_TURNED: A lies in memory as
     (L,M); B_TURNED: B lies as (N,L). common.cuh says more. There a thread reads its four rows and its four columns
     with one 16-byte load each.
+
+    GRADIENT ("A" or "B"): that operand is a gradient, read through_relu(y, relu); C++ passes a ThroughRelu for it.
+    column_sum[0]: where sum_columns is set, the sum over l of B[l][n0 + threadIdx.x], of the first BN threads.
     """
     THREADS = BM * BN // 16
     A_ROW, B_ROW = BM + 4, BN + 4
+    value = through_relu(T)
 
-    def multiply_tile(sum, A, B, M, N, L, m0, n0, first, last):
+    def multiply_tile(sum, A, B, y, relu, M, N, L, m0, n0, first, last, column_sum, sum_columns):
         a_tile = cuda.shared.array((TILE_L, A_ROW), T)
         b_tile = cuda.shared.array((TILE_L, B_ROW), T)
         column, row = 4 * (cuda.threadIdx.x % (BN // 4)), 4 * (cuda.threadIdx.x // (BN // 4))
@@ -160,6 +174,7 @@ def multiply_tile(T, BM, BN, A_TURNED, B_TURNED):
         for i in range(4):
             for j in range(4):
                 sum[i, j] = T(0)
+        column_sum[0] = T(0)
 
         for l0 in range(first, last, TILE_L):
             for i in range(cuda.threadIdx.x, BM * TILE_L, THREADS):
@@ -167,14 +182,19 @@ def multiply_tile(T, BM, BN, A_TURNED, B_TURNED):
                 l = i // BM if A_TURNED else i % TILE_L
                 inside = m0 + m < M and l0 + l < last
                 place = (l0 + l) * M + m0 + m if A_TURNED else (m0 + m) * L + l0 + l
-                a_tile[l, m] = A[place] if inside else T(0)
+                a_tile[l, m] = value(A, y, relu and GRADIENT == "A", place) if inside else T(0)
             for i in range(cuda.threadIdx.x, BN * TILE_L, THREADS):
                 n = i // TILE_L if B_TURNED else i % BN
                 l = i % TILE_L if B_TURNED else i // BN
                 inside = n0 + n < N and l0 + l < last
                 place = (n0 + n) * L + l0 + l if B_TURNED else (l0 + l) * N + n0 + n
-                b_tile[l, n] = B[place] if inside else T(0)
+                b_tile[l, n] = value(B, y, relu and GRADIENT == "B", place) if inside else T(0)
             cuda.syncthreads()
+            if sum_columns and cuda.threadIdx.x < BN:
+                of_tile = T(0)  # apart, so that a long sum keeps its digits
+                for l in range(TILE_L):
+                    of_tile += b_tile[l, cuda.threadIdx.x]
+                column_sum[0] += of_tile
             for l in range(TILE_L):
                 for i in range(4):
                     a[i] = a_tile[l, row + i]
@@ -203,3 +223,15 @@ def store_tile(T, BN):
                     out[(m + i) * N + n + j] = relu_of_T(y) if relu else y
 
     return store_tile
+
+
+@device_template
+def store_column_sum(T, BN):
+    """What the first BN threads have in column_sum to `out` (N,)."""
+
+    def store_column_sum(column_sum, out, N, n0):
+        n = n0 + cuda.threadIdx.x
+        if cuda.threadIdx.x < BN and n < N:
+            out[n] = column_sum[0]
+
+    return store_column_sum

@@ -10,17 +10,19 @@ from functools import partial
 
 import numpy as np
 from numba import cuda
-from tinycnn.kernels.numba.common import device_template, relu_of, template
+from tinycnn.kernels.numba.common import device_template, relu_of, template, through_relu
 
 
 @device_template
 def load_image_tile(T):
     """A rectangle of an image (H,W,C) to shared memory: rows h0.., columns v0.., channels c0.. .
 
-    What lies outside is 0. A pixel takes `pitch` numbers in the tile, the first `depth` of them filled.
+    What lies outside is 0. A pixel takes `pitch` numbers in the tile, the first `depth` of them filled. The image is
+    read through_relu(y, relu); C++ passes a ThroughRelu for a gradient, and Values for an image.
     """
+    value = through_relu(T)
 
-    def load_image_tile(tile, image, H, W, C, h0, v0, c0, rows, columns, depth, pitch):
+    def load_image_tile(tile, image, y, relu, H, W, C, h0, v0, c0, rows, columns, depth, pitch):
         thread = cuda.threadIdx.y * cuda.blockDim.x + cuda.threadIdx.x
         threads = cuda.blockDim.x * cuda.blockDim.y
         width = 4 if C % 4 == 0 and depth % 4 == 0 and pitch % 4 == 0 else 1  # numbers copied at a time
@@ -34,7 +36,7 @@ def load_image_tile(T):
             inside = h >= 0 and h < H and v >= 0 and v < W and c0 + c < C
             at, to = (h * W + v) * C + c0 + c, pixel * pitch + c
             for j in range(width):
-                tile[to + j] = image[at + j] if inside else T(0)
+                tile[to + j] = value(image, y, relu, at + j) if inside else T(0)
 
     return load_image_tile
 
@@ -103,7 +105,8 @@ def conv2d_forward(T, PIXELS, VECTOR):
             rows = min(RB, R - r0)
             for c0 in range(0, C, CB):
                 h0, v0 = p0 * stride_h - top + r0, q0 * stride_w - left
-                load_tile(images, image, H, W, C, h0, v0, c0, (TP - 1) * stride_h + rows, columns, CB, pitch)
+                tile_rows = (TP - 1) * stride_h + rows
+                load_tile(images, image, image, False, H, W, C, h0, v0, c0, tile_rows, columns, CB, pitch)
                 for row in range(cuda.threadIdx.y, rows * S * CB, cuda.blockDim.y):  # filters[r][s][c][k]
                     tap = row // CB
                     c = c0 + row - tap * CB
@@ -139,14 +142,15 @@ def first_of_phase(phase, pad, stride):
 def conv2d_backward_data(T, PIXELS, VECTOR):
     """dx[n][h][v][c] = sum over p, q, k, r, s of dy[n][p][q][k] * w[r][s][c][k], wherever (p, q) sees (h, v) by (r, s).
 
-    dy (N,P,Q,K), w (R,S,C,K), dx (N,H,W,C). grid: (N * tiles_h * tiles_w, blocks of CB channels, phases of the
-    stride); block: (CB / 4, groups of pixels). A block computes TH x TW pixels of one phase; a thread has four channels
-    and PIXELS pixels. Shared memory (dynamic): the tile of dy and the filters, KB filters and RB filter rows at a time.
+    Where `relu` is set, of those dy whose y > 0. dy, y (N,P,Q,K), w (R,S,C,K), dx (N,H,W,C). grid: (N * tiles_h *
+    tiles_w, blocks of CB channels, phases of the stride); block: (CB / 4, groups of pixels). A block computes TH x TW
+    pixels of one phase; a thread has four channels and PIXELS pixels. Shared memory (dynamic): the tile of dy and the
+    filters, KB filters and RB filter rows at a time.
     """
     load_tile, accumulate = load_image_tile(T), accumulate_pixels(T, PIXELS)
 
     def conv2d_backward_data(
-        dy, w, dx, H, W, C, K, R, S, P, Q, stride_h, stride_w, top, left,
+        dy, y, w, dx, H, W, C, K, R, S, P, Q, stride_h, stride_w, top, left, relu,
         TH, TW, tiles_h, tiles_w, CB, KB, RB, pitch,
     ):  # fmt: skip
         tile, n = cuda.blockIdx.x % (tiles_h * tiles_w), cuda.blockIdx.x // (tiles_h * tiles_w)
@@ -160,7 +164,7 @@ def conv2d_backward_data(T, PIXELS, VECTOR):
         images = cuda.shared.array(0, T)
         filters = images[((TH - 1 + RB) * (TW - 1 + (S + stride_w - 1) // stride_w) * pitch + 3) // 4 * 4 :]
         mine = filters[4 * cuda.threadIdx.x :]
-        gradient = dy[n * P * Q * K :]
+        gradient, activated = dy[n * P * Q * K :], y[n * P * Q * K :]
 
         at = cuda.local.array(PIXELS, np.int32)
         sum = cuda.local.array((PIXELS, 4), T)
@@ -174,7 +178,7 @@ def conv2d_backward_data(T, PIXELS, VECTOR):
             rows = min(RB, taps_h - j0)
             for k0 in range(0, K, KB):
                 p0, q0 = u0 - (taps_h - 1) + j0, v0 - (taps_w - 1)
-                load_tile(images, gradient, P, Q, K, p0, q0, k0, TH - 1 + rows, columns, KB, pitch)
+                load_tile(images, gradient, activated, relu, P, Q, K, p0, q0, k0, TH - 1 + rows, columns, KB, pitch)
                 for row in range(cuda.threadIdx.y, rows * taps_w * KB, cuda.blockDim.y):  # filters[r][s][k][c]
                     tap = row // KB
                     k, j = k0 + row - tap * KB, tap // taps_w
@@ -202,17 +206,17 @@ def conv2d_backward_data(T, PIXELS, VECTOR):
 
 @partial(template, most_threads=512)  # 64-bit indices take it to 168 registers, where a block of 512 has 128 each
 def conv2d_backward_filter(T, VECTOR):
-    """partial[slice][r][s][c][k] = sum over the slice's n, p, q of dy[n][p][q][k] * x[n][h][v][c].
+    """partial[slice][r][s][c][k] = sum over the slice's n, p, q of dy[n][p][q][k] * x[n][h][v][c]; partial_db: of dy.
 
-    x (N,H,W,C), dy (N,P,Q,K), partial (slices, R, S, C, K). grid: (slices of the N * tiles_p * tiles_q tiles, blocks of
-    units); block: units * splits threads. A unit is (filter row, four (s, c), four k), and a thread has its 4 x 4
-    numbers, summed over every splits-th pixel of a tile. Shared memory (dynamic): the tiles of x and dy, then the
-    threads' sums.
+    Where `relu` is set, of those dy whose y > 0. x (N,H,W,C), dy, y (N,P,Q,K), partial (slices, R, S, C, K), partial_db
+    (slices, K). grid: (slices of the N * tiles_p * tiles_q tiles, blocks of units); block: units * splits threads, or
+    KB. A unit is (filter row, four (s, c), four k), and a thread has its 4 x 4 numbers, summed over every splits-th
+    pixel of a tile. Shared memory (dynamic): the tiles of x and dy, then the threads' sums.
     """
     load_tile = load_image_tile(T)
 
     def conv2d_backward_filter(
-        x, dy, partial, N, H, W, C, K, R, S, P, Q, stride_h, stride_w, top, left,
+        x, dy, y, partial, partial_db, N, H, W, C, K, R, S, P, Q, stride_h, stride_w, top, left, has_bias, relu,
         TP, TQ, tiles_p, tiles_q, RU, CB, KB, splits,
     ):  # fmt: skip
         blocks_k, blocks_c = (K + KB - 1) // KB, (C + CB - 1) // CB
@@ -234,13 +238,22 @@ def conv2d_backward_filter(T, VECTOR):
         for i in range(4):
             for l in range(4):
                 sum[i, l] = T(0)
+        bias_lanes, bias_lane = cuda.blockDim.x // KB, cuda.threadIdx.x // KB
+        sums_bias = has_bias and cuda.blockIdx.y < blocks_k and bias_lane < bias_lanes
+        db = T(0)
         for item in range(cuda.blockIdx.x, N * tiles_p * tiles_q, cuda.gridDim.x):
             n, tile = item // (tiles_p * tiles_q), item % (tiles_p * tiles_q)
             p0, q0 = tile // tiles_q * TP, tile % tiles_q * TQ
             h0, v0 = p0 * stride_h - top + r0, q0 * stride_w - left
-            load_tile(x_tile, x[n * H * W * C :], H, W, C, h0, v0, c0, rows, columns, CB, CB)
-            load_tile(dy_tile, dy[n * P * Q * K :], P, Q, K, p0, q0, k0, TP, TQ, KB, KB)
+            image, outputs = x[n * H * W * C :], n * P * Q * K
+            load_tile(x_tile, image, image, False, H, W, C, h0, v0, c0, rows, columns, CB, CB)
+            load_tile(dy_tile, dy[outputs:], y[outputs:], relu, P, Q, K, p0, q0, k0, TP, TQ, KB, KB)
             cuda.syncthreads()
+            if sums_bias:
+                of_tile = T(0)  # apart, so that a long sum keeps its digits
+                for pixel in range(bias_lane, TP * TQ, bias_lanes):
+                    of_tile += dy_tile[pixel * KB + cuda.threadIdx.x % KB]
+                db += of_tile
             if split < splits:
                 p, q = split // TQ, split % TQ
                 while p < TP:  # dy is 0 behind the image's edge, so every tile may be taken as full
@@ -276,5 +289,16 @@ def conv2d_backward_filter(T, VECTOR):
             for z in range(splits):
                 total += sums[z * 16 * units + source]
             part[((to_r * S + s) * C + c) * K + filter] = total
+        if not has_bias or cuda.blockIdx.y >= blocks_k:
+            return  # the whole block
+        cuda.syncthreads()
+        if sums_bias:
+            sums[cuda.threadIdx.x] = db
+        cuda.syncthreads()
+        if cuda.threadIdx.x < KB and k0 + cuda.threadIdx.x < K:
+            total = T(0)
+            for lane in range(bias_lanes):
+                total += sums[lane * KB + cuda.threadIdx.x]
+            partial_db[cuda.blockIdx.x * K + k0 + cuda.threadIdx.x] = total
 
     return conv2d_backward_filter

@@ -1,7 +1,7 @@
-"""ReLU, and what convolution and dense share on the way back. The formulas and the plan stand in relu.cu."""
+"""ReLU as an operation of its own. See relu.cu."""
 
 from numba import cuda
-from tinycnn.kernels.numba.common import relu_of, sum_over_block_rows, template
+from tinycnn.kernels.numba.common import relu_of, template
 
 
 @template
@@ -34,31 +34,3 @@ def relu_backward(T):
             dx[j] = dy[j] if y[j] > 0 else T(0)
 
     return relu_backward
-
-
-@template
-def bias_relu_backward(T):
-    """dz = dy where y > 0, else 0; partial = what this block adds to db, the sum of dz over the rows.
-
-    dy, y, dz: (rows, K); partial: (blocks of rows, K). grid: (blocks of rows, blocks of columns). Thread (column, row)
-    walks down every blockDim.y-th of the block's rows_per_block rows. Shared memory (dynamic): one number a thread.
-    """
-
-    def bias_relu_backward(dy, y, dz, partial, rows, K, rows_per_block):
-        values = cuda.shared.array(0, T)
-        k = cuda.blockIdx.y * cuda.blockDim.x + cuda.threadIdx.x
-        first = cuda.blockIdx.x * rows_per_block
-        last = min(first + rows_per_block, rows)
-        sum = T(0)
-        if k < K:
-            for row in range(first + cuda.threadIdx.y, last, cuda.blockDim.y):
-                i = row * K + k
-                d = dy[i] if y[i] > 0 else T(0)
-                dz[i] = d
-                sum += d
-        values[cuda.threadIdx.y * cuda.blockDim.x + cuda.threadIdx.x] = sum
-        sum_over_block_rows(values)
-        if cuda.threadIdx.y == 0 and k < K:
-            partial[cuda.blockIdx.x * K + k] = values[cuda.threadIdx.x]
-
-    return bias_relu_backward

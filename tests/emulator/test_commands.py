@@ -167,7 +167,7 @@ def test_an_installed_kernel_is_found_by_its_name(files, target, name, kernel):
     path, launches = find(target)
     assert path == kernels.path(name)
     names = {launch.kernel.split("<")[0] for launch in launches}
-    assert names == {kernel} if kernel else len(names) == 3
+    assert names == ({kernel} if kernel else {k.split("<")[0] for k in kernels.instances(name, "float")})
 
 
 def test_a_step_of_the_ladder_is_traced_from_any_folder(files):
@@ -215,8 +215,8 @@ def test_a_copy_that_was_broken_is_reported_with_the_launches_of_tinycnn_s_own(f
     barrier = "        __syncthreads();\n        if (int(threadIdx.y) <"
     assert header.read_text().count(barrier) == 1
     header.write_text(header.read_text().replace(barrier, barrier.split("\n")[1]))
-    done = run(check, "mine/relu.cu::bias_relu_backward")
-    assert done.exit_code == 1 and re.search(r"^mine/common.cuh:\d+: race: bias_relu_backward<", done.output, re.M)
+    done = run(check, "mine/batchnorm.cu::batchnorm_backward_sums")
+    assert done.exit_code == 1 and re.search(r"^mine/common.cuh:\d+: race: batchnorm_backward_sums<", done.output, re.M)
 
 
 def test_a_copy_with_only_some_of_the_kernels_runs_those(files, tmp_path):

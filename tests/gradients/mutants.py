@@ -34,12 +34,14 @@ ARITHMETIC = "tinycnn/arithmetic.py"
 TENSOR = "tinycnn/tensor.py"
 CPU = "tinycnn/devices/cpu"
 HOST = "tinycnn/devices/gpu/launches"
+KERNEL_DEVICES = "test_kernel_devices.py"
+FUSED_RELU = "test_products.py::test_relu_and_bias_ride_in_the_convolution"
 EQUAL_MAXIMA = "gradients/test_gradients.py::test_the_gradient_of_equal_maxima_goes_to_the_first"
 
 AUTOGRAD = (
     Mutant(
         "leaf-accumulation", TENSOR,
-        'gradient = self.device.elementwise("add", self.grad.data, gradient)', "pass",
+        'gradient = self.device.elementwise("add", self.grad.data, self.device.whole(gradient))', "pass",
         "reference", "concatenate", "an input's second use overwrites its gradient",
     ),
     Mutant(
@@ -97,12 +99,12 @@ AUTOGRAD = (
     ),
     Mutant(
         "fused-relu", FUNCTIONAL,
-        "device.bias_relu_backward(dy, activated)", "device.bias_relu_backward(dy, None)",
+        "y if relu else None", "None",
         "reference", "dense", "the way back goes past the fused ReLU",
     ),
     Mutant(
-        "fused-relu-filter", FUNCTIONAL,
-        "backward_filter(dz) if", "backward_filter(dy) if",
+        "fused-relu-filter", "tinycnn/devices/activation_first.py",
+        "filter(dz) if wanted.w", "filter(dy) if wanted.w",
         "reference", "conv1x1", "the filter's gradient goes past the fused ReLU",
     ),
     Mutant(
@@ -241,9 +243,58 @@ KERNELS = (
         "emulator", "relu", "the gradient passes everywhere",
     ),
     Mutant(
-        "bias-before-relu", "kernels/relu.cu",
-        "sum += d;", "sum += dy[i];",
-        "emulator", "dense", "db past the fused ReLU",
+        "through-relu", "kernels/common.cuh",
+        "relu && !(y[i] > 0)", "relu && y[i] > 0",
+        "emulator", "dense", "the gradient passes where ReLU gave 0, and nowhere else",
+    ),
+    Mutant(
+        "through-relu-four", "kernels/common.cuh",
+        "if (!(active[j] > 0)) v[j] = 0;", "if (active[j] < 0) v[j] = 0;",
+        "emulator", FUSED_RELU, "four numbers at a time, the gradient goes past the fused ReLU", TEST,
+    ),
+    Mutant(
+        "dense-bias-rows", "kernels/common.cuh",
+        "l < TILE_L; l++) of_tile", "l < TILE_L - 13; l++) of_tile",
+        "emulator", "dense", "db without most of every 16 rows",
+    ),
+    Mutant(
+        "conv2d-bias-pixels", "kernels/conv2d.cu",
+        "pixel < TP * TQ; pixel += bias_lanes", "pixel < TP * TQ - 1; pixel += bias_lanes",
+        "emulator", "conv2d", "a tile's last pixel is missing in db",
+    ),
+    Mutant(
+        "conv2d-bias-lanes", "kernels/conv2d.cu",
+        "lane < bias_lanes; lane++", "lane < 1; lane++",
+        "emulator", "conv2d", "db of the first threads alone",
+    ),
+    Mutant(
+        "conv2d-bias-barrier", "kernels/conv2d.cu",
+        "    __syncthreads();\n    if (sums_bias) sums[threadIdx.x] = db;",
+        "    if (sums_bias) sums[threadIdx.x] = db;",
+        "emulator", "conv2d", "db overwrites sums of dw that others still read", CHECK,
+    ),
+    Mutant(
+        "hand-over-fence", "kernels/common.cuh",
+        "    __threadfence();\n    __syncthreads();\n    if (threadIdx.x == 0 &&",
+        "    __syncthreads();\n    if (threadIdx.x == 0 &&",
+        "emulator", "dense", "the last block may not see yet what the others wrote", CHECK,
+    ),
+    Mutant(
+        "hand-over-count", "kernels/common.cuh",
+        "if (is_last) *arrivals = 0;", "",
+        "emulator", f"{KERNEL_DEVICES}::test_counters_are_zero_again_after_a_launch",
+        "the next launch finds counters that are not zero", TEST,
+    ),
+    Mutant(
+        "optimiser-last-slice", "kernels/optimizers.cu",
+        "slice < at.slices;", "slice < at.slices - 1;",
+        "emulator", f"{KERNEL_DEVICES}::test_optimisers_add_up_gradients_in_slices",
+        "the optimiser leaves the last slice of a gradient out", TEST,
+    ),
+    Mutant(
+        "optimiser-sums-barrier", "kernels/optimizers.cu",
+        "        __syncthreads();\n        if (int(threadIdx.x) < threads)", "        if (int(threadIdx.x) < threads)",
+        "emulator", "optimizers", "warps' sums are read before they are written", CHECK,
     ),
     Mutant(
         "block-rows-odd", "kernels/common.cuh",
@@ -267,17 +318,17 @@ KERNELS = (
     ),
     Mutant(
         "dense-last-slice", "kernels/dense.cu",
-        "slice < slices; slice++", "slice < slices - 1; slice++",
+        "slice < int(gridDim.z); slice++", "slice < int(gridDim.z) - 1; slice++",
         "emulator", "dense", "the last slice of a long sum lost",
     ),
     Mutant(
         "dense-sliced-bias", "kernels/dense.cu",
-        "if (has_bias) sum += b[i % columns];", "",
+        "y, N, O, m0, n0, b, has_bias, relu);", "y, N, O, m0, n0, b, has_bias && gridDim.z == 1, relu);",
         "emulator", "dense", "the bias missing where a sum is cut into slices",
     ),
     Mutant(
         "conv1x1-transpose", "kernels/conv1x1.cu",
-        "multiply_tile<T, BM, BN, false, true>(sum, dy, w", "multiply_tile<T, BM, BN, false, false>(sum, dy, w",
+        "multiply_tile<T, BM, BN, false, true>(", "multiply_tile<T, BM, BN, false, false>(",
         "emulator", "conv1x1", "dx from the filter that is not transposed",
     ),
     Mutant(
@@ -296,9 +347,9 @@ KERNELS = (
         "emulator", "conv2d", "the tile's halo one row too short",
     ),
     Mutant(
-        "host-slices", f"{HOST}/reduce.py",
-        'reduce_middle(device, "sum", partial, 1, slices, prod(shape))',
-        'reduce_middle(device, "sum", partial, 1, slices - 1, prod(shape))',
+        "host-slices", f"{HOST}/products.py",
+        'reduce_middle(device, "sum", gradient.parts, 1, slices, prod(shape))',
+        'reduce_middle(device, "sum", gradient.parts, 1, slices - 1, prod(shape))',
         "emulator", "conv2d", "the last block's partial sums lost",
     ),
     Mutant(

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -27,6 +27,29 @@ from numpy.typing import ArrayLike, DTypeLike
 from tinycnn.shapes import Padding, Pair, Shape
 
 Array: TypeAlias = Any  # of a device: what has .shape, .size, .dtype, .reshape and slicing, and belongs to it
+
+
+class Slices:
+    """A gradient that is not added up yet: the sum of `parts` (slices, ...) over the first axis, in its order.
+
+    Blocks that share a sum leave one part each. The optimiser adds the parts up as it reads them.
+    """
+
+    def __init__(self, parts: Array):
+        self.parts = parts
+
+
+class Wanted(NamedTuple):
+    """Which gradients of y = act(product(x, w) + b) are asked for."""
+
+    x: bool
+    w: bool
+    b: bool
+
+
+Gradients: TypeAlias = (
+    "tuple[Array | None, Array | Slices | None, Array | Slices | None]"  # dx, dw, db: None: not asked
+)
 
 
 class Device(ABC):
@@ -140,13 +163,28 @@ class Device(ABC):
         """x (N,I), dy (N,O) -> dw (I,O)."""
 
     @abstractmethod
-    def bias_relu_backward(self, dy: Array, y: Array | None) -> tuple[Array, Array]:
-        """The part of a backward pass that convolution and dense share: through the activation to the bias.
+    def conv2d_backward(
+        self, dy: Array, y: Array | None, x: Array, w: Array, stride: Pair, padding: Padding, wanted: Wanted
+    ) -> Gradients:
+        """The way back of y = act(conv2d(x, w) + b), through activation and bias to the product.
 
-        dy (...,K); y the fused ReLU's output of the same shape, or None where there was no ReLU.
-        Returns (dz, db): dz = dy where y > 0 else 0 (dy itself without ReLU), db (K,) = dz summed over
-        all axes but the last, in a fixed order.
+        dy (N,P,Q,K); y the fused ReLU's output, or None where there was no ReLU. With dz = dy where y > 0, else 0 (dy
+        itself without ReLU): dx is conv2d_backward_data of dz, dw conv2d_backward_filter, and db (K,) the sum of dz
+        over all axes but the last. All sums in a fixed order.
         """
+
+    @abstractmethod
+    def conv1x1_backward(self, dy: Array, y: Array | None, x: Array, w: Array, wanted: Wanted) -> Gradients:
+        """The same for conv1x1_forward."""
+
+    @abstractmethod
+    def dense_backward(self, dy: Array, y: Array | None, x: Array, w: Array, wanted: Wanted) -> Gradients:
+        """The same for dense_forward: dy, y (N,O)."""
+
+    def whole(self, gradient: Array | Slices) -> Array:
+        """A gradient that can be computed with: what came of *_backward is not to be read in any other way, but by
+        the steps of the optimisers below."""
+        return gradient
 
     # ---------------------------------------------------------------- the other layers
 
@@ -241,8 +279,8 @@ class Device(ABC):
     ) -> None:  # fmt: skip
         """v = momentum*v - lr*g; p += v, or p += momentum*v - lr*g with Nesterov's look-ahead. In place.
 
-        Lists of arrays, one update over all of them. `learning_rate` is a float array of one element.
-        With momentum 0 `velocities` is empty and p -= lr*g.
+        Lists of arrays, one update over all of them; a gradient may be in Slices. `learning_rate` is a float array of
+        one element. With momentum 0 `velocities` is empty and p -= lr*g.
         """
 
     @abstractmethod

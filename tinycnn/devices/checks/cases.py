@@ -13,11 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinycnn import emulator, kernels
-from tinycnn.devices.base import Array
+from tinycnn.devices.base import Array, Slices, Wanted
 from tinycnn.devices.gpu import KernelDevice
 from tinycnn.devices.gpu.emulator import EmulatorDriver
 from tinycnn.devices.gpu.launches import conv2d as conv2d_launches
 from tinycnn.shapes import UNPADDED, Padding, Pair, Shape
+
+EVERY, NO_BIAS = Wanted(True, True, True), Wanted(True, True, False)
 
 
 class RecordingDriver(EmulatorDriver):
@@ -66,9 +68,8 @@ class Operations:
         """All three passes of one convolution."""
         x, w = self.normal(*x_shape), self.normal(*w_shape)
         y = self.device.conv2d_forward(x, w, self.normal(w_shape[3]) if relu else None, stride, padding, relu)
-        dy = self.normal(*y.shape)
-        self.device.conv2d_backward_data(dy, w, x_shape, stride, padding)
-        self.device.conv2d_backward_filter(x, dy, w_shape, stride, padding)
+        dy, wanted = self.normal(*y.shape), EVERY if relu else NO_BIAS
+        self.device.conv2d_backward(dy, y if relu else None, x, w, stride, padding, wanted)
 
     def pool(self, x_shape: Shape, pool: Pair, stride: Pair, padding: Padding = UNPADDED) -> None:
         """Both passes of one max pooling."""
@@ -95,7 +96,6 @@ def lowered(**limits: int) -> Iterator[None]:
 def relu(on: Operations, *shape: int) -> None:
     y = on.device.relu_forward(on.normal(*shape))
     on.device.relu_backward(on.normal(*shape), y)
-    on.device.bias_relu_backward(on.normal(*shape), y)
 
 
 def batchnorm(on: Operations, *shape: int) -> None:
@@ -109,10 +109,10 @@ def batchnorm(on: Operations, *shape: int) -> None:
 
 def conv1x1(on: Operations, N: int, H: int, W: int, C: int, K: int) -> None:
     x, w, dy = on.normal(N, H, W, C), on.normal(1, 1, C, K), on.normal(N, H, W, K)
-    on.device.conv1x1_forward(x, w, on.normal(K), True)
+    y = on.device.conv1x1_forward(x, w, on.normal(K), True)
+    on.device.conv1x1_backward(dy, y, x, w, EVERY)
     on.device.conv1x1_forward(x, w, None, False)
-    on.device.conv1x1_backward_data(dy, w)
-    on.device.conv1x1_backward_filter(x, dy)
+    on.device.conv1x1_backward(dy, None, x, w, NO_BIAS)
 
 
 def conv2d(on: Operations, N: int, H: int, W: int, C: int, K: int, R: int, S: int) -> None:
@@ -121,10 +121,10 @@ def conv2d(on: Operations, N: int, H: int, W: int, C: int, K: int, R: int, S: in
 
 def dense(on: Operations, N: int, inputs: int, units: int) -> None:
     x, w, dy = on.normal(N, inputs), on.normal(inputs, units), on.normal(N, units)
-    on.device.dense_forward(x, w, on.normal(units), True)
+    y = on.device.dense_forward(x, w, on.normal(units), True)
+    on.device.dense_backward(dy, y, x, w, EVERY)
     on.device.dense_forward(x, w, None, False)
-    on.device.dense_backward_data(dy, w)
-    on.device.dense_backward_filter(x, dy)
+    on.device.dense_backward(dy, None, x, w, NO_BIAS)
 
 
 def dropout(on: Operations, *shape: int) -> None:
@@ -184,8 +184,8 @@ def more_conv2d(on: Operations) -> None:
 
 
 def more_dense(on: Operations) -> None:
-    on.device.dense_backward_data(on.normal(3, 270), on.normal(5, 270))
-    on.device.dense_backward_filter(on.normal(270, 3), on.normal(270, 5))
+    x, w, dy = on.normal(270, 3), on.normal(3, 270), on.normal(270, 270)  # every sum in slices
+    on.device.dense_backward(dy, on.normal(270, 270), x, w, EVERY)
 
 
 def more_elementwise(on: Operations) -> None:
@@ -205,11 +205,15 @@ def optimizers(on: Operations) -> None:
     def arrays() -> list[Array]:
         return [on.normal(*shape) ** 2 for shape in shapes]
 
+    def gradients() -> list[Array | Slices]:
+        whole, *rest = arrays()
+        return [whole, *(Slices(on.normal(count, *g.shape)) for count, g in zip((2, 19, 260), rest, strict=True))]
+
     rate = on.device.asarray(np.array([0.1]))
-    on.device.sgd_step(arrays(), arrays(), [], rate, 0.0, False)
-    on.device.sgd_step(arrays(), arrays(), arrays(), rate, 0.9, True)
-    on.device.adam_step(arrays(), arrays(), arrays(), arrays(), rate, on.counter(2), (0.9, 0.999), 1e-7)
-    on.device.adadelta_step(arrays(), arrays(), arrays(), arrays(), rate, 0.95, 1e-7)
+    on.device.sgd_step(arrays(), gradients(), [], rate, 0.0, False)
+    on.device.sgd_step(arrays(), gradients(), arrays(), rate, 0.9, True)
+    on.device.adam_step(arrays(), gradients(), arrays(), arrays(), rate, on.counter(2), (0.9, 0.999), 1e-7)
+    on.device.adadelta_step(arrays(), gradients(), arrays(), arrays(), rate, 0.95, 1e-7)
 
 
 def more_maxpool2d(on: Operations) -> None:

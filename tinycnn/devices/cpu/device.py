@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinycnn.devices import DeviceError
+from tinycnn.devices.activation_first import ActivationFirst
 from tinycnn.devices.base import Array
 from tinycnn.devices.cpu import (
     batchnorm,
@@ -24,7 +25,7 @@ from tinycnn.devices.numpy_arrays import NumpyArrays
 from tinycnn.shapes import Shape
 
 
-class CpuDevice(NumpyArrays):
+class CpuDevice(ActivationFirst, NumpyArrays):
     """NumPy arrays in float32, Numba kernels on all cores."""
 
     name = "cpu"

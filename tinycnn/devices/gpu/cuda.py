@@ -11,8 +11,8 @@ import math
 import platform
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -220,6 +220,15 @@ class CudaDriver(Driver):
                 self.functions[file, name] = module.get_function(name)
             function = self.functions[file, kernel]
         function(tuple(grid), tuple(block), tuple(args), shared_mem=shared)
+        if self.recording is not None:
+            self.recording.launched(args)
+
+    def branch(self) -> AbstractContextManager[None]:
+        return super().branch() if self.recording is None else self.recording.branch()
+
+    def join(self) -> None:
+        if self.recording is not None:
+            self.recording.join()
 
     def record(self, step: Callable[[], None]) -> Callable[[], None]:
         return Recording(self, step)
@@ -235,6 +244,9 @@ class Recording:
     A table of addresses cannot be filled by the step: CuPy 14 refuses copies from the host while a stream is captured.
     Its rows are the same at every replay, so it is filled once, when the recording is over. Its memory does not come
     from the graph's pool, where it might lie in the place of what an earlier kernel of the step writes and lets go.
+
+    What is launched in a `branch` is recorded on a stream of its own, beside the other one until `join`: the graph may
+    run it at the same time. The other stream's pool does not know of that, so what a branch reads is kept until then.
     """
 
     def __init__(self, driver: CudaDriver, step: Callable[[], None]):
@@ -242,12 +254,37 @@ class Recording:
         self.runs = 0
         self.graph: Any = None
         self.tables: list[tuple[Array, np.ndarray]] = []  # (device array, its rows)
+        self.beside: Any = None  # the stream of branches, from the first branch on
+        self.in_branch = False
+        self.kept: list[Any] = []  # what unjoined branches read and write
 
     def table(self, rows: np.ndarray) -> Array:
         """Room for a table of addresses, or for other numbers, that will hold `rows` when the recording is over."""
         with self.driver.cupy.cuda.using_allocator(self.outside):
             self.tables.append((self.driver.cupy.empty(rows.shape, rows.dtype), rows))
         return self.tables[-1][0]
+
+    @contextmanager
+    def branch(self) -> Iterator[None]:
+        cupy = self.driver.cupy
+        if self.beside is None:
+            self.beside = cupy.cuda.Stream(non_blocking=True)
+        self.beside.wait_event(cupy.cuda.get_current_stream().record())
+        self.in_branch = True
+        try:
+            with self.beside:
+                yield
+        finally:
+            self.in_branch = False
+
+    def launched(self, args: Sequence[Any]) -> None:
+        if self.in_branch:
+            self.kept.append(args)
+
+    def join(self) -> None:
+        if self.kept:
+            self.driver.cupy.cuda.get_current_stream().wait_event(self.beside.record())
+            self.kept.clear()
 
     def __call__(self) -> None:
         self.runs += 1
@@ -270,6 +307,7 @@ class Recording:
                 stream.begin_capture()
                 try:
                     self.step()
+                    self.join()
                 except BaseException:
                     with suppress(RuntimeError):  # what the step tripped over has spoilt the recording too
                         stream.end_capture()
@@ -285,6 +323,7 @@ class Recording:
             )
             self.tables.clear()
         finally:
+            self.kept.clear()
             driver.recording = None
 
 

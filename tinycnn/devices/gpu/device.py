@@ -21,6 +21,7 @@ from tinycnn.devices.gpu.launches import (
     layout,
     maxpool2d,
     optimizers,
+    products,
     reduce,
     relu,
     softmax_crossentropy,
@@ -105,15 +106,18 @@ class KernelDevice(Device):
     # ---------------------------------------------------------------- convolution and dense
 
     conv2d_forward = conv2d.conv2d_forward
+    conv2d_backward = conv2d.conv2d_backward
     conv2d_backward_data = conv2d.conv2d_backward_data
     conv2d_backward_filter = conv2d.conv2d_backward_filter
     conv1x1_forward = conv1x1.conv1x1_forward
+    conv1x1_backward = conv1x1.conv1x1_backward
     conv1x1_backward_data = conv1x1.conv1x1_backward_data
     conv1x1_backward_filter = conv1x1.conv1x1_backward_filter
     dense_forward = dense.dense_forward
+    dense_backward = dense.dense_backward
     dense_backward_data = dense.dense_backward_data
     dense_backward_filter = dense.dense_backward_filter
-    bias_relu_backward = relu.bias_relu_backward
+    whole = products.whole
 
     # ---------------------------------------------------------------- the other layers
 

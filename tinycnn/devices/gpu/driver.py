@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,13 @@ class Driver(ABC):
         kernel: its C++ name, as 'relu_forward<float>'; args: device arrays and NumPy scalars of the exact types;
         shared: bytes of dynamic shared memory.
         """
+
+    def branch(self) -> AbstractContextManager[None]:
+        """Inside, what is launched need not wait for what is launched outside until `join`, nor be waited for."""
+        return nullcontext()
+
+    def join(self) -> None:  # noqa: B027
+        """What is launched from here on comes after all that was launched in branches."""
 
     def record(self, step: Callable[[], None]) -> Callable[[], None]:
         """A function that does what `step` does, as fast as it can."""

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tinycnn.devices.base import Array
+from tinycnn.devices.base import Array, Slices
 from tinycnn.devices.gpu.device import KernelDevice
 from tinycnn.devices.gpu.grid import BLOCKS, MOST_GRID_Y, SHARED_BYTES, THREADS, ceil_div
-from tinycnn.devices.gpu.launches.reduce import sum_slices
 from tinycnn.shapes import Geometry
 
 ITEMSIZE = 4  # of float, which is all the ladder has
@@ -190,4 +189,4 @@ def backward_filter(device: KernelDevice, step: str, conv: Conv, x: Array, dy: A
     else:
         dw = device.zeros(conv.w_shape) if sums == "atomics" else device.empty(conv.w_shape)
     start(device, step, "backward_filter", conv, x, dy, dw)
-    return sum_slices(device, dw, conv.w_shape) if sums == "partials" else dw
+    return device.whole(Slices(dw) if sums == "partials" else dw)

@@ -60,7 +60,7 @@ def is_simulator(cuda: ModuleType) -> bool:
 
 class Table(list):
     """What an optimiser's launch is given in place of addresses: [p, gradient, first state, second state, size, first
-    block] for each parameter tensor."""
+    block, slices] for each parameter tensor."""
 
 
 def table_of(rows: Sequence[Sequence[Any]]) -> Table:
@@ -74,7 +74,8 @@ def launches(grid: Shape, args: Sequence[Any]) -> list[tuple[Shape, Sequence[Any
         return [(grid, args)]
     table, rest = args[0], args[2:]
     ends = [row[5] for row in table[1:]] + [grid[0]]
-    return [((end - row[5],), [*row[:4], np.int64(row[4]), *rest]) for row, end in zip(table, ends, strict=True)]
+    sizes = [[np.int64(row[4]), np.int32(row[6])] for row in table]
+    return [((end - row[5],), [*row[:4], *size, *rest]) for row, size, end in zip(table, sizes, ends, strict=True)]
 
 
 # ---------------------------------------------------------------- the drivers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tinycnn.devices.activation_first import ActivationFirst
 from tinycnn.devices.numpy_arrays import NumpyArrays
 from tinycnn.devices.reference import (
     batchnorm,
@@ -16,7 +17,7 @@ from tinycnn.devices.reference import (
 )
 
 
-class ReferenceDevice(NumpyArrays):
+class ReferenceDevice(ActivationFirst, NumpyArrays):
     """Plain NumPy in float32 or float64. In float64 it is what the other devices are compared with; nothing is fast."""
 
     name = "reference"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from tinycnn.devices.base import Array
+from tinycnn.devices.base import Array, Gradients, Wanted
 from tinycnn.devices.gpu.grid import BLOCKS, SHARED_BYTES, THREADS, ceil_div, evenly, round_up
-from tinycnn.devices.gpu.launches.reduce import sum_slices
+from tinycnn.devices.gpu.launches.products import FILTER, Sum, in_slices
 from tinycnn.shapes import Geometry, Padding, Pair, Shape
 
 if TYPE_CHECKING:
@@ -109,8 +109,27 @@ def conv2d_forward(
     return y
 
 
+def conv2d_backward(
+    device: KernelDevice, dy: Array, y: Array | None, x: Array, w: Array, stride: Pair, padding: Padding, wanted: Wanted
+) -> Gradients:
+    dw, db = filter_gradient(device, x, dy, y, w.shape, stride, padding, wanted)
+    return data_gradient(device, dy, y, w, x.shape, stride, padding) if wanted.x else None, dw, db
+
+
 def conv2d_backward_data(
     device: KernelDevice, dy: Array, w: Array, x_shape: Shape, stride: Pair, padding: Padding
+) -> Array:
+    return data_gradient(device, dy, None, w, x_shape, stride, padding)
+
+
+def conv2d_backward_filter(
+    device: KernelDevice, x: Array, dy: Array, w_shape: Shape, stride: Pair, padding: Padding
+) -> Array:
+    return device.whole(filter_gradient(device, x, dy, None, w_shape, stride, padding, FILTER)[0])
+
+
+def data_gradient(
+    device: KernelDevice, dy: Array, y: Array | None, w: Array, x_shape: Shape, stride: Pair, padding: Padding
 ) -> Array:
     geometry, dx = Geometry.of(x_shape, w.shape, stride, padding), device.empty(x_shape)
     N, H, W, C, K, R, S, *_ = geometry
@@ -124,7 +143,7 @@ def conv2d_backward_data(
     grid = N * tiles[0] * tiles[1], ceil_div(C, tile.KB), phases
     device.launch(
         "conv2d", f"conv2d_backward_data<T, {tile.forms}>", grid, tile.block,
-        dy, w, dx, *geometry[1:],
+        dy, dy if y is None else y, w, dx, *geometry[1:], int(y is not None),
         tile.rows, tile.columns, *tiles, tile.KB, tile.CB, tile.RB, tile.pitch, shared=tile.shared,
     )  # fmt: skip
     return dx
@@ -182,9 +201,13 @@ def choose_filter_tile(geometry: Geometry, itemsize: int) -> FilterTile:
             raise too_large(R, S)
 
 
-def conv2d_backward_filter(
-    device: KernelDevice, x: Array, dy: Array, w_shape: Shape, stride: Pair, padding: Padding
-) -> Array:
+def filter_gradient(
+    device: KernelDevice, x: Array, dy: Array, y: Array | None, w_shape: Shape, stride: Pair, padding: Padding,
+    wanted: Wanted,
+) -> tuple[Sum | None, Sum | None]:  # fmt: skip
+    """dw and db, each in as many slices as blocks share the images."""
+    if not (wanted.w or wanted.b):
+        return None, None
     geometry = Geometry.of(x.shape, w_shape, stride, padding)
     N, _, _, C, K, R, S, P, Q, *_ = geometry
     tile = choose_filter_tile(geometry, device.itemsize)
@@ -193,11 +216,12 @@ def conv2d_backward_filter(
     work = N * tiles[0] * tiles[1]
     room = max(1, PARTIAL_BYTES // (R * S * C * K * device.itemsize))
     slices = max(1, min(work, room, 2 * BLOCKS // parts))
-    partial = device.empty((slices, *w_shape))
     kernel = f"conv2d_backward_filter<T, {str(tile.vector).lower()}>"
-    device.launch(
-        "conv2d", kernel, (slices, parts), (tile.units * tile.splits,),
-        x, dy, partial, *geometry,
-        tile.rows, tile.columns, *tiles, tile.RU, tile.CB, tile.KB, tile.splits, shared=tile.shared,
-    )  # fmt: skip
-    return sum_slices(device, partial, tuple(w_shape))
+    with device.driver.branch():  # nothing but the optimiser waits for it
+        partial, partial_db = device.empty((slices, *w_shape)), device.empty((slices, K if wanted.b else 1))
+        device.launch(
+            "conv2d", kernel, (slices, parts), (max(tile.units * tile.splits, tile.KB),),
+            x, dy, dy if y is None else y, partial, partial_db, *geometry, int(wanted.b), int(y is not None),
+            tile.rows, tile.columns, *tiles, tile.RU, tile.CB, tile.KB, tile.splits, shared=tile.shared,
+        )  # fmt: skip
+    return in_slices(partial, wanted.w), in_slices(partial_db, wanted.b)

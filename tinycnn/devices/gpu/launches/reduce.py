@@ -1,4 +1,4 @@
-"""Launches of reduce.cu: sums and maxima over axes, and over the slices that blocks of other kernels leave."""
+"""Launches of reduce.cu: sums and maxima over axes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 
 from tinycnn.devices.base import Array
 from tinycnn.devices.gpu.grid import BLOCKS, THREADS, ceil_div
-from tinycnn.shapes import Shape
 
 if TYPE_CHECKING:
     from tinycnn.devices.gpu.device import KernelDevice
@@ -61,11 +60,3 @@ def reduce_middle(device: KernelDevice, operation: str, x: Array, outer: int, le
         if slices == 1:
             return y
         x, length = y, slices
-
-
-def sum_slices(device: KernelDevice, partial: Array, shape: Shape) -> Array:
-    """Add up the first axis of `partial` (slices, ...) in its order: an array of `shape`."""
-    slices = partial.shape[0]
-    if slices == 1:
-        return partial.reshape(shape)
-    return reduce_middle(device, "sum", partial, 1, slices, prod(shape)).reshape(shape)
