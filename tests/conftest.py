@@ -101,7 +101,7 @@ TOO_LARGE_FOR_THE_SIMULATOR = (
     "test_readme.py",
     "test_a_network_s_gradients_are_those_of_the_reference",
     # many launches
-    "test_accumulate_keeps_float64_over_a_long_epoch",
+    "test_totals_keep_float64_over_a_long_epoch",
     "test_results_are_identical_from_run_to_run",
     "test_results_stay_as_they_are_while_others_are_computed",
     # large arrays
