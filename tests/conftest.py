@@ -7,6 +7,7 @@ os.environ.setdefault("KERAS_BACKEND", "jax")  # before anybody imports keras
 # Before anybody imports NumPy: the tests fill the cores by themselves, and BLAS threads that wait for one another made
 # the small products of `reference` a hundred times slower.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("TINYCNN_DEVICE", "cpu")  # where a test names no device, beside a GPU too
 
 import pytest
 from hypothesis import HealthCheck, settings
