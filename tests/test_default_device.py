@@ -133,6 +133,17 @@ def test_the_trial_is_no_part_of_what_the_user_does(gpu):
     assert (session.next_stream(), session.next_name("conv2d")) == (0, "conv2d_1")
 
 
+def test_a_command_that_computes_nothing_does_not_try_the_gpu(undecided, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(default, "gpu_count", None)  # would fail if called
+    with tinycnn.use_device("reference"):
+        file = tmp_path / "small.safetensors"
+        models.Sequential([layers.Conv2D(2, 3, input_shape=(5, 5, 1))]).save(file)
+    for words in (["list"], ["summary", "vanilla"], ["filters", str(file), "-o", str(tmp_path / "filters.png")]):
+        with pytest.raises(SystemExit) as end:
+            command.main(words)
+        assert not end.value.code, capsys.readouterr().err
+
+
 def test_a_checkpoint_is_read_onto_the_default_device(gpu, tmp_path):
     with tinycnn.use_device("reference"):
         model = models.Sequential([layers.Flatten(input_shape=(3, 3, 1)), layers.Dense(2, activation="softmax")])
