@@ -13,7 +13,7 @@ import numpy as np
 import tinycnn
 from tinycnn.shapes import UNPADDED, Geometry
 
-FLOAT = 4  # bytes; argmax is int32, which is as many
+FLOAT = 4  # bytes
 PASSES = ("forward", "backward_data", "backward_filter")
 
 
@@ -195,7 +195,10 @@ class MaxPool(Problem):
         return prod(self.y_shape) * (prod(self.pool) if direction == "forward" else 1)
 
     def elements(self, direction):
-        return prod(self.x_shape) + 2 * prod(self.y_shape)  # y or dy, and argmax
+        return prod(self.x_shape) + prod(self.y_shape)  # y or dy
+
+    def bytes(self, direction):
+        return super().bytes(direction) + prod(self.y_shape)  # and argmax, a byte each: no window has over 256 places
 
     def length(self, direction):
         return prod(self.pool)

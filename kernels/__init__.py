@@ -20,7 +20,7 @@ INSTANCES: dict[str, tuple[str, ...]] = {
         "batchnorm_finish_backward<T>",
         "batchnorm_backward_data<T>",
     ),
-    "bookkeeping": ("gather_batch<T>", "accumulate<T>", "fill<T>", "advance<long long>", "fill<long long>"),
+    "bookkeeping": ("gather_batch<T>", "fill<T>", "advance<long long>", "fill<long long>"),
     "conv1x1": (
         *(f"conv1x1_{way}<T, {columns}>" for way in ("forward", "backward_data") for columns in (8, 16, 32)),
         "conv1x1_backward_filter<T>",
@@ -41,7 +41,12 @@ INSTANCES: dict[str, tuple[str, ...]] = {
     "dropout": ("dropout<T>",),
     "elementwise": ("binary<T>", "binary_flat<T>", "binary_number<T>", "unary<T>"),
     "layout": ("transpose<T>", "transpose_matrix<T>", "copy_columns<T>"),
-    "maxpool2d": tuple(f"maxpool2d_{way}<T, {width}>" for way in ("forward", "backward") for width in (1, 4)),
+    "maxpool2d": tuple(
+        f"maxpool2d_{way}<T, {index}, {width}>"
+        for way in ("forward", "backward")
+        for index in ("unsigned char", "int")
+        for width in (1, 4)
+    ),
     "optimizers": ("sgd<T>", "adam<T>", "adadelta<T>"),
     "reduce": ("reduce<T>",),
     "relu": ("relu_forward<T>", "relu_backward<T>"),
@@ -49,7 +54,6 @@ INSTANCES: dict[str, tuple[str, ...]] = {
         "softmax_forward<T>",
         "softmax_backward<T>",
         "softmax_crossentropy<T>",
-        "softmax_crossentropy_finish<T>",
     ),
 }
 

@@ -1,9 +1,8 @@
-// What a training step needs beside the network: the next batch, counters, the running loss. All of it on the device,
-// so that a step has nothing to ask of the host and can be recorded once and replayed.
+// What a training step needs beside the network: the next batch, and counters. All of it on the device, so that a step
+// has nothing to ask of the host and can be recorded once and replayed.
 //
 //     gather_batch:  x[i] = images[order[start + i]],  y[i] = labels[order[start + i]]      for i < size
 //     advance:       counter += amount, for up to three counters: a launch costs more than many additions
-//     accumulate:    totals[0] += loss * size,  totals[1] += correct
 //     fill:          y[i] = value
 //
 // gather_batch: blockIdx.y walks over the rows of the batch, blockIdx.x over a row, four numbers a thread; the blocks
@@ -52,12 +51,4 @@ template <typename T>
 __global__ void fill(T* __restrict__ y, T value, long long total) {
     const long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
     if (i < total) y[i] = value;
-}
-
-template <typename T>
-__global__ void accumulate(double* totals, const T* loss, const T* correct, int size) {
-    if (threadIdx.x == 0 && blockIdx.x == 0) {
-        totals[0] += double(*loss) * size;
-        totals[1] += double(*correct);
-    }
 }

@@ -7,11 +7,14 @@
 // x (N,H,W,C), y (N,P,Q,C), window R x S. Pixels outside the image are not looked at. The same as plain loops:
 // tinycnn/devices/reference/maxpool2d.py.
 //
-// Forward: a thread computes WIDTH neighbouring channels of one output (4 where C is a multiple of 4, as 16-byte
-// loads). Backward gathers: a thread owns WIDTH channels of one pixel of dx and asks every window over it whether the
-// maximum was here. Scattering dy instead would need atomics where windows overlap, and zeros before; this needs
-// neither. Neighbouring threads take neighbouring channels, then pixels. grid: (blocks over one image, at most N: each
-// block takes every gridDim.y-th image). No shared memory.
+// `Index` is what argmax is kept in: a byte where a window has at most 256 places, as nearly every one has, and an int
+// where it has more. A byte is a quarter of what has to be written and read again.
+//
+// Forward: a thread computes WIDTH neighbouring channels of one output (4 where C is a multiple of 4, as one access:
+// 16 bytes of floats, 4 of bytes). Backward gathers: a thread owns WIDTH channels of one pixel of dx and asks every
+// window over it whether the maximum was here. Scattering dy instead would need atomics where windows overlap, and zeros
+// before; this needs neither. Neighbouring threads take neighbouring channels, then pixels. grid: (blocks over one
+// image, at most N: each block takes every gridDim.y-th image). No shared memory.
 #include "common.cuh"
 
 // WIDTH neighbouring numbers.
@@ -35,16 +38,29 @@ __device__ __forceinline__ void load_indices(int (&v)[4], const int* p) {
     const int4 t = *reinterpret_cast<const int4*>(p);
     v[0] = t.x, v[1] = t.y, v[2] = t.z, v[3] = t.w;
 }
-__device__ __forceinline__ void load_indices(int (&v)[1], const int* p) { v[0] = *p; }
+__device__ __forceinline__ void load_indices(int (&v)[4], const unsigned char* p) {
+    const uchar4 t = *reinterpret_cast<const uchar4*>(p);
+    v[0] = t.x, v[1] = t.y, v[2] = t.z, v[3] = t.w;
+}
+template <typename Index>
+__device__ __forceinline__ void load_indices(int (&v)[1], const Index* p) {
+    v[0] = *p;
+}
 
 __device__ __forceinline__ void store_indices(int* p, const int (&v)[4]) {
     *reinterpret_cast<int4*>(p) = make_int4(v[0], v[1], v[2], v[3]);
 }
-__device__ __forceinline__ void store_indices(int* p, const int (&v)[1]) { *p = v[0]; }
+__device__ __forceinline__ void store_indices(unsigned char* p, const int (&v)[4]) {
+    *reinterpret_cast<uchar4*>(p) = make_uchar4(v[0], v[1], v[2], v[3]);
+}
+template <typename Index>
+__device__ __forceinline__ void store_indices(Index* p, const int (&v)[1]) {
+    *p = Index(v[0]);
+}
 
-template <typename T, int WIDTH>
+template <typename T, typename Index, int WIDTH>
 __global__ void maxpool2d_forward(
-    const T* __restrict__ x, T* __restrict__ y, int* __restrict__ argmax, int N, int H, int W, int C, int R, int S,
+    const T* __restrict__ x, T* __restrict__ y, Index* __restrict__ argmax, int N, int H, int W, int C, int R, int S,
     int P, int Q, int stride_h, int stride_w, int top, int left) {
     const int per_pixel = C / WIDTH, i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= P * Q * per_pixel) return;
@@ -74,9 +90,9 @@ __global__ void maxpool2d_forward(
     }
 }
 
-template <typename T, int WIDTH>
+template <typename T, typename Index, int WIDTH>
 __global__ void maxpool2d_backward(
-    const T* __restrict__ dy, const int* __restrict__ argmax, T* __restrict__ dx, int N, int H, int W, int C, int R,
+    const T* __restrict__ dy, const Index* __restrict__ argmax, T* __restrict__ dx, int N, int H, int W, int C, int R,
     int S, int P, int Q, int stride_h, int stride_w, int top, int left) {
     const int per_pixel = C / WIDTH, i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= H * W * per_pixel) return;

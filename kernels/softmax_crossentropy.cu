@@ -5,14 +5,17 @@
 //     correct = how many rows have their largest logit where their largest label is (the first of equal ones; a NaN is
 //               larger than any number)
 //     dlogits = weight * (y - labels) / N
+//     totals += loss * N, correct          where a running sum over batches is kept: float64 (2,)
 //
-// All arrays (N,K); K is the number of classes, often 10. The same as plain loops:
+// All other arrays (N,K); K is the number of classes, often 10. The same as plain loops:
 // tinycnn/devices/reference/softmax_crossentropy.py.
 //
 // A warp computes a row: its lanes take every 32nd k and join their maxima and sums by shuffles, which need no
-// barrier and no shared memory. Blocks are (32, rows). Every row writes its loss and whether it was right; one block
-// then adds these up in a fixed order (softmax_crossentropy_finish, shared memory: one number a thread, static).
+// barrier and no shared memory. Blocks are (32, ROWS). Every row writes its loss and whether it was right, and the last
+// block to arrive adds these up in a fixed order (shared memory, static: two numbers a warp).
 #include "common.cuh"
+
+constexpr int ROWS = 4;  // warps of a block
 
 template <typename T>
 __device__ __forceinline__ T row_max(const T* row, int K) {
@@ -75,17 +78,14 @@ __global__ void softmax_backward(const T* __restrict__ dy, const T* __restrict__
     for (int k = threadIdx.x; k < K; k += 32) dx[row + k] = y[row + k] * (dy[row + k] - dot);
 }
 
-// weights, row_loss, row_correct: (N,).
+// The row's gradient, and its loss and whether it was right.
 template <typename T>
-__global__ void softmax_crossentropy(
-    const T* __restrict__ logits, const T* __restrict__ labels, const T* __restrict__ weights, T* __restrict__ dlogits,
-    T* __restrict__ row_loss, T* __restrict__ row_correct, int N, int K, int has_weights) {
-    const int n = blockIdx.x * blockDim.y + threadIdx.y;
-    if (n >= N) return;  // the whole warp
+__device__ void crossentropy_of_row(
+    const T* __restrict__ logits, const T* __restrict__ labels, T weight, T* __restrict__ dlogits, T* row_loss,
+    T* row_correct, int n, int N, int K) {
     const long long row = (long long)n * K;
     const T largest = row_max(logits + row, K);
     const T log_sum = log(row_sum_of_exp(logits + row, K, largest));
-    const T weight = has_weights ? weights[n] : T(1);
     T loss = 0;
     for (int k = threadIdx.x; k < K; k += 32) {
         const T log_p = logits[row + k] - largest - log_sum, label = labels[row + k];
@@ -100,28 +100,35 @@ __global__ void softmax_crossentropy(
     }
 }
 
-// One block of 256: loss[0] = mean of row_loss, correct[0] = sum of row_correct.
+// weights, row_loss, row_correct: (N,); loss, correct: (1,); arrivals: one counter of last_to_arrive.
 template <typename T>
-__global__ void softmax_crossentropy_finish(
-    const T* __restrict__ row_loss, const T* __restrict__ row_correct, T* loss, T* correct, int N) {
-    __shared__ T losses[256], rights[256];
-    const int thread = threadIdx.x;
+__global__ void softmax_crossentropy(
+    const T* __restrict__ logits, const T* __restrict__ labels, const T* __restrict__ weights, T* __restrict__ dlogits,
+    T* row_loss, T* row_correct, T* loss, T* correct, double* totals, int* arrivals, int N, int K, int has_weights,
+    int has_totals) {
+    const int n = blockIdx.x * ROWS + threadIdx.y;
+    if (n < N) {  // the whole warp
+        const T weight = has_weights ? weights[n] : T(1);
+        crossentropy_of_row(logits, labels, weight, dlogits, row_loss, row_correct, n, N, K);
+    }
+    if (!last_to_arrive(arrivals, gridDim.x)) return;
+
+    __shared__ T losses[ROWS], rights[ROWS];
     T sum = 0, right = 0;
-    for (int n = thread; n < N; n += 256) {
-        sum += row_loss[n];
-        right += row_correct[n];
+    for (int i = threadIdx.y * 32 + threadIdx.x; i < N; i += 32 * ROWS) {
+        sum += row_loss[i];
+        right += row_correct[i];
     }
-    losses[thread] = sum;
-    rights[thread] = right;
-    for (int half = 128; half > 0; half /= 2) {
-        __syncthreads();
-        if (thread < half) {
-            losses[thread] += losses[thread + half];
-            rights[thread] += rights[thread + half];
-        }
-    }
-    if (thread == 0) {
-        *loss = losses[0] / N;
-        *correct = rights[0];
+    sum = warp_sum(sum);
+    right = warp_sum(right);
+    if (threadIdx.x == 0) losses[threadIdx.y] = sum, rights[threadIdx.y] = right;
+    __syncthreads();
+    if (threadIdx.x > 0 || threadIdx.y > 0) return;
+    for (int warp = 1; warp < ROWS; warp++) sum += losses[warp], right += rights[warp];
+    *loss = sum / N;
+    *correct = right;
+    if (has_totals) {
+        totals[0] += double(*loss) * N;
+        totals[1] += double(right);
     }
 }

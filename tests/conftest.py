@@ -7,6 +7,7 @@ os.environ.setdefault("KERAS_BACKEND", "jax")  # before anybody imports keras
 # Before anybody imports NumPy: the tests fill the cores by themselves, and BLAS threads that wait for one another made
 # the small products of `reference` a hundred times slower.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("TINYCNN_DEVICE", "cpu")  # where a test names no device, beside a GPU too
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -101,7 +102,7 @@ TOO_LARGE_FOR_THE_SIMULATOR = (
     "test_readme.py",
     "test_a_network_s_gradients_are_those_of_the_reference",
     # many launches
-    "test_accumulate_keeps_float64_over_a_long_epoch",
+    "test_totals_keep_float64_over_a_long_epoch",
     "test_results_are_identical_from_run_to_run",
     "test_results_stay_as_they_are_while_others_are_computed",
     # large arrays

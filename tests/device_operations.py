@@ -116,6 +116,7 @@ ARGUMENTS = {
         lambda on: (on.normal(5, 7), one_hot([0, 6, 3, 3, 1], 7).astype(on.dtype)),
         lambda on: (on.normal(3, 5), one_hot([4, 0, 2], 5).astype(on.dtype), on.positive(3, 1)),
         lambda on: (on.few(9, 3), np.full((9, 3), 1 / 3, on.dtype)),  # equal labels, equal logits: the first counts
+        lambda on: (on.normal(6, 4), one_hot([3, 0, 1, 2, 2, 0], 4).astype(on.dtype), None, np.array([1.0, 2.0])),
     ],
     "sgd_step": [
         lambda on: (on.several(), on.several(), [], on.number(0.1), 0.0, False),
@@ -146,7 +147,6 @@ ARGUMENTS = {
     "split": [lambda on: (on.normal(2, 3, 8), [1, 5, 2])],
     "gather_batch": [lambda on: (on.normal(9, 3, 2, 1), on.normal(9, 4), on.rng.permutation(9), step_of(2), 5)],
     "advance": [lambda on: ([(step_of(3), 1), (step_of(0), 5)],)],
-    "accumulate": [lambda on: (np.array([1.0, 2.0]), on.number(0.3), on.number(4), 5)],
     "assign": [lambda on: (on.normal(1), np.array([0.5])), lambda on: (on.normal(2, 3), on.normal(2, 3))],
 }
 

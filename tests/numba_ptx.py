@@ -9,7 +9,7 @@ import re
 import sys
 from types import SimpleNamespace
 
-from numba import float32, float64, int32, int64, types, uint32, uint64
+from numba import float32, float64, int32, int64, types, uint8, uint32, uint64
 from tinycnn.kernels import numba as in_python
 
 from tinycnn import kernels
@@ -19,6 +19,7 @@ SCALARS = {
     "double": float64,
     "int": int32,
     "long long": int64,
+    "unsigned char": uint8,
     "unsigned int": uint32,
     "unsigned long long": uint64,
 }
@@ -31,17 +32,26 @@ def parameters(file, name):
     return [(match[2], " ".join(match[1].split())) for match in found]
 
 
+def types_of_template(file, instance):
+    """{what the kernel's template calls a type: which one it is}, as {'T': 'float'}."""
+    name, given = re.fullmatch(r"(\w+)<(.+)>", instance).groups()
+    text = re.search(rf"template <(.*)>\n__global__ void {name}\(", kernels.path(file).read_text())[1]
+    words = [part.split() for part in text.split(", ")]
+    return {word[1]: a for word, a in zip(words, given.split(", "), strict=True) if word[0] == "typename"}
+
+
 def signature(file, instance):
     """The types of a kernel's arguments in Numba, from those in C++."""
-    name, T = re.match(r"(\w+)<([^,>]+)", instance).groups()
+    name, named = instance.split("<")[0], types_of_template(file, instance)
 
     def numba_type(text):
-        text = re.sub(r"\bT\b", T, text.replace("const ", ""))
-        return types.Array(SCALARS[text[:-1]], 1, "C") if text.endswith("*") else SCALARS[text]
+        element = text.replace("const ", "").removesuffix("*")
+        scalar = SCALARS[named.get(element, element)]
+        return types.Array(scalar, 1, "C") if text.endswith("*") else scalar
 
     found = [numba_type(text) for _, text in parameters(file, name)]
     if file == "optimizers":  # table and tensors; here p, g, two states and their size
-        found[:2] = [types.Array(SCALARS[T], 1, "C")] * 4 + [int64]
+        found[:2] = [types.Array(SCALARS[named["T"]], 1, "C")] * 4 + [int64]
     return tuple(found)
 
 

@@ -57,7 +57,7 @@ def test_a_convolution_s_operations_and_bytes_are_those_counted_by_hand():
 def test_the_other_layers_are_counted_by_hand_too():
     dense, pool = Dense(4, 10, 3), MaxPool(2, 6, 6, 5, (2, 2), (2, 2))
     assert dense.flop("forward") == 2 * 4 * 10 * 3 and dense.bytes("forward") == 4 * (40 + 30 + 12)
-    assert pool.flop("forward") == 4 * 2 * 9 * 5 and pool.bytes("backward") == 4 * (2 * 36 * 5 + 2 * 2 * 9 * 5)
+    assert pool.flop("forward") == 4 * 2 * 9 * 5 and pool.bytes("backward") == 4 * 2 * 5 * (36 + 9) + 2 * 9 * 5
     assert BatchNorm((4, 3, 3, 7)).bytes("forward") == 4 * (2 * 4 * 9 * 7 + 6 * 7)
     assert Dropout((4, 9), 0.5).bytes("backward") == 4 * 2 * 36
     assert SoftmaxCrossEntropy(4, 10).bytes("forward and backward") == 4 * (3 * 40 + 1)

@@ -33,7 +33,7 @@ def check_maxpool(device, x, pool, stride, kind, rng):
     dev_x, dev_dy = on(device, x, dy)
     y, argmax = device.maxpool2d_forward(dev_x, pool, stride, padding)
     assert np.array_equal(device.numpy(y), want)
-    assert device.numpy(argmax).dtype == np.int32
+    assert np.issubdtype(device.numpy(argmax).dtype, np.integer)
     assert np.array_equal(device.numpy(argmax), where)
     dx = device.maxpool2d_backward(dev_dy, argmax, x.shape, pool, stride, padding)
     assert_close(device.numpy(dx), maxpool_gradient(dy, where, x.shape, pool, stride, padding), pool[0] * pool[1])
@@ -45,6 +45,15 @@ def check_maxpool(device, x, pool, stride, kind, rng):
 def test_pooling_takes_the_maximum_and_sends_the_gradient_there(device, x_shape, pool, stride, kind):
     rng = rng_of(11)
     check_maxpool(device, spaced(rng, *x_shape), pool, stride, kind, rng)
+
+
+@pytest.mark.parametrize("pool", [(16, 16), (17, 17), (1, 257)], ids=str)  # 256 places, and more
+@pytest.mark.parametrize("channels", [3, 4])  # one at a time, and by fours
+def test_pooling_finds_the_maximum_at_the_last_place_of_a_large_window(device, pool, channels):
+    x_shape = 1, pool[0] + 1, pool[1] + 1, channels
+    x = spaced(rng_of(20), *x_shape)
+    x[:, pool[0] - 1, pool[1] - 1] += x.max() - x.min() + 1
+    check_maxpool(device, x, pool, (1, 1), "valid", rng_of(21))
 
 
 @given(data=st.data(), values=st.sampled_from(["ties", "constant", "negative", "random"]), seed=seeds)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from helpers import assert_close, assert_same_bits, normal, one_hot, padding_of
-from oracles import counter, on, rng_of
+from oracles import counter, log_softmax, on, rng_of
 
 from tinycnn.devices.base import Wanted
 
@@ -42,21 +42,24 @@ def test_up_to_three_counters_move_on_at_once(device):
     assert [device.numpy(c).tolist() for c in (first, second, third)] == [[136], [2**33 + 1], [3]]
 
 
-def test_accumulate_sums_the_loss_by_image_and_the_hits(device):
-    totals = device.zeros((2,), "float64")
-    for loss, correct, size in ((0.5, 3, 8), (0.25, 1, 2), (2.0, 0, 1)):
-        device.accumulate(totals, *on(device, [loss], [correct]), size)
+def test_totals_sum_the_loss_by_image_and_the_hits(device):
+    rng, totals, loss, hits = rng_of(19), device.zeros((2,), "float64"), 0.0, 0
+    for size in (8, 2, 1):
+        logits, labels = normal(rng, size, 5), rng.integers(0, 5, size)
+        device.softmax_crossentropy(*on(device, logits, one_hot(labels, 5)), None, totals)
+        loss -= log_softmax(logits)[np.arange(size), labels].sum()
+        hits += (logits.argmax(axis=1) == labels).sum()
     assert device.numpy(totals).dtype == np.float64
-    assert device.numpy(totals).tolist() == [0.5 * 8 + 0.25 * 2 + 2.0, 4.0]
+    assert_close(device.numpy(totals)[:1].astype(device.dtype), [loss], 11)
+    assert 0 < hits == device.numpy(totals)[1]
 
 
-def test_accumulate_keeps_float64_over_a_long_epoch(device):
-    totals = device.zeros((2,), "float64")
-    arrays = on(device, [0.1], [1])
-    value = float(device.numpy(arrays[0])[0])
+def test_totals_keep_float64_over_a_long_epoch(device):
+    totals, arrays = device.zeros((2,), "float64"), on(device, [[0.3, 0.1]] * 3, [[1, 0]] * 3)
+    value = float(device.numpy(device.softmax_crossentropy(*arrays)[0])[0])
     for _ in range(1000):
-        device.accumulate(totals, *arrays, 128)
-    np.testing.assert_allclose(device.numpy(totals), [128_000 * value, 1000], rtol=1e-12)
+        device.softmax_crossentropy(*arrays, None, totals)
+    np.testing.assert_allclose(device.numpy(totals), [3000 * value, 3000], rtol=1e-12)
 
 
 def test_a_recorded_step_does_the_same_each_time(device):

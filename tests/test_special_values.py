@@ -119,6 +119,8 @@ def check_special_values(device, method, arguments, plants, border):
             got = results(device, method, moved(values, lambda a: device.asarray(a, a.dtype.name)))
         assert len(got) == len(want)
         for place, (mine, its) in enumerate(zip(got, want, strict=True)):
+            if mine.dtype == np.float64:
+                mine = mine.astype(device.dtype)  # a sum in float64 of what was computed in the device's precision
             either = ~np.isfinite(mine) | ~np.isfinite(its)
             if (method, target) in border:
                 assert np.isfinite(mine).all() == np.isfinite(its).all()

@@ -17,9 +17,9 @@ Installed as tinycnn.kernels.numba. Nothing here imports numba.cuda before the f
 import importlib
 import re
 
-from numba import float32, float64, int64
+from numba import float32, float64, int32, int64, uint8
 
-TYPES = {"float": float32, "double": float64, "long long": int64}
+TYPES = {"float": float32, "double": float64, "int": int32, "long long": int64, "unsigned char": uint8}
 BOOLEANS = {"true": True, "false": False}
 
 

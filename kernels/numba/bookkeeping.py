@@ -1,6 +1,5 @@
-"""What a training step needs beside the network: the next batch, counters, the running loss. See bookkeeping.cu."""
+"""What a training step needs beside the network: the next batch, and counters. See bookkeeping.cu."""
 
-import numpy as np
 from numba import cuda
 from tinycnn.kernels.numba.common import template
 
@@ -67,18 +66,3 @@ def fill(T):
             y[i] = value
 
     return fill
-
-
-@template
-def accumulate(T):
-    """totals[0] += loss * size; totals[1] += correct, in double.
-
-    totals: (2,) of double; loss, correct: (1,). One thread; no shared memory.
-    """
-
-    def accumulate(totals, loss, correct, size):
-        if cuda.threadIdx.x == 0 and cuda.blockIdx.x == 0:
-            totals[0] += np.float64(loss[0]) * size
-            totals[1] += np.float64(correct[0])
-
-    return accumulate

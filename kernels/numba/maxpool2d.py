@@ -8,11 +8,12 @@ from tinycnn.kernels.numba.common import template
 
 
 @template
-def maxpool2d_forward(T, WIDTH):
+def maxpool2d_forward(T, Index, WIDTH):
     """y = the maximum of every window, argmax = r * S + s of it, the first one of several.
 
-    x (N,H,W,C), y and argmax (N,P,Q,C). grid: (blocks over one image's outputs, N). A thread has WIDTH neighbouring
-    channels of one output of every gridDim.y-th image; no shared memory. C++ moves WIDTH = 4 as one 16-byte access.
+    x (N,H,W,C), y and argmax (N,P,Q,C), the latter of Index: bytes, or ints where a window has more than 256 places.
+    grid: (blocks over one image's outputs, N). A thread has WIDTH neighbouring channels of one output of every
+    gridDim.y-th image; no shared memory. C++ moves WIDTH = 4 as one access.
     """
 
     def maxpool2d_forward(x, y, argmax, N, H, W, C, R, S, P, Q, stride_h, stride_w, top, left):
@@ -39,17 +40,18 @@ def maxpool2d_forward(T, WIDTH):
                     first = False
             to = ((n * P + p) * Q + q) * C + c
             for j in range(WIDTH):
-                y[to + j], argmax[to + j] = best[j], where[j]
+                y[to + j], argmax[to + j] = best[j], Index(where[j])
 
     return maxpool2d_forward
 
 
 @template
-def maxpool2d_backward(T, WIDTH):
+def maxpool2d_backward(T, Index, WIDTH):
     """dx = the sum of dy over the windows whose argmax is this pixel.
 
-    dy, argmax (N,P,Q,C), dx (N,H,W,C). grid: (blocks over one image's pixels, N). A thread has WIDTH neighbouring
-    channels of one pixel of every gridDim.y-th image; no shared memory. C++ moves WIDTH = 4 as one 16-byte access.
+    dy, argmax (N,P,Q,C), the latter of Index; dx (N,H,W,C). grid: (blocks over one image's pixels, N). A thread has
+    WIDTH neighbouring channels of one pixel of every gridDim.y-th image; no shared memory. C++ moves WIDTH = 4 as one
+    access.
     """
 
     def maxpool2d_backward(dy, argmax, dx, N, H, W, C, R, S, P, Q, stride_h, stride_w, top, left):

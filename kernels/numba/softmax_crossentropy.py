@@ -14,6 +14,7 @@ from tinycnn.kernels.numba.common import (
     WARPS,
     device_template,
     exp,
+    last_to_arrive,
     log,
     template,
     warp_max,
@@ -129,65 +130,62 @@ def softmax_backward(T):
 
 @template
 def softmax_crossentropy(T):
-    """The loss of each row, whether its answer is right, and dlogits = weight * (softmax - labels) / N.
+    """dlogits = weight * (softmax - labels) / N, the mean loss, and how many answers are right.
 
-    logits, labels, dlogits (N,K); weights, row_loss, row_correct (N,). grid: (blocks of rows,), block (32, 4): a warp a
-    row. Shared memory (static): two numbers a thread, where C++ has shuffles.
+    logits, labels, dlogits (N,K); weights, row_loss, row_correct (N,); loss, correct, arrivals (1,); totals (2,) of
+    double, to which loss * N and correct are added where has_totals. grid: (blocks of rows,), block (32, 4): a warp a
+    row; the last block adds the rows up. Shared memory (static): two numbers a thread, where C++ has shuffles.
     """
     max_of_row, sum_of_row, argmax_of_row = row_max(T), row_sum_of_exp(T), row_argmax(T)
 
-    def softmax_crossentropy(logits, labels, weights, dlogits, row_loss, row_correct, N, K, has_weights):
+    def softmax_crossentropy(
+        logits, labels, weights, dlogits, row_loss, row_correct, loss, correct, totals, arrivals, N, K, has_weights,
+        has_totals,
+    ):  # fmt: skip
         values = cuda.shared.array((WARPS, WARP), T)
         places = cuda.shared.array((WARPS, WARP), np.int32)
-        n = cuda.blockIdx.x * cuda.blockDim.y + cuda.threadIdx.y
+        lane, warp = cuda.threadIdx.x, cuda.threadIdx.y
+        n = cuda.blockIdx.x * WARPS + warp
         here = K if n < N else 0
         row = n * K if n < N else 0
         largest = max_of_row(logits[row:], here, values)
         log_sum = log(sum_of_row(logits[row:], here, largest, values))
         weight = weights[n] if has_weights and n < N else T(1)
-        loss = T(0)
-        for k in range(cuda.threadIdx.x, here, WARP):
+        sum = T(0)
+        for k in range(lane, here, WARP):
             log_p, label = logits[row + k] - largest - log_sum, labels[row + k]
-            loss -= label * log_p
+            sum -= label * log_p
             dlogits[row + k] = weight * ((exp(log_p) - label) / T(N))
-        loss = warp_sum(loss, values)
+        sum = warp_sum(sum, values)
         answer = argmax_of_row(logits[row:], here, values, places)
         truth = argmax_of_row(labels[row:], here, values, places)
-        if cuda.threadIdx.x == 0 and n < N:
-            row_loss[n] = weight * loss
+        if lane == 0 and n < N:
+            row_loss[n] = weight * sum
             row_correct[n] = T(1) if answer == truth else T(0)
+        if not last_to_arrive(arrivals, cuda.gridDim.x):
+            return
 
-    return softmax_crossentropy
-
-
-@template
-def softmax_crossentropy_finish(T):
-    """loss[0] = the mean of row_loss, correct[0] = the sum of row_correct.
-
-    row_loss, row_correct (N,); loss, correct (1,). One block of 256 threads, each with every 256th row. Shared memory
-    (static): two numbers a thread.
-    """
-
-    def softmax_crossentropy_finish(row_loss, row_correct, loss, correct, N):
-        losses = cuda.shared.array(256, T)
-        rights = cuda.shared.array(256, T)
-        thread = cuda.threadIdx.x
+        losses = cuda.shared.array(WARPS, T)
+        rights = cuda.shared.array(WARPS, T)
         sum = T(0)
         right = T(0)
-        for n in range(thread, N, 256):
-            sum += row_loss[n]
-            right += row_correct[n]
-        losses[thread] = sum
-        rights[thread] = right
-        half = 128
-        while half > 0:
-            cuda.syncthreads()
-            if thread < half:
-                losses[thread] += losses[thread + half]
-                rights[thread] += rights[thread + half]
-            half //= 2
-        if thread == 0:
-            loss[0] = losses[0] / T(N)
-            correct[0] = rights[0]
+        for i in range(warp * WARP + lane, N, WARP * WARPS):
+            sum += row_loss[i]
+            right += row_correct[i]
+        sum = warp_sum(sum, values)
+        right = warp_sum(right, values)
+        if lane == 0:
+            losses[warp], rights[warp] = sum, right
+        cuda.syncthreads()
+        if lane > 0 or warp > 0:
+            return
+        for other in range(1, WARPS):
+            sum += losses[other]
+            right += rights[other]
+        loss[0] = sum / T(N)
+        correct[0] = right
+        if has_totals:
+            totals[0] += np.float64(loss[0]) * N
+            totals[1] += np.float64(right)
 
-    return softmax_crossentropy_finish
+    return softmax_crossentropy

@@ -38,6 +38,9 @@ KERNEL_DEVICES = "test_kernel_devices.py"
 FUSED_RELU = "test_products.py::test_relu_and_bias_ride_in_the_convolution"
 EQUAL_MAXIMA = "gradients/test_gradients.py::test_the_gradient_of_equal_maxima_goes_to_the_first"
 
+LARGE_WINDOWS = "test_layer_operations.py::test_pooling_finds_the_maximum_at_the_last_place_of_a_large_window"
+TOTALS = "test_operations.py::test_totals_sum_the_loss_by_image_and_the_hits"
+
 AUTOGRAD = (
     Mutant(
         "leaf-accumulation", TENSOR,
@@ -389,6 +392,11 @@ KERNELS = (
         "emulator", "maxpool2d_backward", "rows behind the last window ask windows that are not there", CHECK,
     ),
     Mutant(
+        "pooling-byte", f"{HOST}/maxpool2d.py",
+        "PLACES_OF_A_BYTE = 256", "PLACES_OF_A_BYTE = 2**31",
+        "emulator", LARGE_WINDOWS, "places from 256 on cut to a byte", TEST,
+    ),
+    Mutant(
         "kernel-batchnorm-centre", "kernels/batchnorm.cu",
         "dgamma += dy[i] * ((x[i] - middle) * scale);", "dgamma += dy[i] * (x[i] * scale);",
         "emulator", "batchnorm", "dgamma without the mean",
@@ -442,6 +450,22 @@ KERNELS = (
         "kernel-crossentropy-mean", "kernels/softmax_crossentropy.cu",
         "((exp(log_p) - label) / N)", "((exp(log_p) - label) / K)",
         "emulator", "softmax_crossentropy", "divided by the classes instead of the rows",
+    ),
+    Mutant(
+        "loss-fence", "kernels/common.cuh",
+        "__threadfence();\n    __syncthreads();\n    if (threadIdx.x", "__syncthreads();\n    if (threadIdx.x",
+        "emulator", "softmax_crossentropy", "the last block adds up rows that others may not have written yet", CHECK,
+    ),
+    Mutant(
+        "loss-barrier", "kernels/softmax_crossentropy.cu",
+        "losses[threadIdx.y] = sum, rights[threadIdx.y] = right;\n    __syncthreads();\n",
+        "losses[threadIdx.y] = sum, rights[threadIdx.y] = right;\n",
+        "emulator", "softmax_crossentropy", "one warp adds what the others have not written yet", CHECK,
+    ),
+    Mutant(
+        "totals-by-batch", "kernels/softmax_crossentropy.cu",
+        "totals[0] += double(*loss) * N;", "totals[0] += double(*loss);",
+        "emulator", TOTALS, "a small last batch counts as much as a whole one", TEST,
     ),
     Mutant(
         "numba-relu-open", "kernels/numba/relu.py",

@@ -12,6 +12,7 @@ import click
 
 from tinycnn.command.options import json_option, print_json, print_table
 from tinycnn.devices import DEVICES, DeviceError, get_device
+from tinycnn.devices.default import choice
 from tinycnn.devices.gpu.cuda import driver_version, numba_extra
 from tinycnn.emulator import cache as emulator_cache
 from tinycnn.emulator.compiler import CompilerMissing, find_compiler
@@ -118,6 +119,7 @@ def report() -> dict[str, Any]:
         "executable": sys.executable,
         "parts": [{"name": n, "found": f, "remedy": r} for n, f, r in parts()],
         "devices": [{"name": n, "usable": u, "reason": r} for n, u, r in devices()],
+        "default": choice()._asdict(),
         "caches": caches(),
         "data": data(),
     }
@@ -140,6 +142,10 @@ def doctor(as_json: bool) -> None:
         [(d["name"], "yes" if d["usable"] else "no", d["reason"] or "") for d in facts["devices"]],
         ("device", "usable", "what is missing and what mends it"),
     )
+    default = facts["default"]
+    click.echo(f"\nThe default device is {default['device']}: {default['why']}")
+    if default["remedy"]:
+        click.echo(f"What brings the GPU: {default['remedy']}")
     click.echo()
     print_table(
         [(c["device"], c["files"], f"{c['bytes'] / 2**20:.1f} MB", c["emptied_by"]) for c in facts["caches"]],

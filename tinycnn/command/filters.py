@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tinycnn.command.options import check_picture, checkpoint
+from tinycnn.command.options import check_picture, checkpoint, use
 
 
 @click.command()
@@ -18,5 +18,6 @@ def filters(file: str, output: str, layer: str | None) -> None:
     from tinycnn.pictures import plot_filters
 
     check_picture(output)
+    use("reference")  # nothing is computed, so no GPU has to be tried first
     figure = plot_filters(checkpoint(file), output, layer)
     click.echo(f"{output}: {' '.join(figure.axes[0].get_title().split())}")

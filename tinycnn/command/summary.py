@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tinycnn.command.options import find_network, json_option, print_json
+from tinycnn.command.options import find_network, json_option, print_json, use
 
 
 @click.command()
@@ -15,6 +15,7 @@ def summary(network: str, as_json: bool) -> None:
     from tinycnn import session
     from tinycnn.fit.summary import as_json as summary_json
 
+    use("reference")  # nothing is computed, so no GPU has to be tried first
     with session.without_initial_weights():
         model = find_network(network)
     if as_json:

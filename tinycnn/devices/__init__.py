@@ -1,12 +1,11 @@
 """The devices by name, and which of them is in use.
 
-`get_device("cpu")`, `set_device("reference", dtype="float64")`; without either, TINYCNN_DEVICE or `cpu`.
+`get_device("cpu")`, `set_device("reference", dtype="float64")`; without either, the default that default.py chooses.
 """
 
 from __future__ import annotations
 
 import importlib
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +24,6 @@ DEVICES = {
     "emulator": ("tinycnn.devices.gpu.emulator", "EmulatorDevice", ("float32", "float64")),
     "numba": ("tinycnn.devices.gpu.numba", "NumbaDevice", ("float32", "float64")),
 }
-DEFAULT = "cpu"
 
 _made: dict[tuple[str, str], Device] = {}
 _making = threading.RLock()
@@ -71,7 +69,14 @@ def _imported(name: str, module: str) -> ModuleType:
 
 def current_device() -> Device:
     """The device that new tensors and models are made on."""
-    return _used.get() or _default or set_device(os.environ.get("TINYCNN_DEVICE") or DEFAULT)
+    return _used.get() or _default or set_device(_chosen())
+
+
+def _chosen() -> str:
+    """The name of the default device, which is found out now and not at `import tinycnn`."""
+    from tinycnn.devices.default import choice
+
+    return choice().device
 
 
 def set_device(name: str, dtype: str | None = None) -> Device:

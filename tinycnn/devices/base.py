@@ -198,9 +198,10 @@ class Device(ABC):
 
     @abstractmethod
     def maxpool2d_forward(self, x: Array, pool: Pair, stride: Pair, padding: Padding) -> tuple[Array, Array]:
-        """x (N,H,W,C) -> y (N,P,Q,C) and `argmax`, int32 of y's shape: r * pool[1] + s of the maximum.
+        """x (N,H,W,C) -> y (N,P,Q,C) and `argmax` of y's shape: r * pool[1] + s of the maximum.
 
-        Padding counts as minus infinity. Of equal values the first in row-major order wins.
+        `argmax` is of whole numbers, of a type that the device chooses: who needs it is maxpool2d_backward. Padding
+        counts as minus infinity. Of equal values the first in row-major order wins.
         """
 
     @abstractmethod
@@ -252,14 +253,14 @@ class Device(ABC):
 
     @abstractmethod
     def softmax_crossentropy(
-        self, logits: Array, labels: Array, weights: Array | None = None
+        self, logits: Array, labels: Array, weights: Array | None = None, totals: Array | None = None
     ) -> tuple[Array, Array, Array]:
         """Both passes at once: logits and labels (N,K), the labels' rows summing to 1; weights of the rows (N,1), all 1
         if None.
 
         Returns (loss, correct, dlogits): the mean of the rows' losses times their weights (1,), how many rows have
         their largest logit where their largest label is (1,), and d loss / d logits (N,K) = weight * (softmax - labels)
-        / N.
+        / N. To `totals`, a float64 array of two elements, loss * N and correct are added in place.
         """
 
     @abstractmethod
@@ -307,10 +308,6 @@ class Device(ABC):
     @abstractmethod
     def advance(self, counters: Sequence[tuple[Array, int]]) -> None:
         """counter += amount, in place, for up to three pairs (int64 array of one element, whole number)."""
-
-    @abstractmethod
-    def accumulate(self, totals: Array, loss: Array, correct: Array, size: int) -> None:
-        """totals[0] += loss * size; totals[1] += correct. `totals` is a float64 array of two elements."""
 
     @abstractmethod
     def record(self, step: Callable[[], None]) -> Callable[[], None]:

@@ -46,16 +46,22 @@ def crossentropy_rows(arguments, task, thread):
 
 
 def softmax_crossentropy(
-    logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None
+    logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None, totals: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(mean loss (1,), rows classified rightly (1,), d loss / d logits); weights of the rows (N,1), or None."""
+    """(mean loss (1,), rows classified rightly (1,), d loss / d logits); weights of the rows (N,1), or None.
+
+    totals: float64 (2,) to which loss * N and correct are added, or None.
+    """
     N, K = logits.shape
     dlogits = pool.empty((N, K), np.float32)
     results = np.empty((2, N), np.float32)
     given = labels if weights is None else weights
     launch(crossentropy_rows, -(-N // TASK), logits, labels, dlogits, results, N, K, given, int(weights is not None))
     loss, correct = results.sum(axis=1, keepdims=True)
-    return loss / np.float32(N), correct, dlogits
+    loss /= np.float32(N)
+    if totals is not None:
+        totals += float(loss[0]) * N, float(correct[0])
+    return loss, correct, dlogits
 
 
 def softmax_forward(x: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from tinycnn import kernels
+import tinycnn.kernels as kernels
 from tinycnn.devices import DeviceError
 from tinycnn.devices.base import Array
 from tinycnn.devices.gpu import Driver, KernelDevice
@@ -61,6 +61,12 @@ def numba_extra() -> str:
     return f"tinycnn[numba{'' if version is None else 13 if version[0] >= 13 else 12}]"
 
 
+def cuda_extra() -> str:
+    """What pip installs for the device `cuda` here: the CuPy that fits the driver."""
+    version = driver_version()
+    return f"tinycnn[cuda{12 if version is not None and version[0] < 13 else 13}]"
+
+
 def find_cupy() -> Any:
     """The module cupy, fit for the driver that is there. Raises DeviceError with the remedy otherwise."""
     if platform.system() == "Darwin":
@@ -71,7 +77,7 @@ def find_cupy() -> Any:
             "the cuda device needs an NVIDIA GPU and its driver, and there is no driver: install it from "
             f"https://www.nvidia.com/drivers; {OTHERWISE}"
         )
-    extra = f"tinycnn[cuda{13 if version[0] >= 13 else 12}]"
+    extra = cuda_extra()
     try:
         import cupy
     except ImportError as error:

@@ -141,4 +141,3 @@ class KernelDevice(Device):
     adadelta_step = optimizers.adadelta_step
     gather_batch = bookkeeping.gather_batch
     advance = bookkeeping.advance
-    accumulate = bookkeeping.accumulate

@@ -1,4 +1,4 @@
-"""The next batch, counters and the running loss, as loops beside bookkeeping.cu.
+"""The next batch and counters, as loops beside bookkeeping.cu.
 
 The forms that compute are a line of NumPy each, which the cpu device has too: NumpyArrays in numpy_arrays.py.
 """
@@ -28,11 +28,6 @@ def gather_batch_loops(images: Array, labels: Array, order: Array, start: Array,
 def advance_loops(counters: Sequence[tuple[Array, int]]) -> None:
     for counter, amount in counters:
         counter[0] += amount
-
-
-def accumulate_loops(totals: Array, loss: Array, correct: Array, size: int) -> None:
-    totals[0] += np.float64(loss[0]) * size
-    totals[1] += np.float64(correct[0])
 
 
 def assign_loops(destination: Array, source: Array) -> None:

@@ -36,7 +36,7 @@ def softmax_backward_loops(dy: Array, y: Array) -> Array:
 
 
 def softmax_crossentropy_loops(
-    logits: Array, labels: Array, weights: Array | None = None
+    logits: Array, labels: Array, weights: Array | None = None, totals: Array | None = None
 ) -> tuple[Array, Array, Array]:
     loss, correct, dlogits = np.zeros(1, logits.dtype), np.zeros(1, logits.dtype), np.empty_like(logits)
     N, K = logits.shape
@@ -53,6 +53,9 @@ def softmax_crossentropy_loops(
         loss[0] += weight * row_loss / N
         if answer == truth:
             correct[0] += 1
+    if totals is not None:
+        totals[0] += np.float64(loss[0]) * N
+        totals[1] += np.float64(correct[0])
     return loss, correct, dlogits
 
 
@@ -77,7 +80,9 @@ def softmax_backward(dy: Array, y: Array) -> Array:
     return y * (dy - (dy * y).sum(axis=-1, keepdims=True))
 
 
-def softmax_crossentropy(logits: Array, labels: Array, weights: Array | None = None) -> tuple[Array, Array, Array]:
+def softmax_crossentropy(
+    logits: Array, labels: Array, weights: Array | None = None, totals: Array | None = None
+) -> tuple[Array, Array, Array]:
     shifted = logits - logits.max(axis=-1, keepdims=True)
     log_sum = np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     log_p = shifted - log_sum
@@ -85,4 +90,6 @@ def softmax_crossentropy(logits: Array, labels: Array, weights: Array | None = N
     weight = np.ones((n, 1), logits.dtype) if weights is None else weights
     loss = -(weight[:, 0] * (labels * log_p).sum(axis=-1)).mean(keepdims=True)
     correct = (logits.argmax(axis=-1) == labels.argmax(axis=-1)).sum(keepdims=True).astype(logits.dtype)
+    if totals is not None:
+        totals += float(loss[0]) * n, float(correct[0])
     return loss, correct, weight * ((np.exp(log_p) - labels) / n)

@@ -37,10 +37,6 @@ def advance(device: KernelDevice, counters: Sequence[tuple[Array, int]]) -> None
     device.launch("bookkeeping", "advance<long long>", (1,), (1,), *arrays, *map(np.int64, amounts))
 
 
-def accumulate(device: KernelDevice, totals: Array, loss: Array, correct: Array, size: int) -> None:
-    device.launch("bookkeeping", "accumulate<T>", (1,), (1,), totals, loss, correct, int(size))
-
-
 def fill(device: KernelDevice, array: Array, value: float) -> None:
     """array[...] = value, a number that travels with the launch: nothing on the host has to stay as it is."""
     whole = array.dtype == np.int64

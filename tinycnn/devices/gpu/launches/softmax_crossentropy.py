@@ -10,7 +10,7 @@ from tinycnn.devices.gpu.grid import ceil_div
 if TYPE_CHECKING:
     from tinycnn.devices.gpu.device import KernelDevice
 
-ROWS = 4  # warps of a block, each of which computes one row
+ROWS = 4  # of softmax_crossentropy.cu: warps of a block, each of which computes one row
 
 
 def softmax_forward(device: KernelDevice, x: Array) -> Array:
@@ -26,16 +26,16 @@ def softmax_backward(device: KernelDevice, dy: Array, y: Array) -> Array:
 
 
 def softmax_crossentropy(
-    device: KernelDevice, logits: Array, labels: Array, weights: Array | None = None
+    device: KernelDevice, logits: Array, labels: Array, weights: Array | None = None, totals: Array | None = None
 ) -> tuple[Array, Array, Array]:
     N, K = logits.shape
     dlogits, row_loss, row_correct = device.empty((N, K)), device.empty((N,)), device.empty((N,))
-    device.launch(
-        "softmax_crossentropy", "softmax_crossentropy<T>", (ceil_div(N, ROWS),), (32, ROWS),
-        logits, labels, labels if weights is None else weights, dlogits, row_loss, row_correct, N, K,
-        int(weights is not None),
-    )  # fmt: skip
     loss, correct = device.empty((1,)), device.empty((1,))
-    args = (row_loss, row_correct, loss, correct, N)
-    device.launch("softmax_crossentropy", "softmax_crossentropy_finish<T>", (1,), (256,), *args)
+    blocks = max(1, ceil_div(N, ROWS))  # the mean of no rows is NaN, and somebody has to write it
+    device.launch(
+        "softmax_crossentropy", "softmax_crossentropy<T>", (blocks,), (32, ROWS),
+        logits, labels, labels if weights is None else weights, dlogits, row_loss, row_correct, loss, correct,
+        device.empty((2,), "float64") if totals is None else totals, device.driver.arrivals(1), N, K,
+        int(weights is not None), int(totals is not None),
+    )  # fmt: skip
     return loss, correct, dlogits
