@@ -35,6 +35,7 @@ setup(
     package_dir={"tinycnn.kernels": "kernels"},
     package_data={
         "tinycnn": ["py.typed"],
+        "tinycnn.devices.gpu": ["cards.json"],
         "tinycnn.keras_reference": ["values.safetensors"],
         "tinycnn.kernels": ["*.cu", "*.cuh", "ladder/*.cu", "ladder/*.cuh", "ladder/README.md"],
         "tinycnn.emulator": ["runtime/*.h", "runtime/*.cpp"],

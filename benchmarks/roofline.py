@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from precision import STRICT, TF32
 
+from tinycnn.devices.gpu import cards
+
 
 @dataclass(frozen=True)
 class Peaks:
@@ -25,39 +27,21 @@ class Peaks:
         return times[bound], bound
 
 
-# NVIDIA's data sheets: dense TF32, the larger memory where there are two. The longer name first.
-DATA_SHEETS = {
-    "H200": (67e12, 494e12, 4.8e12),
-    "H100 PCIe": (51e12, 378e12, 2.0e12),
-    "H100 NVL": (60e12, 418e12, 3.9e12),
-    "H100": (67e12, 494e12, 3.35e12),
-    "A100": (19.5e12, 156e12, 2.0e12),
-    "L40S": (91.6e12, 183e12, 0.864e12),
-    "L4": (30.3e12, 60e12, 0.3e12),
-    "T4": (8.1e12, None, 0.32e12),
-}
-
-
 def known_peaks(name):
-    """The Peaks of a GPU by its name, or None for one that is not in the table."""
-    for part, figures in DATA_SHEETS.items():
-        if part.lower() in name.lower():
-            return Peaks(name, *figures, "data sheet")
-    return None
+    """The Peaks of a GPU by its name, or None for one whose data sheet is not in cards.json."""
+    card = cards.called(name)
+    return card and Peaks(name, card.float32, card.tf32, card.bandwidth, "data sheet")
 
 
 def peaks_of(name, attributes, capability):
-    """The Peaks of a GPU: from its data sheet, else from the attributes that CUDA gives.
+    """The Peaks of a GPU: from its data sheet, else from the attributes that CUDA gives, as CuPy names them.
 
-    attributes: MultiProcessorCount, ClockRate and MemoryClockRate in kHz, GlobalMemoryBusWidth in bits.
-    capability: (9, 0). Memory moves data twice a clock. TF32 is not known from attributes.
+    capability: (9, 0). TF32 is not known from attributes.
     """
     if found := known_peaks(name):
         return found
-    lanes = 64 if capability in ((7, 0), (7, 2), (7, 5), (8, 0)) else 128  # float32 a clock and multiprocessor
-    float32 = 2 * lanes * attributes["MultiProcessorCount"] * attributes["ClockRate"] * 1e3
-    bandwidth = 2 * attributes["MemoryClockRate"] * 1e3 * attributes["GlobalMemoryBusWidth"] / 8
-    return Peaks(name, float32, None, bandwidth, "the device's attributes")
+    card = cards.of_attributes(name, attributes, capability)
+    return Peaks(name, card.float32, card.tf32, card.bandwidth, card.source)
 
 
 H200 = known_peaks("NVIDIA H200")  # what --dry-run reckons with

@@ -96,6 +96,7 @@ def test_peaks_come_from_the_data_sheet_or_from_what_the_gpu_says():
     assert roofline.known_peaks("NVIDIA H100 PCIe").bandwidth == 2.0e12
     assert roofline.known_peaks("NVIDIA H100 80GB HBM3").bandwidth == 3.35e12
     said = {"MultiProcessorCount": 10, "ClockRate": 10**6, "MemoryClockRate": 5 * 10**6, "GlobalMemoryBusWidth": 128}
+    said |= {"L2CacheSize": 2**20}
     other = roofline.peaks_of("NVIDIA Some GPU", said, (8, 6))
     assert (other.float32, other.bandwidth, other.tf32) == (2 * 128 * 10 * 1e9, 160e9, None)
     assert roofline.peaks_of("NVIDIA Some GPU", said, (7, 5)).float32 == other.float32 / 2

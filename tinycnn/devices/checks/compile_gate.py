@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import tinycnn.kernels as kernels
 
-ARCHITECTURES = ("sm_75", "sm_80", "sm_90")
+ARCHITECTURES = ("sm_75", "sm_80", "sm_89", "sm_90")
 TYPES = ("float", "double")
 
 
