@@ -188,4 +188,5 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
+    tinycnn.set_device("cpu")  # the results are filed under the processor
     main()

@@ -121,4 +121,5 @@ def main():
 
 
 if __name__ == "__main__":
+    tinycnn.set_device("cpu")  # the results are filed under the processor
     main()
