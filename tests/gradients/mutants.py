@@ -364,12 +364,12 @@ KERNELS = (
     ),
     Mutant(
         "dropout-word", "kernels/dropout.cu",
-        "bits.w[j] >= threshold", "bits.w[keep_step ? j : 3 - j] >= threshold",
-        "emulator", "dropout", "the way back takes the random words in another order",
+        "drop(v, i, mask);", "drop(v, keep_step ? i : i + 4, mask);",
+        "emulator", "dropout", "the way back takes its neighbours' random words",
     ),
     Mutant(
-        "dropout-scale", "kernels/dropout.cu",
-        "v[j] * scale", "v[j]",
+        "dropout-scale", "kernels/common.cuh",
+        "rounded_product(v[j], mask.scale)", "v[j]",
         "emulator", "dropout", "what is kept is not scaled",
     ),
     Mutant(
