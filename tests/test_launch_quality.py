@@ -47,7 +47,7 @@ def recording(monkeypatch):
 # ---------------------------------------------------------------- launches of a training step
 
 # Each costs some microseconds on a GPU, and where images are small that is most of a step.
-A_STEP = {"breakdown-2": 54, "go-crazy": 90, "cn-3": 89, "eip4-2": 80}
+A_STEP = {"breakdown-2": 54, "go-crazy": 78, "cn-3": 89, "eip4-2": 70}
 A_STEP_OF_INFERENCE = {"breakdown-2": 15, "go-crazy": 21, "cn-3": 23, "eip4-2": 20}
 
 

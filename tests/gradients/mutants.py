@@ -34,7 +34,9 @@ ARITHMETIC = "tinycnn/arithmetic.py"
 TENSOR = "tinycnn/tensor.py"
 CPU = "tinycnn/devices/cpu"
 HOST = "tinycnn/devices/gpu/launches"
+LAYERS = "tinycnn/layers.py"
 MANY_IMAGES = "test_layer_operations.py::test_batch_normalisation_of_many_and_of_few_images"
+TWO_PLACES = "test_models.py::test_a_dropout_behind_a_batch_normalisation_has_the_bits_that_it_has_alone"
 EQUAL_MAXIMA = "gradients/test_gradients.py::test_the_gradient_of_equal_maxima_goes_to_the_first"
 
 AUTOGRAD = (
@@ -110,6 +112,11 @@ AUTOGRAD = (
         "dropout-mask", FUNCTIONAL,
         "(device.dropout_backward(dy, rate, seed, stream, saved),)", "(dy,)",
         "reference", "dropout", "gradients reach what was dropped",
+    ),
+    Mutant(
+        "dropped-place", LAYERS,
+        "dropout.layer.mask_at(dropout.use)", "dropout.layer.mask_at(0)",
+        "reference", TWO_PLACES, "behind batch-norm a dropout draws the same mask at both of its places", TEST,
     ),
     Mutant(
         "inference-gamma", FUNCTIONAL,
