@@ -13,12 +13,13 @@ FOLDER = Path(__file__).parent
 
 INSTANCES: dict[str, tuple[str, ...]] = {
     "batchnorm": (
-        "batchnorm_statistics<T>",
-        "batchnorm_finish_statistics<T>",
-        "batchnorm_normalize<T>",
-        "batchnorm_backward_sums<T>",
-        "batchnorm_finish_backward<T>",
-        "batchnorm_backward_data<T>",
+        *(f"batchnorm_statistics<T, {width}>" for width in (1, 4)),
+        *(
+            f"batchnorm_{part}<T, {width}, {drops}>"
+            for part in ("normalize", "backward_sums", "backward_data")
+            for width in (1, 4)
+            for drops in ("false", "true")
+        ),
     ),
     "bookkeeping": ("gather_batch<T>", "fill<T>", "advance<long long>", "fill<long long>"),
     "conv1x1": (

@@ -1,4 +1,4 @@
-// What the kernels share: vector loads, sums in a fixed order, and one tile of a matrix product.
+// What the kernels share: vector loads, sums in a fixed order, random numbers, and one tile of a matrix product.
 //
 // The kernels include nothing but this file (step 8 of the ladder also its mma.cuh), and this file includes nothing:
 // NVRTC has no headers of its own.
@@ -43,6 +43,23 @@ __device__ __forceinline__ void store4(float* p, const float (&v)[4]) {
 __device__ __forceinline__ void store4(double* p, const double (&v)[4]) {
     reinterpret_cast<double2*>(p)[0] = make_double2(v[0], v[1]);
     reinterpret_cast<double2*>(p)[1] = make_double2(v[2], v[3]);
+}
+
+// WIDTH neighbouring numbers: 4 as above, or 1.
+template <typename T, int WIDTH>
+__device__ __forceinline__ void load(T (&v)[WIDTH], const T* p) {
+    if constexpr (WIDTH == 4)
+        load4(v, p);
+    else
+        v[0] = *p;
+}
+
+template <typename T, int WIDTH>
+__device__ __forceinline__ void store(T* p, const T (&v)[WIDTH]) {
+    if constexpr (WIDTH == 4)
+        store4(p, v);
+    else
+        *p = v[0];
 }
 
 // The first `count` of four neighbours, 0 for the rest; one vector load where all four are there and `vector` says
@@ -152,6 +169,58 @@ __device__ __forceinline__ bool last_to_arrive(int* arrivals, int blocks) {
     __syncthreads();
     if (is_last) __threadfence();
     return is_last;
+}
+
+// ---------------------------------------------------------------- random numbers, and what dropout makes of them
+//
+// Philox4x32-10 (Salmon et al., SC 2011): four words for the counter (block, stream, step low, step high) under the key
+// `seed`. tinycnn/philox.py gives the same bits, and says what the four counter words are.
+struct Words {
+    unsigned int w[4];
+};
+
+__device__ __forceinline__ Words
+philox4x32(unsigned int block, unsigned int stream, unsigned long long step, unsigned long long seed) {
+    unsigned int c0 = block, c1 = stream, c2 = (unsigned int)step, c3 = (unsigned int)(step >> 32);
+    unsigned int k0 = (unsigned int)seed, k1 = (unsigned int)(seed >> 32);
+#pragma unroll
+    for (int round = 0; round < 10; round++) {
+        const unsigned long long p0 = (unsigned long long)c0 * 0xD2511F53u, p1 = (unsigned long long)c2 * 0xCD9E8D57u;
+        c0 = (unsigned int)(p1 >> 32) ^ c1 ^ k0;
+        c1 = (unsigned int)p1;
+        c2 = (unsigned int)(p0 >> 32) ^ c3 ^ k1;
+        c3 = (unsigned int)p0;
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    return {{c0, c1, c2, c3}};
+}
+
+// What decides which elements are kept, and what they are multiplied by: element i of an array where word i % 4 of the
+// counter (i / 4, stream, step) reaches the threshold.
+template <typename T>
+struct Mask {
+    unsigned long long seed;
+    unsigned int stream;
+    unsigned long long step, threshold;
+    T scale;
+};
+
+// a * b rounded, which the compiler may not join to a sum that follows: dropout gives the same bits wherever it stands.
+__device__ __forceinline__ float rounded_product(float a, float b) { return __fmul_rn(a, b); }
+__device__ __forceinline__ double rounded_product(double a, double b) { return __dmul_rn(a, b); }
+
+// WIDTH neighbours through the mask, `first` being the place of v[0] in the array, a multiple of WIDTH. One call gives
+// four words, so four neighbours need one; a single one takes its word of the four.
+template <typename T, int WIDTH>
+__device__ __forceinline__ void drop(T (&v)[WIDTH], long long first, const Mask<T>& mask) {
+    const Words bits = philox4x32((unsigned int)(first >> 2), mask.stream, mask.step, mask.seed);
+#pragma unroll
+    for (int j = 0; j < WIDTH; j++) {
+        const int word = WIDTH == 4 ? j : int(first & 3);
+        const unsigned int low = word & 1 ? bits.w[1] : bits.w[0], high = word & 1 ? bits.w[3] : bits.w[2];
+        v[j] = (word & 2 ? high : low) >= mask.threshold ? rounded_product(v[j], mask.scale) : T(0);
+    }
 }
 
 // ---------------------------------------------------------------- one tile of a matrix product

@@ -17,23 +17,6 @@
 // image, at most N: each block takes every gridDim.y-th image). No shared memory.
 #include "common.cuh"
 
-// WIDTH neighbouring numbers.
-template <typename T, int WIDTH>
-__device__ __forceinline__ void load(T (&v)[WIDTH], const T* p) {
-    if constexpr (WIDTH == 4)
-        load4(v, p);
-    else
-        v[0] = *p;
-}
-
-template <typename T, int WIDTH>
-__device__ __forceinline__ void store(T* p, const T (&v)[WIDTH]) {
-    if constexpr (WIDTH == 4)
-        store4(p, v);
-    else
-        *p = v[0];
-}
-
 __device__ __forceinline__ void load_indices(int (&v)[4], const int* p) {
     const int4 t = *reinterpret_cast<const int4*>(p);
     v[0] = t.x, v[1] = t.y, v[2] = t.z, v[3] = t.w;

@@ -6,6 +6,7 @@ import numpy as np
 from helpers import one_hot
 
 from tinycnn import kernels
+from tinycnn.devices.base import Mask
 
 UNPADDED, PADDED = ((0, 0), (0, 0)), ((1, 2), (2, 1))
 
@@ -35,6 +36,11 @@ class Inputs:
 
 def step_of(value):
     return np.array([value])
+
+
+def mask_of(step):
+    """Of a dropout behind batch normalisation; in what forward saved, the step is what dropout saved."""
+    return Mask(0.3, 2**40 + 1, 7, step)
 
 
 def places(on, *shape, below):
@@ -101,12 +107,23 @@ ARGUMENTS = {
         lambda on: (on.normal(3, 4, 5, 1), *(on.positive(1) for _ in range(4)), 0.9, 1e-3),
         lambda on: (on.normal(7, 6), *(on.positive(6) for _ in range(4)), 0.75, 1e-5),
         lambda on: (on.normal(60, 8), *(on.positive(8) for _ in range(4)), 0.9, 1e-3),
+        lambda on: (on.normal(9, 3), *(on.positive(3) for _ in range(4)), 0.9, 1e-3, mask_of(step_of(2**33))),
+        lambda on: (on.normal(9, 4), *(on.positive(4) for _ in range(4)), 0.9, 1e-3, mask_of(step_of(2**33))),
     ],
-    "batchnorm_inference": [lambda on: (on.normal(2, 3, 3, 6), *(on.positive(6) for _ in range(4)), 1e-3)],
+    "batchnorm_inference": [
+        lambda on: (on.normal(2, 3, 3, 6), *(on.positive(6) for _ in range(4)), 1e-3),
+        lambda on: (on.normal(2, 3, 3, 8), *(on.positive(8) for _ in range(4)), 1e-3),
+    ],
     "batchnorm_backward": [
-        lambda on: (on.normal(3, 4, 5, 1), on.normal(3, 4, 5, 1), on.normal(1), (on.normal(1), on.positive(1))),
-        lambda on: (on.normal(7, 6), on.normal(7, 6), on.normal(6), (on.normal(6), on.positive(6))),
-        lambda on: (on.normal(60, 8), on.normal(60, 8), on.normal(8), (on.normal(8), on.positive(8))),
+        lambda on: (on.normal(3, 4, 5, 1), on.normal(3, 4, 5, 1), on.normal(1), (on.normal(1), on.positive(1), None)),
+        lambda on: (on.normal(7, 6), on.normal(7, 6), on.normal(6), (on.normal(6), on.positive(6), None)),
+        lambda on: (on.normal(60, 8), on.normal(60, 8), on.normal(8), (on.normal(8), on.positive(8), None)),
+        lambda on: (
+            on.normal(7, 6),
+            on.normal(7, 6),
+            on.normal(6),
+            (on.normal(6), on.positive(6), mask_of(on.normal(7, 6) > 0)),
+        ),
     ],
     "dropout_forward": [lambda on: (on.normal(3, 5, 1), 0.3, 2**40 + 1, 7, step_of(2**33))],
     "dropout_backward": [lambda on: (on.normal(3, 5), 0.3, 1, 7, on.normal(3, 5) > 0)],

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from helpers import assert_close, normal, one_hot, padding_of, spaced
+from helpers import assert_close, assert_same_bits, normal, one_hot, padding_of, spaced
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles import (
@@ -21,7 +21,7 @@ from oracles import (
 )
 
 from tinycnn import philox
-from tinycnn.devices.base import Wanted
+from tinycnn.devices.base import Mask, Wanted
 
 # ---------------------------------------------------------------- pooling
 
@@ -256,6 +256,53 @@ def test_a_dropout_mask_is_philox_of_seed_stream_step_and_element(device, shape,
     dx = device.dropout_backward(dev_dy, rate, seed, stream, saved)
     assert np.array_equal(device.numpy(dx) != 0, kept)
     assert_close(device.numpy(dx), np.where(kept, dy / (1 - rate), 0))
+
+
+# Single columns and four at a time, of one block and of several, along both axes of the grid.
+BEHIND = [(3, 1), (2, 19, 21, 3), (5, 61, 8), (9, 259), (3, 1028)]
+
+
+def behind_batchnorm(device, shape, rate, fused):
+    """Both passes of a batch normalisation and the dropout behind it, as one operation or as two: their results."""
+    rng, C = rng_of(17), shape[-1]
+    x, dy, *parameters = on(
+        device, normal(rng, *shape), normal(rng, *shape), *(normal(rng, C) for _ in range(3)), 1 + normal(rng, C) ** 2
+    )
+    mask = Mask(rate, 2**63 + 11, 2**32 - 1, counter(device, 2**33 + 5))
+    y, saved = device.batchnorm_forward(x, *parameters, 0.9, 1e-3, mask if fused else None)
+    kept = None
+    if not fused:
+        y, kept = device.dropout_forward(y, *mask)
+    device.advance([(mask.step, 1)])  # as the next step of training does, before the way back has read it
+    if not fused:
+        dy = device.dropout_backward(dy, *mask[:3], kept)
+    arrays = [y, *parameters, *device.batchnorm_backward(dy, x, parameters[0], saved)]
+    return [device.numpy(array) for array in arrays]
+
+
+@pytest.mark.parametrize("shape", BEHIND, ids=str)
+def test_dropout_behind_batch_normalisation_has_the_same_bits_in_one_operation_as_in_two(device, shape):
+    for got, want in zip(*(behind_batchnorm(device, shape, 0.375, fused) for fused in (True, False)), strict=True):
+        assert_same_bits(got, want)
+
+
+@pytest.mark.parametrize("shape", BEHIND, ids=str)
+def test_dropout_behind_batch_normalisation_drops_what_philox_says_on_both_ways(device, shape):
+    """Against the definition: y and dy are zero in the same places, and dbeta is the sum of what is left of dy."""
+    n, C, epsilon = math.prod(shape), shape[-1], 1e-3
+    words = philox.random_bits(n, 5, 6, 7).astype(np.uint64)
+    kept = (words >= round(0.25 * 2**32)).reshape(shape)
+    rng = rng_of(18)
+    x, gamma, beta, dy = normal(rng, *shape), 1 + normal(rng, C) / 4, 9 + normal(rng, C), normal(rng, *shape)
+    want, _, _ = batchnorm(x, gamma, beta, epsilon)
+    arrays = on(device, x, gamma, beta, np.zeros(C), np.ones(C))
+    y, saved = device.batchnorm_forward(*arrays, 0.9, epsilon, Mask(0.25, 5, 6, counter(device, 7)))
+    assert np.array_equal(device.numpy(y) != 0, kept)
+    assert_close(device.numpy(y), np.where(kept, want / 0.75, 0), factor=16)
+    dx, dgamma, dbeta = device.batchnorm_backward(*on(device, dy), arrays[0], arrays[1], saved)
+    dx_want, dgamma_want, dbeta_want = batchnorm_gradient(np.where(kept, dy / 0.75, 0), x, gamma, epsilon)
+    for got, wanted in ((dx, dx_want), (dgamma, dgamma_want), (dbeta, dbeta_want)):
+        assert_close(device.numpy(got), wanted, n // C, scale=4 * max(1, np.abs(wanted).max()))
 
 
 def test_an_element_whose_number_is_the_rate_itself_is_kept(device):

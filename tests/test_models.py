@@ -1,11 +1,25 @@
 """Networks as graphs: sharing layers, depth, and what does not depend on how a network is written down."""
 
-import numpy as np
-from helpers import assert_same_bits
+from collections import Counter
 
-from tinycnn import Tensor, session
-from tinycnn.layers import Activation, Concatenate, Conv2D, Dense, Dropout, Flatten, Input, Layer
+import numpy as np
+import pytest
+from helpers import assert_close, assert_same_bits
+
+from tinycnn import Tensor, optimizers, session
+from tinycnn.layers import (
+    Activation,
+    BatchNormalization,
+    Concatenate,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    Input,
+    Layer,
+)
 from tinycnn.models import Model, Sequential
+from tinycnn.tensor import operations_behind
 
 IMAGES = np.random.default_rng(0).normal(size=(2, 6, 6, 1))
 
@@ -122,3 +136,124 @@ def test_the_summary_of_a_network_of_flat_inputs_with_several_dense_layers(float
     model.summary(lines.append)
     assert "12x5 + 5 = 65" in lines[0] and "5x4 + 4 = 24" in lines[0] and "4x3 + 3 = 15" in lines[0]
     assert len(model.predict(np.zeros((2, 12)))) == 2
+
+
+# ---------------------------------------------------------------- dropout behind batch normalisation
+
+
+def two_branches():
+    """One batch normalisation and one dropout, each at two places behind the other, and a pair that is alone."""
+    x = Input(shape=(6, 6, 1))
+    normalize, drop = BatchNormalization(), Dropout(0.5)
+    branches = [drop(normalize(Conv2D(n, 3, name=f"branch_{n}")(x))) for n in (4, 4)]
+    y = Dropout(0.25)(BatchNormalization()(Concatenate()(branches)))
+    return Model(x, Dense(3, activation="softmax")(Flatten()(y)))
+
+
+def in_a_row():
+    return Sequential([Conv2D(3, 3, input_shape=(6, 6, 1)), BatchNormalization(), Dropout(0.5), Flatten(), Dense(3)])
+
+
+def passes(model, layer_by_layer):
+    """The output of a training pass, each weight behind it, and the gradients: arrays."""
+    if layer_by_layer:
+        model.device.advance([(model.step, 1)])
+        values = {model.input: Tensor(IMAGES)}
+        for symbol in model.symbols[1:]:
+            values[symbol] = symbol.compute(values, training=True)
+        y = values[model.output]
+    else:
+        y = model(IMAGES, training=True)
+    y.backward(np.cos(np.arange(y.size)).reshape(y.shape))
+    return [y.numpy(), *model.get_weights(), *(w.grad.numpy() for w in model.trainable_weights)]
+
+
+def operations(y):
+    """How often each operation stands behind a tensor."""
+    return Counter(operation.name for operation in operations_behind(y))
+
+
+@pytest.mark.parametrize("write", [in_a_row, two_branches])
+def test_a_dropout_behind_a_batch_normalisation_has_the_bits_that_it_has_alone(device, write):
+    found = []
+    for layer_by_layer in (False, True):
+        session.clear_session()
+        session.set_random_seed(7)
+        model = write()
+        for _ in range(2):
+            found.append(passes(model, layer_by_layer))
+            for weight in model.weights:
+                weight.zero_grad()
+    for fused, plain in zip(found[:2], found[2:], strict=True):
+        for got, want in zip(fused, plain, strict=True):
+            assert_same_bits(got, want)
+    assert not np.array_equal(found[0][0], found[1][0])  # the second pass draws other masks
+
+
+def test_a_dropout_behind_a_batch_normalisation_is_one_operation_with_it(float64):
+    for model, normalized in ((in_a_row(), 1), (two_branches(), 3)):
+        counts = operations(model(IMAGES, training=True))
+        assert counts["batchnorm"] == normalized and counts["dropout"] == 0
+
+
+def test_trainings_of_a_dropout_behind_a_batch_normalisation_give_the_same_weights_as_of_the_two(device):
+    y, weights = np.eye(3)[[0, 1, 2, 0, 1, 2]], []
+    for fused in (True, False):
+        session.clear_session()
+        session.set_random_seed(7)
+        model = two_branches()
+        if not fused:
+            model.dropped.clear()
+        model.compile(optimizers.SGD(0.1))
+        model.fit(np.repeat(IMAGES, 3, axis=0), y, batch_size=2, epochs=2, verbose=0)
+        weights.append(model.get_weights())
+    for got, want in zip(*weights, strict=True):
+        assert_same_bits(got, want)
+
+
+def seen_by_two():
+    x = Input(shape=(6, 6, 1))
+    y = BatchNormalization()(x)
+    return Model(x, Concatenate()([Dropout(0.5)(y), y]))
+
+
+def seen_outside():
+    x = Input(shape=(6, 6, 1))
+    y = BatchNormalization()(x)
+    return Model(x, [Dropout(0.5)(y), y])
+
+
+def of_their_own():
+    class Normalization(BatchNormalization):
+        pass
+
+    return Sequential([Normalization(input_shape=(6, 6, 1)), Dropout(0.5)])
+
+
+def not_behind():
+    return Sequential([BatchNormalization(input_shape=(6, 6, 1)), Activation("relu"), Dropout(0.5)])
+
+
+@pytest.mark.parametrize("write", [seen_by_two, seen_outside, of_their_own, not_behind])
+def test_what_others_see_too_or_is_of_another_class_is_computed_by_itself(float64, write):
+    model = write()
+    assert not model.dropped
+    y = model(IMAGES, training=True)
+    assert operations(y[0] if isinstance(y, list) else y)["dropout"] == 1
+    if write is seen_outside:
+        assert (y[1].numpy() != 0).all()
+
+
+def test_a_frozen_batch_normalisation_takes_the_moving_statistics_and_dropout_drops_behind_it(device):
+    model = Sequential([BatchNormalization(input_shape=(6, 6, 1)), Dropout(0.5)])
+    model.layers[0].trainable = False
+    x = 5 + np.abs(IMAGES)
+    y, whole = model(x, training=True).numpy(), model(x).numpy()
+    assert 0 < (y == 0).mean() < 1
+    assert_close(y[y != 0], 2 * whole[y != 0].astype(np.float64))
+    assert [w.numpy()[0] for w in model.weights] == [1, 0, 0, 1]
+
+
+def test_a_dropout_of_rate_zero_behind_a_batch_normalisation_drops_nothing(float64):
+    model = Sequential([BatchNormalization(input_shape=(6, 6, 1)), Dropout(0.0)])
+    assert_same_bits(model(IMAGES, training=True).numpy(), model.layers[0](Tensor(IMAGES), training=True).numpy())

@@ -23,7 +23,6 @@ import tinycnn
 from tinycnn import architectures, kernels, layers, optimizers
 from tinycnn.devices import DeviceError
 from tinycnn.devices.gpu import KernelDevice, grid, numba
-from tinycnn.devices.gpu.launches import batchnorm as batchnorm_launches
 from tinycnn.devices.gpu.launches import softmax_crossentropy as softmax_launches
 from tinycnn.devices.gpu.launches.conv2d import MOST_FILTER_THREADS
 from tinycnn.models import Sequential
@@ -89,7 +88,7 @@ def test_the_constants_of_the_kernels_are_those_of_the_launches(simulated):
     from tinycnn.kernels.numba import common
     from tinycnn.kernels.numba import optimizers as optimizer_kernels
 
-    assert common.WARPS == softmax_launches.ROWS == batchnorm_launches.CHANNELS
+    assert common.WARPS == softmax_launches.ROWS
     assert optimizer_kernels.PER_THREAD * grid.THREADS == grid.PER_BLOCK
     assert common.TILE_L == grid.TILE_L
 

@@ -52,10 +52,8 @@ def test_every_operation_of_a_device_has_its_loops_and_they_are_tested():
 
 PART_OF = {  # kernels that do a part of an operation, or that have its work at a special shape
     "batchnorm_statistics": "batchnorm_forward",
-    "batchnorm_finish_statistics": "batchnorm_forward",
     "batchnorm_normalize": "batchnorm_inference",
     "batchnorm_backward_sums": "batchnorm_backward",
-    "batchnorm_finish_backward": "batchnorm_backward",
     "batchnorm_backward_data": "batchnorm_backward",
     "fill": "assign",
     "dropout": "dropout_forward",

@@ -26,9 +26,9 @@ PLANTS = {
 }
 
 
-def batchnorm(device, x, gamma, beta, mean, variance, momentum, epsilon):
+def batchnorm(device, x, gamma, beta, mean, variance, momentum, epsilon, mask=None):
     """Both passes at once: what the first one keeps for the second is the device's own affair."""
-    y, saved = device.batchnorm_forward(x, gamma, beta, mean, variance, momentum, epsilon)
+    y, saved = device.batchnorm_forward(x, gamma, beta, mean, variance, momentum, epsilon, mask)
     return y, device.batchnorm_backward(device.copy(x), x, gamma, saved)
 
 
@@ -46,6 +46,11 @@ OPERATIONS = [
 ]
 
 
+def with_parts(value, parts):
+    """A list, a tuple or a named tuple like `value`."""
+    return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+
+
 def planted(value, target, plants, rng):
     """`value` with special values in array number `target` of its float arrays; the arrays are copies."""
     if isinstance(value, (list, tuple)):
@@ -53,7 +58,7 @@ def planted(value, target, plants, rng):
         for part in value:
             parts.append(planted(part, target, plants, rng))
             target -= len(float_arrays(part))
-        return type(value)(parts)
+        return with_parts(value, parts)
     if not isinstance(value, np.ndarray):
         return value
     value = value.copy()
@@ -70,7 +75,7 @@ def float_arrays(value):
 def moved(value, convert):
     """The same arguments, their arrays replaced by convert(array)."""
     if isinstance(value, (list, tuple)):
-        return type(value)(moved(part, convert) for part in value)
+        return with_parts(value, [moved(part, convert) for part in value])
     return convert(value) if isinstance(value, np.ndarray) else value
 
 

@@ -13,7 +13,7 @@ from math import prod
 from numpy.typing import ArrayLike
 
 from tinycnn.arithmetic import reshape
-from tinycnn.devices.base import Array, Gradients, Wanted
+from tinycnn.devices.base import Array, Gradients, Mask, Wanted
 from tinycnn.shapes import (
     UNPADDED,
     Padding,
@@ -199,7 +199,7 @@ def maxpool2d(x: Tensor, pool: int | Pair = 2, stride: int | Pair | None = None,
 
 def batchnorm(
     x: Tensor, gamma: Tensor, beta: Tensor, moving_mean: Tensor, moving_variance: Tensor, training: bool,
-    momentum: float = 0.99, epsilon: float = 1e-3,
+    momentum: float = 0.99, epsilon: float = 1e-3, mask: Mask | None = None,
 ) -> Tensor:  # fmt: skip
     """Batch normalisation over all axes but the last: Ioffe and Szegedy, 2015, with Keras's defaults.
 
@@ -207,12 +207,14 @@ def batchnorm(
         training: normalise by the batch's own statistics, and move the moving ones in passing; otherwise normalise by
             the moving ones, which are constants.
         momentum: moving = moving * momentum + batch * (1 - momentum). epsilon: added to the variance.
+        mask: the arguments of a `dropout` of the result, which is computed in one with it: the same bits, in fewer
+            launches.
 
     Shapes:
         x (...,C); gamma, beta, moving_mean, moving_variance (C,) -> (...,C).
 
     Raises:
-        ShapeError: where a parameter has another shape.
+        ShapeError: where a parameter has another shape. ValueError: for a mask of another rate than in [0, 1).
 
     >>> one, zero = Tensor([1.0]), Tensor([0.0])
     >>> batchnorm(Tensor([[1.0], [3.0]]), one, zero, Tensor([0.0]), Tensor([1.0]), training=True).numpy().round(2)
@@ -226,13 +228,16 @@ def batchnorm(
         )
     device, mean, variance = device_of("batchnorm", x, gamma, beta), moving_mean.data, moving_variance.data
     if not training:
-        return batchnorm_inference(x, gamma, beta, mean, variance, epsilon)
-    y, saved = device.batchnorm_forward(x.data, gamma.data, beta.data, mean, variance, momentum, epsilon)
+        y = batchnorm_inference(x, gamma, beta, mean, variance, epsilon)
+        return y if mask is None else dropout(y, *mask)
+    if mask is not None and check_rate(mask.rate) == 0:
+        mask = None
+    array, saved = device.batchnorm_forward(x.data, gamma.data, beta.data, mean, variance, momentum, epsilon, mask)
 
     def backward(dy: Array) -> tuple:
         return device.batchnorm_backward(dy, x.data, gamma.data, saved)
 
-    return output_of("batchnorm", (x, gamma, beta), y, backward)
+    return output_of("batchnorm", (x, gamma, beta), array, backward)
 
 
 def batchnorm_inference(x: Tensor, gamma: Tensor, beta: Tensor, mean: Array, variance: Array, epsilon: float) -> Tensor:
@@ -269,13 +274,17 @@ def dropout(x: Tensor, rate: float, seed: int, stream: int, step: Array) -> Tens
     >>> dropout(Tensor([1.0, 1.0, 1.0, 1.0]), 0.5, seed=7, stream=0, step=step).numpy()
     array([2., 2., 0., 0.], dtype=float32)
     """
-    if not 0 <= rate < 1:
-        raise ValueError(f"the dropout rate must be in [0, 1), not {rate}")
-    if rate == 0:
+    if check_rate(rate) == 0:
         return x
     device = x.device
     y, saved = device.dropout_forward(x.data, rate, seed, stream, step)
     return output_of("dropout", (x,), y, lambda dy: (device.dropout_backward(dy, rate, seed, stream, saved),))
+
+
+def check_rate(rate: float) -> float:
+    if not 0 <= rate < 1:
+        raise ValueError(f"the dropout rate must be in [0, 1), not {rate}")
+    return rate
 
 
 def relu(x: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from tinycnn import functional as F
 from tinycnn import initializers, philox, session
 from tinycnn.careful import Careful
 from tinycnn.devices import current_device
-from tinycnn.devices.base import Array
+from tinycnn.devices.base import Array, Mask
 from tinycnn.shapes import Pair, Shape, ShapeError, check_padding, pair, window_output
 from tinycnn.tensor import Tensor
 
@@ -56,6 +56,11 @@ class Symbol:
         if to_logits:
             return self.layer.logits(arguments)
         return self.layer.call_at(self.use, arguments, training) if self.use else self.layer.call(arguments, training)
+
+    def compute_dropped(self, values: dict[Symbol, Tensor], dropout: Symbol) -> Tensor:
+        """The tensor of a Dropout's place behind this one, a BatchNormalization's: both at once, while training."""
+        assert isinstance(self.layer, BatchNormalization) and isinstance(dropout.layer, Dropout)
+        return self.layer.call(values[self.inputs[0]], True, dropout.layer.mask_at(dropout.use))
 
     def __repr__(self) -> str:
         return f"Symbol(shape={(None, *self.shape)}, from {self.layer.name})"
@@ -457,10 +462,11 @@ class BatchNormalization(Layer):
         self.moving_mean = self.add_weight("moving_mean", channels, "zeros", trainable=False)
         self.moving_variance = self.add_weight("moving_variance", channels, "ones", trainable=False)
 
-    def call(self, x: Tensor, training: bool) -> Tensor:
+    def call(self, x: Tensor, training: bool, mask: Mask | None = None) -> Tensor:
+        """mask: of a Dropout behind this layer, which is computed in one with it."""
         return F.batchnorm(
             x, self.gamma, self.beta, self.moving_mean, self.moving_variance, training and self.trainable,
-            self.momentum, self.epsilon,
+            self.momentum, self.epsilon, mask,
         )  # fmt: skip
 
     def options(self) -> dict[str, Any]:
@@ -499,12 +505,14 @@ class Dropout(Layer):
         return self.call_at(0, x, training)
 
     def call_at(self, use: int, x: Tensor, training: bool) -> Tensor:
-        if not training:
-            return x
+        return F.dropout(x, *self.mask_at(use)) if training else x
+
+    def mask_at(self, use: int) -> Mask:
+        """What decides which elements are dropped at this layer's place number `use` of a network."""
         if self.step is None:
             raise RuntimeError(f"{self.name} drops by the step of a model's training; put it into a model")
         stream = philox.stream_id(philox.DROPOUT, (self.stream or 0) + use * MOST_STREAMS)
-        return F.dropout(x, self.rate, self.seed, stream, self.step)
+        return Mask(self.rate, self.seed, stream, self.step)
 
     def options(self) -> dict[str, Any]:
         return {"rate": self.rate}

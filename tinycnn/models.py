@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from tinycnn.callbacks import Callback, History
 from tinycnn.devices import current_device, use_device
 from tinycnn.devices.base import Array
 from tinycnn.fit import checkpoint, data, loop, summary
-from tinycnn.layers import Dropout, Input, InputLayer, Layer, Symbol, Weighted
+from tinycnn.layers import BatchNormalization, Dropout, Input, InputLayer, Layer, Symbol, Weighted
 from tinycnn.shapes import ShapeError
 from tinycnn.tensor import Tensor, no_grad
 
@@ -71,6 +72,7 @@ class Model(Weighted):
         self.input: Any = inputs
         self.output: Any = outputs
         self.symbols = symbols_between(inputs, outputs)
+        self.dropped = dropped_at_once(self.symbols, outputs)
         self.trained = None  # a layer that came after `compile` is trained too
         dropouts = [symbol.layer for symbol in self.symbols if isinstance(symbol.layer, Dropout)]
         # Layers that are in another model too keep its counter, which then counts the passes of both.
@@ -100,7 +102,10 @@ class Model(Weighted):
         """
         values = {self.symbols[0]: x}
         for symbol in self.symbols[1:]:
-            values[symbol] = symbol.compute(values, training, to_logits and symbol is self.output)
+            if training and symbol in self.dropped:
+                values[self.dropped[symbol]] = symbol.compute_dropped(values, self.dropped[symbol])
+            elif symbol not in values:
+                values[symbol] = symbol.compute(values, training, to_logits and symbol is self.output)
         return [values[o] for o in self.output] if isinstance(self.output, (list, tuple)) else values[self.output]
 
     # ---------------------------------------------------------------- weights
@@ -307,6 +312,23 @@ def symbols_between(inputs: Symbol, outputs: Symbol | Sequence[Symbol]) -> list[
     if starts != [inputs]:
         raise ValueError("the outputs do not depend on the given input alone")
     return list(order)
+
+
+def dropped_at_once(symbols: list[Symbol], outputs: Symbol | Sequence[Symbol]) -> dict[Symbol, Symbol]:
+    """{the Symbol of a BatchNormalization: that of the Dropout which alone uses it}.
+
+    While training the two are computed as one operation, and what lies between them is never written down. Classes that
+    are derived from these may do something else, and are left alone.
+    """
+    wanted = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+    users = Counter([*wanted, *(i for symbol in symbols for i in symbol.inputs)])
+    return {
+        symbol.inputs[0]: symbol
+        for symbol in symbols
+        if type(symbol.layer) is Dropout
+        and type(symbol.inputs[0].layer) is BatchNormalization
+        and users[symbol.inputs[0]] == 1
+    }
 
 
 def load_model(path: str | os.PathLike, custom_objects: Mapping[str, type[Layer]] | None = None) -> Model:

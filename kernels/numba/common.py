@@ -1,8 +1,8 @@
 # ruff: noqa: E741  (l is the C file's name)
-"""What the kernels share: templates, sums in a fixed order, and one tile of a matrix product. See common.cuh.
+"""What the kernels share: templates, sums in a fixed order, random numbers, and one tile of a matrix product.
 
 `T` is Numba's float32 or float64 everywhere. A number written as 0.5 would be a double, and make one of what it meets:
-constants are T(0.5).
+constants are T(0.5). See common.cuh.
 """
 
 import math
@@ -130,6 +130,8 @@ def last_to_arrive(arrivals, blocks):
     """Whether this block is the last of so many to get here: it then has all that the others wrote before.
 
     arrivals: an int32 array, whose first number is 0 before the launch and after it. common.cuh says why the fences.
+    The second is the one thread's that counts, and the barrier behind it hands on what it sees: in Numba's simulator
+    the first thread that leaves a function of another file takes `cuda` away from those that are still in it.
     """
     is_last = cuda.shared.array(1, np.int32)
     cuda.threadfence()
@@ -138,10 +140,52 @@ def last_to_arrive(arrivals, blocks):
         is_last[0] = cuda.atomic.add(arrivals, 0, 1) == blocks - 1
         if is_last[0]:
             arrivals[0] = 0
-    cuda.syncthreads()
-    if is_last[0]:
         cuda.threadfence()
+    cuda.syncthreads()
     return is_last[0] != 0
+
+
+# ---------------------------------------------------------------- random numbers, and what dropout makes of them
+
+# Philox's numbers, as 64-bit ones: Numba would make a float of a signed and an unsigned integer.
+MULTIPLIER_0, MULTIPLIER_1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+INCREMENT_0, INCREMENT_1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
+LOW, WORD = np.uint64(0xFFFFFFFF), np.uint64(32)
+
+
+@cuda.jit(device=True)
+def philox4x32(block, stream, step, seed):
+    """Ten rounds of Philox4x32-10: four words for the counter (block, stream, step low, step high).
+
+    All arguments and the words are uint64. C++ computes in 32 bits, which drop what here is masked away.
+    """
+    c0, c1, c2, c3 = block, stream, step & LOW, step >> WORD
+    k0, k1 = seed & LOW, seed >> WORD
+    for _ in range(10):
+        p0, p1 = c0 * MULTIPLIER_0, c2 * MULTIPLIER_1
+        c0, c1, c2, c3 = (p1 >> WORD) ^ c1 ^ k0, p1 & LOW, (p0 >> WORD) ^ c3 ^ k1, p0 & LOW
+        k0 = (k0 + INCREMENT_0) & LOW
+        k1 = (k1 + INCREMENT_1) & LOW
+    return c0, c1, c2, c3
+
+
+@device_template
+def drop(T, WIDTH):
+    """v, a local array of WIDTH neighbours, through dropout's mask.
+
+    first: the place of v[0] in the whole array, a multiple of WIDTH. mask: (seed, stream, step, threshold, scale).
+    Element i is kept, and multiplied by the scale, where word i % 4 of the counter (i / 4, stream, step) reaches the
+    threshold.
+    """
+
+    def drop(v, first, mask):
+        seed, stream, step, threshold, scale = mask
+        bits = philox4x32(np.uint64(first // 4), np.uint64(stream), np.uint64(step), np.uint64(seed))
+        for j in range(WIDTH):
+            word = bits[j] if WIDTH == 4 else bits[first % 4]
+            v[j] = v[j] * scale if word >= threshold else T(0)
+
+    return drop
 
 
 # ---------------------------------------------------------------- one tile of a matrix product

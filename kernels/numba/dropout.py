@@ -1,29 +1,7 @@
 """Dropout without a stored mask: the mask is made again from the counter. See dropout.cu."""
 
-import numpy as np
 from numba import cuda
-from tinycnn.kernels.numba.common import template
-
-# Philox's numbers, as 64-bit ones: Numba would make a float of a signed and an unsigned integer.
-MULTIPLIER_0, MULTIPLIER_1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
-INCREMENT_0, INCREMENT_1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
-LOW, WORD = np.uint64(0xFFFFFFFF), np.uint64(32)
-
-
-@cuda.jit(device=True)
-def philox4x32(block, stream, step, seed):
-    """Ten rounds of Philox4x32-10: four words for the counter (block, stream, step low, step high).
-
-    All arguments and the words are uint64. C++ computes in 32 bits, which drop what here is masked away.
-    """
-    c0, c1, c2, c3 = block, stream, step & LOW, step >> WORD
-    k0, k1 = seed & LOW, seed >> WORD
-    for _ in range(10):
-        p0, p1 = c0 * MULTIPLIER_0, c2 * MULTIPLIER_1
-        c0, c1, c2, c3 = (p1 >> WORD) ^ c1 ^ k0, p1 & LOW, (p0 >> WORD) ^ c3 ^ k1, p0 & LOW
-        k0 = (k0 + INCREMENT_0) & LOW
-        k1 = (k1 + INCREMENT_1) & LOW
-    return c0, c1, c2, c3
+from tinycnn.kernels.numba.common import drop, template
 
 
 @template
@@ -34,6 +12,7 @@ def dropout(T):
     memory. Forward (keep_step 1) keeps the step in `saved`; backward reads it as `step`. C++ moves the four as one
     16-byte access.
     """
+    drop_4 = drop(T, 4)
 
     def dropout(x, y, step, saved, total, seed, stream, threshold, scale, keep_step):
         thread = cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x
@@ -42,9 +21,12 @@ def dropout(T):
             saved[0] = step[0]
         if i >= total:
             return
-        bits = philox4x32(np.uint64(thread), np.uint64(stream), np.uint64(step[0]), np.uint64(seed))
+        v = cuda.local.array(4, T)
+        for j in range(4):
+            v[j] = x[i + j] if i + j < total else T(0)
+        drop_4(v, i, (seed, stream, step[0], threshold, scale))
         for j in range(4):
             if i + j < total:
-                y[i + j] = x[i + j] * scale if bits[j] >= threshold else T(0)
+                y[i + j] = v[j]
 
     return dropout

@@ -36,6 +36,9 @@ CPU = "tinycnn/devices/cpu"
 HOST = "tinycnn/devices/gpu/launches"
 KERNEL_DEVICES = "test_kernel_devices.py"
 FUSED_RELU = "test_products.py::test_relu_and_bias_ride_in_the_convolution"
+LAYERS = "tinycnn/layers.py"
+MANY_IMAGES = "test_layer_operations.py::test_batch_normalisation_of_many_and_of_few_images"
+TWO_PLACES = "test_models.py::test_a_dropout_behind_a_batch_normalisation_has_the_bits_that_it_has_alone"
 EQUAL_MAXIMA = "gradients/test_gradients.py::test_the_gradient_of_equal_maxima_goes_to_the_first"
 
 LARGE_WINDOWS = "test_layer_operations.py::test_pooling_finds_the_maximum_at_the_last_place_of_a_large_window"
@@ -116,6 +119,11 @@ AUTOGRAD = (
         "reference", "dropout", "gradients reach what was dropped",
     ),
     Mutant(
+        "dropped-place", LAYERS,
+        "dropout.layer.mask_at(dropout.use)", "dropout.layer.mask_at(0)",
+        "reference", TWO_PLACES, "behind batch-norm a dropout draws the same mask at both of its places", TEST,
+    ),
+    Mutant(
         "inference-gamma", FUNCTIONAL,
         'of("divide", gamma.data, std)', 'of("divide", 1.0, std)',
         "reference", "batchnorm_inference", "dx without gamma",
@@ -194,6 +202,11 @@ REFERENCE_DEVICE = (
         "reference", "batchnorm", "the variance of a sample: unbiased",
     ),
     Mutant(
+        "batchnorm-mask", f"{REFERENCE}/batchnorm.py",
+        "dy = dropout_backward(dy, *mask)", "pass",
+        "reference", "batchnorm", "gradients reach what was dropped",
+    ),
+    Mutant(
         "softmax-dot", f"{REFERENCE}/softmax_crossentropy.py",
         "return y * (dy - (dy * y).sum(axis=-1, keepdims=True))", "return y * dy",
         "reference", "softmax", "the way through the sum missing",
@@ -220,6 +233,11 @@ CPU_DEVICE = (
         "cpu-batchnorm-rest", f"{CPU}/batchnorm.py",
         "        partial[first + j] += dy[i]\n", "        partial[first + j] = dy[i]\n",
         "cpu", "batchnorm", "the elements behind the last whole period overwrite their sum",
+    ),
+    Mutant(
+        "cpu-batchnorm-mask", f"{CPU}/batchnorm.py",
+        "dy = dropout_backward(dy, *saved.mask)", "pass",
+        "cpu", "batchnorm", "gradients reach what was dropped",
     ),
     Mutant(
         "cpu-pooling-overlap", f"{CPU}/maxpool2d.py",
@@ -302,7 +320,7 @@ KERNELS = (
     Mutant(
         "block-rows-odd", "kernels/common.cuh",
         "const int half = (rows + 1) / 2;", "const int half = rows / 2;",
-        "emulator", "batchnorm", "the last row lost where a block halves an odd number of them",
+        "emulator", "conv2d", "the last row lost where a block halves an odd number of them",
     ),
     Mutant(
         "bias-column", "kernels/common.cuh",
@@ -398,18 +416,70 @@ KERNELS = (
     ),
     Mutant(
         "kernel-batchnorm-centre", "kernels/batchnorm.cu",
-        "dgamma += dy[i] * ((x[i] - middle) * scale);", "dgamma += dy[i] * (x[i] * scale);",
+        "+= d[j] * ((v[j] - middle[j]) * scale[j]);", "+= d[j] * (v[j] * scale[j]);",
         "emulator", "batchnorm", "dgamma without the mean",
     ),
     Mutant(
         "kernel-batchnorm-epsilon", "kernels/batchnorm.cu",
-        "inverse_std[c] = T(1) / sqrt(variance + epsilon);", "inverse_std[c] = T(1) / sqrt(variance);",
+        "inverse[j] = T(1) / sqrt(variance + epsilon);", "inverse[j] = T(1) / sqrt(variance);",
         "emulator", "batchnorm", "epsilon left out",
     ),
     Mutant(
         "kernel-batchnorm-join", "kernels/batchnorm.cu",
-        "a.squares + b.squares + apart * apart * a.count * share", "a.squares + b.squares",
+        "b.squares[j] + apart * apart * a.count * share", "b.squares[j]",
         "emulator", "batchnorm", "threads' variances joined as if their means were equal",
+    ),
+    Mutant(
+        "kernel-batchnorm-odd", "kernels/batchnorm.cu",
+        "const int half = (left + 1) / 2;", "const int half = left / 2;",
+        "emulator", "batchnorm", "the last row lost where a block halves an odd number of them",
+    ),
+    Mutant(
+        "kernel-batchnorm-barrier", "kernels/batchnorm.cu",
+        "        __syncthreads();\n", "",
+        "emulator", "batchnorm", "threads join what others have not written yet", CHECK,
+    ),
+    Mutant(
+        "kernel-batchnorm-fence", "kernels/common.cuh",
+        "    __threadfence();\n    __syncthreads();\n", "    __syncthreads();\n",
+        "emulator", "batchnorm", "a block is counted before its part is there to be read", CHECK,
+    ),
+    Mutant(
+        "kernel-batchnorm-last-part", "kernels/batchnorm.cu",
+        "other.count = least(rows_per_block, rows - part * rows_per_block);", "other.count = rows_per_block;",
+        "emulator", MANY_IMAGES, "the last block's few rows weigh as much as every other block's", TEST,
+    ),
+    Mutant(
+        "kernel-batchnorm-first-part", "kernels/batchnorm.cu",
+        "load(other.dbeta, from + C);\n        join(mine, other);",
+        "load(other.dbeta, from + C);\n        if (part > 0) join(mine, other);",
+        "emulator", MANY_IMAGES, "the first block's sums lost", TEST,
+    ),
+    Mutant(
+        "kernel-batchnorm-order", "kernels/batchnorm.cu",
+        "load(other.mean, from);\n        load(other.squares, from + C);",
+        "load(other.squares, from);\n        load(other.mean, from + C);",
+        "emulator", "batchnorm", "means and squares read in the wrong order",
+    ),
+    Mutant(
+        "kernel-batchnorm-moving", "kernels/batchnorm.cu",
+        "    store(moving_variance + at.column, moved_variance);\n", "",
+        "emulator", MANY_IMAGES, "the moving variance does not move", TEST,
+    ),
+    Mutant(
+        "kernel-batchnorm-mask-sums", "kernels/batchnorm.cu",
+        "            if constexpr (DROPS) drop(d, i, mask);\n", "",
+        "emulator", "batchnorm", "dgamma and dbeta from a gradient that did not come through the mask",
+    ),
+    Mutant(
+        "kernel-batchnorm-mask-data", "kernels/batchnorm.cu",
+        "\n        if constexpr (DROPS) drop(d, i, mask);", "",
+        "emulator", "batchnorm", "gradients reach what was dropped",
+    ),
+    Mutant(
+        "kernel-batchnorm-step", "kernels/batchnorm.cu",
+        "*saved = *step;", "*saved = 0;",
+        "emulator", "batchnorm", "the way back draws the mask of another step",
     ),
     Mutant(
         "reduce-odd", "kernels/reduce.cu",
@@ -423,12 +493,17 @@ KERNELS = (
     ),
     Mutant(
         "dropout-word", "kernels/dropout.cu",
-        "bits.w[j] >= threshold", "bits.w[keep_step ? j : 3 - j] >= threshold",
-        "emulator", "dropout", "the way back takes the random words in another order",
+        "drop(v, i, mask);", "drop(v, keep_step ? i : i + 4, mask);",
+        "emulator", "dropout", "the way back takes its neighbours' random words",
     ),
     Mutant(
-        "dropout-scale", "kernels/dropout.cu",
-        "v[j] * scale", "v[j]",
+        "dropout-word-of-four", "kernels/common.cuh",
+        "WIDTH == 4 ? j : int(first & 3)", "WIDTH == 4 ? j : 0",
+        "emulator", "batchnorm", "single elements all take the first of the four words",
+    ),
+    Mutant(
+        "dropout-scale", "kernels/common.cuh",
+        "rounded_product(v[j], mask.scale)", "v[j]",
         "emulator", "dropout", "what is kept is not scaled",
     ),
     Mutant(
@@ -471,6 +546,11 @@ KERNELS = (
         "numba-relu-open", "kernels/numba/relu.py",
         "dx[j] = dy[j] if y[j] > 0", "dx[j] = dy[j] if y[j] >= 0",
         "numba", "relu", "the gradient passes everywhere",
+    ),
+    Mutant(
+        "numba-batchnorm-mask", "kernels/numba/batchnorm.py",
+        "for_beta[j] += d[j]", "for_beta[j] += dy[i + j]",
+        "numba", "batchnorm", "dbeta from a gradient that did not come through the mask",
     ),
     Mutant(
         "numba-softmax-dot", "kernels/numba/softmax_crossentropy.py",

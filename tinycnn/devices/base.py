@@ -52,6 +52,15 @@ Gradients: TypeAlias = (
 )
 
 
+class Mask(NamedTuple):
+    """Which elements a dropout keeps: see Device.dropout_forward, whose arguments these are."""
+
+    rate: float
+    seed: int
+    stream: int
+    step: Array  # int64, of one element; in what is saved for the way back, whatever the device's dropout saved
+
+
 class Device(ABC):
     """One place to compute. `name` is what the user types; `dtype` is that of every float array."""
 
@@ -213,12 +222,13 @@ class Device(ABC):
     @abstractmethod
     def batchnorm_forward(
         self, x: Array, gamma: Array, beta: Array, moving_mean: Array, moving_variance: Array, momentum: float,
-        epsilon: float,
+        epsilon: float, mask: Mask | None = None,
     ) -> tuple[Array, Any]:  # fmt: skip
         """Training mode, over all axes but the last: (x - mean) / sqrt(variance + epsilon) * gamma + beta.
 
         The variance is the biased one. moving = moving * momentum + batch * (1 - momentum), in place.
         x (...,C), the rest (C,). Returns (y, saved), `saved` being what batchnorm_backward needs.
+        With a mask the result goes through dropout: y has the bits that dropout_forward would make of it.
         """
 
     @abstractmethod
@@ -229,7 +239,7 @@ class Device(ABC):
 
     @abstractmethod
     def batchnorm_backward(self, dy: Array, x: Array, gamma: Array, saved: Any) -> tuple[Array, Array, Array]:
-        """Returns (dx, dgamma, dbeta)."""
+        """Returns (dx, dgamma, dbeta). Where forward had a mask, dy comes back through it first."""
 
     @abstractmethod
     def dropout_forward(self, x: Array, rate: float, seed: int, stream: int, step: Array) -> tuple[Array, Any]:

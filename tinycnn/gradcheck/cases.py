@@ -18,7 +18,7 @@ import numpy as np
 
 from tinycnn import functional as F
 from tinycnn.devices import get_device
-from tinycnn.devices.base import Device
+from tinycnn.devices.base import Device, Mask
 from tinycnn.gradcheck.check import Report, gradcheck
 from tinycnn.shapes import Pair, Shape, pair
 from tinycnn.tensor import Tensor
@@ -198,6 +198,8 @@ def pooling_case(x_shape: Shape, window: Pair, stride: Pair, padding: str) -> Ca
 def batchnorm() -> Iterator[Case]:
     for shape in ((7, 3), (2, 4, 3, 5), (2, 1), (3, 7, 5, 4)):  # the last: several vectors of the cpu device
         yield batchnorm_case("batchnorm", shape, True)
+    for shape in ((7, 3), (2, 5, 2, 4)):  # single columns, and four at a time
+        yield batchnorm_case("batchnorm", shape, True, rate=0.3)
 
 
 def batchnorm_inference() -> Iterator[Case]:
@@ -205,18 +207,21 @@ def batchnorm_inference() -> Iterator[Case]:
         yield batchnorm_case("batchnorm_inference", shape, False)
 
 
-def batchnorm_case(operation: str, shape: Shape, training: bool) -> Case:
+def batchnorm_case(operation: str, shape: Shape, training: bool, rate: float | None = None) -> Case:
+    """rate: of a dropout behind it, or None."""
     C = shape[-1]
 
     def function(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
         rng = np.random.default_rng(1)
         mean, variance = (Tensor(v, device=x.device) for v in (rng.standard_normal(C), rng.uniform(0.5, 2, C)))
-        return F.batchnorm(x, gamma, beta, mean, variance, training)
+        mask = None if rate is None else Mask(rate, 1, 2, x.device.asarray(np.array([3]), "int64"))
+        return F.batchnorm(x, gamma, beta, mean, variance, training, mask=mask)
 
     def inputs(rng: np.random.Generator) -> list[np.ndarray]:
         return [2 * rng.standard_normal(shape) + 1, rng.standard_normal(C), rng.standard_normal(C)]
 
-    return Case(operation, "x".join(map(str, shape)), function, inputs)
+    label = "x".join(map(str, shape)) + ("" if rate is None else f" with dropout {rate}")
+    return Case(operation, label, function, inputs)
 
 
 def dropout() -> Iterator[Case]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinycnn import emulator, kernels
-from tinycnn.devices.base import Array, Slices, Wanted
+from tinycnn.devices.base import Array, Mask, Slices, Wanted
 from tinycnn.devices.gpu import KernelDevice
 from tinycnn.devices.gpu.emulator import EmulatorDriver
 from tinycnn.devices.gpu.launches import conv2d as conv2d_launches
@@ -102,8 +102,9 @@ def batchnorm(on: Operations, *shape: int) -> None:
     C = shape[-1]
     x, gamma, beta = on.normal(*shape), on.normal(C), on.normal(C)
     mean, variance = on.device.zeros((C,)), on.device.zeros((C,))
-    _, saved = on.device.batchnorm_forward(x, gamma, beta, mean, variance, 0.9, 1e-3)
-    on.device.batchnorm_backward(on.normal(*shape), x, gamma, saved)
+    for mask in (None, Mask(0.3, 2**40 + 1, 7, on.counter(3))):
+        _, saved = on.device.batchnorm_forward(x, gamma, beta, mean, variance, 0.9, 1e-3, mask)
+        on.device.batchnorm_backward(on.normal(*shape), x, gamma, saved)
     on.device.batchnorm_inference(x, gamma, beta, mean, variance, 1e-3)
 
 
@@ -245,7 +246,7 @@ class Cases(NamedTuple):
 
 
 CASES = {
-    "batchnorm": Cases(batchnorm, "...,C", ((2, 19, 21, 3), (1, 9, 260), (3, 1))),
+    "batchnorm": Cases(batchnorm, "...,C", ((2, 19, 21, 3), (5, 61, 8), (1, 9, 260), (3, 1028), (9, 259), (3, 1))),
     "bookkeeping": Cases(bookkeeping, "N,H,W,C", ((5, 4, 3, 1), (5, 8, 5, 2)), more_bookkeeping),
     "conv1x1": Cases(conv1x1, "N,H,W,C,K", ((2, 5, 7, 3, 5), (2, 5, 7, 9, 12), (2, 5, 7, 20, 33))),
     "conv2d": Cases(conv2d, "N,H,W,C,K,R,S", ((2, 9, 11, 1, 5, 3, 3),), more_conv2d),

@@ -18,18 +18,22 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from tinycnn.devices.base import Mask
 from tinycnn.devices.cpu.channels import Cut, cut, fold
+from tinycnn.devices.cpu.dropout import dropout_backward, dropout_forward
 from tinycnn.devices.cpu.launch import doubles, floats, kernel, launch, real
 from tinycnn.devices.cpu.memory import pool
 from tinycnn.devices.cpu.simd import add, fma, load16, offset, store, subtract
 
 
 class Saved(NamedTuple):
-    """What the way back needs: the mean as float32 at every place of a period, and in float64 for every channel."""
+    """What the way back needs: the mean as float32 at every place of a period, and in float64 for every channel; the
+    mask of the dropout behind, with what dropout saved."""
 
     means: np.ndarray
     mean: np.ndarray
     inverse_std: np.ndarray
+    mask: Mask | None
 
 
 @kernel
@@ -178,7 +182,7 @@ def apply(x: np.ndarray, scale: np.ndarray, shift: np.ndarray, parts: Cut) -> np
 
 def batchnorm_forward(
     x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, moving_mean: np.ndarray, moving_variance: np.ndarray,
-    momentum: float, epsilon: float,
+    momentum: float, epsilon: float, mask: Mask | None = None,
 ) -> tuple[np.ndarray, Saved]:  # fmt: skip
     """(y, saved), and the moving statistics moved."""
     C = x.shape[-1]
@@ -189,7 +193,11 @@ def batchnorm_forward(
     launch(statistics, parts.chunks, x, partial, *sizes)
     results = mean, inverse_std, gamma, beta, scale, shift, moving_mean, moving_variance, means
     launch(finish_statistics, C, partial, *results, float(1 - momentum), float(epsilon), *sizes, C)
-    return apply(x, scale, shift, parts), Saved(means, mean, inverse_std)
+    y = apply(x, scale, shift, parts)
+    if mask is not None:
+        y, kept = dropout_forward(y, *mask)
+        mask = mask._replace(step=kept)
+    return y, Saved(means, mean, inverse_std, mask)
 
 
 def batchnorm_inference(
@@ -205,6 +213,8 @@ def batchnorm_backward(
     dy: np.ndarray, x: np.ndarray, gamma: np.ndarray, saved: Saved
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(dx, dgamma, dbeta)."""
+    if saved.mask is not None:
+        dy = dropout_backward(dy, *saved.mask)
     C = len(gamma)
     parts = cut(x.size, C)
     partial = parts.partial(2)

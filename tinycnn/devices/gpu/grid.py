@@ -39,15 +39,16 @@ def flat(total: int, per_block: int = THREADS) -> tuple[tuple[int], tuple[int]]:
 class Rows:
     """How the kernels that walk down the rows of a matrix (rows, C) cut it up.
 
-    A block has `block` = (columns, rows) threads, and rows_per_block rows of the matrix.
+    A block has `block` = (columns, rows) threads, each with `width` neighbouring columns, and rows_per_block rows of
+    the matrix.
     """
 
-    def __init__(self, rows: int, C: int, most_blocks: int = BLOCKS):
-        columns = min(C, THREADS)
+    def __init__(self, rows: int, C: int, most_blocks: int = BLOCKS, width: int = 1):
+        columns = min(C // width, THREADS)
         self.block = (columns, max(1, THREADS // columns))
-        column_blocks = ceil_div(C, columns)
+        column_blocks = ceil_div(C // width, columns)
         wanted = ceil_div(rows, max(1, most_blocks // column_blocks))
-        self.rows_per_block = round_up(max(wanted, 4 * self.block[1]), self.block[1])
+        self.rows_per_block = round_up(max(wanted, 4 // width * self.block[1]), self.block[1])
         self.blocks = ceil_div(rows, self.rows_per_block)
         self.grid = (self.blocks, column_blocks)
         self.threads = self.block[0] * self.block[1]

@@ -1,24 +1,32 @@
-"""Batch normalisation over all axes but the last, beside batchnorm.cu.
+"""Batch normalisation over all axes but the last, and the dropout behind it, beside batchnorm.cu.
 
-`saved` is (mean, inverse_std) of the batch. Sums over rows are float64 whatever the arrays are: added one by one in
-float32, 100,000 numbers lose three digits. batchnorm.cu adds in pairs instead.
+`saved` is (mean, inverse_std) of the batch, and the dropout's mask with what dropout saved, or None. Sums over rows are
+float64 whatever the arrays are: added one by one in float32, 100,000 numbers lose three digits. batchnorm.cu adds in
+pairs instead.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from tinycnn.devices.base import Array
+from tinycnn.devices.base import Array, Mask
+from tinycnn.devices.reference.dropout import (
+    dropout_backward,
+    dropout_backward_loops,
+    dropout_forward,
+    dropout_forward_loops,
+)
 from tinycnn.devices.reference.relu import sum_of_rows
 
-Saved = tuple[Array, Array]
+Saved = tuple[Array, Array, Mask | None]
 
 # ---------------------------------------------------------------- loops
 
 
 def batchnorm_forward_loops(
-    x: Array, gamma: Array, beta: Array, moving_mean: Array, moving_variance: Array, momentum: float, epsilon: float
-) -> tuple[Array, Saved]:
+    x: Array, gamma: Array, beta: Array, moving_mean: Array, moving_variance: Array, momentum: float, epsilon: float,
+    mask: Mask | None = None,
+) -> tuple[Array, Saved]:  # fmt: skip
     x_rows = x.reshape(-1, x.shape[-1])
     rows, C = x_rows.shape
     y, mean, inverse_std = np.empty_like(x_rows), np.empty(C), np.empty(C)
@@ -35,7 +43,11 @@ def batchnorm_forward_loops(
             y[row, c] = (x_rows[row, c] - mean[c]) * inverse_std[c] * gamma[c] + beta[c]
         moving_mean[c] += (mean[c] - moving_mean[c]) * (1 - momentum)
         moving_variance[c] += (variance - moving_variance[c]) * (1 - momentum)
-    return y.reshape(x.shape), (mean, inverse_std)
+    y = y.reshape(x.shape)
+    if mask is not None:
+        y, kept = dropout_forward_loops(y, *mask)
+        mask = mask._replace(step=kept)
+    return y, (mean, inverse_std, mask)
 
 
 def batchnorm_inference_loops(
@@ -50,7 +62,9 @@ def batchnorm_inference_loops(
 
 
 def batchnorm_backward_loops(dy: Array, x: Array, gamma: Array, saved: Saved) -> tuple[Array, Array, Array]:
-    mean, inverse_std = saved
+    mean, inverse_std, mask = saved
+    if mask is not None:
+        dy = dropout_backward_loops(dy, *mask)
     x_rows, dy_rows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, x.shape[-1])
     rows, C = x_rows.shape
     dx, dgamma, dbeta = np.empty_like(x_rows), np.zeros(C), np.zeros(C)
@@ -70,16 +84,20 @@ def batchnorm_backward_loops(dy: Array, x: Array, gamma: Array, saved: Saved) ->
 
 
 def batchnorm_forward(
-    x: Array, gamma: Array, beta: Array, moving_mean: Array, moving_variance: Array, momentum: float, epsilon: float
-) -> tuple[Array, Saved]:
+    x: Array, gamma: Array, beta: Array, moving_mean: Array, moving_variance: Array, momentum: float, epsilon: float,
+    mask: Mask | None = None,
+) -> tuple[Array, Saved]:  # fmt: skip
     axes = tuple(range(x.ndim - 1))
     mean = x.mean(axis=axes, dtype=np.float64)
     variance = ((x - mean) ** 2).mean(axis=axes)
     inverse_std = 1 / np.sqrt(variance + epsilon)
     moving_mean += (mean - moving_mean) * (1 - momentum)
     moving_variance += (variance - moving_variance) * (1 - momentum)
-    y = (x - mean) * (inverse_std * gamma) + beta
-    return y.astype(x.dtype), (mean, inverse_std)
+    y = ((x - mean) * (inverse_std * gamma) + beta).astype(x.dtype)
+    if mask is not None:
+        y, kept = dropout_forward(y, *mask)
+        mask = mask._replace(step=kept)
+    return y, (mean, inverse_std, mask)
 
 
 def batchnorm_inference(
@@ -89,7 +107,9 @@ def batchnorm_inference(
 
 
 def batchnorm_backward(dy: Array, x: Array, gamma: Array, saved: Saved) -> tuple[Array, Array, Array]:
-    mean, inverse_std = saved
+    mean, inverse_std, mask = saved
+    if mask is not None:
+        dy = dropout_backward(dy, *mask)
     x_hat = (x - mean) * inverse_std
     dbeta = sum_of_rows(dy)
     dgamma = sum_of_rows(dy * x_hat)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,7 +31,12 @@ def dropout(
     y = device.empty(x.shape)
     device.launch(
         "dropout", "dropout<T>", *flat(max(1, x.size), PER_BLOCK),
-        x, y, step, step if saved is None else saved, np.int64(x.size), np.uint64(seed), np.uint32(stream),
-        np.uint64(round(rate * 2**32)), 1 / (1 - rate), int(saved is not None),
+        x, y, step, step if saved is None else saved, np.int64(x.size), *drawing(rate, seed, stream),
+        int(saved is not None),
     )  # fmt: skip
     return y
+
+
+def drawing(rate: float, seed: int, stream: int) -> tuple[Any, ...]:
+    """(seed, stream, threshold, scale) as a kernel takes them."""
+    return np.uint64(seed), np.uint32(stream), np.uint64(round(rate * 2**32)), 1 / (1 - rate)
