@@ -3,11 +3,12 @@ of every layer."""
 
 import numpy as np
 import pytest
-from helpers import assert_close, images, normal, one_hot
+from helpers import assert_close, assert_same_bits, images, normal, one_hot
 
 import tinycnn
 from tinycnn import Tensor, layers
 from tinycnn import functional as F
+from tinycnn.devices.base import Mask
 from tinycnn.gradcheck.check import ATOL, EPS, RTOL, differences
 from tinycnn.losses import logits_of
 from tinycnn.models import Model
@@ -47,6 +48,15 @@ def test_dropout_of_rate_zero_is_the_identity_and_one_is_refused(device):
     assert F.dropout(x, 0, 1, 2, None) is x
     with pytest.raises(ValueError, match=r"\[0, 1\)"):
         F.dropout(x, 1.0, 1, 2, None)
+
+
+def test_a_mask_of_rate_zero_behind_batch_normalisation_is_none_and_one_is_refused(device):
+    x, parameters = Tensor(normal(rng_of(11), 6, 3)), [Tensor(np.full(3, value)) for value in (1.0, 2.0, 0.0, 1.0)]
+    plain = F.batchnorm(x, *parameters, training=True)
+    assert_same_bits(F.batchnorm(x, *parameters, True, mask=Mask(0.0, 1, 2, None)).numpy(), plain.numpy())
+    for training in (True, False):
+        with pytest.raises(ValueError, match=r"\[0, 1\)"):
+            F.batchnorm(x, *parameters, training, mask=Mask(1.0, 1, 2, None))
 
 
 @pytest.mark.parametrize("as_tensor", [True, False])
