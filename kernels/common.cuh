@@ -136,20 +136,6 @@ __device__ __forceinline__ T warp_max(T value) {
     return value;
 }
 
-// Rows are summed by blocks of (blockDim.x columns, blockDim.y rows). This adds up the blockDim.y values of each
-// column by halving, and leaves the sum in row 0. `values` is shared memory, one element a thread, already written.
-template <typename T>
-__device__ void sum_over_block_rows(T* values) {
-    const int place = threadIdx.y * blockDim.x + threadIdx.x;
-    for (int rows = blockDim.y; rows > 1;) {
-        const int half = (rows + 1) / 2;
-        __syncthreads();
-        if (int(threadIdx.y) < rows - half) values[place] += values[place + half * blockDim.x];
-        rows = half;
-    }
-    __syncthreads();
-}
-
 // ---------------------------------------------------------------- sums over blocks
 //
 // Blocks cannot wait for one another, but one of them is the last. Each writes its part, and then counts itself at

@@ -5,13 +5,16 @@ conflicts or a sum by a single block give the same numbers, only later. No clock
 They are the same on every machine. Who makes one better writes the better one down; who makes one worse has a reason.
 """
 
+import sys
+
 import numpy as np
 import pytest
+import stand_in_cupy
 
 import tinycnn
 from tinycnn import architectures, emulator, kernels
 from tinycnn.devices.base import Mask, Slices, Wanted
-from tinycnn.devices.gpu import KernelDevice
+from tinycnn.devices.gpu import KernelDevice, cuda
 from tinycnn.devices.gpu.emulator import EmulatorDriver
 from tinycnn.emulator import Launch
 from tinycnn.emulator.build import find_compiler
@@ -47,7 +50,13 @@ def recording(monkeypatch):
 # ---------------------------------------------------------------- launches of a training step
 
 # Each costs some microseconds on a GPU, and where images are small that is most of a step.
-A_STEP = {"breakdown-2": 29, "go-crazy": 53, "cn-3": 62, "eip4-2": 48}
+A_STEP = {
+    "breakdown-1": 26, "breakdown-2": 29, "breakdown-3": 32, "breakdown-4": 23, "breakdown-5": 29, "essentia": 26,
+    "vanilla": 29, "vanilla-15k": 29, "go-crazy": 53, "other-1": 60, "other-2": 67, "other-3": 60, "other-4": 53,
+    "models-1": 32, "models-2": 37, "models-3": 32, "models-4": 38, "models-5": 37, "models-6": 35, "models-7": 38,
+    "models-8": 38, "models-9": 38, "models-10": 55, "cn-1": 24, "cn-2": 46, "cn-3": 62, "eip4-2": 48,
+}  # fmt: skip
+QUICK = ("breakdown-2", "vanilla-15k", "go-crazy", "cn-3", "eip4-2")
 A_STEP_OF_INFERENCE = {"breakdown-2": 12, "go-crazy": 18, "cn-3": 20, "eip4-2": 17}
 
 
@@ -61,14 +70,53 @@ def launches_of(recording, run):
     return counts[1] - counts[0]
 
 
-@pytest.mark.parametrize("name", A_STEP)
-def test_launches_of_a_training_step(recording, name):
-    def train(x, y):
+def train(name):
+    def run(x, y):
         model = architectures.build(name)
         model.compile("adam", metrics=["accuracy"])
         model.fit(x, y, batch_size=BATCH, verbose=0)
 
-    assert launches_of(recording, train) == A_STEP[name]
+    return run
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in A_STEP])
+def test_launches_of_a_training_step(recording, name):
+    assert launches_of(recording, train(name)) == A_STEP[name]
+
+
+def test_every_documented_network_is_counted():
+    assert list(A_STEP) == list(architectures.ARCHITECTURES)
+
+
+# What a step may cost on the device `cuda`, at most.
+ON_CUDA = {"go-crazy": 56, "vanilla-15k": 30, "models-9": 44}
+
+
+@pytest.mark.parametrize("name", ON_CUDA)
+def test_kernels_of_the_graph_of_a_recorded_step(monkeypatch, name):
+    """As many as are launched, on the stand-in for CuPy; about half of the way back on the branch of the filters."""
+    monkeypatch.setitem(sys.modules, "cupy", stand_in_cupy)
+    monkeypatch.setattr(cuda, "driver_version", lambda: (13, 0))
+    monkeypatch.setattr(stand_in_cupy.RawModule, "__init__", lambda self, **_: None)
+    monkeypatch.setattr(stand_in_cupy.RawModule, "get_function", lambda self, name: noted)
+    recordings, record = [], cuda.CudaDriver.record
+    monkeypatch.setattr(
+        cuda.CudaDriver, "record", lambda self, step: recordings.append(record(self, step)) or recordings[-1]
+    )
+    monkeypatch.setitem(tinycnn.devices._made, ("cuda", "float32"), cuda.CudaDevice())
+    with tinycnn.use_device("cuda"):
+        train(name)(np.zeros((BATCH * 2, 28, 28, 1)), np.eye(10)[np.zeros(BATCH * 2, int)])
+    (step,) = recordings
+    kernels_of = {stream: sum(callable(a) for a in of) for stream, of in step.graph.actions.items()}
+    assert sum(kernels_of.values()) == A_STEP[name] <= ON_CUDA[name]
+    assert kernels_of[step.beside] == sum(
+        layer.kind in ("conv2d", "dense") for layer in architectures.build(name).layers
+    )
+
+
+def noted(grid, block, args, shared_mem=0):
+    """A kernel that does nothing: what is launched does not depend on any number."""
+    stand_in_cupy.do(lambda: None)
 
 
 @pytest.mark.parametrize("name", A_STEP_OF_INFERENCE)

@@ -105,23 +105,6 @@ def warp_max(value, values):
     return largest
 
 
-@cuda.jit(device=True)
-def sum_over_block_rows(values):
-    """Add up the blockDim.y values of each column of a block by halving, and leave the sum in row 0.
-
-    `values` is shared memory, one element a thread, already written.
-    """
-    place = cuda.threadIdx.y * cuda.blockDim.x + cuda.threadIdx.x
-    rows = cuda.blockDim.y
-    while rows > 1:
-        half = (rows + 1) // 2
-        cuda.syncthreads()
-        if cuda.threadIdx.y < rows - half:
-            values[place] += values[place + half * cuda.blockDim.x]
-        rows = half
-    cuda.syncthreads()
-
-
 # ---------------------------------------------------------------- sums over blocks
 
 

@@ -318,9 +318,9 @@ KERNELS = (
         "emulator", "optimizers", "warps' sums are read before they are written", CHECK,
     ),
     Mutant(
-        "block-rows-odd", "kernels/common.cuh",
-        "const int half = (rows + 1) / 2;", "const int half = rows / 2;",
-        "emulator", "conv2d", "the last row lost where a block halves an odd number of them",
+        "block-rows-odd", "kernels/batchnorm.cu",
+        "const int half = (left + 1) / 2;", "const int half = left / 2;",
+        "emulator", "batchnorm", "the last row lost where a block halves an odd number of them",
     ),
     Mutant(
         "bias-column", "kernels/common.cuh",
