@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from mutants import CHECK, GRADCHECK, MUTANTS
+from mutants import CHECK, GRADCHECK, MUTANTS, TEST
 from run_mutants import (
     FAILED,
     NO_ANSWER,
@@ -23,8 +23,9 @@ import tinycnn
 from tinycnn.devices import DeviceError
 
 BY_NAME = {mutant.name: mutant for mutant in MUTANTS}
-# Every sixth, and the last: some of each device. `make mutants` runs them all, and so does `make test-all`.
-QUICK = (*MUTANTS[::6], MUTANTS[-1])
+# Every sixth of each tool, and the last: some of each device. `make mutants` and `make test-all` run them all.
+BY_TOOL = [[mutant for mutant in MUTANTS if mutant.tool == tool] for tool in (GRADCHECK, CHECK, TEST)]
+QUICK = (*(mutant for mutants in BY_TOOL for mutant in mutants[::6]), MUTANTS[-1])
 SIGN = BY_NAME["subtract-sign"]
 HARMLESS = SIGN._replace(name="harmless", new=SIGN.old)
 
