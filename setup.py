@@ -36,7 +36,10 @@ setup(
     package_data={
         "tinycnn": ["py.typed"],
         "tinycnn.keras_reference": ["values.safetensors"],
-        "tinycnn.kernels": ["*.cu", "*.cuh", "ladder/*.cu", "ladder/*.cuh", "ladder/README.md"],
+        "tinycnn.kernels": [
+            *(f"{folder}*.{ending}" for folder in ("", "fast/", "ladder/") for ending in ("cu", "cuh")),
+            "ladder/README.md",
+        ],
         "tinycnn.emulator": ["runtime/*.h", "runtime/*.cpp"],
     },
     install_requires=[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,10 @@ class Driver(ABC):
         kernel: its C++ name, as 'relu_forward<float>'; args: device arrays and NumPy scalars of the exact types;
         shared: bytes of dynamic shared memory.
         """
+
+    def build(self, wanted: Iterable[tuple[str, str]]) -> None:
+        """Build kernels of kernels.FAST, as (file, kernel), at once; `launch` builds what is not built yet."""
+        raise NotImplementedError("this driver has no kernels for one shape")
 
     def record(self, step: Callable[[], None]) -> Callable[[], None]:
         """A function that does what `step` does, as fast as it can."""

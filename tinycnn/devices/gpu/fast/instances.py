@@ -38,6 +38,7 @@ class Plan(NamedTuple):
     block: tuple[int]
     shared: int  # bytes
     slices: int  # forward and backward data: of the sum, added up by the last block; backward filter: partial dw
+    outputs: int  # of a block, with those that are behind an edge
 
 
 class GemmTile(NamedTuple):
@@ -231,7 +232,9 @@ def gemm(layer: Geometry, direction: str, tile: GemmTile, masked: bool, itemsize
     tiles = ceil_div(layer.N, tile.IM) * ceil_div(view.P, tile.TP) * ceil_div(view.Q, tile.TQ)
     grid = tiles * ceil_div(view.K, tile.BN), view.phases, tile.SPLIT
     name = name_of("conv_gemm", direction, layer, tile, masked)
-    return Plan("fast/conv_gemm", name, grid, (tile.threads,), itemsize * stage * tile.STAGES, tile.SPLIT)
+    return Plan(
+        "fast/conv_gemm", name, grid, (tile.threads,), itemsize * stage * tile.STAGES, tile.SPLIT, tile.BM * tile.BN
+    )
 
 
 def gemm_filter(layer: Geometry, tile: FilterTile, slices: int, masked: bool, itemsize: int) -> Plan:
@@ -240,7 +243,7 @@ def gemm_filter(layer: Geometry, tile: FilterTile, slices: int, masked: bool, it
     blocks = ceil_div(layer.R * layer.S * layer.C, tile.BM) * ceil_div(layer.K, tile.BN)
     name = name_of("conv_gemm", BACKWARD_FILTER, layer, tile, masked)
     shared = itemsize * stage * tile.STAGES
-    return Plan("fast/conv_gemm_filter", name, (blocks, 1, slices), (tile.threads,), shared, slices)
+    return Plan("fast/conv_gemm_filter", name, (blocks, 1, slices), (tile.threads,), shared, slices, tile.BM * tile.BN)
 
 
 def small(layer: Geometry, direction: str, tile: SmallTile, masked: bool, itemsize: int) -> Plan:
@@ -256,7 +259,8 @@ def small(layer: Geometry, direction: str, tile: SmallTile, masked: bool, itemsi
     numbers = max(band.size * (2 if masked else 1) + filters, (tile.SPLIT - 1) * tile.PX * tile.TK * tasks)
     grid = layer.N * ceil_div(view.P, tile.TP), 1, 1
     name = name_of("conv_small", direction, layer, tile, masked)
-    return Plan("fast/conv_small", name, grid, (tasks * tile.SPLIT,), itemsize * numbers, 1)
+    outputs = tasks * tile.PX * tile.TK
+    return Plan("fast/conv_small", name, grid, (tasks * tile.SPLIT,), itemsize * numbers, 1, outputs)
 
 
 def small_filter(layer: Geometry, tile: SmallFilterTile, slices: int, masked: bool, itemsize: int) -> Plan:
@@ -269,4 +273,5 @@ def small_filter(layer: Geometry, tile: SmallFilterTile, slices: int, masked: bo
     sums = tile.SPLIT * (units * layer.S * min(layer.C, 4) * 4 + 4 * groups_k)
     name = name_of("conv_small", BACKWARD_FILTER, layer, tile, masked)
     shared = itemsize * max(tiles, sums)
-    return Plan("fast/conv_small_filter", name, (slices, 1, 1), (units * tile.SPLIT,), shared, slices)
+    outputs = layer.R * layer.S * layer.C * layer.K
+    return Plan("fast/conv_small_filter", name, (slices, 1, 1), (units * tile.SPLIT,), shared, slices, outputs)
