@@ -95,7 +95,8 @@ __device__ __forceinline__ void multiply_convolution(
     constexpr int PITCH = odd_quads(BL), W_PITCH = TURNED ? PITCH : BN, W_ROWS = TURNED ? BN : BL;
     constexpr int X_TILE = BM * PITCH, W_AT = MASKED ? 2 * X_TILE : X_TILE, STAGE = W_AT + W_ROWS * W_PITCH;
     constexpr int WIDTH_C = width_of(C), WIDTH_K = width_of(K), CHUNKS_C = quotient_up(C, BL);
-    constexpr int UNROLL = TURNED && (TM * TN > 96 || SPLIT > 1) ? 2 : BL / 4;  // all of it takes too many registers there
+    // How many fours of channels are unrolled: all of them take too many registers in backward data of large tiles.
+    constexpr int UNROLL = TURNED && (TM * TN > 96 || SPLIT > 1) ? 2 : BL / 4;
     // A tile of one row has left out the taps that are outside for it.
     constexpr bool H_INSIDE = TP == 1 || VIEW::PHASES_H == 1 && VIEW::rows(0).stays_inside(H, STRIDE_H);
     constexpr bool W_INSIDE = TQ == 1 || VIEW::PHASES_W == 1 && VIEW::columns(0).stays_inside(W, STRIDE_W);
@@ -207,17 +208,16 @@ __device__ __forceinline__ void multiply_convolution(
     if constexpr (SPLIT > 1) {  // scratch: (slices, tiles, sums of a thread, threads)
         const int place = blockIdx.y * gridDim.x + blockIdx.x;
         const long long tile_sums = (long long)TM * TN * THREADS, slice = gridDim.x * gridDim.y * tile_sums;
-        T* const sums = scratch + place * tile_sums + threadIdx.x;
+        T* sums = scratch + place * tile_sums + threadIdx.x;
 #pragma unroll
         for (int i = 0; i < TM * TN; i++) sums[blockIdx.z * slice + i * THREADS] = sum[i / TN][i % TN];
         if (!last_to_arrive(arrivals + place, SPLIT)) return;
 #pragma unroll
-        for (int i = 0; i < TM * TN; i++) {
-            T total = 0;
-#pragma unroll 4
-            for (int z = 0; z < SPLIT; z++) total += sums[z * slice + i * THREADS];
-            sum[i / TN][i % TN] = total;
-        }
+        for (int i = 0; i < TM * TN; i++) sum[i / TN][i % TN] = 0;
+#pragma unroll 1
+        for (int z = 0; z < SPLIT; z++, sums += slice)
+#pragma unroll
+            for (int i = 0; i < TM * TN; i++) sum[i / TN][i % TN] += sums[i * THREADS];
     }
 #pragma unroll
     for (int j = 0; j < TN; j += 4) {

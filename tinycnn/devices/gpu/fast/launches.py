@@ -137,7 +137,7 @@ def dense_forward(device: KernelDevice, x: Array, w: Array, b: Array | None, rel
 def dense_backward(
     device: KernelDevice, dy: Array, y: Array | None, x: Array, w: Array, wanted: tuple[bool, bool, bool]
 ) -> Gradients:
-    return shaped(layer_backward(device, product(*x.shape, w.shape[1]), dy, y, x, w, wanted), x, w)
+    return shaped(layer_backward(device, product(x.shape[0], *w.shape), dy, y, x, w, wanted), x, w)
 
 
 def shaped(gradients: Gradients, x: Array, w: Array) -> Gradients:
