@@ -96,7 +96,7 @@ __device__ __forceinline__ void multiply_convolution(
     constexpr int X_TILE = BM * PITCH, W_AT = MASKED ? 2 * X_TILE : X_TILE, STAGE = W_AT + W_ROWS * W_PITCH;
     constexpr int WIDTH_C = width_of(C), WIDTH_K = width_of(K), CHUNKS_C = quotient_up(C, BL);
     // How many fours of channels are unrolled: all of them take too many registers in backward data of large tiles.
-    constexpr int UNROLL = TURNED && (TM * TN > 96 || SPLIT > 1) ? 2 : BL / 4;
+    constexpr int UNROLL = !TURNED ? BL / 4 : TM * TN > 96 ? 1 : SPLIT > 1 ? 2 : BL / 4;
     // A tile of one row has left out the taps that are outside for it.
     constexpr bool H_INSIDE = TP == 1 || VIEW::PHASES_H == 1 && VIEW::rows(0).stays_inside(H, STRIDE_H);
     constexpr bool W_INSIDE = TQ == 1 || VIEW::PHASES_W == 1 && VIEW::columns(0).stays_inside(W, STRIDE_W);
