@@ -68,10 +68,10 @@ LADDER = tuple(
         "8_tensor_cores",
     )
 )
-NAMES = (*INSTANCES, *LADDER)
 
 # Compiled for one layer's shape: which instances there are, the layers say.
 FAST = tuple(f"fast/{name}" for name in ("conv_gemm", "conv_gemm_filter", "conv_small", "conv_small_filter"))
+NAMES = (*INSTANCES, *FAST, *LADDER)
 
 INSTANCES_OF_A_STEP = ("conv2d_forward", "conv2d_backward_data", "conv2d_backward_filter")  # in float alone
 
