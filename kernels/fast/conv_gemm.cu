@@ -193,7 +193,7 @@ __device__ __forceinline__ void multiply_convolution(
                 T* const mine = stage + (x_row + i * XChunks::AT_ONCE) * PITCH + x_column;
                 if (XChunks::has(i)) mask_chunk<WIDTH_C>(mine, mine + X_TILE);
             }
-        __syncthreads();  // this step is there for all, and all are done with the one that is overwritten now
+        __syncthreads();  // all have copied this step, and are done with the one overwritten now
         if (step + STAGES - 1 < steps) copy_step(memory + writing * STAGE);
         close_group();
         const T* const a = stage + m_mine * PITCH;

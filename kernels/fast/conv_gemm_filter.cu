@@ -131,7 +131,7 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::MINBLOCKS) conv_gemm_back
                     for (int e = 0; e < WIDTH_K; e++) bias_sum[e] += mine[e];
             }
         }
-        __syncthreads();  // this step is there for all, and all are done with the one that is overwritten now
+        __syncthreads();  // all have copied this step, and are done with the one overwritten now
         if (step + STAGES - 1 < steps) copy_step(memory + writing * STAGE);
         close_group();
         const T* const a_tile = stage + m_mine;

@@ -206,11 +206,12 @@ def plan_of(layer: Geometry, direction: str, tile: Tile, slices: int, masked: bo
 
 
 def check_fit(layer: Geometry, direction: str, tile: Tile) -> None:
-    """Raises ValueError for a tile that the kernel has no threads for."""
+    """Raises ValueError for a tile that is not what its kernel takes."""
     if isinstance(tile, GemmTile | FilterTile):
         rows, columns = 32 // tile.LN * tile.TM, tile.LN * tile.TN
-        if tile.BM % rows or tile.BN % columns:
-            raise ValueError(f"{tile} is not whole warps of {rows} x {columns}")
+        fours = (tile.BL, tile.TN) if isinstance(tile, GemmTile) else (tile.TM, tile.TN)
+        if tile.BM % rows or tile.BN % columns or any(n % 4 for n in fours):
+            raise ValueError(f"{tile} is not whole warps of {rows} x {columns}, in fours")
         # A row of the filters' tile, or of dy's, is no more chunks than there are threads.
         K = layer.C if direction == BACKWARD_DATA else layer.K
         chunks = 0 if direction == BACKWARD_DATA else tile.BN // width_of(K)
