@@ -413,7 +413,7 @@ FAST = (
     ),
     Mutant(
         "fast-filter-turned", "kernels/fast/conv.cuh",
-        "-stride, phase + stride * (taps - 1)}", "stride, phase}",
+        "phase - pad, -stride, last_tap}", "phase - pad, stride, phase}",
         "emulator", FAST_RIGHT.format("conv_small"), "backward data with the filter not turned", TEST,
     ),
     Mutant(
