@@ -37,7 +37,10 @@ setup(
         "tinycnn": ["py.typed"],
         "tinycnn.devices.gpu": ["cards.json"],
         "tinycnn.keras_reference": ["values.safetensors"],
-        "tinycnn.kernels": ["*.cu", "*.cuh", "ladder/*.cu", "ladder/*.cuh", "ladder/README.md"],
+        "tinycnn.kernels": [
+            *(f"{folder}*.{ending}" for folder in ("", "fast/", "ladder/") for ending in ("cu", "cuh")),
+            "ladder/README.md",
+        ],
         "tinycnn.emulator": ["runtime/*.h", "runtime/*.cpp"],
     },
     install_requires=[

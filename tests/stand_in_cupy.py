@@ -9,10 +9,12 @@ somebody else's numbers there.
 
 import contextlib
 import ctypes
+import json
 import math
 import threading
 import time
 import weakref
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -154,17 +156,76 @@ def as_kernels_see(array):
 
 
 class RawModule:
-    def __init__(self, code, options, name_expressions):
-        file = next(file for file in (*kernels.INSTANCES, *kernels.LADDER) if kernels.source(file) == code)
+    """Of a text, or of the code that `nvrtc` has made of a text."""
+
+    def __init__(self, code=None, options=(), name_expressions=(), path=None):
+        if path is not None:
+            code, *name_expressions = json.loads(Path(path).read_bytes())
+        every = (*kernels.INSTANCES, *kernels.LADDER, *kernels.FAST)
+        file = next(file for file in every if kernels.source(file) == code)
         self.module = emulator.load(kernels.path(file), list(name_expressions))
 
     def get_function(self, name):
-        def launch(grid, block, args, shared_mem=0):
-            assert all(isinstance(a, ndarray | np.generic) for a in args)
-            arrays = [as_kernels_see(a) if isinstance(a, ndarray) else a for a in args]
-            do(lambda: self.module.launch(name, grid, block, arrays, shared=shared_mem))
+        return Function(self.module, name)
 
-        return launch
+
+class Function:
+    """A kernel. More than 48 KB of shared memory has to be asked for before the launch."""
+
+    def __init__(self, module, name):
+        self.module, self.name = module, name.removeprefix(MANGLED)
+        self.max_dynamic_shared_size_bytes = 48 * 1024
+
+    def __call__(self, grid, block, args, shared_mem=0):
+        assert all(isinstance(a, ndarray | np.generic) for a in args)
+        assert shared_mem <= self.max_dynamic_shared_size_bytes, "CUDA_ERROR_INVALID_VALUE"
+        null = [isinstance(a, np.uint64) and a == 0 for a in args]
+        seen = [as_kernels_see(a) if isinstance(a, ndarray) else a for a in args]
+        seen = [None if is_null else a for a, is_null in zip(seen, null, strict=True)]
+        do(lambda: self.module.launch(self.name, grid, block, seen, shared=shared_mem))
+
+
+MANGLED = "_Z"  # what a kernel's name begins with in its code
+
+
+class Nvrtc:
+    """CuPy's module cupy.cuda.nvrtc, as far as the device uses it. A program's code is its text and its names."""
+
+    class NVRTCError(RuntimeError):
+        pass
+
+    def __init__(self):
+        self.compiled = []  # the names, in the order in which they were asked for
+        self.programs = {}
+
+    def getVersion(self):
+        return 13, 0
+
+    def createProgram(self, source, name, headers, include_names):
+        program = object()
+        self.programs[program] = [source]
+        return program
+
+    def addNameExpression(self, program, name):
+        self.programs[program].append(name)
+
+    def compileProgram(self, program, options):
+        assert options[0].startswith("-arch=sm_")
+        self.compiled += self.programs[program][1:]
+        if "Refused<" in self.programs[program][1]:
+            raise self.NVRTCError("NVRTC_ERROR_COMPILATION (6)")
+
+    def getProgramLog(self, program):
+        return 'error: identifier "Refused" is undefined'
+
+    def getLoweredName(self, program, name):
+        return MANGLED + name
+
+    def getCUBIN(self, program):
+        return json.dumps(self.programs[program]).encode()
+
+    def destroyProgram(self, program):
+        del self.programs[program]
 
 
 class Graph:
@@ -278,7 +339,7 @@ runtime = SimpleNamespace(
 )
 cuda = SimpleNamespace(
     runtime=runtime,
-    nvrtc=SimpleNamespace(getVersion=lambda: (13, 0)),
+    nvrtc=Nvrtc(),
     memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
     MemoryPool=MemoryPool,
     Device=Device,

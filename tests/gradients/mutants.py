@@ -559,4 +559,71 @@ KERNELS = (
     ),
 )  # fmt: skip
 
-MUTANTS = (*AUTOGRAD, *REFERENCE_DEVICE, *CPU_DEVICE, *KERNELS)
+FAST_RIGHT = "test_fast.py::test_every_case_is_right[fast/{}-float32]"
+FAST = (
+    Mutant(
+        "fast-phase", "kernels/fast/conv.cuh",
+        "stride, stride * first + phase - pad, -stride,", "stride, stride * first - pad, -stride,",
+        "emulator", FAST_RIGHT.format("conv_gemm"), "the pixels of a stride's phase stored in another's place", TEST,
+    ),
+    Mutant(
+        "fast-filter-turned", "kernels/fast/conv.cuh",
+        "phase - pad, -stride, last_tap}", "phase - pad, stride, phase}",
+        "emulator", FAST_RIGHT.format("conv_small"), "backward data with the filter not turned", TEST,
+    ),
+    Mutant(
+        "fast-mask", "kernels/fast/tiles.cuh",
+        "d[i] = v[i] > 0 ? d[i] : T(0)", "d[i] = v[i] >= 0 ? d[i] : -d[i]",
+        "emulator", FAST_RIGHT.format("conv_small_filter"), "what the ReLU has cut off comes back", TEST,
+    ),
+    Mutant(
+        "fast-skipped-tap", "kernels/fast/conv_gemm.cu",
+        "const int last_s = least(columns.taps, W + columns.pad - q0 * STRIDE_W);",
+        "const int last_s = least(columns.taps, W + columns.pad - q0 * STRIDE_W - 1);",
+        "emulator", FAST_RIGHT.format("conv_gemm"), "a tap left out at the right edge", TEST,
+    ),
+    Mutant(
+        "fast-last-block", "kernels/fast/conv_gemm.cu",
+        "for (int z = 0; z < SPLIT; z++, sums += slice)", "for (int z = 1; z < SPLIT; z++, sums += slice)",
+        "emulator", FAST_RIGHT.format("conv_gemm"), "the last block leaves the last slice out", TEST,
+    ),
+    Mutant(
+        "fast-step-barrier", "kernels/fast/conv_gemm.cu",
+        "        __syncthreads();  // all have copied this step, and are done with the one overwritten now\n",
+        "",
+        "emulator", "fast/conv_gemm", "a step is read before others have copied it", CHECK,
+    ),
+    Mutant(
+        "fast-mask-late", "kernels/fast/conv_gemm_filter.cu",
+        "if (MASKED) mask_chunk<WIDTH_K>(mine, mine + DY_TILE);",
+        "if (MASKED) mask_chunk<WIDTH_K>(stage + DY_AT, stage + DY_AT + DY_TILE);",
+        "emulator", "fast/conv_gemm_filter", "every thread masks the first chunk, which another has copied", CHECK,
+    ),
+    Mutant(
+        "fast-bias-rows", "kernels/fast/conv_gemm_filter.cu",
+        "constexpr int ROWS = least(BL, DyChunks::AT_ONCE);", "constexpr int ROWS = 1;",
+        "emulator", FAST_RIGHT.format("conv_gemm_filter"), "the bias's gradient of one row of threads", TEST,
+    ),
+    Mutant(
+        "fast-last-filters", "kernels/fast/conv_gemm_filter.cu",
+        "const bool k_inside = K % BN == 0 || k0 + dy_column < K;", "const bool k_inside = true;",
+        "emulator", "fast/conv_gemm_filter", "filters behind the last one are read", CHECK,
+    ),
+    Mutant(
+        "fast-groups", "kernels/fast/conv_small.cu",
+        "        __syncthreads();  // all are done with the band\n", "",
+        "emulator", "fast/conv_small", "sums are stored where others still read the image", CHECK,
+    ),
+    Mutant(
+        "fast-next-band", "kernels/fast/conv_small_filter.cu",
+        "        __syncthreads();  // before the next band overwrites this one\n", "",
+        "emulator", "fast/conv_small_filter", "a band is overwritten while others read it", CHECK,
+    ),
+    Mutant(
+        "fast-sliding", "kernels/fast/conv_small_filter.cu",
+        "a[s][c] = a[s + STRIDE_W][c];", "a[s][c] = a[s + 1][c];",
+        "emulator", FAST_RIGHT.format("conv_small_filter"), "pixels slide on by one, whatever the stride", TEST,
+    ),
+)  # fmt: skip
+
+MUTANTS = (*AUTOGRAD, *REFERENCE_DEVICE, *CPU_DEVICE, *KERNELS, *FAST)

@@ -29,6 +29,8 @@ HELP = (
     "ladder/1_naive::conv2d_forward), or a path (copy.cu, copy.cu::copy). `tinycnn kernels` lists tinycnn's own."
 )
 
+LAUNCHED = (*kernels.INSTANCES, *kernels.FAST)  # the files whose launches the devices know
+
 
 # ---------------------------------------------------------------- what to run
 
@@ -98,17 +100,22 @@ def launches_of(path: Path, shape: tuple[int, ...] | None) -> list[emulator.Laun
     return [
         launch
         for dtype in ("float32", "float64")
-        for launch in cases.cases(path.name, dtype, shape)
+        for launch in cases.cases(launched_as(path), dtype, shape)
         if plain(launch.kernel) in there
     ]
 
 
+def launched_as(path: Path) -> str:
+    """What this file, or one that it is a copy of, is called among those that devices launch; '' for any other."""
+    return next((name for name in LAUNCHED if name.rpartition("/")[2] == path.stem), "")
+
+
 def kernels_of_the_same_name(path: Path) -> set[str]:
     """Which kernels in this file are one of tinycnn's own, or a copy of it; none where it describes its launches."""
-    if path.stem not in kernels.INSTANCES or emulator.describes_launches(path):
+    name = launched_as(path)
+    if not name or emulator.describes_launches(path):
         return set()
-    own = {plain(instance) for instance in kernels.INSTANCES[path.stem]}
-    return own & set(arguments.parameter_names([path]))
+    return set(arguments.parameter_names([kernels.path(name)])) & set(arguments.parameter_names([path]))
 
 
 # ---------------------------------------------------------------- options

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinycnn import emulator, kernels
 from tinycnn.devices.base import Array, Mask, Slices, Wanted
+from tinycnn.devices.checks import fast_cases
 from tinycnn.devices.gpu import KernelDevice
 from tinycnn.devices.gpu.emulator import EmulatorDriver
 from tinycnn.devices.gpu.launches import conv2d as conv2d_launches
@@ -200,6 +202,10 @@ def more_layout(on: Operations) -> None:
     on.device.split(joined, [3, 4])
 
 
+def fast(on: Operations, file: str) -> None:
+    fast_cases.run_all(on.device, file)
+
+
 def optimizers(on: Operations) -> None:
     shapes = [(3, 3, 1, 5), (5,), (1, 1100), (45, 7)]
 
@@ -259,6 +265,7 @@ CASES = {
     "reduce": Cases(reduce, "any shape", ((7, 3), (17001,)), more_reduce),
     "relu": Cases(relu, "...,C", ((31, 33, 2), (2, 3, 260))),
     "softmax_crossentropy": Cases(softmax_crossentropy, "N,K", ((5, 10), (3, 37), (261, 2))),
+    **{file: Cases(None, "", (), partial(fast, file=file)) for file in kernels.FAST},
 }
 
 

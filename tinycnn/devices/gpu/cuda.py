@@ -11,7 +11,7 @@ import math
 import platform
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
@@ -22,6 +22,8 @@ import tinycnn.kernels as kernels
 from tinycnn.devices import DeviceError
 from tinycnn.devices.base import Array
 from tinycnn.devices.gpu import Driver, KernelDevice
+from tinycnn.devices.gpu.fast import cubins
+from tinycnn.devices.gpu.grid import SHARED_BYTES
 from tinycnn.shapes import Shape
 
 OTHERWISE = "without a GPU, the emulator runs the same kernels: --device emulator"
@@ -145,7 +147,8 @@ class CudaDriver(Driver):
 
     def __init__(self) -> None:
         self.cupy = find_cupy()
-        self.functions: dict[tuple[str, str], Callable] = {}  # (file, kernel): CuPy's function
+        self.functions: dict[tuple[str, str], Any] = {}  # (file, kernel): CuPy's function
+        self.shared_of: dict[tuple[str, str], int] = {}  # bytes of shared memory, where a kernel asked for more
         # bytes: (device array, the pinned memory it was copied from)
         self.tables: OrderedDict[bytes, tuple[Array, Any]] = OrderedDict()
         self.recording: Recording | None = None  # the Recording whose step is being recorded
@@ -218,14 +221,13 @@ class CudaDriver(Driver):
     def launch(
         self, file: str, kernel: str, ctype: str, grid: Shape, block: Shape, args: Sequence[Any], shared: int
     ) -> None:
-        function = self.functions.get((file, kernel))
-        if function is None:
-            names = kernels.instances(file, ctype)
-            module = self.cupy.RawModule(code=kernels.source(file), options=("-std=c++17",), name_expressions=names)
-            for name in names:
-                self.functions[file, name] = module.get_function(name)
-            function = self.functions[file, kernel]
-        function(tuple(grid), tuple(block), tuple(args), shared_mem=shared)
+        if (file, kernel) not in self.functions:
+            self._compile(file, kernel, ctype)
+        function = self.functions[file, kernel]
+        if shared > self.shared_of.get((file, kernel), SHARED_BYTES):
+            function.max_dynamic_shared_size_bytes = self.shared_of[file, kernel] = shared
+        null = np.uint64(0)
+        function(tuple(grid), tuple(block), tuple(null if a is None else a for a in args), shared_mem=shared)
         if self.recording is not None:
             self.recording.launched(args)
 
@@ -235,6 +237,23 @@ class CudaDriver(Driver):
     def join(self) -> None:
         if self.recording is not None:
             self.recording.join()
+
+    def _compile(self, file: str, kernel: str, ctype: str) -> None:
+        """A file with all of its kernels, or of kernels.FAST one kernel."""
+        if file in kernels.FAST:
+            self.build([(file, kernel)])
+            return
+        names = kernels.instances(file, ctype)
+        module = self.cupy.RawModule(code=kernels.source(file), options=("-std=c++17",), name_expressions=names)
+        for name in names:
+            self.functions[file, name] = module.get_function(name)
+
+    def build(self, wanted: Iterable[tuple[str, str]]) -> None:
+        """Kernels of kernels.FAST, compiled side by side."""
+        missing = list(dict.fromkeys(one for one in wanted if one not in self.functions))
+        arch = f"sm_{self.cupy.cuda.Device().compute_capability}"
+        for one, code in cubins.build(self.cupy.cuda.nvrtc, arch, missing).items():
+            self.functions[one] = self.cupy.RawModule(path=str(code.path)).get_function(code.symbol)
 
     def record(self, step: Callable[[], None]) -> Callable[[], None]:
         return Recording(self, step)

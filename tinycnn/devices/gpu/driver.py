@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -69,6 +69,10 @@ class Driver(ABC):
 
     def join(self) -> None:  # noqa: B027
         """What is launched from here on comes after all that was launched in branches."""
+
+    def build(self, wanted: Iterable[tuple[str, str]]) -> None:
+        """Build kernels of kernels.FAST, as (file, kernel), at once; `launch` builds what is not built yet."""
+        raise NotImplementedError("this driver has no kernels for one shape")
 
     def record(self, step: Callable[[], None]) -> Callable[[], None]:
         """A function that does what `step` does, as fast as it can."""

@@ -6,7 +6,7 @@ without a GPU. Its time says nothing about a GPU's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ class EmulatorDriver(Driver):
     """NumPy arrays, and tinycnn.emulator. A kernel file is built when one of its kernels is first launched."""
 
     def __init__(self) -> None:
-        self.modules: dict[tuple[str, str], Module] = {}
+        self.modules: dict[tuple[str, str], Module] = {}  # by file and kernel
 
     def holds(self, array: object) -> bool:
         return isinstance(array, np.ndarray)
@@ -60,9 +60,19 @@ class EmulatorDriver(Driver):
     def launch(
         self, file: str, kernel: str, ctype: str, grid: Shape, block: Shape, args: Sequence[Any], shared: int
     ) -> None:
-        if (file, ctype) not in self.modules:
-            self.modules[file, ctype] = load(kernels.path(file), kernels.instances(file, ctype))
-        self.modules[file, ctype].launch(kernel, grid, block, args, shared=shared)
+        if (file, kernel) not in self.modules:
+            self._load(file, (kernel,) if file in kernels.FAST else kernels.instances(file, ctype))
+        self.modules[file, kernel].launch(kernel, grid, block, args, shared=shared)
+
+    def build(self, wanted: Iterable[tuple[str, str]]) -> None:
+        """All kernels of a file as one module, which takes the compiler less time than one by one."""
+        missing = sorted(set(wanted) - set(self.modules))
+        for file in dict.fromkeys(file for file, _ in missing):
+            self._load(file, [kernel for of, kernel in missing if of == file])
+
+    def _load(self, file: str, names: Sequence[str]) -> None:
+        module = load(kernels.path(file), names)
+        self.modules.update({(file, name): module for name in names})
 
 
 class EmulatorDevice(KernelDevice):

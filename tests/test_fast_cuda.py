@@ -1,0 +1,153 @@
+"""How the cuda device compiles and keeps the kernels of one shape, on a stand-in for CuPy."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import stand_in_cupy
+from helpers import assert_same_bits, normal
+from oracles import rng_of
+
+import tinycnn
+from tinycnn.devices.checks import fast_cases
+from tinycnn.devices.checks.fast_cases import Case
+from tinycnn.devices.gpu import cuda
+from tinycnn.devices.gpu.fast import cubins
+from tinycnn.devices.gpu.fast import launches as fast
+from tinycnn.devices.gpu.fast.instances import BACKWARD_DATA, GemmTile
+from tinycnn.shapes import UNPADDED, Geometry
+
+PADDING = ((1, 1), (1, 1))
+
+
+@pytest.fixture
+def stand_in(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "cupy", stand_in_cupy)
+    monkeypatch.setattr(cuda, "driver_version", lambda: (13, 0))
+    monkeypatch.setattr(stand_in_cupy.cuda, "nvrtc", stand_in_cupy.Nvrtc())
+    monkeypatch.setenv("TINYCNN_CUDA_CACHE", str(tmp_path / "kept"))
+    return stand_in_cupy
+
+
+@pytest.fixture
+def compiled(stand_in):
+    """The names of the kernels that NVRTC was given, in the order of their compilation."""
+    return stand_in.cuda.nvrtc.compiled
+
+
+def both_passes(device, x_shape=(3, 9, 8, 10), w_shape=(3, 3, 10, 18), padding=PADDING):
+    """Everything that a layer computes, as NumPy arrays."""
+    rng = rng_of(1)
+    x, w, b = (device.asarray(normal(rng, *shape)) for shape in (x_shape, w_shape, w_shape[3:]))
+    y = fast.conv2d_forward(device, x, w, b, (1, 1), padding, True)
+    dy = device.asarray(normal(rng, *y.shape))
+    return [device.numpy(a) for a in (y, *fast.conv2d_backward(device, dy, y, x, w, (1, 1), padding, (True,) * 3))]
+
+
+def assert_same(found, want):
+    for one, other in zip(found, want, strict=True):
+        assert_same_bits(one, other)
+
+
+def kept(suffix):
+    return sorted(Path(os.environ["TINYCNN_CUDA_CACHE"]).glob(f"*{suffix}"))
+
+
+def test_a_layer_computes_what_it_computes_in_the_emulator(compiled):
+    want = both_passes(tinycnn.get_device("emulator"))
+    assert_same(both_passes(cuda.CudaDevice()), want)
+    assert len(compiled) == len(set(compiled)) == len(kept(".cubin")) == len(kept(".json")) == 3
+
+
+def test_a_sum_in_slices_is_the_same_in_a_recorded_step(stand_in):
+    """Its arrivals are zeroed once, before the first replay; every launch leaves zeros to the next."""
+    device, rng, found = cuda.CudaDevice(), rng_of(2), []
+    x, w = device.asarray(normal(rng, 33, 300)), device.asarray(normal(rng, 300, 10))
+    want = device.numpy(fast.dense_forward(device, x, w, None, False))
+    recorded = device.record(lambda: found.append(fast.dense_forward(device, x, w, None, False)))
+    for _ in range(4):
+        recorded()
+        assert_same_bits(device.numpy(found[-1]), want)
+    assert recorded.graph.launches == 3
+
+
+def test_what_was_compiled_once_is_not_compiled_again(compiled):
+    both_passes(cuda.CudaDevice())
+    compiled.clear()
+    both_passes(cuda.CudaDevice())  # as in a new process
+    assert compiled == []
+
+
+def test_many_kernels_are_built_at_once_and_those_that_are_there_are_left(stand_in, compiled):
+    emulator, driver = tinycnn.get_device("emulator"), cuda.CudaDevice().driver
+    both_passes(emulator)
+    wanted = [one for one in emulator.driver.modules if one[0].startswith("fast/")]
+    driver.build(wanted)
+    assert sorted(compiled) == sorted({kernel for _, kernel in wanted})
+    driver.build(wanted)
+    assert len(compiled) == len(wanted) and set(wanted) <= set(driver.functions)
+
+
+@pytest.mark.parametrize("damage", [lambda p: p.write_bytes(p.read_bytes()[:-1]), lambda p: p.write_bytes(b"{}")])
+@pytest.mark.parametrize("suffix", [".cubin", ".json"])
+def test_a_damaged_file_is_noticed_and_compiled_again(compiled, damage, suffix):
+    want = both_passes(cuda.CudaDevice())
+    compiled.clear()
+    damage(kept(suffix)[0])
+    with pytest.warns(UserWarning, match=r"\.cubin was damaged, it is compiled again"):
+        assert_same(both_passes(cuda.CudaDevice()), want)
+    assert len(compiled) == 1
+    both_passes(cuda.CudaDevice())
+    assert len(compiled) == 1
+
+
+def test_another_nvrtc_or_gpu_compiles_anew(stand_in, compiled, monkeypatch):
+    both_passes(cuda.CudaDevice())
+    monkeypatch.setattr(stand_in.Device, "compute_capability", "75")
+    both_passes(cuda.CudaDevice())
+    monkeypatch.setattr(stand_in.Nvrtc, "getVersion", lambda self: (13, 1))
+    both_passes(cuda.CudaDevice())
+    assert len(compiled) == 9 and len(set(compiled)) == 3
+
+
+def test_the_longest_unused_make_room_for_what_is_needed(stand_in, compiled, monkeypatch):
+    both_passes(cuda.CudaDevice())
+    old = kept(".cubin")
+    for age, path in enumerate(old):
+        os.utime(path, (10**9 + age, 10**9 + age))
+    monkeypatch.setattr(cubins, "ROOM", sum(path.stat().st_size for path in old) + 1)
+    both_passes(cuda.CudaDevice(), (2, 6, 6, 4), (3, 3, 4, 4), UNPADDED)
+    now = kept(".cubin")
+    assert old[0] not in now and len(now) < 6 and [p.stem for p in now] == [p.stem for p in kept(".json")]
+    monkeypatch.setattr(cubins, "ROOM", 0)
+    compiled.clear()
+    both_passes(cuda.CudaDevice(), (2, 7, 6, 4), (3, 3, 4, 4), UNPADDED)
+    assert len(compiled) == 3 and len(kept(".cubin")) == 1  # what is needed now is kept, though there is no room
+
+
+def test_a_folder_that_cannot_be_written_keeps_nothing_and_all_works(compiled, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("TINYCNN_CUDA_CACHE", str(tmp_path / "file" / "kept"))
+    monkeypatch.setattr(cubins, "_temporary", [])
+    assert_same(both_passes(cuda.CudaDevice()), both_passes(tinycnn.get_device("emulator")))
+    assert len(compiled) == 3
+    both_passes(cuda.CudaDevice())
+    assert len(compiled) == 3  # as long as this process lives
+
+
+def test_more_shared_memory_than_every_gpu_has_is_asked_for(stand_in):
+    tile = GemmTile(64, 1, 1, 32, 16, 8, 8, 4, 4, 1, 1)
+    case = Case(Geometry.of((4, 5, 5, 8), (3, 3, 8, 16), (1, 1), UNPADDED), BACKWARD_DATA, tile, 1, True)
+    of, rng = case.layer, rng_of(3)
+    arrays = [normal(rng, *shape) for shape in (of.x_shape, of.w_shape, (of.K,), of.y_shape, of.y_shape)]
+    devices = cuda.CudaDevice(), tinycnn.get_device("emulator")
+    found = [device.numpy(*fast_cases.run(device, case, *map(device.asarray, arrays))) for device in devices]
+    assert_same_bits(*found)
+    assert list(devices[0].driver.shared_of.values()) == [case.plan(4).shared] and case.plan(4).shared > 48 * 1024
+
+
+def test_a_kernel_that_nvrtc_refuses_is_an_error_with_its_log(stand_in):
+    with pytest.raises(RuntimeError, match=r"Refused<float> does not compile for sm_90: NVRTC_ERROR.*\n.*undefined"):
+        cuda.CudaDevice().driver.build([("fast/conv_gemm", "Refused<float>")])
+    assert not stand_in.cuda.nvrtc.programs
