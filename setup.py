@@ -38,7 +38,10 @@ setup(
         "tinycnn.devices.gpu": ["cards.json"],
         "tinycnn.devices.gpu.fast": ["cost.json"],
         "tinycnn.keras_reference": ["values.safetensors"],
-        "tinycnn.kernels": ["*.cu", "*.cuh", "ladder/*.cu", "ladder/*.cuh", "ladder/README.md"],
+        "tinycnn.kernels": [
+            *(f"{folder}*.{ending}" for folder in ("", "fast/", "ladder/") for ending in ("cu", "cuh")),
+            "ladder/README.md",
+        ],
         "tinycnn.emulator": ["runtime/*.h", "runtime/*.cpp"],
     },
     install_requires=[

@@ -1,7 +1,8 @@
 """The CUDA kernels: what this project teaches. One operation a file; `common.cuh` is what they share.
 
 Installed as tinycnn.kernels. INSTANCES says which forms of each kernel exist: `T` stands for float or double.
-LADDER is one operation in steps, from the naive kernel to tensor cores: lessons, which no device uses.
+LADDER is one operation in steps, from the naive kernel to tensor cores: lessons, which no device uses. FAST are the
+kernels that are compiled for one layer's shape.
 """
 
 from __future__ import annotations
@@ -67,7 +68,10 @@ LADDER = tuple(
         "8_tensor_cores",
     )
 )
-NAMES = (*INSTANCES, *LADDER)
+
+# Compiled for one layer's shape: which instances there are, the layers say.
+FAST = tuple(f"fast/{name}" for name in ("conv_gemm", "conv_gemm_filter", "conv_small", "conv_small_filter"))
+NAMES = (*INSTANCES, *FAST, *LADDER)
 
 INSTANCES_OF_A_STEP = ("conv2d_forward", "conv2d_backward_data", "conv2d_backward_filter")  # in float alone
 
@@ -79,7 +83,7 @@ def path(name: str) -> Path:
 
 def files() -> list[str]:
     """What there is to read in C, as paths from FOLDER: the kernel files, their headers, and the ladder's own text."""
-    patterns = ("*.cu", "*.cuh", "ladder/*.cu", "ladder/*.cuh", "ladder/*.md")
+    patterns = ("*.cu", "*.cuh", "fast/*.cu", "fast/*.cuh", "ladder/*.cu", "ladder/*.cuh", "ladder/*.md")
     return [found.relative_to(FOLDER).as_posix() for pattern in patterns for found in sorted(FOLDER.glob(pattern))]
 
 

@@ -16,8 +16,8 @@ __device__ __forceinline__ T* shared_array(long long offset) {
     return reinterpret_cast<T*>(dynamic_memory) + offset;
 }
 
-__device__ __forceinline__ int least(int a, int b) { return a < b ? a : b; }
-__device__ __forceinline__ int most(int a, int b) { return a > b ? a : b; }
+__host__ __device__ constexpr int least(int a, int b) { return a < b ? a : b; }
+__host__ __device__ constexpr int most(int a, int b) { return a > b ? a : b; }
 
 // max(x, 0) that lets NaN through: a network that has diverged must show it.
 template <typename T>

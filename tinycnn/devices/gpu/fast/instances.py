@@ -66,11 +66,6 @@ class GemmTile(NamedTuple):
         """Of a block."""
         return self.BM * self.BN // (self.TM * self.TN)
 
-    def fits(self) -> bool:
-        """Whether the tile is whole warps, as the kernel needs it."""
-        rows, columns = 32 // self.LN * self.TM, self.LN * self.TN
-        return not (self.BM % rows or self.BN % columns or self.BL % 4 or self.TN % 4)
-
 
 class FilterTile(NamedTuple):
     """A block's tile of conv_gemm_backward_filter: BM rows (r, s, c) x BN filters, one pixel of BL images at a time."""
@@ -88,11 +83,6 @@ class FilterTile(NamedTuple):
     def threads(self) -> int:
         """Of a block."""
         return self.BM * self.BN // (self.TM * self.TN)
-
-    def fits(self) -> bool:
-        """Whether the tile is whole warps, as the kernel needs it."""
-        rows, columns = 32 // self.LN * self.TM, self.LN * self.TN
-        return not (self.BM % rows or self.BN % columns or self.TM % 4 or self.TN % 4)
 
 
 class SmallTile(NamedTuple):
@@ -197,10 +187,9 @@ def plan_of(layer: Geometry, direction: str, tile: Tile, slices: int, masked: bo
     masked: whether y comes with dy, and dy counts only where y > 0. itemsize: bytes of a number.
     Raises ValueError where the kernel cannot be launched so.
     """
+    check_fit(layer, direction, tile)
     largest = max(layer.H * layer.W * layer.C, layer.P * layer.Q * layer.K)
     images = tile.IM if isinstance(tile, GemmTile) else tile.BL if isinstance(tile, FilterTile) else 1
-    if isinstance(tile, GemmTile | FilterTile) and not tile.fits():
-        raise ValueError(f"{tile} is not whole warps")
     if (images + 1) * largest > MOST_OFFSET or layer.R * layer.S * layer.C * layer.K > MOST_OFFSET:
         raise ValueError(f"{layer} is too large for {tile}")
     if isinstance(tile, GemmTile):
@@ -214,6 +203,21 @@ def plan_of(layer: Geometry, direction: str, tile: Tile, slices: int, masked: bo
     if plan.block[0] > MOST_THREADS or plan.grid[2] > MOST_GRID_Y:
         raise ValueError(f"{plan.kernel}: a grid of {plan.grid} with blocks of {plan.block} cannot be launched")
     return plan
+
+
+def check_fit(layer: Geometry, direction: str, tile: Tile) -> None:
+    """Raises ValueError for a tile that the kernel has no threads for."""
+    if isinstance(tile, GemmTile | FilterTile):
+        rows, columns = 32 // tile.LN * tile.TM, tile.LN * tile.TN
+        if tile.BM % rows or tile.BN % columns:
+            raise ValueError(f"{tile} is not whole warps of {rows} x {columns}")
+        # A row of the filters' tile, or of dy's, is no more chunks than there are threads.
+        K = layer.C if direction == BACKWARD_DATA else layer.K
+        chunks = 0 if direction == BACKWARD_DATA else tile.BN // width_of(K)
+        if isinstance(tile, GemmTile):
+            chunks = max(chunks, tile.BL // width_of(layer.K if direction == BACKWARD_DATA else layer.C))
+        if chunks > tile.threads:
+            raise ValueError(f"{tile} has {tile.threads} threads, too few to copy a row of {chunks} chunks")
 
 
 def name_of(kernel: str, direction: str, layer: Geometry, tile: Tile, masked: bool) -> str:
