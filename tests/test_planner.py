@@ -216,22 +216,20 @@ def test_a_slower_card_is_predicted_to_take_longer(layer, direction):
 @LAYER
 def test_every_card_has_room_for_what_is_taken_of_a_layer(layer, direction, masked, itemsize):
     for card in SOME_CARDS:
-        taken = plan.plan(layer, direction, card, masked, itemsize)
+        form, taken = plan.plan(layer, direction, card, masked, itemsize)
         assert taken.shared <= card.shared_of_a_block and taken.block[0] <= 1024
         assert min(taken.grid) >= 1 and taken.slices >= 1
-        assert direction in taken.kernel
+        assert direction in taken.kernel and plan.flop(form) == plan.flop(layer)
 
 
 @pytest.mark.parametrize("row", {row.problem: row for row in ROWS}.values(), ids=lambda row: " ".join(row.problem[:2]))
 def test_what_was_measured_decides(row):
     """A tile that was not measured is taken only where it should be quicker by more than the margin."""
+    choices = plan.choices(row.layer, row.direction, H200)
+    tried = [one.us for one in choices if one.source == plan.MEASURED]
     times = measured.times(H200, row.layer, row.direction)
-    best = plan.choices(row.layer, row.direction, H200)[0]
-    assert min(times.values()) == pytest.approx(min(r.us for r in ROWS if r.problem == row.problem), abs=1e-3)
-    if best.source == plan.MEASURED:
-        assert best.us == min(times.values()) == times[best.tile, best.plan.slices]
-    else:
-        assert best.us * plan.MARGIN < min(times.values())
+    assert tried and set(tried) <= set(times.values())
+    assert choices[0].us == min(tried) or choices[0].us * plan.MARGIN < min(tried)
 
 
 def test_times_of_one_card_say_nothing_of_another():
@@ -249,6 +247,6 @@ def test_a_layer_that_no_kernel_takes_is_refused():
 
 def test_the_reasons_tell_what_bounds_it_how_it_fills_the_card_and_what_else_there_was():
     choices = plan.choices(LAYERS[1], FORWARD, H200)
-    text = " ".join(explain.reasons(LAYERS[1], FORWARD, H200, choices))
+    text = " ".join(explain.reasons(FORWARD, H200, choices))
     other = next(one for one in choices if one.plan.file == "fast/conv_gemm")
     assert f"{other.us:.1f} us" in text and f"{choices[0].counts.blocks:,} blocks" in text and "bound by" in text

@@ -43,7 +43,7 @@ MOST_THREADS = 256
 SPLITS = (1, 2, 3, 4, 6, 8)
 SHORTEST_SLICE = 8  # steps
 LONGEST_CHAIN = 24_000  # products that are added up in one go, so that rounding stays small
-PARTIAL_BYTES = 64 * 2**20  # all partial dw together, at most
+PARTIAL_BYTES = 64 * 2**20  # all partial dw together, at most, where there are several
 SMALL_THREADS = 768
 MOST_FILTER_SUMS = 112  # of conv_small_filter's lanes
 
@@ -133,7 +133,9 @@ def deepest(channels: int, bytes_of_a_channel: int, card: Card) -> tuple[int, in
 
 def filter_tiles(layer: Geometry, card: Card, masked: bool, itemsize: int) -> Iterator[tuple[FilterTile, int]]:
     """For conv_gemm_filter.cu."""
-    rows, pixels = layer.R * layer.S * layer.C, layer.N * layer.P * layer.Q
+    rows = layer.R * layer.S * layer.C
+    most = max(1, PARTIAL_BYTES // (rows * layer.K * itemsize))
+    fewest = ceil_div(layer.N * layer.P * layer.Q, LONGEST_CHAIN)
     for BN, TN, LN in columns_for(layer.K):
         for TM in (4, 8, 12, 16):
             for warps in (1, 2, 3, 4, 5):
@@ -153,10 +155,8 @@ def filter_tiles(layer: Geometry, card: Card, masked: bool, itemsize: int) -> It
                     tile = FilterTile(BM, BN, BL, TM, TN, LN, STAGES, together)
                     steps = ceil_div(layer.N, BL) * layer.P * layer.Q
                     wanted = {max(1, n * card.multiprocessors // tiles) for n in (1, 2, 3, 4, 6, 8)}
-                    fewest = ceil_div(pixels, LONGEST_CHAIN)
-                    for slices in sorted({max(fewest, min(n, steps // SHORTEST_SLICE)) for n in wanted}):
-                        if slices and slices * rows * layer.K * itemsize <= PARTIAL_BYTES:
-                            yield tile, slices
+                    for slices in sorted({min(most, max(fewest, min(n, steps // SHORTEST_SLICE))) for n in wanted}):
+                        yield tile, slices
 
 
 # ---------------------------------------------------------------- small layers

@@ -6,7 +6,6 @@ from tinycnn.devices.gpu.cards import Card
 from tinycnn.devices.gpu.fast import cost
 from tinycnn.devices.gpu.fast.occupancy import WARP
 from tinycnn.devices.gpu.fast.plan import PREDICTED, Candidate, flop
-from tinycnn.shapes import Geometry
 
 
 def occupancy_of(one: Candidate, card: Card) -> float:
@@ -15,13 +14,13 @@ def occupancy_of(one: Candidate, card: Card) -> float:
 
 
 def name_of(one: Candidate) -> str:
-    """'conv_gemm 64x1x1 x 64': the kernel file and what is a block's."""
+    """'conv_gemm 64x1x1 x 64 x 16, 8x8 a lane': the kernel file, what is a block's at a time, and what is a lane's."""
     tile = one.tile._asdict()
     file = one.plan.file.removeprefix("fast/")
     if "IM" in tile:
-        text = "{IM}x{TP}x{TQ} x {BN}, {TM}x{TN} a lane".format(**tile)
+        text = "{IM}x{TP}x{TQ} x {BN} x {BL}, {TM}x{TN} a lane".format(**tile)
     elif "BM" in tile:
-        text = "{BM} x {BN}, {TM}x{TN} a lane".format(**tile)
+        text = "{BM} x {BN} x {BL}, {TM}x{TN} a lane".format(**tile)
     elif "PX" in tile:
         text = "{TP} rows, {PX} x {TK} a lane".format(**tile)
     else:
@@ -29,10 +28,10 @@ def name_of(one: Candidate) -> str:
     return f"{file} {text}"
 
 
-def reasons(layer: Geometry, direction: str, card: Card, choices: tuple[Candidate, ...]) -> list[str]:
+def reasons(direction: str, card: Card, choices: tuple[Candidate, ...]) -> list[str]:
     """Sentences about the one that is taken, the first of `choices`."""
     best = choices[0]
-    found = [bound(best, direction, card), waves(best, card), waste(best, layer)]
+    found = [bound(best, direction, card), waves(best, card), waste(best)]
     if best.source == PREDICTED and any(one.source != PREDICTED for one in choices):
         tried = min((one for one in choices if one.source != PREDICTED), key=lambda one: one.us)
         found.append(f"The best of those measured, {name_of(tried)}, took {tried.us:.1f} us.")
@@ -53,7 +52,7 @@ def bound(one: Candidate, direction: str, card: Card) -> str:
     }
     fmas = one.counts.warps * one.counts.fmas * WARP / card.lanes
     longest = max(needs, key=lambda need: needs[need])
-    return f"Its steps are bound by {longest}; {fmas / needs[longest]:.0%} of that are its multiply-adds."
+    return f"Its steps are bound by {longest}; the multiply-adds alone would take {fmas / needs[longest]:.0%} of that."
 
 
 def waves(one: Candidate, card: Card) -> str:
@@ -66,6 +65,8 @@ def waves(one: Candidate, card: Card) -> str:
     return f"{blocks:,} blocks{cut} are {blocks / places:.2f} times what the card holds at once, {held}{even}."
 
 
-def waste(one: Candidate, layer: Geometry) -> str:
+def waste(one: Candidate) -> str:
     """What it multiplies for nothing."""
-    return f"It multiplies {one.counts.fma_flop / flop(layer):.2f} times what the layer counts, its padding included."
+    return (
+        f"It multiplies {one.counts.fma_flop / flop(one.layer):.2f} times what the layer counts, its padding included."
+    )

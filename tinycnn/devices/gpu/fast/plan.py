@@ -15,7 +15,7 @@ from tinycnn.devices.gpu.cards import Card
 from tinycnn.devices.gpu.fast import cost, measured, occupancy
 from tinycnn.devices.gpu.fast.candidates import candidates
 from tinycnn.devices.gpu.fast.counts import Counts, counts_of
-from tinycnn.devices.gpu.fast.instances import Plan, Tile, plan_of
+from tinycnn.devices.gpu.fast.instances import Plan, Tile, plan_of, simplified
 from tinycnn.shapes import Geometry
 
 PREDICTED, MEASURED = "predicted", "measured"
@@ -25,6 +25,7 @@ MARGIN = 1.15  # about twice the usual error of what is predicted: the least of 
 class Candidate(NamedTuple):
     """One way to compute a layer, and what it takes."""
 
+    layer: Geometry  # the form of it that is computed
     plan: Plan
     tile: Tile
     counts: Counts
@@ -34,12 +35,15 @@ class Candidate(NamedTuple):
     source: str  # of `us`
 
 
-def plan(layer: Geometry, direction: str, card: Card, masked: bool = False, itemsize: int = 4) -> Plan:
-    """The launch for a layer's direction. masked: behind a ReLU whose output comes with dy. itemsize: of a number.
+def plan(layer: Geometry, direction: str, card: Card, masked: bool = False, itemsize: int = 4) -> tuple[Geometry, Plan]:
+    """(the form of a layer that is computed, the launch) for one direction.
 
-    Raises ValueError where no kernel of kernels/fast takes the layer.
+    The form is the layer itself, or the same sums as a matrix product: its arrays are the same but for their shapes.
+    masked: behind a ReLU whose output comes with dy. itemsize: bytes of a number. Raises ValueError where no kernel of
+    kernels/fast takes the layer.
     """
-    return choices(layer, direction, card, masked, itemsize)[0].plan
+    best = choices(layer, direction, card, masked, itemsize)[0]
+    return best.layer, best.plan
 
 
 @lru_cache(maxsize=512)
@@ -47,28 +51,39 @@ def choices(
     layer: Geometry, direction: str, card: Card, masked: bool = False, itemsize: int = 4
 ) -> tuple[Candidate, ...]:
     """All that were considered, the one to be taken first. Raises ValueError where there is none."""
-    times = measured.times(card, layer, direction) if itemsize == 4 else {}
-    considered = dict.fromkeys([*times, *candidates(layer, direction, card, masked, itemsize)])
-    found = [candidate(layer, direction, card, tile, slices, masked, itemsize) for tile, slices in considered]
-    able = [one for one in found if one is not None]
+    forms = dict.fromkeys((layer, simplified(layer)))
+    times = {
+        (form, tile, slices): us
+        for form in forms
+        if itemsize == 4
+        for (tile, slices), us in measured.times(card, form, direction).items()
+    }
+    generated = [
+        (form, tile, slices) for form in forms for tile, slices in candidates(form, direction, card, masked, itemsize)
+    ]
+    able = [
+        one
+        for form, tile, slices in dict.fromkeys([*times, *generated])
+        if (one := candidate(form, direction, card, tile, slices, masked, itemsize))
+    ]
     if not able:
         raise ValueError(f"no kernel of kernels/fast takes {layer} {direction} on {card.name}")
     if not times:
         return tuple(sorted(able, key=lambda one: one.us))
     # How much longer than predicted a kernel was measured to take, if it did.
     longer: dict[str, list[float]] = {}
-    for (tile, slices), us in times.items():
-        if bare := candidate(layer, direction, card, tile, slices, False, itemsize):
+    for (form, tile, slices), us in times.items():
+        if bare := candidate(form, direction, card, tile, slices, False, itemsize):
             longer.setdefault(bare.plan.file, []).append(us / bare.us)
     levels = {file: max(1.0, median(factors)) for file, factors in longer.items()}
     levelled = []
     for one in able:
-        known = None if masked else times.get((one.tile, one.plan.slices))
+        known = None if masked else times.get((one.layer, one.tile, one.plan.slices))
         us = known or one.us * levels.get(one.plan.file, 1)
         levelled.append(one._replace(us=us, source=MEASURED if known else PREDICTED))
 
     def order(one: Candidate) -> tuple[bool, float]:
-        tried = (one.tile, one.plan.slices) in times
+        tried = (one.layer, one.tile, one.plan.slices) in times
         return one.plan.file not in levels, one.us if tried else one.us * MARGIN
 
     return tuple(sorted(levelled, key=order))
@@ -77,19 +92,18 @@ def choices(
 def candidate(
     layer: Geometry, direction: str, card: Card, tile: Tile, slices: int, masked: bool, itemsize: int
 ) -> Candidate | None:
-    """What this tile is predicted to take; None where it cannot be launched, or a multiprocessor has no room for it."""
+    """What this tile is predicted to take; None where it cannot be launched, would spill, or finds no room."""
     try:
         launch = plan_of(layer, direction, tile, slices, masked, itemsize)
     except ValueError:
         return None
     registers = occupancy.guessed_registers(card, layer, direction, tile, launch.block[0])
-    resident = occupancy.resident(card, launch.block[0], registers, launch.shared)
-    if not resident:
+    if registers is None or not (resident := occupancy.resident(card, launch.block[0], registers, launch.shared)):
         return None
     counts = counts_of(layer, direction, tile, slices, masked)
     of = cost.coefficients(launch.file, direction)
     us = cost.microseconds(counts, resident, card, least_bytes(layer, itemsize), of)
-    return Candidate(launch, tile, counts, registers, resident, us, PREDICTED)
+    return Candidate(layer, launch, tile, counts, registers, resident, us, PREDICTED)
 
 
 def least_bytes(layer: Geometry, itemsize: int) -> int:
