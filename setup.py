@@ -36,6 +36,7 @@ setup(
     package_data={
         "tinycnn": ["py.typed"],
         "tinycnn.devices.gpu": ["cards.json"],
+        "tinycnn.devices.gpu.fast": ["cost.json"],
         "tinycnn.keras_reference": ["values.safetensors"],
         "tinycnn.kernels": [
             *(f"{folder}*.{ending}" for folder in ("", "fast/", "ladder/") for ending in ("cu", "cuh")),

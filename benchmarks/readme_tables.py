@@ -10,6 +10,7 @@ accuracy-vs-keras: from results/*/accuracy_vs_keras.json;
 training-speed: from results/*/train_frameworks.json;
 cudnn: from results/*/conv_cudnn.json and layers_cudnn.json;
 step-profile: from results/*/profile_steps.json;
+planner: from tinycnn/devices/gpu/fast/cost.json, which fit_cost_model.py makes of results/nvidia-h200/fast_conv.json;
 keras-layers, keras-model, keras-losses, keras-optimizers, keras-callbacks: what is there, from the code.
 Of networks, beside-keras, training-speed and step-profile there is a short form, NAME-in-short: the rows that people
 look for.
@@ -242,6 +243,23 @@ def step_profile(content, path, only=None):
 # ---------------------------------------------------------------- what of Keras is there
 
 
+def planner(results):
+    """How far the planner's predictions are off, by kernel."""
+    from tinycnn.devices.gpu.fast import cost
+
+    source, lines = cost.fitted()["measured"], []
+    for family, kinds in cost.fitted()["errors"].items():
+        for kind, e in kinds.items():
+            if e:
+                near = f"{e['near']} of {e['layers']}"
+                lines.append(
+                    (family, kind, e["times"], f"{e['median']:.2f}", f"{e['worst']:.2f}", near, f"{e['lost']:.2f}")
+                )
+    names = ("kernel", "prediction", "times", "median factor", "worst", "tile within 10 % of the best", "time lost")
+    of = f"{source['card']}, {source['date']}, commit {source['commit']}: the kernels of a {source['path']}."
+    return f"{of}\n\n{markdown(lines, names, left=2)}"
+
+
 def signature(function):
     """['x', 'epochs=1', ...]: a function's or a class's arguments that have names, without their types."""
     parameters = [p for p in inspect.signature(function).parameters.values() if p.name != "self"]
@@ -337,6 +355,7 @@ TABLES = {
     "cudnn": cudnn_table,
     "step-profile": steps,
     "step-profile-in-short": partial(steps, only=STEPS_IN_SHORT),
+    "planner": planner,
     "keras-layers": keras_layers,
     "keras-model": keras_model,
     "keras-losses": keras_losses,

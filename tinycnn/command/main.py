@@ -21,6 +21,7 @@ from tinycnn.command.gradcheck import gradcheck
 from tinycnn.command.kernels import kernels
 from tinycnn.command.list import list_networks
 from tinycnn.command.options import Diverged, Interrupted, printable
+from tinycnn.command.plan import plan
 from tinycnn.command.predict import predict
 from tinycnn.command.reproduce import reproduce
 from tinycnn.command.summary import summary
@@ -88,8 +89,8 @@ def cli() -> None:
 
 
 for command in (
-    train, evaluate, predict, filters, summary, list_networks, reproduce, gradcheck, compare, kernels, check, trace,
-    debug,
+    train, evaluate, predict, filters, summary, list_networks, reproduce, gradcheck, compare, kernels, plan, check,
+    trace, debug,
     doctor,
 ):  # fmt: skip
     cli.add_command(command)

@@ -113,10 +113,15 @@ def rows_of(log: str, lowered: dict[str, str], file_name: str, arch: str) -> lis
 
 def compile_file(name: str, arch: str) -> list[Row]:
     """The rows of one kernel file, float and double in one program. Raises CompileError."""
-    expressions = tuple(dict.fromkeys(e for ctype in TYPES for e in kernels.instances(name, ctype)))
-    log, lowered = compile_log(kernels.source(name), f"{name}.cu", expressions, arch)
+    return compile_kernels(name, dict.fromkeys(e for ctype in TYPES for e in kernels.instances(name, ctype)), arch)
+
+
+def compile_kernels(name: str, expressions: Iterable[str], arch: str) -> list[Row]:
+    """The rows of some kernels of a file, by their name expressions, as 'relu_forward<float>'. Raises CompileError."""
+    wanted = tuple(expressions)
+    log, lowered = compile_log(kernels.source(name), f"{name}.cu", wanted, arch)
     rows = rows_of(log, lowered, f"{name}.cu", arch)
-    if {row.kernel for row in rows} != set(expressions):
+    if {row.kernel for row in rows} != set(wanted):
         raise CompileError(f"{name}.cu for {arch}: NVRTC's log does not name every kernel\n{log}")
     return rows
 

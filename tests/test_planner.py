@@ -1,0 +1,252 @@
+"""The planner of the kernels for one shape: what it counts, what it predicts, and which tile it takes for a layer."""
+
+import json
+import math
+from statistics import median
+
+import fit_cost_model
+import pytest
+
+from tinycnn.devices.gpu import cards
+from tinycnn.devices.gpu.fast import cost, explain, measured, occupancy, plan
+from tinycnn.devices.gpu.fast.counts import counts_of
+from tinycnn.devices.gpu.fast.instances import (
+    BACKWARD_DATA,
+    BACKWARD_FILTER,
+    DIRECTIONS,
+    FORWARD,
+    FilterTile,
+    GemmTile,
+    SmallFilterTile,
+    SmallTile,
+    simplified,
+)
+from tinycnn.shapes import Geometry, window_padding
+
+H200, T4 = cards.get("h200"), cards.get("t4")
+SOME_CARDS = (T4, cards.get("rtx4090"), H200)  # a block has 64, 99 and 227 KB
+
+
+def layer(N, H, W, C, K, R, S, stride=(1, 1), padding="valid"):
+    return Geometry.of((N, H, W, C), (R, S, C, K), stride, window_padding((H, W), (R, S), stride, padding))
+
+
+LAYERS = [
+    layer(128, 28, 28, 1, 12, 3, 3),
+    layer(128, 26, 26, 12, 20, 3, 3),
+    layer(128, 9, 9, 128, 256, 5, 5),
+    layer(128, 14, 14, 64, 256, 7, 7, padding="same"),
+    layer(128, 15, 14, 22, 37, 3, 2, stride=(2, 3), padding="same"),
+    layer(1, 224, 224, 3, 64, 7, 7, stride=(2, 2), padding="same"),
+    layer(3, 2, 1, 5, 7, 4, 4, padding="same"),
+    simplified(layer(128, 24, 24, 20, 10, 1, 1)),
+    simplified(layer(128, 7, 7, 64, 512, 7, 7)),
+    simplified(layer(1, 1, 1, 784, 10, 1, 1)),
+]
+
+
+def name_of(layer):
+    return "x".join(map(str, layer[:7]))
+
+
+LAYER = pytest.mark.parametrize("layer", LAYERS, ids=name_of)
+DIRECTION = pytest.mark.parametrize("direction", DIRECTIONS)
+
+
+# ---------------------------------------------------------------- what is counted
+
+
+def taps_seen(outputs, places, sees):
+    """How many taps see something, for outputs dealt to tiles of so many; sees(output): the taps that see a pixel."""
+    found = []
+    for first in range(0, outputs, places):
+        found.append(len(set().union(*(sees(o) for o in range(first, first + places)))))
+    return found
+
+
+def sees_of(axis, direction):
+    """[(outputs, sees)] of each phase of an axis, straight from the formulas of a convolution."""
+    pixels, taps, stride, pad, outputs = axis
+    if direction == FORWARD:
+
+        def sees(p):
+            return {t for t in range(taps) if p < outputs and 0 <= p * stride + t - pad < pixels}
+
+        return [(outputs, sees)]
+    phases = []
+    for phase in range(stride):
+        there = [h for h in range(pixels) if (h + pad) % stride == phase]
+
+        def sees(o, there=there):
+            if o >= len(there):
+                return set()
+            h = there[o]
+            return {t for t in range(taps) if (h + pad - t) % stride == 0 and 0 <= (h + pad - t) // stride < outputs}
+
+        phases.append((-(-pixels // stride), sees))
+    return phases
+
+
+@pytest.mark.parametrize("direction", [FORWARD, BACKWARD_DATA])
+@pytest.mark.parametrize("tile", [(4, 1, 1), (2, 2, 4), (1, 4, 2)])
+@pytest.mark.parametrize("layer", [g for g in LAYERS if g.H < 100], ids=name_of)
+def test_the_steps_of_every_tile_are_its_taps_that_see_a_pixel(layer, tile, direction):
+    IM, TP, TQ = tile
+    found = counts_of(layer, direction, GemmTile(IM, TP, TQ, 16, 8, 4, 8, 2, 3, 1, 1), 1, masked=False)
+    rows = sees_of((layer.H, layer.R, layer.stride_h, layer.top, layer.P), direction)
+    columns = sees_of((layer.W, layer.S, layer.stride_w, layer.left, layer.Q), direction)
+    C, K = (layer.C, layer.K) if direction == FORWARD else (layer.K, layer.C)
+    wanted = [
+        r * s * math.ceil(C / 8)
+        for high, of_rows in rows
+        for wide, of_columns in columns
+        for _ in range(math.ceil(layer.N / IM))
+        for r in taps_seen(high, TP, of_rows)
+        for s in taps_seen(wide, TQ, of_columns)
+        for _ in range(math.ceil(K / 16))
+    ]
+    assert sorted(steps for steps, many in found.steps for _ in range(many)) == sorted(wanted)
+    assert found.order is None or list(found.order) == wanted
+    assert found.blocks == len(wanted)
+
+
+def test_a_filters_gradient_is_counted_over_all_rows_of_dw_and_all_pixels():
+    """3x3x10 rows of dw and 18 filters, in tiles of 64 x 32; 7x7 pixels of 5 images, two images a step."""
+    found = counts_of(layer(5, 9, 9, 10, 18, 3, 3), BACKWARD_FILTER, FilterTile(64, 32, 2, 4, 4, 4, 3, 1), 7, False)
+    assert found.blocks == 2 * 1 * 7
+    assert found.fma_flop == pytest.approx(2 * (2 * 64) * 32 * (7 * 7 * 6))
+    assert found.sums == 7 * 4 * 90 * 18
+
+
+def test_the_small_kernels_multiply_what_there_is_and_little_more():
+    forward = counts_of(LAYERS[1], FORWARD, SmallTile(24, 6, 4, 1), 1, masked=False)
+    assert forward.blocks == 128 and forward.fma_flop == pytest.approx(plan.flop(LAYERS[1]), rel=0.07)
+    filters = counts_of(LAYERS[1], BACKWARD_FILTER, SmallFilterTile(12, 4), 256, masked=False)
+    assert filters.blocks == 256 and filters.fma_flop == pytest.approx(plan.flop(LAYERS[1]), rel=0.1)
+
+
+def test_a_mask_is_copied_beside_the_gradient():
+    tile = GemmTile(64, 1, 1, 64, 16, 8, 8, 4, 3, 1, 3)
+    bare, masked = (counts_of(LAYERS[2], BACKWARD_DATA, tile, 1, mask) for mask in (False, True))
+    assert masked.bytes - bare.bytes == 4 * 16 * 64 and masked.copies > bare.copies and masked.fmas == bare.fmas
+
+
+# ---------------------------------------------------------------- how much a multiprocessor holds
+
+
+@pytest.mark.parametrize(
+    "card, threads, registers, shared, blocks",
+    [
+        ("h200", 256, 64, 0, 4),  # 64 * 256 of 65,536 registers
+        ("h200", 1024, 32, 0, 2),  # 2,048 threads
+        ("h200", 32, 16, 0, 32),  # blocks
+        ("h200", 256, 32, 100 * 1024, 2),  # 228 KB, and 1 KB more for each block
+        ("h200", 64, 168, 27 * 1024, 6),  # each quarter of the registers has room for 3 warps of 168
+        ("h200", 320, 200, 0, 0),  # ... and for 2 of 200, so that 10 warps find no room
+        ("h200", 256, 32, 228 * 1024, 0),
+        ("t4", 1024, 32, 0, 1),
+        ("t4", 256, 32, 20 * 1024, 3),  # 64 KB
+        ("rtx4090", 512, 32, 0, 3),  # 1,536 threads
+    ],
+)
+def test_a_multiprocessor_holds_as_many_blocks_as_the_scarcest_of_its_parts(card, threads, registers, shared, blocks):
+    assert occupancy.resident(cards.get(card), threads, registers, shared) == blocks
+
+
+def test_a_compiler_that_is_told_how_many_blocks_are_to_fit_gives_no_more_registers_than_that_leaves():
+    assert occupancy.most_registers(H200, 64, 6) == 168
+    assert occupancy.most_registers(H200, 256, 2) == 128
+    assert occupancy.most_registers(H200, 64, 1) == 255
+
+
+# ---------------------------------------------------------------- what is predicted
+
+FACTS, ROWS = fit_cost_model.read()
+
+
+def test_cost_json_is_made_of_the_results_file():
+    fitted = cost.fitted()
+    assert fitted["measured"]["sha256"] == fit_cost_model.digest(fit_cost_model.MEASURED)
+    assert fitted["times"] == json.loads(json.dumps([fit_cost_model.time_of(row) for row in ROWS]))
+    assert {name: fitted["measured"][name] for name in ("card", "commit", "path")} == {
+        "card": "NVIDIA H200",
+        "commit": "f876a53",
+        "path": "prototype",
+    }
+
+
+def test_the_fit_finds_the_coefficients_again():
+    of_family = [row for row in ROWS if row.family == "conv_small_filter"]
+    wanted = cost.coefficients("fast/conv_small_filter", BACKWARD_FILTER)
+    assert fit_cost_model.fit(of_family) == pytest.approx(wanted, abs=1e-4)
+
+
+def test_the_errors_of_cost_json_are_those_of_its_coefficients():
+    """The kinds that need no fit; and the model is nearer than what had been expected before anything was measured."""
+    predicted = {row: row.predicted(cost.Coefficients(**cost.fitted()["coefficients"][row.family])) for row in ROWS}
+    off = [max(us / row.us, row.us / us) for row, us in predicted.items()]
+    told = cost.fitted()["errors"]["all"]
+    assert told["fitted"]["median"] == pytest.approx(median(off), abs=2e-3)
+    assert told["fitted"]["worst"] == pytest.approx(max(off), abs=2e-2)
+    assert told["expected"] == fit_cost_model.errors({row: row.expected for row in ROWS if row.expected})
+    assert told["fitted"]["median"] <= told["held out"]["median"] < told["expected"]["median"]
+
+
+@DIRECTION
+@LAYER
+def test_nothing_is_predicted_to_beat_the_cards_arithmetic(layer, direction):
+    for card in SOME_CARDS:
+        for one in plan.choices(layer, direction, card)[:20]:
+            assert one.us > 1e6 * one.counts.fma_flop / (2 * card.lanes * card.multiprocessors * card.clock)
+
+
+@DIRECTION
+@LAYER
+def test_a_slower_card_is_predicted_to_take_longer(layer, direction):
+    l4, l40s = (plan.choices(layer, direction, cards.get(name))[0].us for name in ("l4", "l40s"))
+    assert l4 > l40s
+
+
+# ---------------------------------------------------------------- what is taken
+
+
+@pytest.mark.parametrize("itemsize", [4, 8])
+@pytest.mark.parametrize("masked", [False, True])
+@DIRECTION
+@LAYER
+def test_every_card_has_room_for_what_is_taken_of_a_layer(layer, direction, masked, itemsize):
+    for card in SOME_CARDS:
+        form, taken = plan.plan(layer, direction, card, masked, itemsize)
+        assert taken.shared <= card.shared_of_a_block and taken.block[0] <= 1024
+        assert min(taken.grid) >= 1 and taken.slices >= 1
+        assert direction in taken.kernel and plan.flop(form) == plan.flop(layer)
+
+
+@pytest.mark.parametrize("row", {row.problem: row for row in ROWS}.values(), ids=lambda row: " ".join(row.problem[:2]))
+def test_what_was_measured_decides(row):
+    """A tile that was not measured is taken only where it should be quicker by more than the margin."""
+    choices = plan.choices(row.layer, row.direction, H200)
+    tried = [one.us for one in choices if one.source == plan.MEASURED]
+    times = measured.times(H200, row.layer, row.direction)
+    assert tried and set(tried) <= set(times.values())
+    assert choices[0].us == min(tried) or choices[0].us * plan.MARGIN < min(tried)
+
+
+def test_times_of_one_card_say_nothing_of_another():
+    row = ROWS[0]
+    assert measured.times(H200, row.layer, row.direction)
+    for card in cards.all_cards().values():
+        assert card.id == "h200" or not measured.times(card, row.layer, row.direction)
+    assert plan.choices(row.layer, row.direction, T4)[0].source == plan.PREDICTED
+
+
+def test_a_layer_that_no_kernel_takes_is_refused():
+    with pytest.raises(ValueError, match=r"no kernel of kernels/fast takes .* on NVIDIA T4"):
+        plan.plan(layer(1, 40_000, 40_000, 8, 8, 3, 3), FORWARD, T4)
+
+
+def test_the_reasons_tell_what_bounds_it_how_it_fills_the_card_and_what_else_there_was():
+    choices = plan.choices(LAYERS[1], FORWARD, H200)
+    text = " ".join(explain.reasons(FORWARD, H200, choices))
+    other = next(one for one in choices if one.plan.file == "fast/conv_gemm")
+    assert f"{other.us:.1f} us" in text and f"{choices[0].counts.blocks:,} blocks" in text and "bound by" in text

@@ -1,0 +1,154 @@
+"""The command `tinycnn plan`: which kernel, with which tile, and how long it will take."""
+
+from __future__ import annotations
+
+import math
+import re
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from tinycnn.command.options import json_option, print_json, print_table
+from tinycnn.command.planned import about, find_card, one_direction, step
+from tinycnn.shapes import Geometry, Padding, Pair, explicit_padding
+
+DIRECTIONS = {"forward": ["forward"], "data": ["backward_data"], "filter": ["backward_filter"]}
+DIRECTIONS["all"] = [name for names in DIRECTIONS.values() for name in names]
+WIDTH = 100
+MOST = 65_535  # pixels, channels or filters along an axis
+
+
+class Sizes(click.ParamType):
+    """So many whole numbers with an x between them."""
+
+    def __init__(self, name: str):
+        self.name = name
+        self.many = len(name.split("x"))
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """A tuple of ints from 1 to MOST; a usage error for anything else."""
+        if isinstance(value, tuple):
+            return value
+        numbers = [int(n) for n in value.split("x") if re.fullmatch(r"[0-9]{1,9}", n)]
+        if (
+            len(numbers) != self.many
+            or "x".join(map(str, numbers)) != value
+            or not all(1 <= n <= MOST for n in numbers)
+        ):
+            self.fail(f"{value!r} is not {self.name}, whole numbers from 1 to {MOST}", param, ctx)
+        return tuple(numbers)
+
+
+@click.command()
+@click.argument("target", metavar="conv2d|ARCH|NOTATION|FILE")
+@click.option("--shape", type=Sizes("NxHxWxC"), help="Of conv2d's images, as 128x28x28x32.")
+@click.option("--filters", type=Sizes("RxSxK"), help="Of conv2d, as 3x3x64.")
+@click.option("--stride", type=click.IntRange(1, MOST), help="Of conv2d; 1 if not given.")
+@click.option("--padding", type=click.Choice(["valid", "same"]), help="Of conv2d; valid if not given.")
+@click.option("--direction", type=click.Choice(list(DIRECTIONS)), help="Of conv2d; all if not given.")
+@click.option("--batch-size", type=click.IntRange(1, MOST), help="Images of a network's step; 128 if not given.")
+@click.option("--card", "name", metavar="CARD", help="As h200, t4, a100; this machine's GPU, else h200, if not given.")
+@json_option
+def plan(
+    target: str,
+    shape: tuple[int, ...] | None,
+    filters: tuple[int, ...] | None,
+    stride: int | None,
+    padding: str | None,
+    direction: str | None,
+    batch_size: int | None,
+    name: str | None,
+    as_json: bool,
+) -> None:
+    """Which kernels for one shape a GPU is to run, with which tiles, and how long they will take. It needs no GPU.
+
+    For conv2d with a --shape and --filters: the best candidates of each direction, and why the first is taken. For a
+    network: every convolution and dense layer of a training step. Times are measured where they were, else predicted.
+    """
+    of_conv2d = {"--shape": shape, "--filters": filters, "--stride": stride, "--padding": padding}
+    of_conv2d["--direction"] = direction
+    card = find_card(name)
+    if target == "conv2d":
+        if batch_size is not None:
+            raise click.UsageError("--batch-size is for networks; of conv2d it is the first number of --shape")
+        if shape is None or filters is None:
+            raise click.UsageError("conv2d needs its --shape, as 128x28x28x32, and --filters, as 3x3x64")
+        layer = geometry(shape, filters, (stride or 1,) * 2, padding or "valid")
+        found = [one_direction(layer, d, card) for d in DIRECTIONS[direction or "all"]]
+        facts: dict[str, Any] = {"layer": layer._asdict(), "directions": found}
+    else:
+        for option in (o for o, value in of_conv2d.items() if value is not None):
+            raise click.UsageError(f"{option} is for conv2d; {target!r} is taken for a network")
+        facts = step(target, batch_size or 128, card)
+    facts = {"card": card.name, **facts, "model": about()}
+    if as_json:
+        print_json(facts)
+    elif target == "conv2d":
+        show_directions(facts)
+    else:
+        show_step(facts)
+
+
+def geometry(shape: Sequence[int], filters: Sequence[int], stride: Pair, padding: str) -> Geometry:
+    """The Geometry of the options. Raises ShapeError where the filter is larger than the image."""
+    N, H, W, C = shape
+    R, S, K = filters
+    sides: Padding = explicit_padding((N, H, W, C), (R, S), stride, padding, "conv2d")
+    return Geometry.of((N, H, W, C), (R, S, C, K), stride, sides)
+
+
+def show_directions(facts: dict[str, Any]) -> None:
+    """A table for each direction, with its reasons below."""
+    headers = ("kernel", "slices", "us", "", "TFLOP/s", "registers", "shared KB", "blocks", "at once", "warps")
+    alignment = ("left", "right", "right", "left", *["right"] * 6)
+    for found in facts["directions"]:
+        click.echo(f"{found['direction']} on {facts['card']}: the best of {found['considered']} candidates")
+        rows = []
+        for row in found["candidates"]:
+            launch = row["plan"]
+            about = "about " if found["guessed"] else ""
+            rows.append(
+                (row["kernel"], launch["slices"], f"{row['us']:.1f}", row["source"], f"{row['tflops']:.1f}")
+                + (f"{about}{row['registers']}", f"{launch['shared'] / 1024:.1f}", f"{math.prod(launch['grid']):,}")
+                + (row["resident"], f"{row['occupancy']:.0%}")
+            )
+        print_table(rows, headers, disable_numparse=True, colalign=alignment)
+        click.echo(paragraph("The first is taken. " + " ".join(found["reasons"])) + "\n")
+    for why in dict.fromkeys(found["guessed"] for found in facts["directions"] if found["guessed"]):
+        click.echo(paragraph(f"Registers are guessed: {why}"))
+    click.echo(paragraph(told(facts["model"])))
+
+
+def told(model: dict[str, Any]) -> str:
+    """What predictions are worth."""
+    source, errors = model["fitted_to"], model["errors"]
+    return (
+        f"Predictions are by a model fitted to times of a {source['path']}'s kernels on an {source['card']} "
+        f"({source['date']}). Of a layer that it had not seen, half of the times were within a factor "
+        f"{errors['median']:.2f}, all within {errors['worst']:.1f}. Nothing was measured on other cards."
+    )
+
+
+def paragraph(text: str) -> str:
+    """The text in lines of a terminal."""
+    return textwrap.fill(text, WIDTH)
+
+
+def show_step(facts: dict[str, Any]) -> None:
+    """A row a launch, their sum, and what remains."""
+    click.echo(f"A training step of {facts['batch']} images on {facts['card']}: its convolutions and dense layers")
+    rows = [
+        (row["layer"], row["direction"], row["kernel"], row["plan"]["slices"], f"{row['us']:.1f}", row["source"])
+        + (f"{row['tflops']:.1f}",)
+        for row in facts["launches"]
+    ]
+    rows.append(("", "", f"{len(rows)} launches", "", f"{facts['sum_us']:.1f}", "", ""))
+    headers = ("layer", "direction", "kernel", "slices", "us", "", "TFLOP/s")
+    print_table(rows, headers, disable_numparse=True, colalign=(*["left"] * 3, *["right"] * 2, "left", "right"))
+    rest = facts["rest"]
+    layers = "".join(f"{many} {kind}, " for kind, many in rest["layers"].items())
+    moved = f"{rest['bytes'] / 1e6:.1f} MB, {rest['us_from_memory']:.1f} us where they come from memory"
+    text = f"What remains of a step ({layers}the loss, the optimiser) moves at least {moved}; it is not predicted."
+    click.echo(paragraph(text) + "\n" + paragraph(told(facts["model"])))

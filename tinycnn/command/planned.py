@@ -1,0 +1,119 @@
+"""What `tinycnn plan` tells, as plain data: candidates for a convolution, and the products of a network's step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tinycnn.command.options import find_network
+from tinycnn.devices.checks import compile_gate
+from tinycnn.devices.gpu import cards
+from tinycnn.devices.gpu.cards import Card
+from tinycnn.devices.gpu.cuda import find_cupy, gpu_count
+from tinycnn.devices.gpu.fast import cost, explain, instances, occupancy
+from tinycnn.devices.gpu.fast import plan as planner
+from tinycnn.devices.gpu.fast.plan import Candidate
+from tinycnn.shapes import Geometry
+from tinycnn.utils import hardware
+
+SHOWN = 5  # candidates of a direction
+WITHOUT_A_GPU = "h200"
+
+
+def find_card(name: str | None) -> Card:
+    """The card that --card names; without it this machine's GPU, or that of WITHOUT_A_GPU where there is none."""
+    if name is not None:
+        return cards.get(name)
+    if not gpu_count():
+        return cards.get(WITHOUT_A_GPU)
+    device, called = find_cupy().cuda.Device(), hardware.gpu()
+    capability = int(device.compute_capability[:-1]), int(device.compute_capability[-1])
+    return cards.called(called) or cards.of_attributes(called, device.attributes, capability)
+
+
+def about() -> dict[str, Any]:
+    """Where predicted times come from, and how far they are off."""
+    fitted = cost.fitted()
+    return {"fitted_to": fitted["measured"], "errors": fitted["errors"]["all"]["held out"]}
+
+
+# ---------------------------------------------------------------- one convolution
+
+
+def one_direction(layer: Geometry, direction: str, card: Card) -> dict[str, Any]:
+    """The best candidates of a direction, and why the first is taken. `guessed`: None, or why registers are."""
+    choices = planner.choices(layer, direction, card)
+    best, guessed = list(choices[:SHOWN]), None
+    try:
+        registers = compiled_registers(best, card)
+    except (compile_gate.NvrtcMissing, compile_gate.CompileError) as error:
+        guessed = str(error).splitlines()[0]
+    else:
+        best = [compiled(one, registers[one.plan.kernel], card) for one in best]
+    return {
+        "direction": direction,
+        "considered": len(choices),
+        "guessed": guessed,
+        "candidates": [row_of(one, card) for one in best],
+        "reasons": explain.reasons(direction, card, (*best, *choices[SHOWN:])),
+    }
+
+
+def compiled_registers(choices: Sequence[Candidate], card: Card) -> dict[str, int]:
+    """{kernel: registers of a thread} by NVIDIA's compiler. Raises NvrtcMissing; CompileError for a card it has not."""
+    found = {}
+    for file in dict.fromkeys(one.plan.file for one in choices):
+        named = {expression(one): one.plan.kernel for one in choices if one.plan.file == file}
+        for row in compile_gate.compile_kernels(file, named, card.arch):
+            found[named[row.kernel]] = row.registers
+    return found
+
+
+def compiled(one: Candidate, registers: int, card: Card) -> Candidate:
+    """The same with the registers that it takes."""
+    resident = occupancy.resident(card, one.plan.block[0], registers, one.plan.shared)
+    return one._replace(registers=registers, resident=max(1, resident))
+
+
+def expression(one: Candidate) -> str:
+    """Its kernel in float32."""
+    return one.plan.kernel.replace("<T,", "<float,", 1)
+
+
+def row_of(one: Candidate, card: Card) -> dict[str, Any]:
+    """A candidate as plain data."""
+    return {
+        "kernel": explain.name_of(one),
+        "us": one.us,
+        "source": one.source,
+        "tflops": planner.flop(one.layer) / one.us / 1e6,
+        "registers": one.registers,
+        "resident": one.resident,
+        "occupancy": explain.occupancy_of(one, card),
+        "plan": one.plan._asdict(),
+    }
+
+
+# ---------------------------------------------------------------- a network's step
+
+
+def step(target: str, batch: int, card: Card) -> dict[str, Any]:
+    """Every product of a training step, their sum, and what the rest of the step moves."""
+    from tinycnn import session, use_device
+    from tinycnn.fit.products import products, rest
+
+    with use_device("reference"), session.without_initial_weights():
+        model = find_network(target)
+        found = products(model, batch)
+        others = rest(model, batch)
+    rows = []
+    for product in found:
+        masked = product.relu and product.direction != instances.FORWARD
+        best = planner.choices(product.geometry, product.direction, card, masked)[0]
+        rows.append({"layer": product.layer, "direction": product.direction, **row_of(best, card)})
+    return {
+        "batch": batch,
+        "launches": rows,
+        "sum_us": sum(row["us"] for row in rows),
+        "rest": {**others._asdict(), "us_from_memory": others.bytes / card.bandwidth * 1e6},
+    }
