@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tinycnn import kernels
+import tinycnn.kernels as kernels
 
 ROOM = 256 * 2**20  # bytes of all kept code
 MOST_THREADS = 16
