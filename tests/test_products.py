@@ -98,9 +98,10 @@ def test_same_convolution_with_a_filter_larger_than_the_image(device):
 
 @pytest.mark.parametrize("has_bias", [True, False])
 @pytest.mark.parametrize("window", [(1, 1), (3, 3)], ids=str)
-def test_relu_and_bias_ride_in_the_convolution(device, has_bias, window):
-    check_conv2d(device, rng_of(6), (3, 7, 6, 4), 5, window, (1, 1), "valid", has_bias, relu=True)
-    check_conv2d(device, rng_of(6), (3, 7, 6, 4), 5, window, (1, 1), "valid", has_bias, relu=False)
+@pytest.mark.parametrize("filters", [5, 8])  # one at a time and four at a time
+def test_relu_and_bias_ride_in_the_convolution(device, has_bias, window, filters):
+    check_conv2d(device, rng_of(6), (3, 7, 6, 4), filters, window, (1, 1), "valid", has_bias, relu=True)
+    check_conv2d(device, rng_of(6), (3, 7, 6, 4), filters, window, (1, 1), "valid", has_bias, relu=False)
 
 
 @given(data=st.data(), seed=seeds)
