@@ -324,6 +324,8 @@ def test_what_cannot_be_launched_is_refused():
         (strided, BACKWARD_DATA, small, "no backward data of a stride"),
         (huge, FORWARD, tile, "too large"),
         (layer, FORWARD, SmallTile(7, 1, 4, 80), "cannot be launched"),
+        (layer, FORWARD, tile._replace(IM=128, BN=64, TM=16, TN=16), "needs 342 registers, and has 255"),
+        (layer, FORWARD, tile._replace(MINBLOCKS=64), "needs 54 registers, and has 32"),
     ):
         with pytest.raises(ValueError, match=message):
             plan_of(of, direction, cut, 1, False, 4)
