@@ -8,6 +8,7 @@ from helpers import assert_close, assert_same_bits, normal
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from oracles import conv2d, conv2d_data_gradient, conv2d_filter_gradient, rng_of
+from test_launch_quality import more_than_it_must
 
 import tinycnn
 from tinycnn import emulator, kernels
@@ -15,6 +16,8 @@ from tinycnn.devices.checks import cases as kernel_cases
 from tinycnn.devices.checks import compile_gate, fast_cases
 from tinycnn.devices.checks.compile_gate import ARCHITECTURES, NvrtcMissing
 from tinycnn.devices.checks.fast_cases import Case
+from tinycnn.devices.gpu import KernelDevice
+from tinycnn.devices.gpu.emulator import EmulatorDriver
 from tinycnn.devices.gpu.fast import launches as fast
 from tinycnn.devices.gpu.fast.choice import choose
 from tinycnn.devices.gpu.fast.instances import (
@@ -298,6 +301,46 @@ def test_nan_is_seen_and_a_gradient_that_relu_cut_off_is_not(emulated, name):
     assert np.isfinite(dx[0]).all() and np.isnan(dx[1, 0, 0]).all()
     assert np.isnan(db.sum(axis=0)).tolist() == [k == 2 for k in range(w_shape[3])]
     assert np.isnan(dw.sum(axis=0)[..., 2]).any() and np.isfinite(np.delete(dw.sum(axis=0), 2, -1)).all()
+
+
+# ---------------------------------------------------------------- what they ask of memory
+
+WIDE = Geometry.of((128, 28, 28, 32), (3, 3, 32, 64), (1, 1), UNPADDED)
+NARROW = Geometry.of((128, 26, 26, 12), (3, 3, 12, 20), (1, 1), UNPADDED)
+COSTS = [  # (case, what costs more than it must, in times: as LAUNCHES of test_launch_quality.py)
+    (Case(WIDE, FORWARD, GemmTile(64, 1, 1, 64, 16, 8, 8, 4, 3, 1, 6)), {"store dynamic_memory": 1.5, "load b": 2.0}),
+    (
+        Case(WIDE, BACKWARD_DATA, GemmTile(128, 1, 1, 32, 16, 8, 8, 4, 3, 1, 6), 1, True),
+        {"load dynamic_memory": 1.2, "store dynamic_memory": 2.0},
+    ),
+    (Case(WIDE, BACKWARD_FILTER, FilterTile(96, 64, 16, 12, 8, 4, 3, 4), 176, True), {"store dynamic_memory": 4.0}),
+    (
+        Case(NARROW, FORWARD, SmallTile(24, 8, 4, 1)),
+        {"store dynamic_memory": 1.06, "store y": 1.23, "load b": 3.0},
+    ),
+    (
+        Case(NARROW, BACKWARD_FILTER, SmallFilterTile(24, 12), 128, True),
+        {"load dynamic_memory": 2.18, "store dynamic_memory": 1.65, "store partial": 1.12},
+    ),
+]
+
+
+class Recorder(EmulatorDriver):
+    """Launches are written down and not run."""
+
+    launches = ()
+
+    def launch(self, file, kernel, ctype, grid, block, args, shared):
+        self.launches = (*self.launches, (file, emulator.Launch(kernel, grid, block, args, shared)))
+
+
+@pytest.mark.parametrize("case, costs", COSTS, ids=lambda value: getattr(value, "direction", ""))
+def test_sectors_and_bank_conflicts(case, costs):
+    """What is read again and again is read without conflicts; what costs more happens once a step, or once."""
+    device, of = KernelDevice("float32", Recorder()), case.layer
+    fast_cases.run(device, case, *map(device.zeros, (of.x_shape, of.w_shape, (of.K,), of.y_shape, of.y_shape)))
+    ((file, launch),) = device.driver.launches
+    assert more_than_it_must(launch, file) == costs
 
 
 # ---------------------------------------------------------------- without faults, and within what a GPU has
