@@ -2,12 +2,14 @@
 
 import re
 
+import fast_compile
 import numpy as np
 import pytest
 from helpers import assert_close, assert_same_bits, normal
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from oracles import conv2d, conv2d_data_gradient, conv2d_filter_gradient, rng_of
+from problems import Convolution, Dense, MaxPool
 from test_launch_quality import more_than_it_must
 
 import tinycnn
@@ -425,3 +427,32 @@ def test_every_file_of_the_folder_is_listed():
     folder = kernels.FOLDER / "fast"
     assert {f"fast/{path.stem}" for path in folder.glob("*.cu")} == set(kernels.FAST)
     assert {path.stem for path in folder.glob("*.cuh")} == set(HEADERS)
+
+
+# ---------------------------------------------------------------- the script that compiles every layer
+
+
+def test_the_script_lists_the_kernels_of_a_network(nvrtc, monkeypatch, capsys):
+    problems = [Convolution(2, 6, 5, 3, 4, 2, 3), Dense(2, 40, 10), MaxPool(2, 6, 5, 3, (2, 2), (2, 2))]
+    monkeypatch.setattr(fast_compile.network_shapes, "problems", lambda networks: dict.fromkeys(problems))
+    assert fast_compile.main(["any", "--arch", "sm_80"]) == 0
+    head, columns, *rows, last = capsys.readouterr().out.splitlines()
+    assert head == "sm_80: 6 kernels" and columns.split()[-1] == "kernel" and last == "0 spill"
+    for row, (layer, direction) in zip(
+        rows,
+        [(fast_compile.layer_of(problem), way) for problem in problems[:2] for way in DIRECTIONS],
+        strict=True,
+    ):
+        plan = choose(layer, direction, direction != FORWARD, 4)
+        threads, registers, shared, spills, code, _, name = row.split(maxsplit=6)
+        assert name == plan.kernel.replace("<T", "<float") and int(spills) == 0
+        assert (int(threads), int(shared)) == (plan.block[0], plan.shared)
+        assert 16 <= int(registers) <= 255 and int(code) > 500
+
+
+def test_the_script_says_where_registers_spill(nvrtc, monkeypatch, capsys):
+    monkeypatch.setattr(fast_compile.network_shapes, "problems", lambda networks: [Dense(2, 40, 10)])
+    rows_of = compile_gate.rows_of
+    monkeypatch.setattr(compile_gate, "rows_of", lambda *args: [row._replace(spills=8) for row in rows_of(*args)])
+    assert fast_compile.main(["--arch", "sm_90"]) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "3 spill"
