@@ -2,12 +2,15 @@
 
 import re
 
+import fast_compile
 import numpy as np
 import pytest
 from helpers import assert_close, assert_same_bits, normal
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from oracles import conv2d, conv2d_data_gradient, conv2d_filter_gradient, rng_of
+from problems import Convolution, Dense, MaxPool
+from test_launch_quality import more_than_it_must
 
 import tinycnn
 from tinycnn import emulator, kernels
@@ -15,6 +18,8 @@ from tinycnn.devices.checks import cases as kernel_cases
 from tinycnn.devices.checks import compile_gate, fast_cases
 from tinycnn.devices.checks.compile_gate import ARCHITECTURES, NvrtcMissing
 from tinycnn.devices.checks.fast_cases import Case
+from tinycnn.devices.gpu import KernelDevice
+from tinycnn.devices.gpu.emulator import EmulatorDriver
 from tinycnn.devices.gpu.fast import launches as fast
 from tinycnn.devices.gpu.fast.choice import choose
 from tinycnn.devices.gpu.fast.instances import (
@@ -300,6 +305,46 @@ def test_nan_is_seen_and_a_gradient_that_relu_cut_off_is_not(emulated, name):
     assert np.isnan(dw.sum(axis=0)[..., 2]).any() and np.isfinite(np.delete(dw.sum(axis=0), 2, -1)).all()
 
 
+# ---------------------------------------------------------------- what they ask of memory
+
+WIDE = Geometry.of((128, 28, 28, 32), (3, 3, 32, 64), (1, 1), UNPADDED)
+NARROW = Geometry.of((128, 26, 26, 12), (3, 3, 12, 20), (1, 1), UNPADDED)
+COSTS = [  # (case, what costs more than it must, in times: as LAUNCHES of test_launch_quality.py)
+    (Case(WIDE, FORWARD, GemmTile(64, 1, 1, 64, 16, 8, 8, 4, 3, 1, 6)), {"store dynamic_memory": 1.5, "load b": 2.0}),
+    (
+        Case(WIDE, BACKWARD_DATA, GemmTile(128, 1, 1, 32, 16, 8, 8, 4, 3, 1, 6), 1, True),
+        {"load dynamic_memory": 1.2, "store dynamic_memory": 2.0},
+    ),
+    (Case(WIDE, BACKWARD_FILTER, FilterTile(96, 64, 16, 12, 8, 4, 3, 4), 176, True), {"store dynamic_memory": 4.0}),
+    (
+        Case(NARROW, FORWARD, SmallTile(24, 8, 4, 1)),
+        {"store dynamic_memory": 1.06, "store y": 1.23, "load b": 3.0},
+    ),
+    (
+        Case(NARROW, BACKWARD_FILTER, SmallFilterTile(24, 12), 128, True),
+        {"load dynamic_memory": 2.18, "store dynamic_memory": 1.65, "store partial": 1.12},
+    ),
+]
+
+
+class Recorder(EmulatorDriver):
+    """Launches are written down and not run."""
+
+    launches = ()
+
+    def launch(self, file, kernel, ctype, grid, block, args, shared):
+        self.launches = (*self.launches, (file, emulator.Launch(kernel, grid, block, args, shared)))
+
+
+@pytest.mark.parametrize("case, costs", COSTS, ids=lambda value: getattr(value, "direction", ""))
+def test_sectors_and_bank_conflicts(case, costs):
+    """What is read again and again is read without conflicts; what costs more happens once a step, or once."""
+    device, of = KernelDevice("float32", Recorder()), case.layer
+    fast_cases.run(device, case, *map(device.zeros, (of.x_shape, of.w_shape, (of.K,), of.y_shape, of.y_shape)))
+    ((file, launch),) = device.driver.launches
+    assert more_than_it_must(launch, file) == costs
+
+
 # ---------------------------------------------------------------- without faults, and within what a GPU has
 
 
@@ -324,6 +369,8 @@ def test_what_cannot_be_launched_is_refused():
         (strided, BACKWARD_DATA, small, "no backward data of a stride"),
         (huge, FORWARD, tile, "too large"),
         (layer, FORWARD, SmallTile(7, 1, 4, 80), "cannot be launched"),
+        (layer, FORWARD, tile._replace(IM=128, BN=64, TM=16, TN=16), "needs 342 registers, and has 255"),
+        (layer, FORWARD, tile._replace(MINBLOCKS=64), "needs 54 registers, and has 32"),
     ):
         with pytest.raises(ValueError, match=message):
             plan_of(of, direction, cut, 1, False, 4)
@@ -380,3 +427,32 @@ def test_every_file_of_the_folder_is_listed():
     folder = kernels.FOLDER / "fast"
     assert {f"fast/{path.stem}" for path in folder.glob("*.cu")} == set(kernels.FAST)
     assert {path.stem for path in folder.glob("*.cuh")} == set(HEADERS)
+
+
+# ---------------------------------------------------------------- the script that compiles every layer
+
+
+def test_the_script_lists_the_kernels_of_a_network(nvrtc, monkeypatch, capsys):
+    problems = [Convolution(2, 6, 5, 3, 4, 2, 3), Dense(2, 40, 10), MaxPool(2, 6, 5, 3, (2, 2), (2, 2))]
+    monkeypatch.setattr(fast_compile.network_shapes, "problems", lambda networks: dict.fromkeys(problems))
+    assert fast_compile.main(["any", "--arch", "sm_80"]) == 0
+    head, columns, *rows, last = capsys.readouterr().out.splitlines()
+    assert head == "sm_80: 6 kernels" and columns.split()[-1] == "kernel" and last == "0 spill"
+    for row, (layer, direction) in zip(
+        rows,
+        [(fast_compile.layer_of(problem), way) for problem in problems[:2] for way in DIRECTIONS],
+        strict=True,
+    ):
+        plan = choose(layer, direction, direction != FORWARD, 4)
+        threads, registers, shared, spills, code, _, name = row.split(maxsplit=6)
+        assert name == plan.kernel.replace("<T", "<float") and int(spills) == 0
+        assert (int(threads), int(shared)) == (plan.block[0], plan.shared)
+        assert 16 <= int(registers) <= 255 and int(code) > 500
+
+
+def test_the_script_says_where_registers_spill(nvrtc, monkeypatch, capsys):
+    monkeypatch.setattr(fast_compile.network_shapes, "problems", lambda networks: [Dense(2, 40, 10)])
+    rows_of = compile_gate.rows_of
+    monkeypatch.setattr(compile_gate, "rows_of", lambda *args: [row._replace(spills=8) for row in rows_of(*args)])
+    assert fast_compile.main(["--arch", "sm_90"]) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "3 spill"

@@ -10,6 +10,7 @@ from helpers import assert_same_bits, normal
 from oracles import rng_of
 
 import tinycnn
+from tinycnn.command import doctor
 from tinycnn.devices.checks import fast_cases
 from tinycnn.devices.checks.fast_cases import Case
 from tinycnn.devices.gpu import cuda
@@ -100,6 +101,15 @@ def test_a_damaged_file_is_noticed_and_compiled_again(compiled, damage, suffix):
     assert len(compiled) == 1
     both_passes(cuda.CudaDevice())
     assert len(compiled) == 1
+
+
+def test_doctor_says_where_the_code_is_and_how_to_be_rid_of_it(compiled):
+    both_passes(cuda.CudaDevice())
+    (facts,) = [cache for cache in doctor.caches() if cache["device"] == "cuda"]
+    sizes = [path.stat().st_size for path in (*kept(".cubin"), *kept(".json"))]
+    assert (facts["files"], facts["bytes"]) == (6, sum(sizes)) and facts["folder"] == os.environ["TINYCNN_CUDA_CACHE"]
+    os.system(facts["emptied_by"])
+    assert not kept(".cubin") and not kept(".json")
 
 
 def test_another_nvrtc_or_gpu_compiles_anew(stand_in, compiled, monkeypatch):

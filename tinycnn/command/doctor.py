@@ -14,6 +14,7 @@ from tinycnn.command.options import json_option, print_json, print_table
 from tinycnn.devices import DEVICES, DeviceError, get_device
 from tinycnn.devices.default import choice
 from tinycnn.devices.gpu.cuda import driver_version, numba_extra
+from tinycnn.devices.gpu.fast import cubins
 from tinycnn.emulator import cache as emulator_cache
 from tinycnn.emulator.compiler import CompilerMissing, find_compiler
 from tinycnn.utils.hardware import numpy_remedy, version
@@ -92,7 +93,8 @@ def caches() -> list[dict[str, Any]]:
             "files": len(sizes),
             "bytes": sum(sizes),
             "emptied_by": f"rm -f {built}",
-        }
+        },
+        cuda_cache(),
     ]
     try:
         from tinycnn.devices.cpu import cache as cpu_cache
@@ -104,6 +106,13 @@ def caches() -> list[dict[str, Any]]:
         {"device": "cpu", "folder": str(cpu.path), "files": cpu.files, "bytes": cpu.bytes, "emptied_by": emptied_by},
         *described,
     ]
+
+
+def cuda_cache() -> dict[str, Any]:
+    """The same of the kernels that the cuda device compiled for a layer's shape."""
+    folder, (files, size) = cubins.chosen_folder(), cubins.describe()
+    kept = " ".join(f"{shlex.quote(str(folder))}/*{suffix}" for suffix in cubins.SUFFIXES)
+    return {"device": "cuda", "folder": str(folder), "files": files, "bytes": size, "emptied_by": f"rm -f {kept}"}
 
 
 def data() -> str:

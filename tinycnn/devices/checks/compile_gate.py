@@ -6,10 +6,13 @@ NVRTC comes as a wheel, `pip install nvidia-cuda-nvrtc`, and needs neither a dri
 from __future__ import annotations
 
 import ctypes
+import io
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from elftools.elf.elffile import ELFFile
 
 import tinycnn.kernels as kernels
 
@@ -55,11 +58,26 @@ def load_nvrtc() -> ctypes.CDLL:
     raise NvrtcMissing("NVRTC, NVIDIA's run-time compiler, is missing: pip install nvidia-cuda-nvrtc")
 
 
-def compile_log(source: str, file_name: str, name_expressions: Sequence[str], arch: str) -> tuple[str, dict[str, str]]:
-    """Compile one program for one architecture: the log that `-Xptxas -v` leaves, and {name in it: name expression}.
+class Compiled(NamedTuple):
+    """A program for one architecture."""
 
-    Raises CompileError.
-    """
+    log: str  # that `-Xptxas -v` leaves
+    lowered: dict[str, str]  # {name in the log and in the code: name expression}
+    code: bytes  # an ELF file
+
+    def code_sizes(self) -> dict[str, int]:
+        """{name expression: bytes of its instructions}"""
+        sections = {section.name: section["sh_size"] for section in ELFFile(io.BytesIO(self.code)).iter_sections()}
+        return {name: sections[f".text.{symbol}"] for symbol, name in self.lowered.items()}
+
+
+def compile_log(source: str, file_name: str, name_expressions: Sequence[str], arch: str) -> tuple[str, dict[str, str]]:
+    """Compile one program for one architecture: (log, lowered) of a Compiled. Raises CompileError."""
+    return compile_program(source, file_name, name_expressions, arch)[:2]
+
+
+def compile_program(source: str, file_name: str, name_expressions: Sequence[str], arch: str) -> Compiled:
+    """Compile one program for one architecture. Raises CompileError."""
     nvrtc = load_nvrtc()
     program = ctypes.c_void_p()
 
@@ -85,7 +103,11 @@ def compile_log(source: str, file_name: str, name_expressions: Sequence[str], ar
             symbol = ctypes.c_char_p()
             check(nvrtc.nvrtcGetLoweredName(program, name.encode(), ctypes.byref(symbol)))
             lowered[(symbol.value or b"").decode()] = name
-        return log(program), lowered
+        size = ctypes.c_size_t()
+        check(nvrtc.nvrtcGetCUBINSize(program, ctypes.byref(size)))
+        code = ctypes.create_string_buffer(size.value)
+        check(nvrtc.nvrtcGetCUBIN(program, code))
+        return Compiled(log(program), lowered, code.raw)
     finally:
         nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
 

@@ -24,6 +24,7 @@ import tinycnn.kernels as kernels
 ROOM = 256 * 2**20  # bytes of all kept code
 MOST_THREADS = 16
 OPTIONS = ("-std=c++17",)
+SUFFIXES = (".cubin", ".json")
 SECONDS_UNTIL_SHOWN = 1  # of compiling, until there is a line about it
 
 _temporary: list[tempfile.TemporaryDirectory] = []  # the one that is used where the chosen folder cannot be written
@@ -42,6 +43,12 @@ def chosen_folder() -> Path:
     return (
         Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinycnn" / "cuda"
     )
+
+
+def describe() -> tuple[int, int]:
+    """(files, bytes) of the chosen folder."""
+    sizes = [path.stat().st_size for path in chosen_folder().glob("*") if path.suffix in SUFFIXES]
+    return len(sizes), sum(sizes)
 
 
 def build(nvrtc: Any, arch: str, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Code]:

@@ -1,0 +1,68 @@
+"""What the kernels of kernels/fast become for the layers of documented networks: NVRTC compiles them, without a GPU.
+
+    python benchmarks/fast_compile.py                          every layer, for each architecture: minutes
+    python benchmarks/fast_compile.py go-crazy --arch sm_90    one network's, for one
+
+A line for each kernel: threads of a block, registers of a thread, bytes of shared memory, of spills and of code, and
+the seconds that NVRTC took. The exit status is 1 where registers spill to memory.
+"""
+
+import argparse
+import sys
+import time
+
+import network_shapes
+from problems import Convolution, Dense
+
+from tinycnn import kernels
+from tinycnn.devices.checks import compile_gate
+from tinycnn.devices.gpu.fast.choice import choose
+from tinycnn.devices.gpu.fast.instances import DIRECTIONS, FORWARD, product, simplified
+from tinycnn.shapes import Geometry
+
+COLUMNS = f"{'threads':>8}{'registers':>10}{'shared':>8}{'spills':>7}{'code':>8}{'s':>6}  kernel"
+
+
+def layer_of(problem):
+    """What a convolution or dense layer is to the kernels."""
+    if isinstance(problem, Dense):
+        return product(problem.N, problem.fan_in, problem.units)
+    x_shape, w_shape = (problem.N, problem.H, problem.W, problem.C), (problem.R, problem.S, problem.C, problem.K)
+    return simplified(Geometry.of(x_shape, w_shape, problem.stride, problem.padding))
+
+
+def plans_of(problems):
+    """The launches of all directions, each kernel once; backward as it is behind a ReLU."""
+    layers = [layer_of(problem) for problem in problems if isinstance(problem, Convolution | Dense)]
+    plans = [choose(layer, way, way != FORWARD, 4) for layer in layers for way in DIRECTIONS]
+    return list({plan.kernel: plan for plan in plans}.values())
+
+
+def compiled(plan, arch):
+    """(Row of the compile gate, bytes of code, seconds) of a launch's kernel in float."""
+    begin, name = time.perf_counter(), plan.kernel.replace("<T", "<float")
+    program = compile_gate.compile_program(kernels.source(plan.file), f"{plan.file}.cu", [name], arch)
+    (row,) = compile_gate.rows_of(program.log, program.lowered, f"{plan.file}.cu", arch)
+    return row, program.code_sizes()[name], time.perf_counter() - begin
+
+
+def main(words=None):
+    """The exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("networks", nargs="*", metavar="NETWORK")
+    parser.add_argument("--arch", action="append", metavar="sm_XY", help=f"of {', '.join(compile_gate.ARCHITECTURES)}")
+    options = parser.parse_args(words)
+    plans, spilling = plans_of(network_shapes.problems(options.networks or None)), 0
+    for arch in options.arch or compile_gate.ARCHITECTURES:
+        print(f"{arch}: {len(plans)} kernels\n{COLUMNS}")
+        for plan in plans:
+            row, code, seconds = compiled(plan, arch)
+            spilling += row.spills > 0
+            numbers = f"{plan.block[0]:8}{row.registers:10}{plan.shared:8}{row.spills:7}{code:8}{seconds:6.1f}"
+            print(f"{numbers}  {row.kernel}", flush=True)
+    print(f"{spilling} spill")
+    return 1 if spilling else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
