@@ -51,7 +51,8 @@ __host__ __device__ constexpr Axis phase_of_gradient(int pixels, int taps_there,
     const int first = pad > phase ? quotient_up(pad - phase, stride) : 0;  // u of the first pixel
     const int last = pixels - 1 + pad - phase;  // stride * u of the last one, or up to stride - 1 more
     const int outputs = last < 0 ? 0 : last / stride - first + 1;
-    return {outputs, taps, taps - 1 - first, stride, stride * first + phase - pad, -stride, phase + stride * (taps - 1)};
+    const int last_tap = phase + stride * (taps - 1);
+    return {outputs, taps, taps - 1 - first, stride, stride * first + phase - pad, -stride, last_tap};
 }
 
 // Backward data: the image is dy, the output dx, and C and K change places. P, Q, R and S are those of the largest

@@ -27,7 +27,7 @@
 // before the barrier behind which the others see it.
 //
 // A layer of few tiles (a dense layer has 128 x 10 outputs) leaves a GPU idle. So the sum may be cut into SPLIT slices,
-// a block each. They write their sums to `scratch`, and the last block of a tile to arrive adds them up, in their order.
+// a block each. They write their sums to `scratch`, and the last block of a tile to arrive adds them up in their order.
 #include "../common.cuh"
 #include "conv.cuh"
 #include "copies.cuh"
@@ -42,8 +42,8 @@ struct GemmTile {
     static_assert(BM % (LM * TM) == 0 && BN % (LN * TN) == 0 && BL % 4 == 0 && TN % 4 == 0, "tiles of whole warps");
 };
 
-// sum[i][j] += four channels of pixel i times those of filter j. a: of pixel 0, b: of filter 0, as they lie in the step.
-// The side with fewer rows is held in registers, the other one streams past it.
+// sum[i][j] += four channels of pixel i times those of filter j. a_tile: of pixel 0, b_tile: of filter 0, as they lie
+// in the step. The side with fewer rows is held in registers, the other one streams past it.
 template <bool TURNED, class TILE, int PITCH, int W_PITCH, typename T>
 __device__ __forceinline__ void multiply_channels(T (&sum)[TILE::TM][TILE::TN], const T* a_tile, const T* b_tile) {
     constexpr int TM = TILE::TM, TN = TILE::TN, LM = TILE::LM, LN = TILE::LN;
@@ -89,8 +89,9 @@ __device__ __forceinline__ void multiply_convolution(
     const T* __restrict__ x, const T* __restrict__ mask, const T* __restrict__ w, const T* __restrict__ bias,
     T* __restrict__ y, T* scratch, int* arrivals, int N, bool has_bias, bool relu) {
     constexpr bool TURNED = VIEW::TURNED;
-    constexpr int H = VIEW::H, W = VIEW::W, C = VIEW::C, K = VIEW::K, STRIDE_H = VIEW::STRIDE_H, STRIDE_W = VIEW::STRIDE_W;
-    constexpr int TP = TILE::TP, TQ = TILE::TQ, BM = TILE::BM, BN = TILE::BN, BL = TILE::BL, TM = TILE::TM, TN = TILE::TN;
+    constexpr int H = VIEW::H, W = VIEW::W, C = VIEW::C, K = VIEW::K, OUT_H = VIEW::OUT_H, OUT_W = VIEW::OUT_W;
+    constexpr int STRIDE_H = VIEW::STRIDE_H, STRIDE_W = VIEW::STRIDE_W, TP = TILE::TP, TQ = TILE::TQ;
+    constexpr int BM = TILE::BM, BN = TILE::BN, BL = TILE::BL, TM = TILE::TM, TN = TILE::TN;
     constexpr int THREADS = TILE::THREADS, STAGES = TILE::STAGES, SPLIT = TILE::SPLIT;
     constexpr int PITCH = odd_quads(BL), W_PITCH = TURNED ? PITCH : BN, W_ROWS = TURNED ? BN : BL;
     constexpr int X_TILE = BM * PITCH, W_AT = MASKED ? 2 * X_TILE : X_TILE, STAGE = W_AT + W_ROWS * W_PITCH;
@@ -100,7 +101,7 @@ __device__ __forceinline__ void multiply_convolution(
     // A tile of one row has left out the taps that are outside for it.
     constexpr bool H_INSIDE = TP == 1 || VIEW::PHASES_H == 1 && VIEW::rows(0).stays_inside(H, STRIDE_H);
     constexpr bool W_INSIDE = TQ == 1 || VIEW::PHASES_W == 1 && VIEW::columns(0).stays_inside(W, STRIDE_W);
-    static_assert((TILE::IM + 1ll) * H * W * C < 1ll << 31 && (TILE::IM + 1ll) * VIEW::OUT_H * VIEW::OUT_W * K < 1ll << 31,
+    static_assert((TILE::IM + 1ll) * H * W * C < 1ll << 31 && (TILE::IM + 1ll) * OUT_H * OUT_W * K < 1ll << 31,
                   "offsets within a tile's images are ints");
 
     // The tile, and of backward data the phase.
@@ -110,7 +111,7 @@ __device__ __forceinline__ void multiply_convolution(
     const Axis rows = VIEW::rows(VIEW::PHASES_H == 1 ? 0 : blockIdx.y / VIEW::PHASES_W);
     const Axis columns = VIEW::columns(VIEW::PHASES_W == 1 ? 0 : blockIdx.y % VIEW::PHASES_W);
     if (p0 >= rows.outputs || q0 >= columns.outputs) return;  // this phase has fewer pixels than the largest
-    x += (long long)n0 * H * W * C, y += (long long)n0 * VIEW::OUT_H * VIEW::OUT_W * K;
+    x += (long long)n0 * H * W * C, y += (long long)n0 * OUT_H * OUT_W * K;
     if (MASKED) mask += (long long)n0 * H * W * C;
 
     // The taps that see anything of the image: r from first_r to last_r, s from first_s to last_s.
@@ -125,8 +126,9 @@ __device__ __forceinline__ void multiply_convolution(
     // What this thread copies: chunks of x, always of the same pixels, and chunks of w, always of the same columns.
     using XChunks = Chunks<BM, BL, WIDTH_C, THREADS>;
     using WChunks = Chunks<W_ROWS, TURNED ? BL : BN, TURNED ? WIDTH_C : WIDTH_K, THREADS>;
-    static_assert(XChunks::PASSES == 1 && WChunks::PASSES == 1, "a row of a tile has no more chunks than there are threads");
-    const int x_row = XChunks::row(), x_column = XChunks::column(), w_row = WChunks::row(), w_column = WChunks::column();
+    static_assert(XChunks::PASSES == 1 && WChunks::PASSES == 1, "a row has no more chunks than there are threads");
+    const int x_row = XChunks::row(), x_column = XChunks::column();
+    const int w_row = WChunks::row(), w_column = WChunks::column();
     int from[XChunks::TIMES], h_of[XChunks::TIMES], v_of[XChunks::TIMES];
 #pragma unroll
     for (int i = 0; i < XChunks::TIMES; i++) {  // behind an edge stands the last pixel, computed once more, not stored
@@ -162,7 +164,8 @@ __device__ __forceinline__ void multiply_convolution(
             const int c = c0 + (TURNED ? w_column : row), k = k0 + (TURNED ? row : w_column);
             const bool inside = (C % BL == 0 || c < C) && (K % BN == 0 || k < K);
             const int at = TURNED ? (tap * K + k) * C + c : (tap * C + c) * K + k;
-            start_copy<TURNED ? WIDTH_C : WIDTH_K>(stage + W_AT + row * W_PITCH + w_column, inside ? w + at : w, inside);
+            T* const to = stage + W_AT + row * W_PITCH + w_column;
+            start_copy<TURNED ? WIDTH_C : WIDTH_K>(to, inside ? w + at : w, inside);
         }
         c0 += BL;
         if (c0 >= C) {
@@ -193,7 +196,7 @@ __device__ __forceinline__ void multiply_convolution(
                 T* const mine = stage + (x_row + i * XChunks::AT_ONCE) * PITCH + x_column;
                 if (XChunks::has(i)) mask_chunk<WIDTH_C>(mine, mine + X_TILE);
             }
-        __syncthreads();  // this step is there for all, and all are done with the one that is overwritten now
+        __syncthreads();  // all have copied this step, and are done with the one overwritten now
         if (step + STAGES - 1 < steps) copy_step(memory + writing * STAGE);
         close_group();
         const T* const a = stage + m_mine * PITCH;
@@ -234,7 +237,7 @@ __device__ __forceinline__ void multiply_convolution(
                 out[f] = sum[i][j + f] + four[f];
                 if (relu) out[f] = relu_of(out[f]);
             }
-            const int place = ((n * VIEW::OUT_H + rows.place(p)) * VIEW::OUT_W + columns.place(q)) * K + k;
+            const int place = ((n * OUT_H + rows.place(p)) * OUT_W + columns.place(q)) * K + k;
             store_quad<WIDTH_K>(y + place, out, K - k);
         }
     }

@@ -13,11 +13,11 @@
 // an offset that is the same for all threads. In shared memory a step is [BL images][BM] of x and [BL][BN] of dy, both
 // as in memory. STAGES - 1 steps are being copied (copies.cuh) while one is multiplied.
 //
-// Behind a ReLU, y comes along with dy, and the thread that copied a chunk sets to 0 what the ReLU had cut off. The same
-// thread adds it to the bias's gradient, in the blocks that have the first rows of dw.
+// Behind a ReLU, y comes along with dy, and the thread that copied a chunk sets to 0 what the ReLU had cut off. It also
+// adds the chunk to the bias's gradient, in the blocks that have the first rows of dw.
 //
-// The sum is long and dw may be small, so it is cut into gridDim.z slices of steps. Each slice writes a partial dw and a
-// partial db; the optimiser adds the slices up, in their order, when it reads them: same input, same bits.
+// The sum is long and dw may be small, so it is cut into gridDim.z slices of steps. Each slice writes a partial dw and
+// a partial db; the optimiser adds the slices up, in their order, when it reads them: same input, same bits.
 #include "../common.cuh"
 #include "conv.cuh"
 #include "copies.cuh"
@@ -62,7 +62,8 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::MINBLOCKS) conv_gemm_back
     for (int pass = 0; pass < XChunks::PASSES; pass++) {
         const int m = m0 + XChunks::column() + pass * THREADS * WIDTH_C, tap = m / C;
         // Behind the last row stands a row outside of every image.
-        r_of[pass] = M % BM == 0 || m < M ? tap / CONV::S - CONV::TOP : -P * STRIDE_H, s_of[pass] = tap % CONV::S - CONV::LEFT;
+        r_of[pass] = M % BM == 0 || m < M ? tap / CONV::S - CONV::TOP : -P * STRIDE_H;
+        s_of[pass] = tap % CONV::S - CONV::LEFT;
         x_at[pass] = (x_row * H * W + r_of[pass] * W + s_of[pass]) * C + m % C;
     }
     const int dy_at = dy_row * (P * Q * K) + k0 + dy_column;
@@ -131,7 +132,7 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::MINBLOCKS) conv_gemm_back
                     for (int e = 0; e < WIDTH_K; e++) bias_sum[e] += mine[e];
             }
         }
-        __syncthreads();  // this step is there for all, and all are done with the one that is overwritten now
+        __syncthreads();  // all have copied this step, and are done with the one overwritten now
         if (step + STAGES - 1 < steps) copy_step(memory + writing * STAGE);
         close_group();
         const T* const a_tile = stage + m_mine;

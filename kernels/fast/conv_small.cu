@@ -41,13 +41,14 @@ template <typename T, class VIEW, class TILE, bool MASKED>
 __device__ __forceinline__ void convolve_band(
     const T* __restrict__ x, const T* __restrict__ mask, const T* __restrict__ w, const T* __restrict__ bias,
     T* __restrict__ y, bool has_bias, bool relu) {
-    constexpr int H = VIEW::H, W = VIEW::W, C = VIEW::C, P = VIEW::P, Q = VIEW::Q, K = VIEW::K, R = VIEW::R, S = VIEW::S;
+    constexpr int H = VIEW::H, W = VIEW::W, C = VIEW::C, P = VIEW::P, Q = VIEW::Q, K = VIEW::K;
+    constexpr int R = VIEW::R, S = VIEW::S, WIDTH_K = width_of(K);
     constexpr int STRIDE_H = VIEW::STRIDE_H, STRIDE_W = VIEW::STRIDE_W, TP = TILE::TP, PX = TILE::PX, TK = TILE::TK;
     constexpr int SPLIT = TILE::SPLIT, GROUPS_Q = quotient_up(Q, PX), GROUPS_K = quotient_up(K, TK), KP = GROUPS_K * TK;
-    constexpr int TASKS = TP * GROUPS_Q * GROUPS_K, THREADS = TASKS * SPLIT, WIDTH_C = width_of(C), WIDTH_K = width_of(K);
+    constexpr int TASKS = TP * GROUPS_Q * GROUPS_K, THREADS = TASKS * SPLIT;
     constexpr Axis rows = VIEW::rows(0), columns = VIEW::columns(0);
     static_assert(VIEW::PHASES_H == 1 && VIEW::PHASES_W == 1, "backward data of stride 1");
-    using XBand = Band<H, W, C, (TP - 1) * STRIDE_H + R, (GROUPS_Q * PX - 1) * STRIDE_W + S, THREADS>;
+    using XBand = Band<H, W, C, (TP - 1) * STRIDE_H + R, (GROUPS_Q * PX - 1) * STRIDE_W + S, THREADS, 4>;
     constexpr int PIXEL = XBand::PIXEL, ROW = XBand::ROW, DEPTH = XBand::FOURS ? 4 : 1;  // channels read at a time
     constexpr int UNITS_C = PIXEL / DEPTH, UNITS = R * UNITS_C;
     constexpr int SPAN = (PX - 1) * STRIDE_W + S;  // pixels of a row that a thread's outputs see
@@ -135,9 +136,12 @@ __device__ __forceinline__ void convolve_band(
     }
 }
 
+// "At least one block on a multiprocessor" says that all registers may be used: without it the compiler may save some,
+// and put numbers into memory.
+
 // grid: N * bands of TP rows of y.
 template <typename T, class CONV, class TILE>
-__global__ void __launch_bounds__(TILE::threads(CONV::Q, CONV::K)) conv_small_forward(
+__global__ void __launch_bounds__(TILE::threads(CONV::Q, CONV::K), 1) conv_small_forward(
     const T* __restrict__ x, const T* __restrict__ w, const T* __restrict__ b, T* __restrict__ y, int has_bias,
     int relu) {
     convolve_band<T, Forward<CONV>, TILE, false>(x, x, w, b, y, has_bias, relu);
@@ -145,7 +149,7 @@ __global__ void __launch_bounds__(TILE::threads(CONV::Q, CONV::K)) conv_small_fo
 
 // grid: N * bands of TP rows of dx. y is not read unless MASKED.
 template <typename T, bool MASKED, class CONV, class TILE>
-__global__ void __launch_bounds__(TILE::threads(CONV::W, CONV::C)) conv_small_backward_data(
+__global__ void __launch_bounds__(TILE::threads(CONV::W, CONV::C), 1) conv_small_backward_data(
     const T* __restrict__ dy, const T* __restrict__ y, const T* __restrict__ w, T* __restrict__ dx) {
     convolve_band<T, BackwardData<CONV>, TILE, MASKED>(dy, y, w, w, dx, false, false);
 }

@@ -7,8 +7,8 @@
 //
 // x (N,H,W,C), dy and y (N,P,Q,K), dw (R,S,C,K), db (K,). The compiler knows the shape but for N (conv.cuh).
 //
-// A block takes a band of TP rows of dy of one image, with the pixels of x that it saw; then, where there are more bands
-// than blocks, the next. All of a band comes in one phase, every copy under way at once (copies.cuh).
+// A block takes a band of TP rows of dy of one image, with the pixels of x that it saw; then, where there are more
+// bands than blocks, the next. All of a band comes in one phase, every copy under way at once (copies.cuh).
 //
 // A thread's unit is a row r of the filter, four channels and four filters, with all S taps: S * 4 * 4 sums in
 // registers. It walks along a row of dy: a step reads four numbers of dy and one new pixel of x (the others slide on in
@@ -36,15 +36,16 @@ struct SmallFilterTile {
 // grid: slices. partial (slices,R,S,C,K), partial_bias (slices,K), which is not written unless has_bias; y is not read
 // unless MASKED.
 template <typename T, bool MASKED, class CONV, class TILE>
-__global__ void __launch_bounds__(TILE::threads(CONV::R, CONV::C, CONV::K)) conv_small_backward_filter(
+__global__ void __launch_bounds__(TILE::threads(CONV::R, CONV::C, CONV::K), 1) conv_small_backward_filter(
     const T* __restrict__ x, const T* __restrict__ dy, const T* __restrict__ y, T* __restrict__ partial,
     T* __restrict__ partial_bias, int N, int has_bias) {
-    constexpr int H = CONV::H, W = CONV::W, C = CONV::C, P = CONV::P, Q = CONV::Q, K = CONV::K, R = CONV::R, S = CONV::S;
-    constexpr int STRIDE_H = CONV::STRIDE_H, STRIDE_W = CONV::STRIDE_W, TP = TILE::TP, SPLIT = TILE::SPLIT;
+    constexpr int H = CONV::H, W = CONV::W, C = CONV::C, P = CONV::P, Q = CONV::Q, K = CONV::K;
+    constexpr int R = CONV::R, S = CONV::S, STRIDE_H = CONV::STRIDE_H, STRIDE_W = CONV::STRIDE_W;
+    constexpr int TP = TILE::TP, SPLIT = TILE::SPLIT;
     constexpr int DEPTH = least(C, 4), GROUPS_C = quotient_up(C, 4), GROUPS_K = quotient_up(K, 4), KP = GROUPS_K * 4;
     constexpr int UNITS = R * GROUPS_C * GROUPS_K, THREADS = UNITS * SPLIT, SUMS = S * DEPTH * 4;
     constexpr int WIDTH_K = width_of(K), BANDS = quotient_up(P, TP), GRADIENT = TP * Q * KP;
-    using XBand = Band<H, W, C, (TP - 1) * STRIDE_H + R, (Q - 1) * STRIDE_W + S, THREADS>;
+    using XBand = Band<H, W, C, (TP - 1) * STRIDE_H + R, (Q - 1) * STRIDE_W + S, THREADS, 1>;
     T* const band = shared_array<T>(0);
     T* const gradient = band + XBand::SIZE;  // [TP][Q][KP]
     const int unit = threadIdx.x % UNITS, split = threadIdx.x / UNITS;
@@ -53,18 +54,20 @@ __global__ void __launch_bounds__(TILE::threads(CONV::R, CONV::C, CONV::K)) conv
 
     for (int item = blockIdx.x; item < N * BANDS; item += gridDim.x) {
         const int p0 = item % BANDS * TP, n = item / BANDS;
-        const T *const gradients = dy + ((long long)n * P + p0) * Q * K, *const outputs = y + ((long long)n * P + p0) * Q * K;
+        const long long first = ((long long)n * P + p0) * Q * K;
         XBand::start(band, x + (long long)n * H * W * C, p0 * STRIDE_H - CONV::TOP, -CONV::LEFT);
+#pragma unroll 1
         for (int i = threadIdx.x; i < TP * Q * (KP / WIDTH_K); i += THREADS) {
             const int k = i % (KP / WIDTH_K) * WIDTH_K, pixel = i / (KP / WIDTH_K);
             const bool inside = k < K && p0 + pixel / Q < P;
             T* const to = gradient + pixel * KP + k;
-            start_copy<WIDTH_K>(to, inside ? gradients + pixel * K + k : dy, inside);
-            if (MASKED) start_copy<WIDTH_K>(to + GRADIENT, inside ? outputs + pixel * K + k : y, inside);
+            start_copy<WIDTH_K>(to, inside ? dy + first + pixel * K + k : dy, inside);
+            if (MASKED) start_copy<WIDTH_K>(to + GRADIENT, inside ? y + first + pixel * K + k : y, inside);
         }
         close_group();
         wait_for_groups<0>();
         if (MASKED)
+#pragma unroll 1
             for (int i = threadIdx.x; i < GRADIENT / WIDTH_K; i += THREADS)
                 mask_chunk<WIDTH_K>(gradient + i * WIDTH_K, gradient + GRADIENT + i * WIDTH_K);
         __syncthreads();
@@ -105,7 +108,7 @@ __global__ void __launch_bounds__(TILE::threads(CONV::R, CONV::C, CONV::K)) conv
         __syncthreads();  // before the next band overwrites this one
     }
 
-    T* const sums = band;                                // (SPLIT, SUMS, UNITS)
+    T* const sums = band;                              // (SPLIT, SUMS, UNITS)
     T* const bias_sums = sums + SPLIT * SUMS * UNITS;  // (SPLIT, KP)
 #pragma unroll
     for (int i = 0; i < SUMS; i++) sums[(split * SUMS + i) * UNITS + unit] = sum[i / 4 / DEPTH][i / 4 % DEPTH][i % 4];

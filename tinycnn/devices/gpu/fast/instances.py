@@ -27,6 +27,8 @@ from tinycnn.shapes import Geometry
 FORWARD, BACKWARD_DATA, BACKWARD_FILTER = DIRECTIONS = ("forward", "backward_data", "backward_filter")
 MOST_THREADS = 1024
 MOST_OFFSET = 2**31 - 1  # of a number in the images of a tile: the kernels count them in ints
+REGISTERS = 65536  # of a multiprocessor, a quarter for each fourth warp; a thread has 255 at most
+REGISTERS_FOR_PLACES = 18  # of a thread, at least: where its numbers are, and how far it has come
 
 
 class Plan(NamedTuple):
@@ -202,15 +204,45 @@ def plan_of(layer: Geometry, direction: str, tile: Tile, slices: int, masked: bo
         plan = small_filter(layer, tile, slices, masked, itemsize)
     if plan.block[0] > MOST_THREADS or plan.grid[2] > MOST_GRID_Y:
         raise ValueError(f"{plan.kernel}: a grid of {plan.grid} with blocks of {plan.block} cannot be launched")
+    check_registers(layer, direction, tile, plan.block[0], itemsize)
     return plan
 
 
+def registers_of(threads: int) -> int:
+    """How many registers a thread has where so many are on a multiprocessor together."""
+    warps = ceil_div(ceil_div(threads, 32), 4)
+    return min(255, REGISTERS // (128 * warps) // 8 * 8)
+
+
+def numbers_held(layer: Geometry, direction: str, tile: Tile) -> int:
+    """How many numbers a thread holds at once: its sums, and what it multiplies."""
+    if isinstance(tile, GemmTile):
+        return tile.TM * tile.TN + 4 * min(tile.TM, tile.TN) + 4
+    if isinstance(tile, FilterTile):
+        return tile.TM * tile.TN + tile.TM + tile.TN
+    if isinstance(tile, SmallTile):
+        view = view_of(layer, direction)
+        span = (tile.PX - 1) * view.stride_w + view.S
+        return tile.PX * tile.TK + span * (1 if view.C < 4 else 4) + 4
+    taps = layer.S * min(layer.C, 4)
+    return 4 * taps + taps + 8
+
+
+def check_registers(layer: Geometry, direction: str, tile: Tile, threads: int, itemsize: int) -> None:
+    """Raises ValueError where the compiler would have to put numbers into memory."""
+    together = threads * (tile.MINBLOCKS if isinstance(tile, GemmTile | FilterTile) else 1)
+    needed = numbers_held(layer, direction, tile) * itemsize // 4 + REGISTERS_FOR_PLACES
+    if needed > registers_of(together):
+        raise ValueError(f"{tile}: a thread needs {needed} registers, and has {registers_of(together)}")
+
+
 def check_fit(layer: Geometry, direction: str, tile: Tile) -> None:
-    """Raises ValueError for a tile that the kernel has no threads for."""
+    """Raises ValueError for a tile that is not what its kernel takes."""
     if isinstance(tile, GemmTile | FilterTile):
         rows, columns = 32 // tile.LN * tile.TM, tile.LN * tile.TN
-        if tile.BM % rows or tile.BN % columns:
-            raise ValueError(f"{tile} is not whole warps of {rows} x {columns}")
+        fours = (tile.BL, tile.TN) if isinstance(tile, GemmTile) else (tile.TM, tile.TN)
+        if tile.BM % rows or tile.BN % columns or any(n % 4 for n in fours):
+            raise ValueError(f"{tile} is not whole warps of {rows} x {columns}, in fours")
         # A row of the filters' tile, or of dy's, is no more chunks than there are threads.
         K = layer.C if direction == BACKWARD_DATA else layer.K
         chunks = 0 if direction == BACKWARD_DATA else tile.BN // width_of(K)
