@@ -18,6 +18,7 @@ from tinycnn.devices.gpu.fast.instances import (
     Tile,
     odd_quads,
     view_of,
+    width_of,
 )
 from tinycnn.devices.gpu.grid import ceil_div, round_up
 from tinycnn.shapes import Geometry
@@ -111,7 +112,9 @@ def gemm_tiles(
                 if BL > 4 * threads:
                     continue
                 shared = rows * itemsize * odd_quads(BL) * stages
-                together = min_blocks(card, threads, (168 if sums <= 64 else 255) * itemsize // 4, shared)
+                narrow = width_of(view.C) < 4  # more copies, each with an address
+                registers = 168 if sums <= (32 if narrow else 64) else 255
+                together = min_blocks(card, threads, registers * itemsize // 4, shared)
                 steps = view.R * view.S * ceil_div(view.C, BL)
                 for place in places(layer.N, view.P, view.Q, BM):
                     tiles = ceil_div(layer.N, place[0]) * ceil_div(view.P, place[1]) * ceil_div(view.Q, place[2])

@@ -42,11 +42,12 @@ def most_registers(card: Card, threads: int, blocks: int) -> int:
     return MOST_REGISTERS if most == MOST_REGISTERS // 8 * 8 else most
 
 
-def needed_registers(layer: Geometry, direction: str, tile: Tile) -> int:
-    """About what a thread wants: its sums, the numbers that they are made of, and addresses.
+def guessed_registers(card: Card, layer: Geometry, direction: str, tile: Tile, threads: int) -> int:
+    """About what a thread of a block of so many will take: its sums, the numbers that they are made of, and addresses.
 
     Straight lines through what NVRTC gives for sm_90; the compile gate has the true numbers.
     """
+    blocks = tile.MINBLOCKS if isinstance(tile, GemmTile | FilterTile) else 1
     if isinstance(tile, GemmTile):
         needed = 64 + 1.6 * tile.TM * tile.TN
     elif isinstance(tile, FilterTile):
@@ -54,18 +55,7 @@ def needed_registers(layer: Geometry, direction: str, tile: Tile) -> int:
     elif isinstance(tile, SmallTile):
         view = view_of(layer, direction)
         span = ((tile.PX - 1) * view.stride_w + view.S) * (1 if view.C < 4 else 4)
-        needed = 24 + 1.12 * tile.PX * tile.TK + 0.71 * span
+        needed = 34 + 1.12 * tile.PX * tile.TK + 0.71 * span
     else:
-        needed = 52 + 1.5 * layer.S * min(layer.C, 4) * 4
-    return round_up(round(needed), 8)
-
-
-def guessed_registers(card: Card, layer: Geometry, direction: str, tile: Tile, threads: int) -> int | None:
-    """About what a thread will take; None where it would want more than blocks of so many threads can have.
-
-    conv_gemm's tiles say how many blocks are to fit, and their sums are chosen to leave them room.
-    """
-    needed = needed_registers(layer, direction, tile)
-    if isinstance(tile, GemmTile | FilterTile):
-        return min(needed, most_registers(card, threads, tile.MINBLOCKS))
-    return needed if needed <= most_registers(card, threads, 1) else None
+        needed = 34 + 1.2 * layer.S * min(layer.C, 4) * 4
+    return min(round_up(round(needed), 8), most_registers(card, threads, blocks))

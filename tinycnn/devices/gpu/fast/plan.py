@@ -92,13 +92,13 @@ def choices(
 def candidate(
     layer: Geometry, direction: str, card: Card, tile: Tile, slices: int, masked: bool, itemsize: int
 ) -> Candidate | None:
-    """What this tile is predicted to take; None where it cannot be launched, would spill, or finds no room."""
+    """What this tile is predicted to take; None where it cannot be launched, or finds no room."""
     try:
         launch = plan_of(layer, direction, tile, slices, masked, itemsize)
     except ValueError:
         return None
     registers = occupancy.guessed_registers(card, layer, direction, tile, launch.block[0])
-    if registers is None or not (resident := occupancy.resident(card, launch.block[0], registers, launch.shared)):
+    if not (resident := occupancy.resident(card, launch.block[0], registers, launch.shared)):
         return None
     counts = counts_of(layer, direction, tile, slices, masked)
     of = cost.coefficients(launch.file, direction)
