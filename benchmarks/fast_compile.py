@@ -1,7 +1,7 @@
 """What the kernels of kernels/fast become for the layers of documented networks: NVRTC compiles them, without a GPU.
 
-    python benchmarks/fast_compile.py                          every layer, for each architecture: minutes
-    python benchmarks/fast_compile.py go-crazy --arch sm_90    one network's, for one
+    python benchmarks/fast_compile.py                        every layer, for a card of each architecture: minutes
+    python benchmarks/fast_compile.py go-crazy --card h200   one network's, for one
 
 A line for each kernel: threads of a block, registers of a thread, bytes of shared memory, of spills and of code, and
 the seconds that NVRTC took. The exit status is 1 where registers spill to memory.
@@ -16,10 +16,12 @@ from problems import Convolution, Dense
 
 from tinycnn import kernels
 from tinycnn.devices.checks import compile_gate
-from tinycnn.devices.gpu.fast.choice import choose
-from tinycnn.devices.gpu.fast.instances import DIRECTIONS, FORWARD, product, simplified
+from tinycnn.devices.gpu import cards
+from tinycnn.devices.gpu.fast.instances import DIRECTIONS, FORWARD, product
+from tinycnn.devices.gpu.fast.plan import plan as planned
 from tinycnn.shapes import Geometry
 
+CARDS = ("t4", "a100-40gb", "rtx4090", "h200")
 COLUMNS = f"{'threads':>8}{'registers':>10}{'shared':>8}{'spills':>7}{'code':>8}{'s':>6}  kernel"
 
 
@@ -28,13 +30,13 @@ def layer_of(problem):
     if isinstance(problem, Dense):
         return product(problem.N, problem.fan_in, problem.units)
     x_shape, w_shape = (problem.N, problem.H, problem.W, problem.C), (problem.R, problem.S, problem.C, problem.K)
-    return simplified(Geometry.of(x_shape, w_shape, problem.stride, problem.padding))
+    return Geometry.of(x_shape, w_shape, problem.stride, problem.padding)
 
 
-def plans_of(problems):
+def plans_of(problems, card):
     """The launches of all directions, each kernel once; backward as it is behind a ReLU."""
     layers = [layer_of(problem) for problem in problems if isinstance(problem, Convolution | Dense)]
-    plans = [choose(layer, way, way != FORWARD, 4) for layer in layers for way in DIRECTIONS]
+    plans = [planned(layer, way, card, way != FORWARD)[1] for layer in layers for way in DIRECTIONS]
     return list({plan.kernel: plan for plan in plans}.values())
 
 
@@ -50,13 +52,14 @@ def main(words=None):
     """The exit status."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("networks", nargs="*", metavar="NETWORK")
-    parser.add_argument("--arch", action="append", metavar="sm_XY", help=f"of {', '.join(compile_gate.ARCHITECTURES)}")
+    parser.add_argument("--card", action="append", metavar="CARD", help=f"of {', '.join(cards.all_cards())}")
     options = parser.parse_args(words)
-    plans, spilling = plans_of(network_shapes.problems(options.networks or None)), 0
-    for arch in options.arch or compile_gate.ARCHITECTURES:
-        print(f"{arch}: {len(plans)} kernels\n{COLUMNS}")
+    problems, spilling = list(network_shapes.problems(options.networks or None)), 0
+    for card in map(cards.get, options.card or CARDS):
+        plans = plans_of(problems, card)
+        print(f"{card.name} ({card.arch}): {len(plans)} kernels\n{COLUMNS}")
         for plan in plans:
-            row, code, seconds = compiled(plan, arch)
+            row, code, seconds = compiled(plan, card.arch)
             spilling += row.spills > 0
             numbers = f"{plan.block[0]:8}{row.registers:10}{plan.shared:8}{row.spills:7}{code:8}{seconds:6.1f}"
             print(f"{numbers}  {row.kernel}", flush=True)

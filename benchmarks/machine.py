@@ -8,13 +8,13 @@ from datetime import datetime, timezone
 from functools import cache
 from pathlib import Path
 
+import tinycnn
 from tinycnn.fit import files
 from tinycnn.utils.hardware import cores, device, gpu, versions
 
-__all__ = ["KERNELS", "RESULTS", "commit", "cores", "device", "gpu", "installed", "now", "provenance"]
+__all__ = ["RESULTS", "commit", "cores", "device", "gpu", "installed", "now", "provenance"]
 __all__ += ["slug", "versions", "write_atomically", "write_json"]
 
-KERNELS = "general"  # which of tinycnn's kernels compute: those of kernels/*.cu, which take every shape
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
@@ -48,9 +48,9 @@ def now():
 def provenance(card, device):
     """What a row says of where it comes from. card: the GPU's or processor's name; device: tinycnn's, as 'cuda'.
 
-    path: which kernels of tinycnn's computed, None where none of kernels/ did.
+    path: by which of its ways the device computed, None where no kernel of kernels/ did.
     """
-    path = KERNELS if device in ("cuda", "numba", "emulator") else None
+    path = tinycnn.get_device(device).path if device in ("cuda", "numba", "emulator") else None
     return {"commit": commit(), "date": now(), "card": card, "device": device, "path": path}
 
 

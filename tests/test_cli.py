@@ -166,7 +166,7 @@ def test_train_logs_an_object_an_epoch_and_says_which_data_it_was(run, digits, t
     rows = [json.loads(line) for line in log.read_text().splitlines()]
     assert [row["epoch"] for row in rows] == [1, 2]
     for row in rows:
-        assert list(row) == ["epoch", "loss", "acc", "val_loss", "val_acc", "lr", "seconds", "data"]
+        assert list(row) == ["epoch", "loss", "acc", "val_loss", "val_acc", "lr", "seconds", "data", "device", "path"]
         assert row["lr"] == 0.01 and row["data"] == digits.name
     assert digits.name in out.splitlines()[-1] and f"{rows[-1]['val_acc']:.4f}" in out.splitlines()[-1]
 

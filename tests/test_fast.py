@@ -14,14 +14,14 @@ from test_launch_quality import more_than_it_must
 
 import tinycnn
 from tinycnn import emulator, kernels
+from tinycnn.devices.base import Wanted
 from tinycnn.devices.checks import cases as kernel_cases
 from tinycnn.devices.checks import compile_gate, fast_cases
 from tinycnn.devices.checks.compile_gate import ARCHITECTURES, NvrtcMissing
 from tinycnn.devices.checks.fast_cases import Case
-from tinycnn.devices.gpu import KernelDevice
+from tinycnn.devices.gpu import KernelDevice, cards
 from tinycnn.devices.gpu.emulator import EmulatorDriver
 from tinycnn.devices.gpu.fast import launches as fast
-from tinycnn.devices.gpu.fast.choice import choose
 from tinycnn.devices.gpu.fast.instances import (
     BACKWARD_DATA,
     BACKWARD_FILTER,
@@ -35,11 +35,13 @@ from tinycnn.devices.gpu.fast.instances import (
     product,
     simplified,
 )
+from tinycnn.devices.gpu.fast.plan import plan as planned
 from tinycnn.shapes import UNPADDED, Geometry
 
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 DOUBLE_IS_SLOW = pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
 EVERY_FILE = pytest.mark.parametrize("file", kernels.FAST)
+CARDS = {card.arch: card for card in map(cards.get, fast_compile.CARDS)}
 DRAWN = 8  # layers and tiles of each file: every one is a kernel to compile
 
 
@@ -211,15 +213,14 @@ def test_forward_and_backward_of_a_convolution(emulated, name, masked):
     assert_close(fast.conv2d_forward(emulated, *on[:2], None, stride, padding, False), want - b, length)
     dy = normal(rng, *y.shape)
     dz = np.where(y > 0, dy, 0) if masked else dy
-    wanted = True, True, True
     args = emulated.asarray(dy), y if masked else None, *on[:2], stride, padding
-    dx, dw, db = fast.conv2d_backward(emulated, *args, wanted)
+    dx, dw, db = map(emulated.whole, fast.conv2d_backward(emulated, *args, Wanted(True, True, True)))
     pixels = dy.size // dy.shape[3]
     assert_close(dx, conv2d_data_gradient(dz, w, x_shape, stride, padding), length)
-    assert_close(dw.sum(axis=0), conv2d_filter_gradient(x, dz, w_shape[:2], stride, padding), pixels)
-    assert_close(db.sum(axis=0), dz.sum(axis=(0, 1, 2)), pixels)
-    assert [a is None for a in fast.conv2d_backward(emulated, *args, (False, True, False))] == [True, False, True]
-    assert [a is None for a in fast.conv2d_backward(emulated, *args, (True, False, True))] == [False, True, False]
+    assert_close(dw, conv2d_filter_gradient(x, dz, w_shape[:2], stride, padding), pixels)
+    assert_close(db, dz.sum(axis=(0, 1, 2)), pixels)
+    for wanted in (Wanted(False, True, False), Wanted(True, False, True)):
+        assert [a is not None for a in fast.conv2d_backward(emulated, *args, wanted)] == list(wanted)
 
 
 @DTYPES
@@ -231,17 +232,17 @@ def test_forward_and_backward_of_a_dense_layer_and_of_a_1x1_convolution(emulated
     y = fast.dense_forward(emulated, *on, True)
     assert_close(y, np.maximum(x @ w + b, 0), inputs)
     dz = np.where(y > 0, dy, 0)
-    dx, dw, db = fast.dense_backward(emulated, emulated.asarray(dy), y, *on[:2], (True, True, True))
-    for found, want, length in ((dx, dz @ w.T, units), (dw.sum(0), x.T @ dz, N), (db.sum(0), dz.sum(0), N)):
-        assert_close(found, want, length)
+    every = Wanted(True, True, True)
+    wants = ((dz @ w.T, units), (x.T @ dz, N), (dz.sum(0), N))
+    gradients = fast.dense_backward(emulated, emulated.asarray(dy), y, *on[:2], every)
+    for found, (want, length) in zip(gradients, wants, strict=True):
+        assert_close(emulated.whole(found), want, length)
     image, filters = on[0].reshape((N, 1, 1, inputs)), on[1].reshape((1, 1, inputs, units))
     y4 = fast.conv1x1_forward(emulated, image, filters, on[2], True)
-    assert_same_bits(y4.reshape(y.shape), y)
-    gradients = fast.conv1x1_backward(
-        emulated, emulated.asarray(dy).reshape(y4.shape), y4, image, filters, (True, True, True)
-    )
-    for of_pixels, of_rows in zip(gradients, (dx, dw, db), strict=True):
-        assert_same_bits(of_pixels.reshape(of_rows.shape), of_rows)
+    assert_close(y4.reshape(y.shape), np.maximum(x @ w + b, 0), inputs)
+    gradients = fast.conv1x1_backward(emulated, emulated.asarray(dy).reshape(y4.shape), y4, image, filters, every)
+    for found, (want, length) in zip(gradients, wants, strict=True):
+        assert_close(emulated.whole(found).reshape(want.shape), want, length)
 
 
 def test_what_a_filter_of_one_pixel_or_of_the_whole_image_computes_is_a_matrix_product():
@@ -392,7 +393,7 @@ def test_the_kernels_of_a_layer_compile_for_every_architecture_and_spill_nothing
     layers.append(Geometry.of((128, 13, 13, 64), (5, 5, 64, 128), (1, 1), UNPADDED))
     for layer in layers:
         for direction in DIRECTIONS:
-            plan = choose(layer, direction, direction != FORWARD, 4)
+            _, plan = planned(layer, direction, CARDS[arch], direction != FORWARD)
             name = plan.kernel.replace("<T", "<float")
             log, lowered = compile_gate.compile_log(kernels.source(plan.file), f"{plan.file}.cu", [name], arch)
             (row,) = compile_gate.rows_of(log, lowered, f"{plan.file}.cu", arch)
@@ -435,15 +436,15 @@ def test_every_file_of_the_folder_is_listed():
 def test_the_script_lists_the_kernels_of_a_network(nvrtc, monkeypatch, capsys):
     problems = [Convolution(2, 6, 5, 3, 4, 2, 3), Dense(2, 40, 10), MaxPool(2, 6, 5, 3, (2, 2), (2, 2))]
     monkeypatch.setattr(fast_compile.network_shapes, "problems", lambda networks: dict.fromkeys(problems))
-    assert fast_compile.main(["any", "--arch", "sm_80"]) == 0
+    assert fast_compile.main(["any", "--card", "a100-40gb"]) == 0
     head, columns, *rows, last = capsys.readouterr().out.splitlines()
-    assert head == "sm_80: 6 kernels" and columns.split()[-1] == "kernel" and last == "0 spill"
+    assert head.endswith("(sm_80): 6 kernels") and columns.split()[-1] == "kernel" and last == "0 spill"
     for row, (layer, direction) in zip(
         rows,
         [(fast_compile.layer_of(problem), way) for problem in problems[:2] for way in DIRECTIONS],
         strict=True,
     ):
-        plan = choose(layer, direction, direction != FORWARD, 4)
+        _, plan = planned(layer, direction, cards.get("a100-40gb"), direction != FORWARD)
         threads, registers, shared, spills, code, _, name = row.split(maxsplit=6)
         assert name == plan.kernel.replace("<T", "<float") and int(spills) == 0
         assert (int(threads), int(shared)) == (plan.block[0], plan.shared)
@@ -454,5 +455,5 @@ def test_the_script_says_where_registers_spill(nvrtc, monkeypatch, capsys):
     monkeypatch.setattr(fast_compile.network_shapes, "problems", lambda networks: [Dense(2, 40, 10)])
     rows_of = compile_gate.rows_of
     monkeypatch.setattr(compile_gate, "rows_of", lambda *args: [row._replace(spills=8) for row in rows_of(*args)])
-    assert fast_compile.main(["--arch", "sm_90"]) == 1
+    assert fast_compile.main(["--card", "h200"]) == 1
     assert capsys.readouterr().out.splitlines()[-1] == "3 spill"

@@ -14,6 +14,7 @@ from tinycnn.command.options import (
     device_option,
     json_option,
     limit_option,
+    path_option,
     print_json,
     print_table,
     use,
@@ -23,6 +24,7 @@ from tinycnn.command.options import (
 @click.command()
 @click.argument("file", metavar="FILE.safetensors")
 @device_option
+@path_option
 @data_option
 @limit_option
 @click.option("--batch-size", type=click.IntRange(min=1), default=128, show_default=True)
@@ -31,6 +33,7 @@ from tinycnn.command.options import (
 def evaluate(
     file: str,
     device: str | None,
+    path: str | None,
     data: str | None,
     limit: int | None,
     batch_size: int,
@@ -43,7 +46,7 @@ def evaluate(
     from tinycnn.losses import labels_for
 
     check_picture(plot)
-    use(device)
+    use(device, path)
     model = checkpoint(file)
     found = datasets.load(data, model.seed, limit=limit)
     labels = labels_for(model.loss, found.y_test, found.classes)

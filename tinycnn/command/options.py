@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tinycnn.devices import DEVICES, use_device
+from tinycnn.devices import DEVICES, current_device, use_device
+from tinycnn.devices.base import PATHS
 from tinycnn.fit.files import check_writable, json_text
 
 if TYPE_CHECKING:
@@ -48,6 +49,12 @@ def device_option(command: Callable[..., None]) -> Callable[..., None]:
     return click.option("--device", type=click.Choice(list(DEVICES)), help=text)(command)
 
 
+def path_option(command: Callable[..., None]) -> Callable[..., None]:
+    """--path NAME"""
+    text = "How the device computes, where it has two ways: by the general kernels, or by ones compiled for each layer."
+    return click.option("--path", type=click.Choice(PATHS), help=text)(command)
+
+
 def data_option(command: Callable[..., None]) -> Callable[..., None]:
     """--data DIR"""
     text = "A folder of IDX files or mnist.npz, or 'synthetic'; TINYCNN_DATA, the cache or a download if not given."
@@ -65,10 +72,15 @@ def limit_option(command: Callable[..., None]) -> Callable[..., None]:
     return click.option("--limit", type=click.IntRange(min=1), metavar="N", help=text)(command)
 
 
-def use(device: str | None) -> None:
-    """Compute on the device that the option names, if it was given, until the command ends."""
+def use(device: str | None, path: str | None = None) -> None:
+    """Compute on the device and by the path that the options name, if they were given, until the command ends."""
+    context = click.get_current_context()
     if device:
-        click.get_current_context().with_resource(use_device(device))
+        context.with_resource(use_device(device))
+    if path:
+        current, before = current_device(), current_device().path
+        current.path = path  # refuses what it has not
+        context.call_on_close(lambda: setattr(current, "path", before))
 
 
 # ---------------------------------------------------------------- networks

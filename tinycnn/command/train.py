@@ -21,6 +21,7 @@ from tinycnn.command.options import (
     device_option,
     find_network,
     limit_option,
+    path_option,
     use,
 )
 from tinycnn.session import set_random_seed
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     "--seed", type=click.IntRange(0, 2**64 - 1), help="Decides weights, shuffling and dropout; 0 if not given."
 )
 @device_option
+@path_option
 @data_option
 @limit_option
 @click.option("--save", metavar="FILE.safetensors", help="Write the model there after every epoch.")
@@ -52,8 +54,8 @@ if TYPE_CHECKING:
 @click.option("--log", metavar="FILE.jsonl", help="Write one JSON object an epoch.")
 def train(
     network: str, epochs: int | None, batch_size: int | None, optimizer: str | None, lr: float | None, seed: int | None,
-    device: str | None, data: str | None, limit: int | None, save: str | None, resume: bool, plot: str | None,
-    log: str | None,
+    device: str | None, path: str | None, data: str | None, limit: int | None, save: str | None, resume: bool,
+    plot: str | None, log: str | None,
 ) -> None:  # fmt: skip
     """Train a network and print what it reached.
 
@@ -68,7 +70,7 @@ def train(
     if save is not None and log is not None and os.path.realpath(save) == os.path.realpath(log):
         raise click.UsageError(f"--save and --log both name {save}")
     check_picture(plot)
-    use(device)
+    use(device, path)
     set_random_seed(seed or 0)
     started = time.perf_counter()
     if resume and save and os.path.exists(save):
@@ -148,7 +150,8 @@ def run(
     assert model.optimizer is not None, "find_network compiles"
     rate = f"{model.optimizer.name} at {model.optimizer.learning_rate:g}{' on a schedule' if settings.schedule else ''}"
     print(
-        f"{model.name}: {model.count_params():,} parameters on {model.device.name}\n"
+        f"{model.name}: {model.count_params():,} parameters on {model.device.name}"
+        f"{f', by its path {model.device.path}' if len(model.device.paths) > 1 else ''}\n"
         f"data: {data.name}, {len(data.x_train):,} training and {len(data.x_test):,} validation images "
         f"({data.source})\n"
         f"{rate}, batches of {settings.batch_size}, {count(settings.epochs, 'epoch')}, seed {model.seed}",
@@ -167,7 +170,7 @@ def run(
     if schedule := schedule_function(settings.schedule):
         callbacks.append(LearningRateScheduler(schedule))
     if log:
-        callbacks.append(JSONLogger(log, data=data.name))
+        callbacks.append(JSONLogger(log, data=data.name, device=model.device.name, path=model.device.path))
     if save:
         callbacks.append(ModelCheckpoint(save))
     try:

@@ -17,6 +17,7 @@ Conventions of every method
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -27,6 +28,9 @@ from numpy.typing import ArrayLike, DTypeLike
 from tinycnn.shapes import Padding, Pair, Shape
 
 Array: TypeAlias = Any  # of a device: what has .shape, .size, .dtype, .reshape and slicing, and belongs to it
+
+
+PATHS = ("general", "fast")  # kernels that take any shape, and kernels compiled for one
 
 
 class Slices:
@@ -66,12 +70,31 @@ class Device(ABC):
 
     name: str
     remark = ""  # what a user has to know before reading its times
+    paths: tuple[str, ...] = ("general",)  # the ways in which it can compute the same, to rounding
 
     def __init__(self, dtype: str = "float32"):
         self.dtype = dtype
+        asked = os.environ.get("TINYCNN_PATH") or "general"
+        if asked not in PATHS:
+            raise ValueError(f"TINYCNN_PATH is {' or '.join(PATHS)}, not {asked!r}")
+        self.path = asked if asked in self.paths else "general"
 
     def __str__(self) -> str:
         return f"{self.name} ({self.dtype})"
+
+    @property
+    def path(self) -> str:
+        """The way that it takes, one of `paths`. Raises ValueError when it is set to another.
+
+        The same path gives the same bits. What was recorded before it was set goes on as it was.
+        """
+        return self._path
+
+    @path.setter
+    def path(self, path: str) -> None:
+        if path not in self.paths:
+            raise ValueError(f"the {self.name} device has no path {path!r}; it has: {', '.join(self.paths)}")
+        self._path = path
 
     # ---------------------------------------------------------------- arrays
 

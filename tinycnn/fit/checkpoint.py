@@ -80,6 +80,8 @@ def configuration(model: Model, weights_only: bool) -> dict[str, Any]:
         "epoch": model.epoch,
         "epochs_trained": model.epochs_trained,
         "step": int(model.device.numpy(model.step)[0]),
+        "device": model.device.name,
+        "path": model.device.path,
         "history": [{"epoch": epoch, **logs} for epoch, logs in history],
         "recipe": model.recipe,
     }

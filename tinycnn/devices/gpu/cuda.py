@@ -20,8 +20,9 @@ from numpy.typing import ArrayLike, DTypeLike
 
 import tinycnn.kernels as kernels
 from tinycnn.devices import DeviceError
-from tinycnn.devices.base import Array
-from tinycnn.devices.gpu import Driver, KernelDevice
+from tinycnn.devices.base import PATHS, Array
+from tinycnn.devices.gpu import Driver, KernelDevice, cards
+from tinycnn.devices.gpu.cards import Card
 from tinycnn.devices.gpu.fast import cubins
 from tinycnn.devices.gpu.grid import SHARED_BYTES
 from tinycnn.shapes import Shape
@@ -152,6 +153,13 @@ class CudaDriver(Driver):
         # bytes: (device array, the pinned memory it was copied from)
         self.tables: OrderedDict[bytes, tuple[Array, Any]] = OrderedDict()
         self.recording: Recording | None = None  # the Recording whose step is being recorded
+        self.card = self._find_card()
+
+    def _find_card(self) -> Card:
+        device = self.cupy.cuda.Device()
+        name = self.cupy.cuda.runtime.getDeviceProperties(device.id)["name"].decode()
+        capability = int(device.compute_capability)
+        return cards.called(name) or cards.of_attributes(name, device.attributes, (capability // 10, capability % 10))
 
     # ---- arrays
 
@@ -356,6 +364,7 @@ class CudaDevice(KernelDevice):
     """The kernels in float32 or float64 on an NVIDIA GPU."""
 
     name = "cuda"
+    paths = PATHS
 
     def __init__(self, dtype: str = "float32"):
         super().__init__(dtype, CudaDriver())

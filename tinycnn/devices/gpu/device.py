@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import MethodType
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+import tinycnn.kernels as kernels
 from tinycnn.devices.base import Array, Device
 from tinycnn.devices.gpu.driver import Driver
+from tinycnn.devices.gpu.fast.launches import OPERATIONS
 from tinycnn.devices.gpu.launches import (
     batchnorm,
     bookkeeping,
@@ -51,13 +54,28 @@ class KernelDevice(Device):
         """
         if 0 in grid:
             return  # nothing to do
-        name = kernel.replace("<T", f"<{self.ctype}")
-        self.driver.launch(file, name, self.ctype, grid, block, [self._argument(a) for a in args], shared)
+        self.driver.launch(file, self.named(kernel), self.ctype, grid, block, [self._argument(a) for a in args], shared)
+
+    def named(self, kernel: str) -> str:
+        """A kernel's name with this device's type for its T."""
+        return kernel.replace("<T", f"<{self.ctype}")
 
     def _argument(self, value: Any) -> Any:
         if isinstance(value, int):
             return np.int32(value)  # raises OverflowError beyond 2^31
         return self.scalar(value) if type(value) is float else value
+
+    @property
+    def path(self) -> str:
+        return super().path
+
+    @path.setter
+    def path(self, path: str) -> None:
+        Device.path.fset(self, path)  # type: ignore[attr-defined]
+        for operation in OPERATIONS:
+            vars(self).pop(operation.__name__, None)
+            if path == "fast":
+                vars(self)[operation.__name__] = MethodType(operation, self)
 
     # ---------------------------------------------------------------- arrays
 
@@ -92,7 +110,24 @@ class KernelDevice(Device):
             self.driver.assign(destination, source)
 
     def record(self, step: Callable[[], None]) -> Callable[[], None]:
+        if self.path == "fast":
+            self.driver.build(self._kernels_for_one_shape(step))
         return self.driver.record(step)
+
+    def _kernels_for_one_shape(self, step: Callable[[], None]) -> list[tuple[str, str]]:
+        """The kernels of kernels/fast that `step` will launch, as (file, kernel), to be built together.
+
+        The step is gone through without a launch: what is launched depends on shapes alone.
+        """
+        wanted: list[tuple[str, str]] = []
+        vars(self)["launch"] = lambda file, kernel, *_, **__: wanted.append((file, self.named(kernel)))
+        try:
+            step()
+        except Exception:  # of a layer that looks at numbers, which are any now: the step itself will say so
+            pass
+        finally:
+            del vars(self)["launch"]
+        return [one for one in wanted if one[0] in kernels.FAST]
 
     # ---------------------------------------------------------------- tensor arithmetic
 

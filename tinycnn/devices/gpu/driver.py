@@ -11,11 +11,17 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinycnn.devices.base import Array
+from tinycnn.devices.gpu.cards import Card
 from tinycnn.shapes import Shape
 
 
 class Driver(ABC):
-    """Arrays, kernels and launches. An array has .shape, .size, .dtype, .reshape and slicing like NumPy's."""
+    """Arrays, kernels and launches. An array has .shape, .size, .dtype, .reshape and slicing like NumPy's.
+
+    card: the GPU that kernels of kernels/fast are chosen for.
+    """
+
+    card: Card
 
     @abstractmethod
     def holds(self, array: object) -> bool:

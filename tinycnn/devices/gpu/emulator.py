@@ -14,12 +14,14 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from tinycnn import kernels
 from tinycnn.devices import DeviceError
-from tinycnn.devices.gpu import Driver, KernelDevice
+from tinycnn.devices.base import PATHS
+from tinycnn.devices.gpu import Driver, KernelDevice, cards
 from tinycnn.emulator import CompilerMissing, Module, load
 from tinycnn.emulator.compiler import find_compiler
 from tinycnn.shapes import Shape
 
 ALIGNMENT = 16  # bytes: what the kernels' vector loads need
+PLAYED = "h200"  # the card that tiles are chosen for
 
 
 def aligned(array: np.ndarray) -> np.ndarray:
@@ -32,6 +34,7 @@ class EmulatorDriver(Driver):
 
     def __init__(self) -> None:
         self.modules: dict[tuple[str, str], Module] = {}  # by file and kernel
+        self.card = cards.get(PLAYED)
 
     def holds(self, array: object) -> bool:
         return isinstance(array, np.ndarray)
@@ -79,6 +82,7 @@ class EmulatorDevice(KernelDevice):
     """The kernels in float32 or float64 on any CPU."""
 
     name = "emulator"
+    paths = PATHS
     remark = "the kernels are emulated on the CPU: the times say nothing about their speed on a GPU"
 
     def __init__(self, dtype: str = "float32"):

@@ -1,30 +1,23 @@
 """Launches of kernels/fast: forward and backward of conv2d, conv1x1 and dense, by kernels made for the layer's shape.
 
 Backward takes dy and, behind a ReLU, its output y, and goes through the ReLU while it reads them. The gradients of
-filters and bias come as slices, (slices, *shape), to be added up along their first axis, in its order.
+filters and bias come as Slices, which the optimiser adds up. What no kernel of kernels/fast takes, the general ones
+compute.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tinycnn.devices.base import Array
-from tinycnn.devices.gpu.fast.choice import choose
-from tinycnn.devices.gpu.fast.instances import (
-    BACKWARD_DATA,
-    BACKWARD_FILTER,
-    FORWARD,
-    Plan,
-    product,
-    simplified,
-)
-from tinycnn.shapes import Geometry, Padding, Pair
+from tinycnn.devices.base import Array, Gradients, Wanted
+from tinycnn.devices.gpu.fast.instances import BACKWARD_DATA, BACKWARD_FILTER, FORWARD, Plan, product
+from tinycnn.devices.gpu.fast.plan import plan
+from tinycnn.devices.gpu.launches import conv1x1, conv2d, dense
+from tinycnn.devices.gpu.launches.products import in_slices
+from tinycnn.shapes import UNPADDED, Geometry, Padding, Pair
 
 if TYPE_CHECKING:
     from tinycnn.devices.gpu.device import KernelDevice
-
-Gradients = tuple[Array | None, Array | None, Array | None]  # dx, and in slices dw and db; None for what is not wanted
-
 
 # ---------------------------------------------------------------- one kernel
 
@@ -73,75 +66,78 @@ def backward_filter(
 # ---------------------------------------------------------------- what a layer asks for
 
 
-def layer_forward(device: KernelDevice, layer: Geometry, x: Array, w: Array, b: Array | None, relu: bool) -> Array:
-    """act(x * w + b) (N,P,Q,K)"""
-    return forward(device, choose(layer, FORWARD, False, device.itemsize), layer, x, w, b, relu)
+def choose(device: KernelDevice, layer: Geometry, direction: str, masked: bool) -> tuple[Geometry, Plan] | None:
+    """(the form that is computed, the launch), or None where no kernel of kernels/fast takes the layer."""
+    try:
+        return plan(layer, direction, device.driver.card, masked, device.itemsize)
+    except ValueError:
+        return None
+
+
+def layer_forward(
+    device: KernelDevice, layer: Geometry, x: Array, w: Array, b: Array | None, relu: bool
+) -> Array | None:
+    """act(x * w + b) (N,P,Q,K), or None where no kernel takes the layer."""
+    chosen = choose(device, layer, FORWARD, False)
+    if chosen is None:
+        return None
+    form, launch = chosen
+    return forward(device, launch, form, x, w, b, relu).reshape(layer.y_shape)
 
 
 def layer_backward(
-    device: KernelDevice,
-    layer: Geometry,
-    dy: Array,
-    y: Array | None,
-    x: Array,
-    w: Array,
-    wanted: tuple[bool, bool, bool],
-) -> Gradients:
-    """(dx, dw, db) of `layer`, as far as they are wanted."""
-    masked, dx, dw, db = y is not None, None, None, None
-    if wanted[0]:
-        plan = choose(layer, BACKWARD_DATA, masked, device.itemsize)
-        dx = backward_data(device, plan, layer, dy, y, w)
-    if wanted[1] or wanted[2]:
-        plan = choose(layer, BACKWARD_FILTER, masked, device.itemsize)
-        dw, db = backward_filter(device, plan, layer, x, dy, y, wanted[2])
-    return dx, dw if wanted[1] else None, db
+    device: KernelDevice, layer: Geometry, dy: Array, y: Array | None, x: Array, w: Array, wanted: Wanted
+) -> Gradients | None:
+    """(dx, dw, db) as far as they are wanted, or None where no kernel takes the layer."""
+    masked = y is not None
+    data = choose(device, layer, BACKWARD_DATA, masked) if wanted.x else None
+    filters = choose(device, layer, BACKWARD_FILTER, masked) if wanted.w or wanted.b else None
+    if (wanted.x and data is None) or ((wanted.w or wanted.b) and filters is None):
+        return None
+    dx = dw = db = None
+    if filters:
+        with device.driver.branch():  # nothing but the optimiser waits for it
+            dw, db = backward_filter(device, filters[1], filters[0], x, dy, y, wanted.b)
+        dw = dw.reshape((dw.shape[0], *w.shape))
+    if data:
+        dx = backward_data(device, data[1], data[0], dy, y, w).reshape(x.shape)
+    return dx, in_slices(dw, wanted.w), in_slices(db, wanted.b)
 
 
 def conv2d_forward(
     device: KernelDevice, x: Array, w: Array, b: Array | None, stride: Pair, padding: Padding, relu: bool
 ) -> Array:
-    layer = Geometry.of(x.shape, w.shape, stride, padding)
-    return layer_forward(device, simplified(layer), x, w, b, relu).reshape(layer.y_shape)
+    y = layer_forward(device, Geometry.of(x.shape, w.shape, stride, padding), x, w, b, relu)
+    return conv2d.conv2d_forward(device, x, w, b, stride, padding, relu) if y is None else y
 
 
 def conv2d_backward(
-    device: KernelDevice,
-    dy: Array,
-    y: Array | None,
-    x: Array,
-    w: Array,
-    stride: Pair,
-    padding: Padding,
-    wanted: tuple[bool, bool, bool],
+    device: KernelDevice, dy: Array, y: Array | None, x: Array, w: Array, stride: Pair, padding: Padding, wanted: Wanted
 ) -> Gradients:
-    layer = Geometry.of(x.shape, w.shape, stride, padding)
-    return shaped(layer_backward(device, simplified(layer), dy, y, x, w, wanted), x, w)
+    found = layer_backward(device, Geometry.of(x.shape, w.shape, stride, padding), dy, y, x, w, wanted)
+    return found or conv2d.conv2d_backward(device, dy, y, x, w, stride, padding, wanted)
 
 
 def conv1x1_forward(device: KernelDevice, x: Array, w: Array, b: Array | None, relu: bool) -> Array:
-    return conv2d_forward(device, x, w, b, (1, 1), ((0, 0), (0, 0)), relu)
+    y = layer_forward(device, Geometry.of(x.shape, w.shape, (1, 1), UNPADDED), x, w, b, relu)
+    return conv1x1.conv1x1_forward(device, x, w, b, relu) if y is None else y
 
 
-def conv1x1_backward(
-    device: KernelDevice, dy: Array, y: Array | None, x: Array, w: Array, wanted: tuple[bool, bool, bool]
-) -> Gradients:
-    return conv2d_backward(device, dy, y, x, w, (1, 1), ((0, 0), (0, 0)), wanted)
+def conv1x1_backward(device: KernelDevice, dy: Array, y: Array | None, x: Array, w: Array, wanted: Wanted) -> Gradients:
+    found = layer_backward(device, Geometry.of(x.shape, w.shape, (1, 1), UNPADDED), dy, y, x, w, wanted)
+    return found or conv1x1.conv1x1_backward(device, dy, y, x, w, wanted)
 
 
 def dense_forward(device: KernelDevice, x: Array, w: Array, b: Array | None, relu: bool) -> Array:
     (N, inputs), units = x.shape, w.shape[1]
-    return layer_forward(device, product(N, inputs, units), x, w, b, relu).reshape((N, units))
+    y = layer_forward(device, product(N, inputs, units), x, w, b, relu)
+    return dense.dense_forward(device, x, w, b, relu) if y is None else y.reshape((N, units))
 
 
-def dense_backward(
-    device: KernelDevice, dy: Array, y: Array | None, x: Array, w: Array, wanted: tuple[bool, bool, bool]
-) -> Gradients:
-    return shaped(layer_backward(device, product(x.shape[0], *w.shape), dy, y, x, w, wanted), x, w)
+def dense_backward(device: KernelDevice, dy: Array, y: Array | None, x: Array, w: Array, wanted: Wanted) -> Gradients:
+    found = layer_backward(device, product(x.shape[0], *w.shape), dy, y, x, w, wanted)
+    return found or dense.dense_backward(device, dy, y, x, w, wanted)
 
 
-def shaped(gradients: Gradients, x: Array, w: Array) -> Gradients:
-    """The gradients in the shapes of the layer's own arrays."""
-    dx, dw, db = gradients
-    dx = None if dx is None else dx.reshape(x.shape)
-    return dx, None if dw is None else dw.reshape((dw.shape[0], *w.shape)), db
+# What a KernelDevice computes in this way on its path 'fast'.
+OPERATIONS = (conv2d_forward, conv2d_backward, conv1x1_forward, conv1x1_backward, dense_forward, dense_backward)

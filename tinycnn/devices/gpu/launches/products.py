@@ -16,9 +16,9 @@ Sum: TypeAlias = "Array | Slices"
 FILTER = Wanted(x=False, w=True, b=False)
 
 
-def in_slices(partial: Array, wanted: bool) -> Sum | None:
+def in_slices(partial: Array | None, wanted: bool) -> Sum | None:
     """The sum over the first axis of `partial` (slices, ...), if it is wanted. The optimiser adds up what is to add."""
-    if not wanted:
+    if not wanted or partial is None:
         return None
     return Slices(partial) if partial.shape[0] > 1 else partial.reshape(partial.shape[1:])
 
