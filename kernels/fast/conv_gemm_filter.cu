@@ -127,9 +127,11 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::MINBLOCKS) conv_gemm_back
                 if (!DyChunks::has(i)) continue;
                 T* const mine = stage + DY_AT + (dy_row + i * DyChunks::AT_ONCE) * BN + dy_column;
                 if (MASKED) mask_chunk<WIDTH_K>(mine, mine + DY_TILE);
-                if (sums_bias)
+                if (!sums_bias) continue;
+                T d[WIDTH_K];
+                load_chunk(d, mine);
 #pragma unroll
-                    for (int e = 0; e < WIDTH_K; e++) bias_sum[e] += mine[e];
+                for (int e = 0; e < WIDTH_K; e++) bias_sum[e] += d[e];
             }
         }
         __syncthreads();  // all have copied this step, and are done with the one overwritten now

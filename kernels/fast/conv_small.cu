@@ -85,10 +85,7 @@ __device__ __forceinline__ void convolve_band(
         const T* const f = filters + (r * S * PIXEL + c) * KP + k_mine;
         T a[SPAN][DEPTH];
 #pragma unroll
-        for (int i = 0; i < SPAN; i++) {
-            if constexpr (DEPTH == 4) load4(a[i], from + i * PIXEL);
-            else a[i][0] = from[i * PIXEL];
-        }
+        for (int i = 0; i < SPAN; i++) load_chunk(a[i], from + i * PIXEL);
 #pragma unroll
         for (int s = 0; s < S; s++)
 #pragma unroll

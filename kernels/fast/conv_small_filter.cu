@@ -77,8 +77,7 @@ __global__ void __launch_bounds__(TILE::threads(CONV::R, CONV::C, CONV::K), 1) c
             T a[S][DEPTH];  // the S pixels under the filter's row
 #pragma unroll
             for (int s = 0; s < S - STRIDE_W; s++)
-#pragma unroll
-                for (int c = 0; c < DEPTH; c++) a[s + STRIDE_W][c] = row[s * XBand::PIXEL + c];  // slides to s at once
+                load_chunk(a[s + STRIDE_W], row + s * XBand::PIXEL);  // slides on at once
 #pragma unroll 4
             for (int q = 0; q < Q; q++) {
 #pragma unroll
@@ -86,13 +85,8 @@ __global__ void __launch_bounds__(TILE::threads(CONV::R, CONV::C, CONV::K), 1) c
 #pragma unroll
                     for (int c = 0; c < DEPTH; c++) a[s][c] = a[s + STRIDE_W][c];
 #pragma unroll
-                for (int s = most(0, S - STRIDE_W); s < S; s++) {
-                    const T* const pixel = row + (q * STRIDE_W + s) * XBand::PIXEL;
-                    if constexpr (DEPTH == 4) load4(a[s], pixel);
-                    else
-#pragma unroll
-                        for (int c = 0; c < DEPTH; c++) a[s][c] = pixel[c];
-                }
+                for (int s = most(0, S - STRIDE_W); s < S; s++)
+                    load_chunk(a[s], row + (q * STRIDE_W + s) * XBand::PIXEL);
                 T d[4];
                 load4(d, g + q * KP);
 #pragma unroll
