@@ -7,6 +7,8 @@ from statistics import median
 import fit_cost_model
 import pytest
 
+from tinycnn.devices.checks import compile_gate
+from tinycnn.devices.checks.compile_gate import NvrtcMissing
 from tinycnn.devices.gpu import cards
 from tinycnn.devices.gpu.fast import cost, explain, measured, occupancy, plan
 from tinycnn.devices.gpu.fast.counts import counts_of
@@ -141,6 +143,7 @@ def test_a_mask_is_copied_beside_the_gradient():
         ("h200", 1024, 32, 0, 2),  # 2,048 threads
         ("h200", 32, 16, 0, 32),  # blocks
         ("h200", 256, 32, 100 * 1024, 2),  # 228 KB, and 1 KB more for each block
+        ("h200", 64, 32, 75 * 1024 + 512, 2),  # a third has its 75.5 KB, but not the 1 KB besides
         ("h200", 64, 168, 27 * 1024, 6),  # each quarter of the registers has room for 3 warps of 168
         ("h200", 320, 200, 0, 0),  # ... and for 2 of 200, so that 10 warps find no room
         ("h200", 256, 32, 228 * 1024, 0),
@@ -250,3 +253,50 @@ def test_the_reasons_tell_what_bounds_it_how_it_fills_the_card_and_what_else_the
     text = " ".join(explain.reasons(FORWARD, H200, choices))
     other = next(one for one in choices if one.plan.file == "fast/conv_gemm")
     assert f"{other.us:.1f} us" in text and f"{choices[0].counts.blocks:,} blocks" in text and "bound by" in text
+
+
+@LAYER
+def test_partial_gradients_are_neither_too_many_nor_too_long_sums(layer):
+    """64 MB of all slices together, and 24,000 products to a sum where that leaves room."""
+    for card in SOME_CARDS:
+        form, taken = plan.plan(layer, BACKWARD_FILTER, card)
+        size = 4 * form.R * form.S * form.C * form.K
+        assert taken.slices == 1 or taken.slices * size <= 64 * 2**20
+        if taken.file == "fast/conv_gemm_filter":
+            room = (taken.slices + 1) * size <= 64 * 2**20
+            assert form.N * form.P * form.Q / taken.slices <= 24_000 or not room
+
+
+def test_a_large_filter_has_fewer_slices_than_its_long_sum_would_like():
+    """37 MB: two partial gradients have no room."""
+    large = layer(128, 56, 56, 1024, 1024, 3, 3, padding="same")
+    assert plan.plan(large, BACKWARD_FILTER, H200)[1].slices == 1
+
+
+def test_where_a_kernel_took_longer_than_predicted_its_other_tiles_will():
+    slow = layer(128, 22, 22, 72, 38, 7, 7)
+    taken = {one.tile: one for one in plan.choices(slow, FORWARD, H200) if one.plan.file == "fast/conv_gemm"}
+    bare = {
+        tile: plan.candidate(slow, FORWARD, H200, tile, one.plan.slices, False, 4).us for tile, one in taken.items()
+    }
+    factors = {round(one.us / bare[tile], 6) for tile, one in taken.items() if one.source == plan.PREDICTED}
+    assert len(factors) == 1 and factors.pop() > 1.2
+    quick = [one for one in plan.choices(LAYERS[2], BACKWARD_DATA, H200) if one.source == plan.PREDICTED]
+    for one in quick[:20]:  # it took less than predicted, which makes nobody bolder
+        assert one.us == plan.candidate(LAYERS[2], BACKWARD_DATA, H200, one.tile, one.plan.slices, False, 4).us
+
+
+@pytest.mark.parametrize("card", [H200, pytest.param(T4, marks=pytest.mark.slow)], ids=lambda card: card.id)
+@pytest.mark.parametrize(
+    "layer", [pytest.param(g, marks=[] if g is LAYERS[1] else pytest.mark.slow) for g in LAYERS], ids=name_of
+)
+def test_nvidias_compiler_spills_nothing_of_what_is_taken(layer, card):
+    try:
+        compile_gate.load_nvrtc()
+    except NvrtcMissing as error:
+        pytest.skip(str(error))
+    for direction in DIRECTIONS:
+        for masked in {False, direction != FORWARD}:
+            _, taken = plan.plan(layer, direction, card, masked)
+            (row,) = compile_gate.compile_kernels(taken.file, [taken.kernel.replace("<T,", "<float,")], card.arch)
+            assert row.spills == 0 and occupancy.resident(card, taken.block[0], row.registers, taken.shared)

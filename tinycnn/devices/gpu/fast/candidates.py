@@ -150,7 +150,7 @@ def filter_tiles(layer: Geometry, card: Card, masked: bool, itemsize: int) -> It
                     or (warps > 1 and BM > 1.3 * rows)
                 ):
                     continue
-                registers = (128 if sums <= 64 else 168 if sums <= 96 else 255) * itemsize // 4
+                registers = (128 if sums <= 48 else 168 if sums <= 96 else 255) * itemsize // 4
                 tiles = ceil_div(rows, BM) * ceil_div(layer.K, BN)
                 for BL in (8, 16):
                     shared = itemsize * STAGES * BL * (BM + BN * (2 if masked else 1))
