@@ -179,9 +179,10 @@ class Function:
     def __call__(self, grid, block, args, shared_mem=0):
         assert all(isinstance(a, ndarray | np.generic) for a in args)
         assert shared_mem <= self.max_dynamic_shared_size_bytes, "CUDA_ERROR_INVALID_VALUE"
-        null = [isinstance(a, np.uint64) and a == 0 for a in args]
         seen = [as_kernels_see(a) if isinstance(a, ndarray) else a for a in args]
-        seen = [None if is_null else a for a, is_null in zip(seen, null, strict=True)]
+        for i, parameter in enumerate(self.module.signature(self.name).parameters):
+            if parameter.is_pointer and isinstance(seen[i], np.uint64) and seen[i] == 0:
+                seen[i] = None  # a null pointer
         do(lambda: self.module.launch(self.name, grid, block, seen, shared=shared_mem))
 
 

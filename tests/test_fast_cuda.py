@@ -11,6 +11,7 @@ from oracles import rng_of
 
 import tinycnn
 from tinycnn.command import doctor
+from tinycnn.devices.base import Wanted
 from tinycnn.devices.checks import fast_cases
 from tinycnn.devices.checks.fast_cases import Case
 from tinycnn.devices.gpu import cuda
@@ -43,7 +44,8 @@ def both_passes(device, x_shape=(3, 9, 8, 10), w_shape=(3, 3, 10, 18), padding=P
     x, w, b = (device.asarray(normal(rng, *shape)) for shape in (x_shape, w_shape, w_shape[3:]))
     y = fast.conv2d_forward(device, x, w, b, (1, 1), padding, True)
     dy = device.asarray(normal(rng, *y.shape))
-    return [device.numpy(a) for a in (y, *fast.conv2d_backward(device, dy, y, x, w, (1, 1), padding, (True,) * 3))]
+    gradients = fast.conv2d_backward(device, dy, y, x, w, (1, 1), padding, Wanted(True, True, True))
+    return [device.numpy(device.whole(a)) for a in (y, *gradients)]
 
 
 def assert_same(found, want):

@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from helpers import assert_close, assert_same_bits, images
 from oracles import rng_of
 from test_products import check_conv2d, check_dense
@@ -12,7 +11,7 @@ from test_products import test_one_by_one_convolution_and_its_gradients as check
 
 import tinycnn
 from tinycnn import command as cli
-from tinycnn import layers, losses, models, session
+from tinycnn import layers, losses, models, optimizers, session
 from tinycnn.devices.gpu.emulator import EmulatorDevice
 from tinycnn.devices.gpu.fast import launches
 
@@ -100,7 +99,7 @@ def trained(device, monkeypatch, epochs=2):
                 layers.Dense(y.shape[1], activation="softmax"),
             ]
         )
-        model.compile("adam", losses.categorical_crossentropy)
+        model.compile(optimizers.SGD(0.1), losses.categorical_crossentropy)
         history = model.fit(x, y, batch_size=8, epochs=epochs, verbose=0)
     return model.get_weights(), history.history["loss"]
 
@@ -124,8 +123,9 @@ def test_a_network_trains_alike_on_both_and_with_the_same_bits_on_one(fast, laun
 
 
 def test_what_is_recorded_is_gone_through_without_a_launch(fast, launched):
-    parameter = fast.asarray(np.ones(3))
-    step = fast.record(lambda: fast.sgd_step([parameter], [parameter], [], parameter[:1], 0.0, False))
+    parameter, gradient, rate = (fast.asarray(np.ones(n)) for n in (3, 3, 1))
+    launched.clear()
+    step = fast.record(lambda: fast.sgd_step([parameter], [gradient], [], rate, 0.0, False))
     assert not launched
     step()
     assert launched == ["optimizers"] and not np.any(fast.numpy(parameter))
@@ -156,16 +156,17 @@ def test_the_environment_names_the_path_of_devices_that_have_it(monkeypatch):
         EmulatorDevice()
 
 
-def test_the_command_takes_a_path_and_logs_it(tmp_path, monkeypatch):
+def test_the_command_takes_a_path_and_logs_it(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(tinycnn.devices._made, ("emulator", "float32"), EmulatorDevice())
-    words = ["train", "CN(4,(3,3))->FL()->DE(10,activation=softmax)", "--data", "synthetic", "--limit", "8"]
+    words = ["train", "CN(4,3)->CN(10,26,activation=none)->FL()->AC(softmax)", "--data", "synthetic", "--limit", "8"]
     words += ["--epochs", "1", "--batch-size", "8", "--log", "log.jsonl", "--save", "m.safetensors"]
-    done = CliRunner().invoke(cli.cli, [*words, "--device", "emulator", "--path", "fast"])
-    assert done.exit_code == 0, done.output
-    assert "on emulator, by its path fast" in done.output
+    with pytest.raises(SystemExit) as end:
+        cli.main([*words, "--device", "emulator", "--path", "fast"])
+    assert not end.value.code and "on emulator, by its path fast" in capsys.readouterr().out
     row = json.loads((tmp_path / "log.jsonl").read_text())
     assert (row["device"], row["path"]) == ("emulator", "fast")
     assert tinycnn.get_device("emulator").path == "general"  # the command is over
-    done = CliRunner().invoke(cli.cli, [*words, "--device", "cpu", "--path", "fast"])
-    assert isinstance(done.exception, ValueError) and "the cpu device has no path 'fast'" in str(done.exception)
+    with pytest.raises(SystemExit) as end:
+        cli.main([*words, "--device", "cpu", "--path", "fast"])
+    assert end.value.code == 2 and "the cpu device has no path 'fast'; it has: general" in capsys.readouterr().err
