@@ -37,6 +37,7 @@ setup(
         "tinycnn": ["py.typed"],
         "tinycnn.keras_reference": ["values.safetensors"],
         "tinycnn.kernels": ["*.cu", "*.cuh", "ladder/*.cu", "ladder/*.cuh", "ladder/README.md"],
+        "tinycnn.exercises": ["*/*.md", "*/*.cu", "*/*.diff"],
         "tinycnn.emulator": ["runtime/*.h", "runtime/*.cpp"],
     },
     install_requires=[

@@ -89,7 +89,7 @@ def run(job: str, arguments: Mapping[str, Any], limits: Limits | None = None) ->
     limits = limits or Limits()
     answer, for_child = os.pipe()
     order = {"job": job, "arguments": dict(arguments), "limits": limits, "answer": for_child}
-    places = [place or os.getcwd() for place in sys.path]
+    places = [os.path.abspath(place) for place in sys.path]  # the first may be "", the current folder
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # its threads' stacks would count
     child = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, json.dumps(places)],

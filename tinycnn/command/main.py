@@ -18,6 +18,7 @@ from tinycnn.command.doctor import doctor
 from tinycnn.command.evaluate import evaluate
 from tinycnn.command.filters import filters
 from tinycnn.command.gradcheck import gradcheck
+from tinycnn.command.judge import exercise, grade, judge
 from tinycnn.command.kernels import kernels
 from tinycnn.command.list import list_networks
 from tinycnn.command.options import Diverged, Interrupted, printable
@@ -89,7 +90,7 @@ def cli() -> None:
 
 for command in (
     train, evaluate, predict, filters, summary, list_networks, reproduce, gradcheck, compare, kernels, check, trace,
-    debug,
+    debug, exercise, judge, grade,
     doctor,
 ):  # fmt: skip
     cli.add_command(command)
