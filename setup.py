@@ -32,6 +32,7 @@ setup(
     ],
     python_requires=">=3.10",
     packages=[*find_packages(include=["tinycnn", "tinycnn.*"]), "tinycnn.kernels", "tinycnn.kernels.numba"],
+    py_modules=["tinycnn_pytest"],
     package_dir={"tinycnn.kernels": "kernels"},
     package_data={
         "tinycnn": ["py.typed"],
@@ -78,5 +79,8 @@ setup(
             "greenlet>=3",
         ],
     },
-    entry_points={"console_scripts": ["tinycnn=tinycnn.command:main"]},
+    entry_points={
+        "console_scripts": ["tinycnn=tinycnn.command:main"],
+        "pytest11": ["tinycnn_pytest=tinycnn_pytest"],
+    },
 )
