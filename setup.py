@@ -38,8 +38,8 @@ setup(
         "tinycnn": ["py.typed"],
         "tinycnn.keras_reference": ["values.safetensors"],
         "tinycnn.kernels": ["*.cu", "*.cuh", "ladder/*.cu", "ladder/*.cuh", "ladder/README.md"],
-        "tinycnn.exercises": ["*/*.md", "*/*.cu", "*/*.diff"],
         "tinycnn.emulator": ["runtime/*.h", "runtime/*.cpp"],
+        "tinycnn.exercises": ["*/*.md", "*/*.cu", "*/*.diff"],
     },
     install_requires=[
         "click>=8.1",

@@ -1,16 +1,19 @@
 """Every exercise: its solution is accepted, its start is not, and each mutant of its solution fails where it should."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import oracles
 import pytest
 
 from tinycnn import emulator
+from tinycnn.devices.checks import compile_gate
 from tinycnn.exercises import NAMES, convolution, load
 from tinycnn.exercises.judge import judge, stage_names
-from tinycnn.exercises.stages import BUILDS, CLEAN, COUNTS, HIDDEN, VISIBLE
+from tinycnn.exercises.stages import BUILDS, CLEAN, COUNTS, HIDDEN, POINTS, VISIBLE
 
+ROOT = Path(__file__).resolve().parents[2]
 EXERCISES = {name: load(name) for name in NAMES}
 KERNELS = [name for name in NAMES if EXERCISES[name].kind == "cuda"]
 every = pytest.mark.parametrize("name", NAMES)
@@ -147,3 +150,24 @@ def test_the_convolution_that_decides_is_that_of_the_tests(shape):
     for (values, magnitude), right in zip(got, want, strict=True):
         np.testing.assert_allclose(values, right, atol=1e-12)
         assert (np.abs(values) <= magnitude + 1e-12).all()
+
+
+@pytest.mark.parametrize("file", ["start", "solution"])
+@pytest.mark.parametrize("name", KERNELS)
+def test_what_is_written_here_compiles_for_a_gpu_too(name, file):
+    try:
+        compile_gate.load_nvrtc()
+    except compile_gate.NvrtcMissing as error:
+        pytest.skip(str(error))
+    exercise = EXERCISES[name]
+    log, lowered = compile_gate.compile_log(exercise.text(file), exercise.file(file).name, [exercise.function], "sm_75")
+    (row,) = compile_gate.rows_of(log, lowered, exercise.file(file).name, "sm_75")
+    assert row.kernel == exercise.function and not row.spills
+
+
+def test_the_page_lists_every_exercise_and_every_stage_with_its_points():
+    page = (ROOT / "docs" / "exercises.md").read_text(encoding="utf-8")
+    tables = [
+        re.findall(r"^\| `(\w+)` \|.*?\|(?: (\d) \|)?$", part, re.MULTILINE) for part in page.split("## For students")
+    ]
+    assert tables == [[(name, "") for name in NAMES], [(name, str(points)) for name, points in POINTS.items()]]

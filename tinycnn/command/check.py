@@ -63,9 +63,7 @@ def check_apart(target: str, path: Path, seconds: float) -> list[emulator.Report
     shown(outcome.printed)
     reports = [emulator.Report(**report) for report in (outcome.values or [[]])[-1]]
     if outcome.ended:
-        reports.append(
-            emulator.Report(emulator.ENDED, outcome.during, str(path), None, None, None, None, outcome.ended)
-        )
+        reports.append(emulator.Report(emulator.ENDED, outcome.during, str(path), 0, None, (), (), outcome.ended))
     return reports
 
 

@@ -90,7 +90,8 @@ def cli() -> None:
 
 for command in (
     train, evaluate, predict, filters, summary, list_networks, reproduce, gradcheck, compare, kernels, check, trace,
-    debug, exercise, judge, grade,
+    debug,
     doctor,
+    exercise, judge, grade,
 ):  # fmt: skip
     cli.add_command(command)

@@ -47,29 +47,30 @@ RACE, OUT_OF_BOUNDS, MISALIGNED, ENDLESS = 1, 2, 3, 8
 class Report:
     """One fault: where in the source, by which thread first, and how often.
 
-    line, block and thread are None of what ended the whole process, where nobody can be asked any more (ENDED).
+    Of what ended the whole process nobody can be asked (ENDED): line is 0, and block and thread are empty.
     """
 
     kind: str
     kernel: str
     file: str
-    line: int | None
+    line: int
     other_line: int | None  # of a race: where the other access stands
-    block: tuple[int, ...] | None
-    thread: tuple[int, ...] | None
+    block: tuple[int, ...]
+    thread: tuple[int, ...]
     message: str
     count: int = 1
 
     def __str__(self) -> str:
         times = f" ({self.count} times)" if self.count > 1 else ""
-        if self.line is None or self.block is None or self.thread is None:
+        if self.kind == ENDED:
             return f"{self.file}: {self.kind}: {self.kernel}: {self.message}{times}"
         who = f"block {_triple(self.block)} thread {_triple(self.thread)}"
         return f"{self.file}:{self.line}: {self.kind}: {self.kernel}: {who}: {self.message}{times}"
 
     def as_json(self) -> dict[str, Any]:
-        """The same as plain data."""
-        return asdict(self)
+        """The same as plain data; None for what is not known."""
+        unknown = {"line": None, "block": None, "thread": None} if self.kind == ENDED else {}
+        return {**asdict(self), **unknown}
 
 
 def check(path: str | Path, launches: Iterable[Launch], seconds: float = MOST_SECONDS) -> list[Report]:
