@@ -59,7 +59,7 @@ def test_the_first_wrong_place_is_shown_with_what_was_expected_and_the_shape(tmp
     case = GUARD.at({"n": 256})
     want = max(float(case.launch.args[0][130]), 0.0)
     assert done.exit_code == 1 and done.output.startswith("guard: 1 of 12 points\n")
-    assert "wrong on 2 of 2 shapes. At n=256, where every thread has work:" in done.output
+    assert "wrong on 3 of 3 shapes. At n=256, where every thread has work:" in done.output
     assert f"y[130] is 7, not {want:.6g}; 1 of 256 are wrong" in done.output
     assert done.output.count("not reached") == 3
 
@@ -103,7 +103,8 @@ struct Eater { Eater() { for (char*& p : kept) p = (char*)malloc(1 << 28), p[0] 
 @pytest.mark.parametrize(
     "text, stage, words",
     [
-        (with_work("abort();"), "visible", "an abort()"),
+        (with_work("abort();"), "visible", "at n=256: an abort()"),
+        (with_work("if (n != 1024) " + WORK), "visible", "At n=1024, where the counts are taken:\ny[0] is still NaN"),
         (with_work("exit(0);"), "visible", "ended its process, with status 0"),
         (with_work("for (;;) y[i] = 1;"), "visible", "had not ended after 10 seconds"),
         (with_work("if (n == 2047) abort();" + WORK), "hidden", "an abort()"),
@@ -214,7 +215,7 @@ def folder(tmp_path):
     for name, text in {
         "anna/start.cu": SOLUTION,
         "ben b/=1+1.cu": GUARD.text("start"),
-        "carl.cu": with_work(WORK.replace("i < n", "i < n && i < 1000")),
+        "carl.cu": with_work(WORK.replace("i < n", "i < n && i < 1024")),
         "dora.cu": with_work("if (i < n) y[i] = z[i];"),
         "emil.cu": with_work('if (i == 0) printf("secret %d\\n", n); if (n > 3000) abort();' + WORK),
         "fay.cu": with_work("if (i < n) y[i] = n == 3733 && i == 3001 ? n : x[i] > 0 ? x[i] : 0;"),

@@ -118,8 +118,6 @@ def kernels_of_the_same_name(path: Path) -> set[str]:
 
 # ---------------------------------------------------------------- kernels of one's own, in a child process
 
-BUILD_SECONDS = 60.0
-
 
 def launch_seconds(seconds: float) -> float:
     """How long a child may be at a launch that ends itself after so many: a check may run it twice."""

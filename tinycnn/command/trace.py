@@ -11,7 +11,6 @@ import click
 from tinycnn import emulator, limited
 from tinycnn.command.options import json_option, print_json, printable
 from tinycnn.command.targets import (
-    BUILD_SECONDS,
     HELP,
     find,
     is_own,
@@ -22,6 +21,7 @@ from tinycnn.command.targets import (
     shown,
     with_errors,
 )
+from tinycnn.emulator.compiler import BUILD_SECONDS
 
 
 @click.command(epilog=HELP)

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from tinycnn import emulator, limited
+from tinycnn.emulator.compiler import BUILD_SECONDS
 from tinycnn.exercises import load
 from tinycnn.exercises.exercise import Exercise, Shape
 from tinycnn.exercises.runners import SECONDS, Rejected, Wrong, runner_of
 from tinycnn.exercises.stages import BUILDS, CLEAN, COUNTS, HIDDEN, VISIBLE, Stage, Verdict
 
-BUILD_SECONDS = 60.0
 STAGE_SECONDS = {"cuda": 2 * SECONDS + 5, "numba": SECONDS, "gradient": SECONDS}  # a shape: a check may launch twice
 MOST_BYTES = 2**20  # of a submission
 MOST_SHOWN = 3  # faults
@@ -46,9 +46,10 @@ def judge(exercise: Exercise, file: str, text: str, hidden: Sequence[Shape] | No
         outcome = limited.run("tinycnn.exercises.judge:job", arguments)
     stages = [Stage(**stage) for stage in outcome.values]
     if outcome.ended:
-        if outcome.during not in names:
+        stage, _, place = outcome.during.partition(": ")
+        if stage not in names:
             raise limited.JobError(f"{file} could not be judged: {outcome.ended}\n{outcome.printed}".rstrip())
-        stages.append(Stage(outcome.during, False, outcome.ended))
+        stages.append(Stage(stage, False, f"at {place}: {outcome.ended}" if place else outcome.ended))
     return Verdict(exercise.name, _all(names, stages))
 
 
@@ -103,11 +104,13 @@ def _stages(
         return
     yield Stage(BUILDS, True)
     seconds = STAGE_SECONDS[exercise.kind]
+    # Where it is counted it has to be right too.
+    counted = (exercise.counted._replace(suspicion="the counts are taken"),) if exercise.counted else ()
     secret = exercise.hidden if hidden is None else tuple(Shape(*shape) for shape in hidden)
-    for name, shapes in ((VISIBLE, exercise.visible), (HIDDEN, secret)):
+    for name, shapes in ((VISIBLE, (*exercise.visible, *counted)), (HIDDEN, secret)):
         found: list[tuple[Shape, Wrong]] = []
         for shape in shapes:
-            yield limited.At(name, seconds)
+            yield limited.At(f"{name}: {shape}" if name == VISIBLE else name, seconds)
             wrong = runner.run(exercise.at(shape.sizes), name)
             if wrong:
                 found.append((shape, wrong))
