@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -71,9 +70,11 @@ def raise_of_its_own():
 
 
 def with_a_child_that_stays():
-    """Which holds the pipes open after its parent's end."""
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
-    yield child.pid
+    """Which holds all pipes open after its parent's end."""
+    child = os.fork()
+    if child == 0:
+        time.sleep(3600)
+    yield child
     os._exit(3)
 
 
@@ -86,3 +87,15 @@ def talk():
     print("printed", flush=True)
     print("on both", file=sys.stderr, flush=True)
     yield [sys.stdin.read()]
+
+
+def write_everywhere(text, times):
+    """As foreign code may that wants to answer in the job's place."""
+    yield "before"
+    for descriptor in range(3, 64):
+        try:
+            for _ in range(times):
+                os.write(descriptor, text.encode())
+        except OSError:
+            pass
+    yield "after"

@@ -22,7 +22,7 @@ def run(name, limits=None, **arguments):
 
 
 def test_what_a_job_yields_comes_back_in_its_order():
-    assert run("countdown", first=3) == ([3, 2, 1, 0], "", "", "")
+    assert run("countdown", first=3) == ([3, 2, 1, 0], "", "the start", "")
 
 
 @pytest.mark.parametrize(
@@ -63,6 +63,16 @@ def test_what_a_job_raises_is_raised_here():
         run("fail", kind="value")
     with pytest.raises(limited.JobError, match="Odd: odd"):
         run("raise_of_its_own")
+
+
+@pytest.mark.parametrize(
+    "text, times",
+    [('{"value": "forged"}\n', 1), ("no answer\n", 1), ("x" * 2**20, 17)],
+    ids=["forged", "none", "endless"],
+)
+def test_what_foreign_code_writes_to_the_answer_is_no_answer(text, times):
+    outcome = run("write_everywhere", text=text, times=times)
+    assert outcome.values == ["before"] and outcome.ended == "it wrote where only the answer belongs"
 
 
 def is_running(pid):

@@ -22,6 +22,7 @@ import builtins
 import importlib
 import json
 import os
+import secrets
 import selectors
 import signal
 import subprocess
@@ -34,6 +35,8 @@ import tinycnn
 
 START_SECONDS = 60.0  # until the job says what it is at
 POLL_SECONDS = 0.1  # how soon the end of a child is noticed whose own children keep its pipes open
+MOST_SAID = 2**24  # bytes of an answer
+FORGED = "it wrote where only the answer belongs"
 FLOOD_KEPT = 2000  # bytes: of what printed too much
 
 PROGRAM = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from tinycnn import limited; limited.serve()"
@@ -88,7 +91,8 @@ def run(job: str, arguments: Mapping[str, Any], limits: Limits | None = None) ->
     """
     limits = limits or Limits()
     answer, for_child = os.pipe()
-    order = {"job": job, "arguments": dict(arguments), "limits": limits, "answer": for_child}
+    token = secrets.token_hex(8)
+    order = {"job": job, "arguments": dict(arguments), "limits": limits, "answer": for_child, "token": token}
     places = [os.path.abspath(place) for place in sys.path]  # the first may be "", the current folder
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # its threads' stacks would count
     child = subprocess.Popen(
@@ -108,7 +112,7 @@ def run(job: str, arguments: Mapping[str, Any], limits: Limits | None = None) ->
             child.stdin.close()
         except BrokenPipeError:  # it ended before it read: what it printed says why
             pass
-        return _Listener(child, answer, limits).outcome()
+        return _Listener(child, answer, token, limits).outcome()
     finally:
         _end(child)
         os.close(answer)
@@ -127,16 +131,16 @@ def _end(child: subprocess.Popen) -> None:
 class _Listener:
     """Takes down what a child says and prints, until it has ended, or has to be."""
 
-    def __init__(self, child: subprocess.Popen, answer: int, limits: Limits):
+    def __init__(self, child: subprocess.Popen, answer: int, token: str, limits: Limits):
         assert child.stdout
-        self.child, self.answer, self.limits = child, answer, limits
+        self.child, self.answer, self.token, self.limits = child, answer, token.encode(), limits
         self.pipes = selectors.DefaultSelector()
         self.pipes.register(answer, selectors.EVENT_READ)
         self.pipes.register(child.stdout, selectors.EVENT_READ)
-        self.said, self.values, self.during = b"", [], ""  # type: bytes, list[Any], str
-        self.printed = b""
-        self.seconds = START_SECONDS
-        self.deadline = time.monotonic() + START_SECONDS
+        self.said, self.printed = bytearray(), bytearray()
+        self.values: list[Any] = []
+        self.during = "the start"
+        self.seconds, self.since = START_SECONDS, time.monotonic()
 
     def outcome(self) -> Outcome:
         """Listen to the end."""
@@ -147,12 +151,26 @@ class _Listener:
                 ended = _how_it_ended(self.child.wait(1))
             except subprocess.TimeoutExpired:
                 ended = "it closed what it answers through"
+        self._take_what_is_left()
+        if len(self.printed) > self.limits.printed:
+            self.printed = self.printed[:FLOOD_KEPT]
         return Outcome(self.values, ended, self.during, self.printed.decode(errors="replace"))
+
+    def _take_what_is_left(self) -> None:
+        """What was printed before the end, and not yet read."""
+        assert self.child.stdout
+        output = self.child.stdout.fileno()
+        os.set_blocking(output, False)
+        try:
+            while len(self.printed) < self.limits.printed and (data := os.read(output, 2**16)):
+                self.printed += data
+        except BlockingIOError:
+            pass
 
     def _listen(self) -> str | None:
         """'' after the job's end, what ended it before, or None where its process ended by itself."""
         while True:
-            left = self.deadline - time.monotonic()
+            left = self.since + self.seconds - time.monotonic()
             ready = self.pipes.select(max(0.0, min(left, POLL_SECONDS)))
             for key, _ in ready:
                 data = os.read(key.fd, 2**16)
@@ -163,7 +181,6 @@ class _Listener:
                 elif key.fd != self.answer:
                     self.printed += data
                     if len(self.printed) > self.limits.printed:
-                        self.printed = self.printed[:FLOOD_KEPT]
                         return f"it printed more than {_bytes(self.limits.printed)}"
                 elif (ended := self._hear(data)) is not None:
                     return ended
@@ -173,20 +190,31 @@ class _Listener:
                 return None
 
     def _hear(self, data: bytes) -> str | None:
-        """Take down what was said; '' where that was the job's end, what ended it, or None if it goes on."""
-        *lines, self.said = (self.said + data).split(b"\n")
+        """Take down what was said; '' where that was the job's end, what ended it, or None if it goes on.
+
+        What does not begin with the token was not said by the job, but by the foreign code, which can write anywhere.
+        """
+        self.said += data
+        lines: list[bytearray] = []
+        if b"\n" in data:
+            *lines, self.said = self.said.split(b"\n")
         for line in lines:
-            said = json.loads(line)
+            if not line.startswith(self.token):
+                return FORGED
+            try:
+                said = json.loads(line.removeprefix(self.token))
+            except ValueError:
+                return FORGED
             if "at" in said:
                 self.during, self.seconds = said["at"]
-                self.deadline = time.monotonic() + self.seconds
+                self.since = time.monotonic()
             elif "value" in said:
                 self.values.append(said["value"])
             elif "raised" in said:
                 _raise(**said["raised"])
             else:
                 return f"it wanted more than {_bytes(self.limits.memory)} of memory" if said["end"] == "memory" else ""
-        return None
+        return FORGED if len(self.said) > MOST_SAID else None
 
 
 def _how_it_ended(status: int) -> str:
@@ -235,7 +263,7 @@ def serve() -> NoReturn:
     with os.fdopen(order["answer"], "w", encoding="utf-8") as answer:
 
         def say(**what: Any) -> None:
-            answer.write(json.dumps(what) + "\n")
+            answer.write(f"{order['token']}{json.dumps(what)}\n")
             answer.flush()
 
         try:
