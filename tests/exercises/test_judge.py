@@ -10,7 +10,9 @@ from click.testing import CliRunner
 
 import tinycnn
 from tinycnn.command.judge import exercise, grade, judge
+from tinycnn.emulator import CompilerMissing
 from tinycnn.exercises import NAMES, load
+from tinycnn.exercises.grade import grade as grade_all
 from tinycnn.exercises.grade import read_shapes
 from tinycnn.exercises.judge import judge as judged
 
@@ -127,6 +129,15 @@ def test_whatever_a_submission_does_ends_in_a_stage_that_failed(guard, text, sta
     assert "/tmp" not in verdict.failed.message
 
 
+def test_a_crash_is_a_line_and_a_failed_stage_in_json(tmp_path):
+    (tmp_path / "mine.cu").write_text(with_work("abort();"))
+    done = run(judge, "mine.cu", "--exercise", "guard")
+    assert done.exit_code == 1 and "at n=256: an abort(): a failed assert, or memory it did not get" in done.output
+    done = run(judge, "mine.cu", "--exercise", "guard", "--json")
+    stages = json.loads(done.output)["stages"]
+    assert done.exit_code == 1 and [stage["passed"] for stage in stages] == [True, False, None, None, None]
+
+
 def test_a_flood_of_output_and_what_is_printed_do_not_reach_the_verdict(guard):
     flood = with_work(WORK, 'struct Flood { Flood() { for (;;) puts("flood"); } } flood;\n')
     verdict = judged(guard, "mine.cu", flood)
@@ -149,6 +160,13 @@ def test_what_cannot_be_judged_ends_with_status_2(tmp_path):
         assert done.exit_code == 2 or isinstance(done.exception, (OSError, ValueError))  # which main makes 2 of
 
 
+def test_without_a_compiler_nothing_is_judged(guard, folder, monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    for call in (lambda: judged(guard, "mine.cu", SOLUTION), lambda: grade_all(guard, folder)):
+        with pytest.raises(CompilerMissing, match="no-such-compiler"):
+            call()
+
+
 # ---------------------------------------------------------------- in Python
 
 
@@ -164,6 +182,12 @@ def test_a_wrong_gradient_is_told_by_gradcheck(need):
     swish = need("swish_gradient")
     failed = judged(swish, "mine.py", swish.text("start")).failed
     assert failed.name == "visible" and "x (1, 3): wrong, at x[0," in failed.message
+
+
+def test_the_solution_cannot_be_imported(need):
+    swish = need("swish_gradient")
+    failed = judged(swish, "mine.py", "from tinycnn.exercises.swish_gradient.solution import swish\n").failed
+    assert failed.name == "builds" and "mine.py:1: ModuleNotFoundError" in failed.message
 
 
 def test_only_ones_own_way_back_counts(need):

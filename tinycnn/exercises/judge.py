@@ -39,7 +39,8 @@ def judge(exercise: Exercise, file: str, text: str, hidden: Sequence[Shape] | No
     if reason := refused(exercise, text):
         return Verdict(exercise.name, _all(names, [Stage(BUILDS, False, reason)]))
     secret = None if hidden is None else [[shape.sizes, shape.suspicion] for shape in hidden]
-    with tempfile.TemporaryDirectory(prefix="tinycnn-judge-") as folder:
+    with tempfile.TemporaryDirectory(prefix="tinycnn-judge-", ignore_cleanup_errors=True) as temporary:
+        folder = os.path.realpath(temporary)  # as the compiler names it
         name = re.sub(r"[^\w.-]", "_", Path(file).name)
         (Path(folder) / name).write_text(text, encoding="utf-8")
         arguments = {"name": exercise.name, "folder": folder, "file": name, "hidden": secret}

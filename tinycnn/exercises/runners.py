@@ -114,6 +114,7 @@ def _place(report: emulator.Report) -> str:
 
 def loaded(exercise: Exercise, path: Path) -> Callable[..., Any]:
     """The function of a file in Python that the exercise asks for. Raises Rejected."""
+    sys.modules[f"tinycnn.exercises.{exercise.name}.solution"] = None  # type: ignore[assignment]  # not to be imported
     module = _imported(path)
     function = getattr(module, exercise.function, None)
     if not callable(function):
