@@ -124,8 +124,9 @@ def test_the_task_says_what_is_judged(name):
     task, start = exercise.text("task.md"), exercise.text("start")
     assert task.startswith(f"# {exercise.title}\n")
     assert re.search(rf"\b{exercise.function}\(", start)
-    names = re.findall(r"(\w+)[,)]", exercise.signature.partition("(")[2])
-    assert names == re.findall(r"(\w+)[,)]", re.search(rf"\b{exercise.function}\((.*?)\)", start, re.DOTALL)[0])
+    assert exercise.parameters == re.findall(
+        r"(\w+)[,)]", re.search(rf"\b{exercise.function}\((.*?)\)", start, re.DOTALL)[0]
+    )
 
 
 # ---------------------------------------------------------------- what is right

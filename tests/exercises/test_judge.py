@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 
 import pytest
 from click.testing import CliRunner
@@ -15,6 +16,7 @@ from tinycnn.exercises import NAMES, load
 from tinycnn.exercises.grade import grade as grade_all
 from tinycnn.exercises.grade import read_shapes
 from tinycnn.exercises.judge import judge as judged
+from tinycnn.exercises.stages import POINTS
 
 pytestmark = pytest.mark.usefixtures("guard")
 GUARD = load("guard")
@@ -53,6 +55,11 @@ def test_a_solution_is_accepted(tmp_path):
     assert [stage["name"] for stage in answer["stages"]] == ["builds", "visible", "hidden", "clean", "counts"]
     assert answer["stages"][-1]["counts"] == {"sectors a request of x": 4.0, "sectors a request of y": 4.0}
     assert answer["version"] == tinycnn.__version__
+
+
+def test_parameters_may_have_other_names(guard):
+    other = re.sub(r"\bx\b(?!;| \*| \+)", "input", SOLUTION)
+    assert "const float* input" in other and judged(guard, "mine.cu", other)
 
 
 def test_the_first_wrong_place_is_shown_with_what_was_expected_and_the_shape(tmp_path):
@@ -102,6 +109,9 @@ struct Eater { Eater() { for (char*& p : kept) p = (char*)malloc(1 << 28), p[0] 
 """
 
 
+HIDING = "#define GLUE(a, b) a##b\n__attribute__((GLUE(no_sani, tize_thread))) "
+
+
 @pytest.mark.parametrize(
     "text, stage, words",
     [
@@ -116,6 +126,9 @@ struct Eater { Eater() { for (char*& p : kept) p = (char*)malloc(1 << 28), p[0] 
         (with_work(WORK, '#inc\\\nlude "other.h"\n'), "builds", "the file includes another"),
         (with_work(WORK, '/**/ # include_next "other.h"\n'), "builds", "the file includes another"),
         (with_work(WORK, 'asm(".incbin \\"other.h\\"");\n'), "builds", "inline assembly"),
+        (with_work(WORK, "__attribute__((no_sanitize_thread)) "), "builds", "names what belongs to the emulator"),
+        (with_work(WORK, "#define HIDE CUDASIM_UNHOOKED\n"), "builds", "names what belongs to the emulator"),
+        (with_work(WORK, HIDING), "counts", "1024 numbers of x need a load, and the trace has seen 0"),
         (with_work("if (i < n) y[i] = z[i];"), "builds", "mine.cu:6:"),
         ("", "builds", "there is no kernel relu; asked for is relu(const float* x, float* y, int n)"),
         (" " * (2**20 + 1), "builds", "more than 1 MiB"),
@@ -125,7 +138,7 @@ def test_whatever_a_submission_does_ends_in_a_stage_that_failed(guard, text, sta
     verdict = judged(guard, "mine.cu", text)
     assert verdict.failed.name == stage and words in verdict.failed.message
     reached = [s.name for s in verdict.stages if s.passed is not None]
-    assert verdict.score == sum({"builds": 1, "visible": 3}[name] for name in reached[:-1])
+    assert verdict.score == sum(POINTS[name] for name in reached[:-1])
     assert "/tmp" not in verdict.failed.message
 
 

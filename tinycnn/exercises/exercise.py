@@ -104,6 +104,11 @@ class Exercise:
         return ".cu" if self.kind == "cuda" else ".py"
 
     @property
+    def parameters(self) -> list[str]:
+        """The names in the signature."""
+        return re.findall(r"(\w+)[,)]", self.signature.partition("(")[2])
+
+    @property
     def folder(self) -> Path:
         return FOLDER / self.name
 

@@ -74,8 +74,11 @@ def refused(exercise: Exercise, text: str) -> str:
     plain = re.sub(r"/\*.*?\*/", " ", text.replace("\\\n", ""), flags=re.DOTALL)
     if re.search(r"^\s*(?:#|%:|\?\?=)\s*(?:include|include_next|import|embed)\b", plain, re.MULTILINE):
         return "the file includes another; an exercise needs nothing but itself"
-    if re.search(r"\b(?:asm|__asm|__asm__)\b", re.sub(r"//[^\n]*", "", plain)):
+    code = re.sub(r"//[^\n]*", "", plain)
+    if re.search(r"\b(?:asm|__asm|__asm__)\b", code):
         return "the file has inline assembly, which nothing here can run"
+    if re.search(r"no_sanitize|cudasim|__tsan", code, re.IGNORECASE):
+        return "the file names what belongs to the emulator, and not to CUDA"
     return ""
 
 
@@ -131,7 +134,7 @@ def _stages(
         yield limited.At(COUNTS, seconds)
         try:
             yield _counted(exercise, runner.counts())
-        except emulator.KernelError as error:  # a fault that the other shapes have not shown
+        except (emulator.KernelError, Rejected) as error:  # a fault that the other shapes have not shown
             yield Stage(COUNTS, False, str(error))
 
 

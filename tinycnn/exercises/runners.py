@@ -20,6 +20,7 @@ import numpy as np
 from tinycnn import emulator
 from tinycnn.emulator.arguments import parameter_names
 from tinycnn.exercises.compare import difference
+from tinycnn.exercises.counts import numbers
 from tinycnn.exercises.exercise import Case, Exercise, GradientCase, Output
 from tinycnn.exercises.stages import HIDDEN, VISIBLE
 
@@ -96,13 +97,33 @@ class CudaRunner:
         return [_place(report) for report in self.reports(stage) if _place(report) not in known]
 
     def counts(self) -> dict[str, float]:
-        """{what: how many} for the exercise's goals."""
+        """{what: how many} for the exercise's goals. Raises Rejected for accesses that the trace has not seen."""
         shape = self.exercise.counted
         assert shape
         case = self.exercise.at(shape.sizes)
         assert isinstance(case, Case)
         trace = emulator.trace(self.path, case.launch, None, SECONDS)
+        # Arrays have the names of the student's parameters, the goals those of the task.
+        parameters = self.checkers[VISIBLE].watched.module.signature(self.exercise.function).parameters
+        own = {
+            p.name or f"argument {p.number}": name for p, name in zip(parameters, self.exercise.parameters, strict=True)
+        }
+        for line in trace.lines:
+            if line.space == "global":
+                line.array = own.get(line.array, line.array)
+        self._refuse_what_hides(case, trace)
         return {goal.what: round(float(goal.counted(trace, shape.sizes)), 4) for goal in self.exercise.goals}
+
+    def _refuse_what_hides(self, case: Case, trace: emulator.Trace) -> None:
+        """Raises Rejected unless every number of every array was seen: no exercise can do without."""
+        written = {output.argument for output in case.outputs}
+        for i, (name, array) in enumerate(zip(self.exercise.parameters, case.launch.args, strict=True)):
+            if not isinstance(array, np.ndarray):
+                continue
+            ops = ("store", "atomic") if i in written else ("load",)
+            seen = sum(numbers(trace, "global", name, op) for op in ops)
+            if seen < array.size:
+                raise Rejected(f"{array.size} numbers of {name} need a {ops[0]}, and the trace has seen {seen}")
 
 
 def _place(report: emulator.Report) -> str:
