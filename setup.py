@@ -32,6 +32,7 @@ setup(
     ],
     python_requires=">=3.10",
     packages=[*find_packages(include=["tinycnn", "tinycnn.*"]), "tinycnn.kernels", "tinycnn.kernels.numba"],
+    py_modules=["tinycnn_pytest"],
     package_dir={"tinycnn.kernels": "kernels"},
     package_data={
         "tinycnn": ["py.typed"],
@@ -43,6 +44,7 @@ setup(
             "ladder/README.md",
         ],
         "tinycnn.emulator": ["runtime/*.h", "runtime/*.cpp"],
+        "tinycnn.exercises": ["*/*.md", "*/*.cu", "*/*.diff"],
     },
     install_requires=[
         "click>=8.1",
@@ -82,5 +84,8 @@ setup(
             "greenlet>=3",
         ],
     },
-    entry_points={"console_scripts": ["tinycnn=tinycnn.command:main"]},
+    entry_points={
+        "console_scripts": ["tinycnn=tinycnn.command:main"],
+        "pytest11": ["tinycnn_pytest=tinycnn_pytest"],
+    },
 )

@@ -51,7 +51,7 @@ def files_of(folder):
 def test_the_wheel_holds_every_file_of_the_package(wheel):
     installed = {name for name in wheel.namelist() if ".dist-info/" not in name}
     kernels = {f"tinycnn/kernels/{name}" for name in files_of("kernels")}
-    assert installed == {f"tinycnn/{name}" for name in files_of("tinycnn")} | kernels
+    assert installed == {f"tinycnn/{name}" for name in files_of("tinycnn")} | kernels | {"tinycnn_pytest.py"}
     for file in ("ladder/8_tensor_cores.cu", "ladder/mma.cuh", "numba/conv2d.py", "common.cuh", "relu.cu"):
         assert f"tinycnn/kernels/{file}" in kernels
     assert {"tinycnn/py.typed", "tinycnn/emulator/runtime/warp.cpp"} <= installed
@@ -63,7 +63,9 @@ def test_the_wheel_says_what_it_is(wheel):
     assert f"\nVersion: {tinycnn.__version__}\n" in metadata and "\nAuthor: The tinycnn authors\n" in metadata
     licenses = [name for name in wheel.namelist() if name.startswith(folder) and name.endswith("/LICENSE")]
     assert [wheel.read(name) for name in licenses] == [(ROOT / "LICENSE").read_bytes()]
-    assert b"tinycnn = tinycnn.command:main" in wheel.read(f"{folder}/entry_points.txt")
+    entries = wheel.read(f"{folder}/entry_points.txt")
+    assert b"tinycnn = tinycnn.command:main" in entries
+    assert b"[pytest11]\ntinycnn_pytest = tinycnn_pytest\n" in entries
 
 
 def test_the_sdist_holds_what_one_works_with(sdist):

@@ -250,3 +250,83 @@ def test_copying_never_writes_over_a_file_that_differs(files, tmp_path):
     for path in changed.values():
         path.unlink()
     assert run(kernels_command, "-o", "mine").exit_code == 0 and (tmp_path / "mine" / "dense.cu").exists()
+
+
+# ---------------------------------------------------------------- kernels that end their process
+
+FAULT = """#include <stdio.h>
+#include <stdlib.h>
+OUTSIDE
+// launch: kernel=fault grid=1 block=32 y=float[32]=0 n=int:32
+extern "C" __global__ void fault(float* y, int n) {
+    y[threadIdx.x] = 1;
+    INSIDE
+}
+"""
+
+
+def fault(tmp_path, inside="", outside=""):
+    (tmp_path / "fault.cu").write_text(FAULT.replace("INSIDE", inside).replace("OUTSIDE", outside))
+    return "fault.cu"
+
+
+RAISE = 'extern "C" __attribute__((visibility("default"))) int raise(int);'
+EAT = """char* kept[999];
+struct Eater { Eater() { for (char*& p : kept) p = (char*)malloc(1 << 28), p[0] = 1; } } eater;"""
+DEEP = "int deep(int n) { volatile int a[99] = {n}; return deep(a[0] + 1) + a[n % 99]; }"
+ENDS = [
+    ("abort();", "", "an abort()"),
+    ("((void (*)())n)();", "", "a segmentation fault"),
+    ("exit(0);", "", "ended its process, with status 0"),
+    ("y[0] = n / (n - 32);", "", "an integer division by 0"),
+    ("", 'struct Flood { Flood() { for (;;) puts("again"); } } flood;', "printed more than 1 MiB"),
+    ("raise(19);", RAISE, "had not ended after 5.1 seconds"),  # SIGSTOP
+    ("y[0] = deep(n);", DEEP, "a recursion"),
+    ("", EAT, "memory it did not get"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("inside, outside, words", ENDS, ids=[words for _, _, words in ENDS])
+def test_a_kernel_that_ends_its_process_is_a_line_and_not_the_end_of_the_command(
+    files, tmp_path, inside, outside, words
+):
+    done = run(check, fault(tmp_path, inside, outside), "good.cu", "--json", "--seconds", "0.05")
+    answer = json.loads(done.stdout)
+    assert done.exit_code == 1 and answer["kernels"] == ["fault", "copy", "reverse<float>"]
+    (report,) = answer["reports"]
+    assert (report["kind"], report["file"], report["line"]) == ("ended", "fault.cu", None) and words in report[
+        "message"
+    ]
+    assert report["kernel"] == ("fault" if inside else "the build")
+
+
+def test_the_line_of_a_kernel_that_ends_its_process(files, tmp_path):
+    done = run(check, fault(tmp_path, "abort();"))
+    assert done.stdout.splitlines() == [
+        "fault.cu: ended: fault: an abort(): a failed assert, or memory it did not get",
+        "1 launch of 1 kernel: 1 report",
+    ]
+
+
+def test_the_trace_of_a_kernel_with_a_fault_is_a_line_too(files, tmp_path):
+    for inside, words in (
+        ("abort();", "an abort()"),
+        ("y[n] = 1;", "`tinycnn check` tells which"),
+        ("for (;;) {}", "0.05 s"),
+    ):
+        done = run(trace, fault(tmp_path, inside), "--seconds", "0.05")
+        assert done.exit_code == 1 and not done.stdout and len(done.stderr.splitlines()) == 1 and words in done.stderr
+        done = run(trace, "fault.cu", "--seconds", "0.05", "--json")
+        answer = json.loads(done.stdout)
+        assert done.exit_code == 1 and answer["kernel"] == "fault" and words in answer["error"]
+
+
+def test_what_a_kernel_prints_is_kept_apart_from_what_the_command_says(files, tmp_path):
+    done = run(check, fault(tmp_path, 'if (threadIdx.x == 0) puts("hello");'), "--json")
+    assert done.exit_code == 0 and json.loads(done.stdout)["reports"] == [] and done.stderr == "hello\n"
+
+
+def test_a_kernel_of_tinycnn_s_own_needs_no_process_of_its_own(files, monkeypatch):
+    monkeypatch.setattr("tinycnn.limited.run", lambda *arguments: pytest.fail("a child was started"))
+    assert run(check, "relu::relu_forward").exit_code == 0
+    assert run(trace, "ladder/1_naive", "--blocks", "1").exit_code == 0

@@ -200,9 +200,13 @@ def test_gradients_of_whole_networks_to_every_parameter(float64, network, traini
         return F.softmax_crossentropy(logits_of(model(arguments[-1], training)), y)[0]
 
     held = [np.array(w.numpy(), dtype=np.float64) for w in trainable]
-    start = function(*(Tensor(a) for a in [*held, x])).numpy().copy()
-    labels = list(map(str, range(len(held) + 1)))
-    estimate = differences(function, labels, [*held, x], start, np.ones(1), EPS, (ATOL, RTOL))
+    moved = {str(i): a for i, a in enumerate([*held, np.array(x)])}
+
+    def loss():
+        with tinycnn.no_grad():
+            return function(*map(Tensor, moved.values())).numpy().copy()
+
+    estimate = differences("the loss", loss, moved, loss(), np.ones(1), EPS, (ATOL, RTOL))
     for gradient, (want, _) in zip(exact, estimate, strict=True):
         assert np.abs(gradient).max() > 0
         np.testing.assert_allclose(gradient, want, rtol=1e-4, atol=1e-6, equal_nan=False)

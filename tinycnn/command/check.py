@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import click
 
-from tinycnn import emulator
+from tinycnn import emulator, limited
 from tinycnn.command.options import json_option, print_json
-from tinycnn.command.targets import HELP, find, launches_of, own_files, seconds_option, with_errors
+from tinycnn.command.targets import (
+    HELP,
+    find,
+    is_own,
+    launch_seconds,
+    launches_of,
+    own_files,
+    seconds_option,
+    shown,
+    with_errors,
+)
+from tinycnn.emulator.compiler import BUILD_SECONDS
 
 
 @click.command(epilog=HELP)
@@ -16,14 +31,17 @@ from tinycnn.command.targets import HELP, find, launches_of, own_files, seconds_
 @with_errors
 def check(targets: tuple[str, ...], seconds: float, as_json: bool) -> None:
     """Find races, accesses out of bounds, divergent barriers and more in kernels, on the CPU. All of tinycnn's if no
-    TARGET is given. The exit status is 1 if there is something to report."""
+    TARGET is given. The exit status is 1 if there is something to report.
+
+    A kernel of your own runs in a process of its own, with limits on time, memory and what it prints."""
     kernels: list[str] = []
     reports: list[emulator.Report] = []
     launched = 0
-    for path, launches in [find(target) for target in targets] or [(p, launches_of(p, None)) for p in own_files()]:
+    own = [("", path, launches_of(path, None)) for path in own_files()]
+    for target, path, launches in [(target, *find(target)) for target in targets] or own:
         if not launches:
             continue
-        found = emulator.check(path, launches, seconds)
+        found = emulator.check(path, launches, seconds) if is_own(path) else check_apart(target, path, seconds)
         kernels += dict.fromkeys(launch.kernel for launch in launches)
         reports += found
         launched += len(launches)
@@ -37,3 +55,24 @@ def check(targets: tuple[str, ...], seconds: float, as_json: bool) -> None:
         click.echo("{} of {}: {}".format(*(f"{n} {noun}{plural * (n != 1)}" for n, noun, plural in numbers)))
     if reports:
         raise click.exceptions.Exit(1)
+
+
+def check_apart(target: str, path: Path, seconds: float) -> list[emulator.Report]:
+    """The reports of a kernel file of one's own, checked in a child process; one more if that was ended by it."""
+    outcome = limited.run("tinycnn.command.check:job", {"target": target, "seconds": seconds})
+    shown(outcome.printed)
+    reports = [emulator.Report(**report) for report in (outcome.values or [[]])[-1]]
+    if outcome.ended:
+        reports.append(emulator.Report(emulator.ENDED, outcome.during, str(path), 0, None, (), (), outcome.ended))
+    return reports
+
+
+def job(target: str, seconds: float) -> Iterator[limited.At | list[dict[str, Any]]]:
+    """What the child does: the reports so far, again after every launch."""
+    path, launches = find(target)
+    yield limited.At("the build", BUILD_SECONDS)
+    checker = emulator.Checker(path, [launch.kernel for launch in launches])
+    for launch in launches:
+        yield limited.At(launch.kernel, launch_seconds(seconds))
+        checker.run(launch, seconds)
+        yield [report.as_json() for report in checker.reports]

@@ -18,6 +18,7 @@ from tinycnn.command.doctor import doctor
 from tinycnn.command.evaluate import evaluate
 from tinycnn.command.filters import filters
 from tinycnn.command.gradcheck import gradcheck
+from tinycnn.command.judge import exercise, grade, judge
 from tinycnn.command.kernels import kernels
 from tinycnn.command.list import list_networks
 from tinycnn.command.options import Diverged, Interrupted, printable
@@ -92,5 +93,6 @@ for command in (
     train, evaluate, predict, filters, summary, list_networks, reproduce, gradcheck, compare, kernels, plan, check,
     trace, debug,
     doctor,
+    exercise, judge, grade,
 ):  # fmt: skip
     cli.add_command(command)

@@ -85,6 +85,11 @@ def name_of(path: Path) -> str:
     return next((name for name in kernels.NAMES if kernels.path(name).samefile(path)), str(path))
 
 
+def is_own(path: Path) -> bool:
+    """Whether it is one of the files that come with tinycnn, and not foreign code."""
+    return name_of(path) in kernels.NAMES
+
+
 def plain(kernel: str) -> str:
     """The name of a kernel without its template's arguments."""
     return re.split(r"[<\s]", kernel)[0]
@@ -116,6 +121,20 @@ def kernels_of_the_same_name(path: Path) -> set[str]:
     if not name or emulator.describes_launches(path):
         return set()
     return set(arguments.parameter_names([kernels.path(name)])) & set(arguments.parameter_names([path]))
+
+
+# ---------------------------------------------------------------- kernels of one's own, in a child process
+
+
+def launch_seconds(seconds: float) -> float:
+    """How long a child may be at a launch that ends itself after so many: a check may run it twice."""
+    return 2 * seconds + 5
+
+
+def shown(printed: str) -> None:
+    """What a kernel of one's own has printed, on stderr: what the command says stands alone on stdout."""
+    if printed:
+        click.echo(printed, nl=not printed.endswith("\n"), err=True)
 
 
 # ---------------------------------------------------------------- options

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import click
 
-from tinycnn import emulator
-from tinycnn.command.options import json_option, print_json
-from tinycnn.command.targets import HELP, find, name_of, seconds_option, shape_option, with_errors
+from tinycnn import emulator, limited
+from tinycnn.command.options import json_option, print_json, printable
+from tinycnn.command.targets import (
+    HELP,
+    find,
+    is_own,
+    launch_seconds,
+    name_of,
+    seconds_option,
+    shape_option,
+    shown,
+    with_errors,
+)
+from tinycnn.emulator.compiler import BUILD_SECONDS
 
 
 @click.command(epilog=HELP)
@@ -20,13 +35,55 @@ from tinycnn.command.targets import HELP, find, name_of, seconds_option, shape_o
 @with_errors
 def trace(target: str, shape: tuple[int, ...] | None, blocks: int, seconds: float, as_json: bool) -> None:
     """Count what each line of a kernel asks of memory: requests, sectors, bank conflicts, lanes at work. Of several
-    launches, the first."""
+    launches, the first. The exit status is 1 if the kernel has a fault.
+
+    A kernel of your own runs in a process of its own, with limits on time, memory and what it prints."""
     path, launches = find(target, shape)
-    found = emulator.trace(path, launches[0], blocks, seconds)
+    kernel = launches[0].kernel
+    try:
+        if is_own(path):
+            text, as_data = both(emulator.trace(path, launches[0], blocks, seconds))
+        else:
+            text, as_data = trace_apart(target, path, shape, blocks, seconds)
+    except emulator.KernelError as error:
+        if as_json:
+            print_json({"kernel": kernel, "error": str(error)})
+        else:
+            click.echo(f"tinycnn: {printable(str(error))}", err=True)
+        raise click.exceptions.Exit(1) from None
     if as_json:
-        print_json(found.as_json())
+        print_json(as_data)
     else:
-        click.echo(found)
-        others = [kernel for kernel in dict.fromkeys(launch.kernel for launch in launches) if kernel != found.kernel]
+        click.echo(text)
+        others = [name for name in dict.fromkeys(launch.kernel for launch in launches) if name != kernel]
         if others:
             click.echo(f"Also there, as '{name_of(path)}::NAME': {', '.join(others)}")
+
+
+def both(found: emulator.Trace) -> tuple[str, dict[str, Any]]:
+    """A trace as text and as plain data."""
+    return str(found), found.as_json()
+
+
+def trace_apart(
+    target: str, path: Path, shape: tuple[int, ...] | None, blocks: int, seconds: float
+) -> tuple[str, dict[str, Any]]:
+    """The same of a kernel file of one's own, in a child process. Raises KernelError if that was ended by it."""
+    arguments = {"target": target, "shape": shape, "blocks": blocks, "seconds": seconds}
+    outcome = limited.run("tinycnn.command.trace:job", arguments)
+    shown(outcome.printed)
+    if outcome.ended:
+        raise emulator.KernelError(f"{outcome.during}: {path}: {outcome.ended}")
+    text, as_data = outcome.values[0]
+    return text, as_data
+
+
+def job(
+    target: str, shape: list[int] | None, blocks: int, seconds: float
+) -> Iterator[limited.At | tuple[str, dict[str, Any]]]:
+    """What the child does."""
+    path, launches = find(target, tuple(shape) if shape else None)
+    yield limited.At("the build", BUILD_SECONDS)
+    emulator.Watched(path, [launches[0].kernel])
+    yield limited.At(launches[0].kernel, launch_seconds(seconds))
+    yield both(emulator.trace(path, launches[0], blocks, seconds))

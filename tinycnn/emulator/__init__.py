@@ -16,17 +16,19 @@ and its time says nothing about a kernel's speed.
     debug_command    the gdb command that stops in one thread of one block
 """
 
-from tinycnn.emulator.checking import Report, check
+from tinycnn.emulator.checking import ENDED, Checker, Report, check
 from tinycnn.emulator.compiler import BuildError, CompilerMissing
 from tinycnn.emulator.debugging import debug_command
-from tinycnn.emulator.instrument import MOST_SECONDS
+from tinycnn.emulator.instrument import MOST_SECONDS, Watched
 from tinycnn.emulator.launches import DescriptionError, Launch, describes_launches, read_launches
 from tinycnn.emulator.module import KernelError, LaunchError, Module, load
 from tinycnn.emulator.tracing import Trace, trace
 
 __all__ = [
+    "ENDED",
     "MOST_SECONDS",
     "BuildError",
+    "Checker",
     "CompilerMissing",
     "DescriptionError",
     "KernelError",
@@ -35,6 +37,7 @@ __all__ = [
     "Module",
     "Report",
     "Trace",
+    "Watched",
     "check",
     "debug_command",
     "describes_launches",

@@ -16,10 +16,12 @@ that threads write the same value, or hand over by anything but barriers and, be
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from tinycnn.emulator import instrument
 from tinycnn.emulator.instrument import MOST_SECONDS, Place, Watched
@@ -37,12 +39,16 @@ KINDS = (
     "trap",
     "endless",
 )
+ENDED = "ended"  # what only who started the process can tell: limited.py
 RACE, OUT_OF_BOUNDS, MISALIGNED, ENDLESS = 1, 2, 3, 8
 
 
 @dataclass
 class Report:
-    """One fault: where in the source, by which thread first, and how often."""
+    """One fault: where in the source, by which thread first, and how often.
+
+    Of what ended the whole process nobody can be asked (ENDED): line is 0, and block and thread are empty.
+    """
 
     kind: str
     kernel: str
@@ -56,12 +62,15 @@ class Report:
 
     def __str__(self) -> str:
         times = f" ({self.count} times)" if self.count > 1 else ""
+        if self.kind == ENDED:
+            return f"{self.file}: {self.kind}: {self.kernel}: {self.message}{times}"
         who = f"block {_triple(self.block)} thread {_triple(self.thread)}"
         return f"{self.file}:{self.line}: {self.kind}: {self.kernel}: {who}: {self.message}{times}"
 
     def as_json(self) -> dict[str, Any]:
-        """The same as plain data."""
-        return asdict(self)
+        """The same as plain data; None for what is not known."""
+        unknown = {"line": None, "block": None, "thread": None} if self.kind == ENDED else {}
+        return {**asdict(self), **unknown}
 
 
 def check(path: str | Path, launches: Iterable[Launch], seconds: float = MOST_SECONDS) -> list[Report]:
@@ -73,32 +82,51 @@ def check(path: str | Path, launches: Iterable[Launch], seconds: float = MOST_SE
     Raises LaunchError and BuildError like `load` and `Module.launch`.
     """
     launches = list(launches)
-    watched = instrument.Watched(path, [launch.kernel for launch in launches])
-    reports: dict[tuple, Report] = {}
+    checker = Checker(path, [launch.kernel for launch in launches])
     for launch in launches:
-        problems, handed_over = _problems(watched, launch, seconds)
+        checker.run(launch, seconds)
+    return checker.reports
+
+
+class Checker:
+    """Checks launches of one kernel file, one after the other: see `check`."""
+
+    def __init__(self, path: str | Path, kernels: Sequence[str]):
+        self.watched = instrument.Watched(path, kernels)
+        self._reports: dict[tuple, Report] = {}
+
+    @property
+    def reports(self) -> list[Report]:
+        """What was wrong so far."""
+        return list(self._reports.values())
+
+    def run(self, launch: Launch, seconds: float = MOST_SECONDS) -> list[Any]:
+        """Run a launch, and add to `reports`. Returns its arguments as the kernel left them, arrays as copies."""
+        problems, handed_over, results = _problems(self.watched, launch, seconds)
         if handed_over:
             backwards = list(range(math.prod(launch.grid)))[::-1]
-            problems += _problems(watched, launch, seconds, backwards)[0]
+            problems += _problems(self.watched, launch, seconds, backwards)[0]
         # Races first: where a barrier is missing, there may also be reads of what is yet to be written.
         problems.sort(key=lambda problem: problem.kind)
-        where = watched.places([pc for p in problems for pc in (p.pc, p.other_pc) if pc])
+        where = self.watched.places([pc for p in problems for pc in (p.pc, p.other_pc) if pc])
         for problem in problems:
-            report = _report(watched, launch, problem, where)
+            report = _report(self.watched, launch, problem, where)
             lines = frozenset([report.line, report.other_line or report.line])
-            known = reports.setdefault((report.kind, report.kernel, report.file, lines), report)
+            known = self._reports.setdefault((report.kind, report.kernel, report.file, lines), report)
             if known is not report:
                 known.count += report.count
-    return list(reports.values())
+        return results
 
 
 def _problems(
     watched: Watched, launch: Launch, seconds: float, blocks: list[int] | None = None
-) -> tuple[list[Problem], bool]:
-    """(what is wrong with a launch of these blocks, in this order; whether any handed over to another)."""
+) -> tuple[list[Problem], bool, list[Any]]:
+    """(what is wrong with a launch of these blocks, in this order; whether any handed over to another; its arguments
+    as the kernel left them)."""
     with watched.watch(launch, check=True, only=blocks, seconds=seconds):
         found = [type(p).from_buffer_copy(p) for p in watched.module.problems()]
-        return found, bool(watched.module.library.cudasim_handed_over())
+        results = [arg.copy() if isinstance(arg, np.ndarray) else arg for arg in watched.args]
+        return found, bool(watched.module.library.cudasim_handed_over()), results
 
 
 def _report(watched: Watched, launch: Launch, problem: Problem, where: dict[int, Place]) -> Report:

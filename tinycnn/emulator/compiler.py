@@ -39,6 +39,7 @@ MODE_FLAGS: dict[str, dict[str, list[str]]] = {
     },
     DEBUG: {"gcc": ["-O0", "-g3"], "clang": ["-O0", "-g"]},
 }
+BUILD_SECONDS = 120.0  # what a child process has that builds foreign code: zig's first build takes most of a minute
 INSTRUMENTED = ["-fsanitize=thread", "-fsanitize-coverage=trace-pc"]  # of the kernels, in hooked builds
 
 

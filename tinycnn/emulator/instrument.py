@@ -61,6 +61,7 @@ class Watched:
         self.module = module.load(path, kernels, build.HOOKED)
         self.path = self.module.path
         self.arrays: list[Array] = []
+        self.args: list[Any] = []  # what the kernel was given: arrays are copies, to be read while it is watched
 
     @contextmanager
     def watch(
@@ -74,7 +75,7 @@ class Watched:
         library, signature = self.module.library, self.module.signature(launch.kernel)
         grid, block = module.check_shape(launch.kernel, launch.grid, launch.block, launch.shared)
         signature.pack(launch.args)  # to refuse bad arguments before anything is copied
-        self.arrays, args, alive = _guarded(launch, signature)
+        self.arrays, self.args, alive = _guarded(launch, signature)
         self.arrays += self.variables()
         rows = [(array.begin + array.moved_by, array.size, array.granule) for array in self.arrays]
         with self.module.lock, _kept(launch.buffers):
@@ -84,10 +85,11 @@ class Watched:
             )
             try:
                 with _time_limit(library, seconds):
-                    self.module.run(signature, grid, block, args, launch.shared, only)
+                    self.module.run(signature, grid, block, self.args, launch.shared, only)
                 yield self
             finally:
                 library.cudasim_unwatch()
+                self.args = []
                 del alive
 
     def variables(self) -> list[Array]:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -145,19 +145,21 @@ def gradcheck(
       2 gradients passed
     """
     on, oracle = checked_device(device), get_device("reference", "float64")
-    if not (eps > 0 and atol >= 0 and rtol >= 0):
-        raise ValueError(f"gradcheck needs eps above 0 and tolerances of at least 0, not {eps}, {atol} and {rtol}")
+    check_tolerances(eps, atol, rtol)
     values = (inputs,) if isinstance(inputs, (np.ndarray, Tensor)) else inputs
     arrays = [as_input(value, i, on.dtype) for i, value in enumerate(values)]
     if not arrays:
         raise ValueError("gradcheck needs an input to move")
     names = argument_names(function, len(arrays))
     y, upstream, exact = backward(function, arrays, oracle, np.random.default_rng(seed))
-    estimates = differences(function, names, arrays, y, upstream, eps, (atol, rtol))
-    rows = []
-    for name, array, gradient, (numeric, kinks) in zip(names, arrays, exact, estimates, strict=True):
-        rows.append(kinks[0] if kinks else compare(name, array.shape, gradient, numeric, atol + rtol * abs(numeric)))
-        refuse_noise(rows[-1], y, upstream, eps)
+    tensors = [Tensor(array.copy(), device=oracle) for array in arrays]
+
+    def value() -> np.ndarray:
+        with no_grad():
+            return np.array(function(*tensors).numpy())  # a copy: the output may be a view of an input
+
+    moved = {name: tensor.data for name, tensor in zip(names, tensors, strict=True)}
+    rows = rows_of(title(function), value, moved, y, upstream, exact, eps, (atol, rtol))
     report = Report(title(function), describe(oracle), tuple(rows))
     if report and on is not oracle:
         # No sum behind one number of the result is longer than this.
@@ -171,6 +173,29 @@ def gradcheck(
     if raise_exception:
         report.demand()
     return report
+
+
+def check_tolerances(eps: float, atol: float, rtol: float) -> None:
+    """Raises ValueError for what cannot be meant."""
+    if not (eps > 0 and atol >= 0 and rtol >= 0):
+        raise ValueError(f"gradcheck needs eps above 0 and tolerances of at least 0, not {eps}, {atol} and {rtol}")
+
+
+def rows_of(
+    name: str, value: Callable[[], np.ndarray], moved: Mapping[str, np.ndarray], y: np.ndarray, upstream: np.ndarray,
+    gradients: Sequence[np.ndarray], eps: float, tolerance: tuple[float, float],
+) -> list[Row]:  # fmt: skip
+    """A Row for every argument of the function `name`: its gradient beside the differences of value().
+
+    moved: the arguments' names, and the float64 arrays that value() reads them from.
+    """
+    estimates = differences(name, value, moved, y, upstream, eps, tolerance)
+    rows = []
+    for argument, gradient, (numeric, kinks) in zip(moved, gradients, estimates, strict=True):
+        allowed = tolerance[0] + tolerance[1] * abs(numeric)
+        rows.append(kinks[0] if kinks else compare(argument, numeric.shape, gradient, numeric, allowed))
+        refuse_noise(rows[-1], y, upstream, eps)
+    return rows
 
 
 def refuse_noise(row: Row, y: np.ndarray, upstream: np.ndarray, eps: float) -> None:
@@ -271,33 +296,27 @@ def backward(
 
 
 def differences(
-    function: Callable[..., Tensor], names: Sequence[str], arrays: Sequence[np.ndarray], y: np.ndarray,
-    upstream: np.ndarray, eps: float, tolerance: tuple[float, float],
+    name: str, value: Callable[[], np.ndarray], moved: Mapping[str, np.ndarray], y: np.ndarray, upstream: np.ndarray,
+    eps: float, tolerance: tuple[float, float],
 ) -> list[tuple[np.ndarray, list[Row]]]:  # fmt: skip
-    """For every input: (its gradient by central differences, the Rows of the places without one).
+    """For every argument: (its gradient by central differences, the Rows of the places without one).
 
     Raises ValueError for a function that gives two results for the same inputs.
     """
-    tensors = [Tensor(array.copy(), device=get_device("reference", "float64")) for array in arrays]
-
-    def value() -> np.ndarray:
-        with no_grad():
-            return np.array(function(*tensors).numpy())  # a copy: the output may be a view of an input
-
     if not np.array_equal(value(), y):
-        raise ValueError(f"{title(function)} gives two results for the same inputs; hold what is random in it fixed")
+        raise ValueError(f"{name} gives two results for the same inputs; hold what is random in it fixed")
     found = []
-    for name, tensor in zip(names, tensors, strict=True):
-        gradient, kinks = np.zeros(tensor.shape), []
-        for place in np.ndindex(tensor.shape):
-            slopes = slopes_at(value, tensor.data, place, y, upstream, eps)
+    for argument, array in moved.items():
+        gradient, kinks = np.zeros(array.shape), []
+        for place in np.ndindex(array.shape):
+            slopes = slopes_at(value, array, place, y, upstream, eps)
             if are_apart(slopes, *tolerance):
-                closer = slopes_at(value, tensor.data, place, y, upstream, eps / 8)
+                closer = slopes_at(value, array, place, y, upstream, eps / 8)
                 # Curvature brings the two slopes together as the step shrinks, a kink does not.
                 if are_apart(closer, *tolerance) and not apart(closer) <= apart(slopes) / 2:
                     left, right, _ = closer
                     note = f"left slope {left:.6g}, right slope {right:.6g}"
-                    kinks.append(Row(name, tensor.shape, error=apart(closer), index=place, verdict=KINK, note=note))
+                    kinks.append(Row(argument, array.shape, error=apart(closer), index=place, verdict=KINK, note=note))
                 slopes = closer
             gradient[place] = slopes[2]
         found.append((gradient, kinks))

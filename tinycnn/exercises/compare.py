@@ -1,0 +1,46 @@
+"""Is an output right? And if not: the words that help, and that show nothing of a hidden shape."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from tinycnn.exercises.exercise import Output
+
+
+def wrong_places(output: Output, got: np.ndarray) -> np.ndarray:
+    """Where `got` is further from what is right than rounding excuses; NaN always is."""
+    return ~(np.abs(np.asarray(got, np.float64) - output.want) <= output.bound)
+
+
+def difference(output: Output, got: np.ndarray) -> str:
+    """The first wrong place, what stands there, and what many faults look like; '' where all is right."""
+    wrong = wrong_places(output, got)
+    if not wrong.any():
+        return ""
+    place = np.unravel_index(int(wrong.argmax()), wrong.shape)
+    name = f"{output.name}[{','.join(str(int(i)) for i in place)}]"
+    text = f"{name} is {_number(got[place])}, not {_number(output.want[place])}"
+    pattern = _pattern(output, np.asarray(got, np.float64), wrong)
+    return f"{text}; {int(wrong.sum())} of {wrong.size} are wrong{pattern}"
+
+
+def _number(value: float) -> str:
+    return "still NaN, as before the launch" if math.isnan(value) else f"{float(value):.6g}"
+
+
+def _pattern(output: Output, got: np.ndarray, wrong: np.ndarray) -> str:
+    """What the wrong ones have in common."""
+    if np.isnan(got).all():
+        return f": nothing of {output.name} was written"
+    if not got.any():
+        return f": all of {output.name} is 0"
+    missing = int(np.isnan(got).sum())
+    if missing:
+        return f"; {missing} were never written, or come from numbers that were not"
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = got[wrong] / output.want[wrong]
+    if wrong.sum() > 2 and np.isfinite(ratio).all() and np.ptp(ratio) <= 1e-4 * abs(ratio[0]):
+        return f"; all of these are {ratio[0]:.4g} times what is right"
+    return ""
