@@ -9,8 +9,8 @@ Three layers of the documented networks, in three directions. The counts are of 
 machine: benchmarks/results/emulator/ladder.json. The times are of 128 images, medians by device events over replays
 of a CUDA graph, over buffers that the L2 cache does not hold: benchmarks/results/<GPU>/ladder.json. A step's result is
 compared with float64 before it is timed. For each layer and direction the peers are timed first, then every step by
-itself, written at once. Steps 1 to 7 stand beside cuDNN in strict float32, the tensor cores beside
-cuDNN with TF32 allowed.
+itself, written at once. The tensor cores stand beside cuDNN with TF32 allowed, all other steps beside cuDNN in strict
+float32.
 """
 
 import argparse

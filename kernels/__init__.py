@@ -70,11 +70,13 @@ LADDER = tuple(
         "6_implicit_gemm",
         "7_vectorised",
         "8_tensor_cores",
+        "9_specialised",
     )
 )
 
-# Compiled for one layer's shape: which instances there are, the layers say.
+# Compiled for one layer's shape, a step of the ladder too: which instances there are, the layers say.
 FAST = tuple(f"fast/{name}" for name in ("conv_gemm", "conv_gemm_filter", "conv_small", "conv_small_filter"))
+SPECIALISED = (*FAST, "ladder/9_specialised")
 NAMES = (*INSTANCES, *FAST, *LADDER)
 
 INSTANCES_OF_A_STEP = ("conv2d_forward", "conv2d_backward_data", "conv2d_backward_filter")  # in float alone
@@ -92,7 +94,7 @@ def files() -> list[str]:
 
 
 def instances(name: str, ctype: str) -> tuple[str, ...]:
-    """The kernels of a file as C++ name expressions; ctype: 'float' or 'double'."""
+    """The kernels of a file, not of SPECIALISED, as C++ name expressions; ctype: 'float' or 'double'."""
     if name in LADDER:
         return INSTANCES_OF_A_STEP
     return tuple(re.sub(r"\bT\b", ctype, instance) for instance in INSTANCES[name])

@@ -25,7 +25,7 @@ from tinycnn.devices.checks.compile_gate import ARCHITECTURES, NvrtcMissing
 from tinycnn.devices.gpu import cuda, ladder
 from tinycnn.devices.gpu.ladder import DIRECTIONS, STEPS, Conv
 
-TENSOR_CORES = "8_tensor_cores"
+TENSOR_CORES, SPECIALISED = "8_tensor_cores", "9_specialised"
 ATOMICS = ("3_shared_filters", "4_halo_tile", "5_register_blocking")
 UNPADDED = ((0, 0), (0, 0))
 CASES = {  # x (N,H,W,C), w (R,S,C,K), stride, padding: nothing is a multiple of a tile
@@ -94,6 +94,9 @@ def test_a_step_computes_the_convolution_and_its_gradients(emulated, step, case)
     x_shape, w_shape, stride, padding = CASES[case]
     conv = Conv.of(x_shape, w_shape, stride, padding)
     inputs = arrays(conv)
+    if step == SPECIALISED:
+        of_all = [Conv.of(*case) for case in CASES.values()]  # built together
+        emulated.driver.build((f"ladder/{step}", ladder.kernel_of(step, d, c)) for c in of_all for d in DIRECTIONS)
     got, want = all_directions(emulated, step, conv, *inputs), oracle(conv, stride, padding, *inputs)
     for direction in DIRECTIONS:
         if step == TENSOR_CORES:
@@ -181,9 +184,9 @@ def test_check_finds_the_barrier_that_the_lesson_removes(emulated, tmp_path):
 @EVERY_STEP
 def test_the_launches_that_a_file_describes_are_those_of_the_table(step):
     described = emulator.read_launches(kernels.path(f"ladder/{step}"))
-    assert [launch.kernel for launch in described] == [f"conv2d_{direction}" for direction in DIRECTIONS]
     for direction, launch in zip(DIRECTIONS, described, strict=True):
-        conv = Conv(*(int(number) for number in launch.args[3:]))
+        conv = Conv(*map(int, launch.args[3:]), *map(int, re.findall(r"\b\d+\b", launch.kernel)))
+        assert launch.kernel == ladder.kernel_of(step, direction, conv)
         assert conv.x_shape == (2, 9, 10, 8) and conv.w_shape == (3, 2, 8, 12)
         shape = ladder.shape_of(step, direction, conv)
         assert (launch.grid, launch.block, launch.shared) == (shape.grid, shape.block, shape.shared)
@@ -211,13 +214,20 @@ def test_a_step_compiles_for_every_architecture_and_spills_nothing(step, arch):
         compile_gate.load_nvrtc()
     except NvrtcMissing as error:
         pytest.skip(str(error))
-    rows = compile_gate.compile_file(f"ladder/{step}", arch)
+    if step == SPECIALISED:
+        names = [launch.kernel for launch in emulator.read_launches(kernels.path(f"ladder/{step}"))]
+        log, lowered = compile_gate.compile_log(kernels.source(f"ladder/{step}"), f"{step}.cu", names, arch)
+        rows = compile_gate.rows_of(log, lowered, f"{step}.cu", arch)
+    else:
+        rows = compile_gate.compile_file(f"ladder/{step}", arch)
     assert len(rows) == 3 and all(row.spills == row.stack == 0 and row.registers <= 128 for row in rows)
 
 
-def ptx(source, arch):
+def ptx(source, arch, names=()):
     nvrtc, program = compile_gate.load_nvrtc(), ctypes.c_void_p()
     nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"k.cu", 0, None, None)
+    for name in names:
+        nvrtc.nvrtcAddNameExpression(program, name.encode())
     options = (ctypes.c_char_p * 2)(f"-arch={arch}".encode(), b"-std=c++17")
     assert nvrtc.nvrtcCompileProgram(program, 2, options) == 0
     size = ctypes.c_size_t()
@@ -229,13 +239,27 @@ def ptx(source, arch):
 
 
 @pytest.mark.parametrize(("arch", "has_them"), [("compute_75", False), ("compute_80", True), ("compute_90", True)])
-def test_the_last_step_uses_tensor_cores_where_there_are_any(arch, has_them):
+def test_step_8_uses_tensor_cores_where_there_are_any(arch, has_them):
     try:
         text = ptx(kernels.source(f"ladder/{TENSOR_CORES}"), arch)
     except NvrtcMissing as error:
         pytest.skip(str(error))
     assert ("mma.sync.aligned.m16n8k8" in text) == ("cvt.rna.tf32" in text) == has_them
     assert ("shfl.sync" in text) == (not has_them)
+
+
+def test_a_specialised_kernel_divides_no_index():
+    """Where step 7 divides in PTX, step 9 multiplies. Left is the share of the sum: by gridDim.z, once a kernel."""
+    names = [launch.kernel for launch in emulator.read_launches(kernels.path(f"ladder/{SPECIALISED}"))]
+    try:
+        before, after = (
+            ptx(kernels.source("ladder/7_vectorised"), "compute_80"),
+            ptx(kernels.source(f"ladder/{SPECIALISED}"), "compute_80", names),
+        )
+    except NvrtcMissing as error:
+        pytest.skip(str(error))
+    divisions = [len(re.findall(r"\b(?:div|rem)\.[su](?:32|64)\b", text)) for text in (before, after)]
+    assert divisions[0] > 100 and divisions[1] <= len(names)
 
 
 def test_the_ladder_is_the_files_in_its_folder():

@@ -247,8 +247,8 @@ class CudaDriver(Driver):
             self.recording.join()
 
     def _compile(self, file: str, kernel: str, ctype: str) -> None:
-        """A file with all of its kernels, or of kernels.FAST one kernel."""
-        if file in kernels.FAST:
+        """A file with all of its kernels, or of kernels.SPECIALISED one kernel."""
+        if file in kernels.SPECIALISED:
             self.build([(file, kernel)])
             return
         names = kernels.instances(file, ctype)
@@ -257,7 +257,7 @@ class CudaDriver(Driver):
             self.functions[file, name] = module.get_function(name)
 
     def build(self, wanted: Iterable[tuple[str, str]]) -> None:
-        """Kernels of kernels.FAST, compiled side by side."""
+        """Kernels of kernels.SPECIALISED, compiled side by side."""
         missing = list(dict.fromkeys(one for one in wanted if one not in self.functions))
         arch = f"sm_{self.cupy.cuda.Device().compute_capability}"
         for one, code in cubins.build(self.cupy.cuda.nvrtc, arch, missing).items():

@@ -77,7 +77,7 @@ class Driver(ABC):
         """What is launched from here on comes after all that was launched in branches."""
 
     def build(self, wanted: Iterable[tuple[str, str]]) -> None:
-        """Build kernels of kernels.FAST, as (file, kernel), at once; `launch` builds what is not built yet."""
+        """Build kernels of kernels.SPECIALISED, as (file, kernel), at once; `launch` builds what is not built yet."""
         raise NotImplementedError("this driver has no kernels for one shape")
 
     def record(self, step: Callable[[], None]) -> Callable[[], None]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import tinycnn.kernels as kernels
 from tinycnn.devices.base import Array, Slices
 from tinycnn.devices.gpu.device import KernelDevice
 from tinycnn.devices.gpu.grid import BLOCKS, MOST_GRID_Y, SHARED_BYTES, THREADS, ceil_div
@@ -110,7 +111,7 @@ def tiled(tile: int, filter_tile: int, width: int, taps: int, block: tuple[int, 
     )
 
 
-# ---------------------------------------------------------------- a matrix product: steps 6 to 8
+# ---------------------------------------------------------------- a matrix product: steps 6 to 9
 
 
 def matrix_product(block: tuple[int, ...]) -> Step:
@@ -141,6 +142,7 @@ STEPS = {
     "6_implicit_gemm": matrix_product(block=(8, 16)),
     "7_vectorised": matrix_product(block=(8, 16)),
     "8_tensor_cores": matrix_product(block=(128,)),
+    "9_specialised": matrix_product(block=(8, 16)),
 }
 DIRECTIONS = ("forward", "backward_data", "backward_filter")
 
@@ -160,10 +162,17 @@ def shape_of(step: str, direction: str, conv: Conv) -> Shape:
     return shape
 
 
+def kernel_of(step: str, direction: str, conv: Conv) -> str:
+    """The C++ name of a step's kernel: of one that is compiled for a shape, with that shape."""
+    of_shape = f"<Conv<{','.join(map(str, conv[1:]))}>>" if f"ladder/{step}" in kernels.SPECIALISED else ""
+    return f"conv2d_{direction}{of_shape}"
+
+
 def start(device: KernelDevice, step: str, direction: str, conv: Conv, a: Array, b: Array, out: Array) -> None:
     """Launch one kernel: forward (x, w, y), backward_data (dy, w, dx) or backward_filter (x, dy, dw)."""
     grid, block, shared = shape_of(step, direction, conv)
-    device.launch(f"ladder/{step}", f"conv2d_{direction}", grid, block, a, b, out, *conv, shared=shared)
+    file, numbers = f"ladder/{step}", conv[:1] if f"ladder/{step}" in kernels.SPECIALISED else conv
+    device.launch(file, kernel_of(step, direction, conv), grid, block, a, b, out, *numbers, shared=shared)
 
 
 def forward(device: KernelDevice, step: str, conv: Conv, x: Array, w: Array) -> Array:

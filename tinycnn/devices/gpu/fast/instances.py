@@ -12,8 +12,9 @@ ReLU whose output is given with dy:
 
     conv_gemm_forward<T, Conv<CONV>, GemmTile<...>>
     conv_gemm_backward_data<T, MASKED, Conv<CONV>, GemmTile<...>>
+    conv_gemm_backward_filter<T, MASKED, Conv<CONV>, FilterTile<...>>
 
-What is not here: which tile is best.
+and so for conv_small. What is not here: which tile is best.
 """
 
 from __future__ import annotations

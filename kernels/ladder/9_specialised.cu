@@ -1,0 +1,184 @@
+// Step 9, specialised on the shape: step 7 compiled for one layer, whose numbers are known to the compiler.
+//
+//     with h = p*stride + r - top and v = q*stride + s - left, the pixel that tap (r, s) of output (p, q) sees:
+//     forward:          y[n][p][q][k]  = sum over r, s, c of x[n][h][v][c] * w[r][s][c][k]
+//     backward data:    dx[n][h][v][c] = sum over p, q, k, r, s of dy[n][p][q][k] * w[r][s][c][k]
+//     backward filter:  dw[r][s][c][k] = sum over n, p, q of dy[n][p][q][k] * x[n][h][v][c]
+//
+// x (N,H,W,C), w (R,S,C,K), y (N,P,Q,K); pixels outside the image are 0.
+//
+// The idea: to find a number of A in the image, step 7 divides: m by the image's width and height, l by the channels
+// and the filter's width. A GPU has no instruction for that. Dividing by a number that is only known when the kernel
+// runs takes up to twenty instructions; by a number that the compiler knows, a multiplication and a shift. So the shape
+// becomes part of the kernel's type: the numbers of Conv are constants, and the lines below are those of
+// step 7. What depends on them alone is decided when the kernel is compiled: whether fours can be loaded, whether a
+// pixel can lie between two outputs, where a tile ends. Only the number of images is still an argument: the last batch
+// of an epoch is smaller.
+//
+// What it costs: a kernel for each layer and direction, compiled when it is first used.
+//
+// What limits it: the tiles are the same for every layer, and each tap still fetches its pixels anew. kernels/fast goes
+// on from here: tiles that fit the shape, several of them under way, a layer's ReLU and bias in the same kernel.
+#include "../common.cuh"
+
+enum Way { FORWARD, BACKWARD_DATA, BACKWARD_FILTER };
+template <int H_, int W_, int C_, int K_, int R_, int S_, int P_, int Q_, int STRIDE_H, int STRIDE_W, int TOP,
+          int LEFT>
+struct Conv {
+    int N;
+    static constexpr int H = H_, W = W_, C = C_, K = K_, R = R_, S = S_, P = P_, Q = Q_;
+    static constexpr int stride_h = STRIDE_H, stride_w = STRIDE_W, top = TOP, left = LEFT;
+};
+struct Place { int n, h, v, c; };  // of an output in the image (h, v: the pixel under tap (0,0)), or of a tap within it
+
+template <Way WAY, class CONV>
+__device__ __forceinline__ Place place_of_output(const CONV& s, int i) {
+    const int height = WAY == BACKWARD_DATA ? s.H : s.P, width = WAY == BACKWARD_DATA ? s.W : s.Q;
+    const int column = i % width, row = i / width % height, n = i / width / height;
+    if (WAY == BACKWARD_DATA) return {n, row + s.top, column + s.left, 0};
+    return {n, row * s.stride_h - s.top, column * s.stride_w - s.left, 0};
+}
+
+template <Way WAY, class CONV>
+__device__ __forceinline__ Place place_of_tap(const CONV& s, int i) {
+    const int channels = WAY == BACKWARD_DATA ? s.K : s.C;
+    const int c = i % channels, tap = i / channels, r = tap / s.S, column = tap - r * s.S;
+    if (WAY == BACKWARD_DATA) return {0, -r, -column, c};
+    return {0, r, column, c};
+}
+
+// Where the number of an output and a tap stands: in x, or in dy for backward data. nullptr where it is 0.
+template <Way WAY, class CONV>
+__device__ __forceinline__ const float* find(const CONV& s, const float* image, const Place& output, const Place& tap) {
+    int h = output.h + tap.h, v = output.v + tap.v;
+    if (h < 0 || v < 0) return nullptr;
+    if (WAY == BACKWARD_DATA) {
+        if (h % s.stride_h || v % s.stride_w) return nullptr;  // between two outputs
+        h /= s.stride_h, v /= s.stride_w;
+    }
+    const int height = WAY == BACKWARD_DATA ? s.P : s.H, width = WAY == BACKWARD_DATA ? s.Q : s.W;
+    const int channels = WAY == BACKWARD_DATA ? s.K : s.C;
+    if (h >= height || v >= width) return nullptr;
+    return image + (((long long)output.n * height + h) * width + v) * channels + tap.c;
+}
+
+// A block of 128 threads has a tile of 64 x 32 outputs, and takes 16 l at a time.
+constexpr int BM = 64, BN = 32, BL = 16;
+
+// Four neighbours of A: along l, or in backward filter along m. One load where they are four channels of one pixel.
+template <Way WAY, class CONV>
+__device__ __forceinline__ void load_a(
+    float (&v)[4], const CONV& s, const float* image, const Place* outer, int m, int l, int most_m, int most_l) {
+#pragma unroll
+    for (int j = 0; j < 4; j++) v[j] = 0;
+    const bool vector = (WAY == BACKWARD_DATA ? s.K : s.C) % 4 == 0;
+#pragma unroll
+    for (int j = 0; j < 4; j++) {
+        if (m >= most_m || l >= most_l || (vector && j > 0)) return;
+        const float* from = WAY == BACKWARD_FILTER ? find<WAY>(s, image, place_of_output<WAY>(s, l), outer[m++])
+                                                   : find<WAY>(s, image, outer[m], place_of_tap<WAY>(s, l++));
+        if (from && vector) load4(v, from);
+        if (from && !vector) v[j] = *from;
+    }
+}
+
+// Four neighbours of B: along n, or in backward data along l.
+template <Way WAY, class CONV>
+__device__ __forceinline__ void load_b(
+    float (&v)[4], const CONV& s, const float* __restrict__ other, int n, int l, int columns, int most_l) {
+    if (WAY != BACKWARD_DATA) {
+        load_some(v, other + (long long)l * columns + n, l < most_l ? columns - n : 0, columns % 4 == 0);
+    } else if (s.K % 4 == 0) {
+        load_some(v, other + (l / s.K * s.C + n) * s.K + l % s.K, n < columns ? most_l - l : 0, true);
+    } else {
+#pragma unroll
+        for (int j = 0; j < 4; j++, l++)
+            v[j] = n < columns && l < most_l ? other[(l / s.K * s.C + n) * s.K + l % s.K] : 0;
+    }
+}
+
+// out (M, columns) = A (M, L) * B (L, columns), for the share of l that blockIdx.z has.
+template <Way WAY, class CONV>
+__device__ __forceinline__ void multiply(
+    const CONV& s, const float* image, const float* __restrict__ other, float* __restrict__ out, int M, int columns,
+    int L) {
+    __shared__ Place outer[BM];  // of the tile's m
+    __shared__ __align__(16) float a_tile[2][BL][BM + 4], b_tile[2][BL][BN + 4];
+    const int thread = threadIdx.y * blockDim.x + threadIdx.x, m0 = blockIdx.x * BM, n0 = blockIdx.y * BN;
+    const int share = ((L + gridDim.z - 1) / gridDim.z + BL - 1) / BL * BL;
+    const int begin = blockIdx.z * share, end = least(begin + share, L);
+    if (thread < BM) outer[thread] = WAY == BACKWARD_FILTER ? place_of_tap<WAY>(s, m0 + thread)
+                                                            : place_of_output<WAY>(s, m0 + thread);
+    __syncthreads();
+    // Which fours this thread copies: two of A (the second at + 32 m or + 8 l), one of B.
+    constexpr bool A_ALONG_M = WAY == BACKWARD_FILTER, B_ALONG_L = WAY == BACKWARD_DATA;
+    const int a_m = A_ALONG_M ? thread % 16 * 4 : thread / 4, a_l = A_ALONG_M ? thread / 16 : thread % 4 * 4;
+    const int b_n = B_ALONG_L ? thread / 4 : thread % 8 * 4, b_l = B_ALONG_L ? thread % 4 * 4 : thread / 8;
+    constexpr int NEXT_M = A_ALONG_M ? 0 : BM / 2, NEXT_L = A_ALONG_M ? BL / 2 : 0;
+    const int row = 4 * threadIdx.y, column = 4 * threadIdx.x;
+    float a_next[2][4], b_next[4], sum[4][4] = {};
+    for (int l0 = begin - BL, now = 1; l0 < end; l0 += BL, now ^= 1) {
+        const bool more = l0 + BL < end;
+        if (more) {
+#pragma unroll
+            for (int i = 0; i < 2; i++)
+                load_a<WAY>(a_next[i], s, image, outer, a_m + i * NEXT_M, l0 + BL + a_l + i * NEXT_L, M - m0, end);
+            load_b<WAY>(b_next, s, other, n0 + b_n, l0 + BL + b_l, columns, end);
+        }
+        if (l0 >= begin)  // the first round only loads
+#pragma unroll 4
+            for (int l = 0; l < BL; l++) {
+                float a[4], b[4];
+                load4(a, &a_tile[now][l][row]);
+                load4(b, &b_tile[now][l][column]);
+#pragma unroll
+                for (int i = 0; i < 4; i++)
+#pragma unroll
+                    for (int j = 0; j < 4; j++) sum[i][j] += a[i] * b[j];
+            }
+        if (more) {
+#pragma unroll
+            for (int i = 0; i < 2; i++) {
+                const int m = a_m + i * NEXT_M, l = a_l + i * NEXT_L;
+                if (A_ALONG_M) store4(&a_tile[now ^ 1][l][m], a_next[i]);
+                else for (int j = 0; j < 4; j++) a_tile[now ^ 1][l + j][m] = a_next[i][j];
+            }
+            if (!B_ALONG_L) store4(&b_tile[now ^ 1][b_l][b_n], b_next);
+            else for (int j = 0; j < 4; j++) b_tile[now ^ 1][b_l + j][b_n] = b_next[j];
+        }
+        __syncthreads();
+    }
+    out += (long long)blockIdx.z * M * columns;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        const int m = m0 + row + i, n = n0 + column;
+        if (m < M) store_some(out + (long long)m * columns + n, sum[i], columns - n, columns % 4 == 0);
+    }
+}
+
+// grid: (64s of outputs' rows m, 32s of their columns n, shares of l: 1 but for backward filter); block: (8, 16).
+// launch: kernel=conv2d_forward<Conv<9,10,8,12,3,2,8,5,1,2,1,0>> grid=2,1,1 block=8,16 \
+//     x=float[2,9,10,8] w=float[3,2,8,12] y=float[2,8,5,12] N=int:2
+template <class CONV>
+__global__ void conv2d_forward(const float* __restrict__ x, const float* __restrict__ w, float* __restrict__ y, int N) {
+    const CONV s = {N};
+    multiply<FORWARD>(s, x, w, y, N * s.P * s.Q, s.K, s.R * s.S * s.C);
+}
+
+// launch: kernel=conv2d_backward_data<Conv<9,10,8,12,3,2,8,5,1,2,1,0>> grid=3,1,1 block=8,16 \
+//     dy=float[2,8,5,12] w=float[3,2,8,12] dx=float[2,9,10,8] N=int:2
+template <class CONV>
+__global__ void conv2d_backward_data(
+    const float* __restrict__ dy, const float* __restrict__ w, float* __restrict__ dx, int N) {
+    const CONV s = {N};
+    multiply<BACKWARD_DATA>(s, dy, w, dx, N * s.H * s.W, s.C, s.R * s.S * s.K);
+}
+
+// launch: kernel=conv2d_backward_filter<Conv<9,10,8,12,3,2,8,5,1,2,1,0>> grid=1,1,2 block=8,16 \
+//     x=float[2,9,10,8] dy=float[2,8,5,12] dw=float[2,3,2,8,12] N=int:2
+template <class CONV>
+__global__ void conv2d_backward_filter(
+    const float* __restrict__ x, const float* __restrict__ dy, float* __restrict__ dw, int N) {
+    const CONV s = {N};
+    multiply<BACKWARD_FILTER>(s, x, dy, dw, s.R * s.S * s.C, s.K, N * s.P * s.Q);
+}
