@@ -19,6 +19,7 @@ from tinycnn.command.evaluate import evaluate
 from tinycnn.command.filters import filters
 from tinycnn.command.gradcheck import gradcheck
 from tinycnn.command.kernels import kernels
+from tinycnn.command.lesson import lesson
 from tinycnn.command.list import list_networks
 from tinycnn.command.options import Diverged, Interrupted, printable
 from tinycnn.command.predict import predict
@@ -90,6 +91,7 @@ def cli() -> None:
 for command in (
     train, evaluate, predict, filters, summary, list_networks, reproduce, gradcheck, compare, kernels, check, trace,
     debug,
+    lesson,
     doctor,
 ):  # fmt: skip
     cli.add_command(command)
