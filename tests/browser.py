@@ -35,7 +35,7 @@ class Browser:
         )
         os.close(commands)
         os.close(answers)
-        self.buffer, self.number, self.session = b"", 0, None
+        self.buffer, self.number, self.session, self.url = b"", 0, None, "about:blank"
         self.said, self.asked, self.events = [], [], []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -81,7 +81,8 @@ class Browser:
         elif method == "Log.entryAdded" and params["entry"]["level"] == "error":
             self.said.append(params["entry"]["text"])
         elif method == "Network.requestWillBeSent":
-            self.asked.append(params["request"]["url"])
+            if not params["request"]["url"].startswith(("data:", self.url)):
+                self.asked.append(params["request"]["url"])
         elif method:
             self.events.append(method)
         return message
@@ -93,13 +94,11 @@ class Browser:
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
-        self.call("Page.navigate", url="about:blank")
-        self.said, self.asked, self.events = [], [], []
-        url = Path(path).resolve().as_uri()
-        self.call("Page.navigate", url=url + fragment)
-        while "Page.loadEventFired" not in self.events:
-            self.receive()
-        self.asked = [asked for asked in self.asked if asked != url and not asked.startswith("data:")]
+        for self.url in ("about:blank", Path(path).resolve().as_uri()):
+            self.said, self.asked, self.events = [], [], []
+            self.call("Page.navigate", url=self.url + (fragment if self.url != "about:blank" else ""))
+            while "Page.loadEventFired" not in self.events:
+                self.receive()
 
     def run(self, script):
         """The value of a JavaScript expression, a promise's when it is kept."""

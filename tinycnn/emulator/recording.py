@@ -209,6 +209,8 @@ def _described(watched: Watched, launch: Launch, region: int) -> RecordedArray:
     """An array by the number that the runtime gave it."""
     name, itemsize, size = watched.array_of(region)
     if itemsize is None:
+        if name in watched.module.shared_names[: watched.module.dynamic_count]:
+            size = launch.shared
         return RecordedArray(name, "shared", (-(-size // WORD),), WORD, 0)
     parameters = watched.module.signature(launch.kernel).parameters
     shapes = [a.shape for p, a in zip(parameters, launch.args, strict=True) if p.name == name]

@@ -71,8 +71,8 @@ LESSONS = (
     ),
     Lesson(
         11, "launches", "One launch after the other",
-        "A training step is a chain of launches, each waiting for the one before, so small kernels cost more than "
-        "their work.",
+        "A training step is a chain of launches, each waiting for the one before, so a kernel costs more than its "
+        "work.",
         "the launches of one training step, in their order", steps.launches,
     ),
 )  # fmt: skip

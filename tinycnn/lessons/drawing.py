@@ -68,13 +68,16 @@ def inline(figure: Figure) -> Markup:
 
 def cells(axes: Axes, rows: int, columns: int, gap: int, colours: Mapping[int, str]) -> list[tuple[float, float]]:
     """A grid of numbers, in these colours where there is one; where each begins."""
-    from matplotlib.collections import PatchCollection
-    from matplotlib.patches import Rectangle
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path as Outline
 
     places = [(i % columns + 0.25 * (i % columns // gap), float(i // columns)) for i in range(rows * columns)]
-    patches = [Rectangle((x, y), 0.9, 0.86) for x, y in places]
-    faces = [colours.get(i, EMPTY) for i in range(len(places))]
-    axes.add_collection(PatchCollection(patches, facecolors=faces, linewidths=0))
+    corners = np.array([(0, 0), (0.9, 0), (0.9, 0.86), (0, 0.86)])
+    for colour in (EMPTY, *dict.fromkeys(colours.values())):  # one path a colour: a file of a fifth of the size
+        those = [corners + place for i, place in enumerate(places) if colours.get(i, EMPTY) == colour]
+        if those:
+            outline = Outline.make_compound_path_from_polys(np.array(those))
+            axes.add_patch(PathPatch(outline, facecolor=colour, linewidth=0))
     axes.set_xlim(-0.2, places[-1][0] + 1.2)
     axes.set_ylim(rows + 0.1, -0.2)
     frameless(axes)
@@ -259,11 +262,13 @@ def roofline(
         style = ("-", "--")[number % 2]
         axes.plot(across, np.minimum(peak, across * bandwidth) / 1e12, style, color=COLOURS[number], label=name)
     peak, bandwidth = next(iter(roofs.values()))
-    for number, (step, value) in enumerate(intensity.items()):
+    for number, (step, value) in enumerate(sorted(intensity.items(), key=lambda pair: pair[1])):
         y = min(peak, value * bandwidth) / 1e12
         axes.plot([value, value], [y / 40, y], color="#C9C9C9", linewidth=0.8, zorder=0)
         axes.scatter([value], [y], color=INK, s=18, zorder=3)
-        axes.annotate(step[0], (value, y), textcoords="offset points", xytext=(-7, 5 + 9 * (number % 2)), fontsize=9)
+        axes.annotate(
+            step[0], (value, y), textcoords="offset points", xytext=((-10, 4), (3, -11))[number % 2], fontsize=9
+        )
         if times and step in times["tflops"]:
             axes.scatter([value], [times["tflops"][step]], marker="x", color=ORANGE, zorder=4)
             axes.annotate(step[0], (value, times["tflops"][step]), textcoords="offset points", xytext=(5, -9),

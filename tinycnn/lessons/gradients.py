@@ -66,7 +66,7 @@ def gradient(subject: Subject) -> Made:
         ),
     ]  # fmt: skip
     return Made(
-        f"Here: one image through {subject.text}, in float64; the first convolution's filter {k} over channel 0.",
+        f"Here: one image through {subject.shown}, in float64; the first convolution's filter {k} over channel 0.",
         questions,
         partial(drawing.slope, start, found[tap][1], g, f"tap {taps[tap]}"),
         values={

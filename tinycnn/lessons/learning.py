@@ -56,7 +56,7 @@ def learned(subject: Subject) -> Made:
     ]  # fmt: skip
     final = kept[-1]
     return Made(
-        f"Here: {subject.text}, trained for {EPOCHS} epochs on {IMAGES:,} digits that tinycnn draws, and tested on as "
+        f"Here: {subject.shown}, trained for {EPOCHS} epochs on {IMAGES:,} digits that tinycnn draws, and tested on as "
         "many others.",
         questions,
         partial(drawing.grid, [found["kernel"] for found in kept], [name_of(e) for e in range(len(kept))]),

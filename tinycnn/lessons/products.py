@@ -37,8 +37,9 @@ def product(subject: Subject) -> Made:
         ),
         number_question(
             "Step 5 keeps 4 x 4 sums in the registers of a thread. How many times fewer requests to shared memory does "
-            "a multiply-add need than in step 4?", saved, (1, 2, 8, 16),
-            "for 16 multiply-adds it reads 4 + 4 numbers where step 4 reads 32; the copying is in these counts too.",
+            "a multiply-add need than in step 4?", saved, (saved / 2, 2 * saved, 4 * saved),
+            "for 16 multiply-adds it reads 4 + 4 numbers where step 4 reads 32; copying is in these counts too, and "
+            "half empty tiles.",
             "{:.1f}",
         ),
     ]  # fmt: skip

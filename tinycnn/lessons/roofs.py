@@ -34,7 +34,7 @@ def roof(subject: Subject) -> Made:
     questions = [
         number_question(
             "How many times fewer bytes does step 5, register blocking, move than step 1?", ratio,
-            (1, 2, 5, 50, 200), "its tiles of image and filters are loaded once for many outputs.", "{:.0f}",
+            (ratio / 30, ratio / 6, ratio / 2, 2 * ratio), "its tiles are loaded once for many outputs.", "{:.0f}",
         ),
         Question(
             f"An {card} does {ridge:.0f} operations in the time in which it moves a byte, by its data sheet. Does one "

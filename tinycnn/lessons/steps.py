@@ -18,11 +18,12 @@ from tinycnn.devices.gpu import KernelDevice
 from tinycnn.fit.data import resident
 from tinycnn.fit.loop import Steps
 from tinycnn.lessons import drawing
-from tinycnn.lessons.lesson import Made, Question, number_question
+from tinycnn.lessons.lesson import Made, number_question
 from tinycnn.lessons.subjects import Subject
 from tinycnn.shapes import Shape
 
 BATCH = 128
+HELD = 2048  # threads a multiprocessor, of compute capability 8.0 and 9.0; a large GPU has over a hundred of them
 
 
 class ListingDevice(KernelDevice):
@@ -46,7 +47,7 @@ def launches(subject: Subject) -> Made:
     by_file = {file: files.count(file) for file in dict.fromkeys(files)}
     times = measured(subject)
     threads = [int(np.prod(launch.grid)) * int(np.prod(launch.block)) for _, launch in found]
-    smallest = sum(n < 2048 for n in threads)
+    smallest = sum(n < HELD for n in threads)
     total = len(found)
     layers = len(subject_layers(subject))
     questions = [
@@ -56,11 +57,10 @@ def launches(subject: Subject) -> Made:
             "each layer goes forward and back, for its input and for its weights; and there are the batch, the loss, "
             "the counters and the update.",
         ),
-        Question(
-            "Which of them would the step get faster by doing without?",
-            ("those with the most multiplications", "the many small ones, whose launch costs more than their work"), 1,
-            f"{smallest} of {total} have fewer than 2,048 threads: they leave almost all of a GPU idle, and the next "
-            "has to wait for them all the same.",
+        number_question(
+            f"How many of them have fewer than {HELD:,} threads, what one multiprocessor of a large GPU holds?",
+            smallest, (0, 1, total // 2, total - 1),
+            "they leave almost all of the GPU idle, and the next has to wait for them all the same.",
         ),
     ]  # fmt: skip
     draw = partial(drawing.chain, found, times)
@@ -70,13 +70,13 @@ def launches(subject: Subject) -> Made:
         for number, (file, launch) in enumerate(found, 1)
     ]
     return Made(
-        f"Here: one training step of {subject.text} on a batch of {BATCH}, as tinycnn launches it on a GPU.",
+        f"Here: one training step of {subject.shown} on a batch of {BATCH}, as tinycnn launches it on a GPU.",
         questions,
         draw,
         values={
             "chart": drawing.inline(draw()), "rows": rows, "by_file": list(by_file.items()), "total": total,
             "heads": ["", "file", "kernel", "grid", "block", *(["µs, measured"] if times else [])], "times": times,
-            "smallest": smallest,
+            "smallest": smallest, "held": HELD,
         },
     )  # fmt: skip
 

@@ -69,6 +69,11 @@ class Subject:
         """The network, or the one that stands in where none is given."""
         return self.network or NETWORK
 
+    @property
+    def shown(self) -> str:
+        """The same, as it is shown: with arrows, at which a line may end."""
+        return self.text.replace("->", " → ")
+
     def model(self) -> Model:
         """The network, its weights drawn with seed 0, on the current device."""
         session.clear_session()
@@ -90,7 +95,7 @@ class Subject:
             x_shape = 1, min(H, max(side, layer.window[0])), min(W, max(side, layer.window[1])), min(C, channels)
             padding = window_padding(x_shape[1:3], layer.window, layer.stride, layer.padding)
             w_shape = (*layer.window, x_shape[3], min(layer.filters, filters))
-            what = f"{layer.name} of {self.text} ({H} x {W} x {C} to {layer.filters} filters)"
+            what = f"{layer.name} of {self.shown} ({H} x {W} x {C} to {layer.filters} filters)"
             cut = "" if x_shape[1:] == (H, W, C) and w_shape[3] == layer.filters else ", cut down to be seen"
             found.append(Layer(conv_of(x_shape, w_shape, layer.stride, padding), what + cut))
         if not found:

@@ -445,7 +445,8 @@ async function begin() {
     remember("projector", +on);
     enlarge(on);
   });
-  enlarge(state.get("projector") === "1");
+  if (state.get("projector") === "1") enlarge(true);
+  scrollToFault();
   window.addEventListener("resize", redraw);
   document.body.dataset.ready = 1;
   performance.mark("ready");
