@@ -36,14 +36,17 @@ COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#E69F00", GREY, INK) 
 
 
 def rendered(figure: Figure, kind: str) -> bytes:
-    """A figure as 'svg' or 'png'."""
+    """A figure as 'svg' or 'png'. Of an SVG's numbers two decimals are kept."""
     from matplotlib import rc_context
 
     drawn = io.BytesIO()
     with rc_context({"svg.hashsalt": "tinycnn", "svg.fonttype": "none"}):
         metadata = {"Date": None} if kind == "svg" else {}
         figure.savefig(drawn, format=kind, metadata=metadata, bbox_inches="tight", pad_inches=0.08)
-    return drawn.getvalue()
+    if kind != "svg":
+        return drawn.getvalue()
+    text = re.sub(r"<metadata>.*?</metadata>", "", drawn.getvalue().decode(), flags=re.DOTALL)
+    return re.sub(r"(-?\d+\.\d{2})\d+", r"\1", text).encode()
 
 
 def draw_to(figure: Figure, paths: Iterable[Path]) -> list[Path]:
@@ -58,9 +61,8 @@ def draw_to(figure: Figure, paths: Iterable[Path]) -> list[Path]:
 def inline(figure: Figure) -> Markup:
     """A figure as an SVG element of a page."""
     text = rendered(figure, "svg").decode()
-    text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text[text.index("<svg") :], flags=re.DOTALL)
-    text = re.sub(r"\s*\n\s*", " ", text).replace("<svg ", '<svg aria-hidden="true" ', 1)
-    return Markup(re.sub(r"(-?\d+\.\d{2})\d+", r"\1", text))
+    text = re.sub(r"<style.*?</style>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    return Markup(re.sub(r"\s*\n\s*", " ", text).replace("<svg ", '<svg aria-hidden="true" ', 1))
 
 
 # ---------------------------------------------------------------- lessons 1 and 2: an image, and who touches it
@@ -107,12 +109,17 @@ def sectors(runs: Sequence[Run], array: str) -> Figure:
             by_element.setdefault(i, []).append(lane)
         for i, those in by_element.items():
             x, y = places[i]
-            text = str(those[0]) if len(those) == 1 else f"{those[0]}-{those[-1]}"
+            text = str(those[0]) if len(those) == 1 else f"×{len(those)}"
             axes.text(x + 0.45, y + 0.45, text, ha="center", va="center", fontsize=5.4, color="white")
         axes.set_title(
             f"{run.title}: {active.sum()} lanes of a warp load {array}, and touch {len(touched)} sectors of 32 bytes",
             fontsize=10, color=INK, loc="left",
         )  # fmt: skip
+    axes.set_xlabel(
+        "A cell is a number of 4 bytes, and a gap stands between two pixels. Dark: what the lanes want, with the lane's "
+        "number,\nor how many want it. Light: what came along in the same sectors.",
+        fontsize=9, color=INK, loc="left",
+    )  # fmt: skip
     return figure
 
 
@@ -287,7 +294,7 @@ def chain(launches: Sequence[tuple[str, Any]], times: Mapping[str, Any] | None) 
     """Launches one after the other, a row for each kernel file; as wide as they took where that was measured."""
     files = list(dict.fromkeys(file for file, _ in launches))
     widths = [times["us"].get(launch.kernel, 1.0) if times else 1.0 for _, launch in launches]
-    figure, axes = sheet(7.4, 1.0 + 0.34 * len(files))
+    figure, axes = sheet(6.4, 1.0 + 0.34 * len(files))
     at = 0.0
     for (file, launch), width in zip(launches, widths, strict=True):
         way = "backward" in launch.kernel

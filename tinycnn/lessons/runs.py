@@ -38,10 +38,15 @@ class Run:
             "number": self.number,
             "count": len(self.recording),
             "threads": int(np.prod(self.recording.launch.block)),
-            "lines": [line for _, line in self.recording.places],
+            "lines": [self._line(*place) for place in self.recording.places],
             "arrays": [self._array(array) for array in self.recording.arrays],
             "data": base64.b64encode(self.recording.packed()).decode("ascii"),
         }
+
+    def _line(self, file: str, line: int) -> int | str:
+        """A line's number, with the file's name before it where that is a header."""
+        name = Path(file).name
+        return line if name == self.file else f"{name}:{line}"
 
     def _array(self, array: RecordedArray) -> dict[str, Any]:
         rows, columns, gap, rowgap = grid_of(array, self.shared.get(array.name))
