@@ -78,6 +78,7 @@ setup(
             "nvidia-nvjitlink>=13; sys_platform == 'linux'",
             "numba-cuda>=0.30; sys_platform != 'darwin'",
             "greenlet>=3",
+            "axe-core-python>=0.1",  # what looks for barriers in the lessons' pages
         ],
     },
     entry_points={"console_scripts": ["tinycnn=tinycnn.command:main"]},

@@ -1,7 +1,7 @@
 """Writes the README's picture again: python docs/pictures.py
 
-A warp's 32 lanes on an image, and the sectors that they touch, by the ladder's first two steps: the picture of the lesson
-`warp`, from a recording that is made anew.
+A warp's 32 lanes on an image, and the sectors that they touch, by the ladder's first two steps: the picture of the
+lesson `warp`, from a recording that is made anew.
 """
 
 from __future__ import annotations

@@ -191,18 +191,20 @@ def record(
 
 
 def _recording(watched: Watched, launch: Launch, rows: np.ndarray) -> Recording:
-    """Instructions become places in the source; of the arrays those that were touched are kept."""
-    regions, array = np.unique(rows["region"], return_inverse=True)
+    """Instructions become places in the source; of the arrays those that were touched are kept, by their names."""
+    regions = [int(region) for region in np.unique(rows["region"])]
+    arrays = {region: _described(watched, launch, region) for region in regions}
+    regions.sort(key=lambda region: (arrays[region].space, arrays[region].name))  # not by where they lie in memory
     where = watched.places([int(pc) for pc in rows["pc"]])
     places = sorted(set(where.values()))
     number = {pc: places.index(place) for pc, place in where.items()}
     requests = np.zeros(len(rows), REQUEST)
     requests["place"] = [number[int(pc)] for pc in rows["pc"]]
-    requests["array"] = array
+    requests["array"] = [regions.index(region) for region in rows["region"].tolist()]
     requests["op"] = np.where(rows["atomic"], 2, rows["write"])
     for name in ("size", "block", "warp", "barriers", "lanes", "offsets"):
         requests[name] = rows[name]
-    return Recording(watched.path, launch, [_described(watched, launch, int(r)) for r in regions], places, requests)
+    return Recording(watched.path, launch, [arrays[region] for region in regions], places, requests)
 
 
 def _described(watched: Watched, launch: Launch, region: int) -> RecordedArray:

@@ -116,8 +116,8 @@ def sectors(runs: Sequence[Run], array: str) -> Figure:
             fontsize=10, color=INK, loc="left",
         )  # fmt: skip
     axes.set_xlabel(
-        "A cell is a number of 4 bytes, and a gap stands between two pixels. Dark: what the lanes want, with the lane's "
-        "number,\nor how many want it. Light: what came along in the same sectors.",
+        "A cell is a number of 4 bytes, and a gap stands between two pixels. Dark: what the lanes want, with the "
+        "lane's number,\nor how many want it. Light: what came along in the same sectors.",
         fontsize=9, color=INK, loc="left",
     )  # fmt: skip
     return figure
