@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,5 +12,6 @@ TIMES = Path(__file__).parent.parent / "benchmarks" / "results" / "nvidia-h200"
 
 
 def on_post_build(config: Any) -> None:
-    for _ in lessons.write_all(Path(config.site_dir) / "lessons", lessons.Subject(times=TIMES), teacher=True):
+    subject = lessons.Subject(times=Path(os.path.relpath(TIMES)))
+    for _ in lessons.write_all(Path(config.site_dir) / "lessons", subject, teacher=True):
         pass

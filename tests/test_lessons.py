@@ -297,8 +297,21 @@ def test_every_lesson_can_be_made_of_every_kind_of_network(name):
         assert lessons.find(name).make(Subject(network)).questions
 
 
+def test_a_lesson_leaves_the_session_as_it_was():
+    tinycnn.set_random_seed(7)
+    one = tinycnn.layers.Dense(3)
+    made_here = Subject(NETWORK).layers()
+    other = tinycnn.layers.Dense(3)
+    assert (one.name, other.name, tinycnn.session.seed()) == ("dense_1", "dense_2", 7)
+    assert [layer.what.split()[0] for layer in made_here] == ["conv2d_1", "conv2d_2"]
+
+
 def test_a_network_that_is_none_is_refused_in_one_line():
-    for network, message in (("CN(8", "parentheses"), ("FL()->DN(10)", "no convolution"), ("nothing", "expected")):
+    for network, message in (
+        ("CN(8", "parentheses"),
+        ("FL()->DN(10)", "no convolution"),
+        ("nothing", "no documented network|unknown|no network"),
+    ):
         with pytest.raises(ValueError, match=message):
             Subject(network)
 
@@ -338,6 +351,18 @@ def test_a_kernel_that_leaves_its_arrays_has_a_page_too(tmp_path):
     assert "out-of-bounds" in text and "cannot be played before that is mended" in text
 
 
+def test_a_kernel_that_does_nothing_or_never_ends_has_a_page_too(tmp_path):
+    for name, body, shown in (
+        ("empty", "", "nothing to report"),
+        ("endless", "while (x[0] < 1e30f) x[1] = 2;", "endless"),
+    ):
+        file = tmp_path / f"{name}.cu"
+        launch = "// launch: kernel=k grid=1 block=32 x=float[4]\n"
+        file.write_text(f"{launch}__global__ void k(volatile float* x) {{ {body} }}\n")
+        made = races.own(file, emulator.read_launches(file), Subject(), seconds=0.2)
+        assert shown in " ".join([made.about, *made.values["reports"]]) and not made.values["playable"]
+
+
 # ---------------------------------------------------------------- the command
 
 
@@ -347,7 +372,11 @@ def test_the_list_names_every_lesson():
 
 
 def test_a_wrong_name_is_answered_with_the_nearest(tmp_path):
-    for name, hint in (("warps", "did you mean warp?"), ("nonsense", "no lesson"), ("missing.cu", "no kernel file")):
+    for name, hint in (
+        ("warps", "did you mean warp?"),
+        ("nonsense", "no lesson 'nonsense'; and there is no kernel"),
+        ("missing.cu", "no kernel file"),
+    ):
         result = CliRunner().invoke(cli, ["lesson", name, "-o", str(tmp_path)])
         assert result.exit_code == 2 and hint in result.output
     assert not list(tmp_path.iterdir())

@@ -67,5 +67,5 @@ def find_file(name: str) -> tuple[Path, list[Launch]]:
         if name.endswith(".cu"):
             raise
         close = difflib.get_close_matches(name, [one.name for one in lessons.LESSONS], n=1)
-        hint = f"there is no lesson {name!r}; did you mean {close[0]}?" if close else f"{error.message}, and no lesson"
-        raise click.UsageError(hint) from None
+        hint = f"did you mean {close[0]}?" if close else f"and {error.message}"
+        raise click.UsageError(f"there is no lesson {name!r}; {hint}") from None

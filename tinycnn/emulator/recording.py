@@ -163,7 +163,7 @@ class Recording:
             values = self.requests[name].astype(np.int64)
             if name == "offsets":
                 values = np.diff(values, axis=1, prepend=0)
-            columns.append(values.reshape(len(self), -1).T)
+            columns.append(values[:, None].T if values.ndim == 1 else values.T)
         return zlib.compress(np.concatenate(columns).astype("<i4").tobytes(), 9)
 
 

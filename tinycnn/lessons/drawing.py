@@ -237,7 +237,7 @@ def bars(names: Sequence[str], values: Sequence[float], what: str, form: str = "
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     for row, value in enumerate(values):
-        axes.text(value, row, " " + form.format(value), va="center", color=INK, fontsize=9)
+        axes.annotate(form.format(value), (value, row), (4, 0), textcoords="offset points", va="center", fontsize=9)
     axes.set_xlim(0, 1.18 * max([*values, 1e-9]))
     axes.set_xlabel(what, color=INK)
     return figure

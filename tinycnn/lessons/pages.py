@@ -85,6 +85,8 @@ def command_of(name: str, subject: Subject) -> str:
     words = ["tinycnn", "lesson", name]
     if subject.network is not None:
         words += ["--network", subject.network]
+    if subject.times is not None:
+        words += ["--times", str(subject.times)]
     return shlex.join(words)
 
 

@@ -144,12 +144,15 @@ def chart(figure: Any) -> Markup:
 # ---------------------------------------------------------------- a kernel file of one's own
 
 
-def own(path: Path, launches: Sequence[Launch], subject: Subject) -> Made:
-    """What is wrong with a kernel file, as the check finds it; and its first launch, played."""
-    reports = emulator.check(path, launches)
+def own(path: Path, launches: Sequence[Launch], subject: Subject, seconds: float = emulator.MOST_SECONDS) -> Made:
+    """What is wrong with a kernel file, as the check finds it; and its first launch, played.
+
+    seconds: after so many a launch is ended.
+    """
+    reports = emulator.check(path, launches, seconds)
     here = [report for report in reports if Path(report.file).name == path.name]
     faults = {line for report in here for line in (report.line, report.other_line) if line}
-    recording = recorded_part(path, launches[0])
+    recording = None if any(report.kind == "endless" for report in reports) else recorded_part(path, launches[0])
     race = next((r for r in here if r.kind == "race" and r.kernel == launches[0].kernel and r.other_line), None)
     runs, stages, frames = [], {}, []
     if recording is not None:

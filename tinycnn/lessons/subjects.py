@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tinycnn import kernels, session
-from tinycnn.architectures import ARCHITECTURES, build, notation
+from tinycnn.architectures import build, notation
 from tinycnn.devices import use_device
 from tinycnn.devices.checks.cases import Operations
 from tinycnn.devices.gpu import ladder
@@ -59,10 +59,8 @@ class Subject:
 
     def __init__(self, network: str | None = None, times: Path | None = None):
         self.network, self.times = network, times
-        if network is not None and network not in ARCHITECTURES:
-            notation.parse(network)  # to refuse it before anything is run
         if network is not None:
-            self.layers()  # the same
+            self.layers()  # to refuse it before anything is run
 
     @property
     def text(self) -> str:
@@ -76,9 +74,8 @@ class Subject:
 
     def model(self) -> Model:
         """The network, its weights drawn with seed 0, on the current device."""
-        session.clear_session()
-        session.set_random_seed(0)
-        model = build(self.text) if self.text in ARCHITECTURES else notation.parse(self.text)
+        with session.another(seed=0):
+            model = notation.parse(self.text) if "(" in self.text else build(self.text)
         model.compile("adam", "categorical_crossentropy", ["acc"])
         return model
 
