@@ -329,14 +329,14 @@ def grid(filters: Sequence[np.ndarray], names: Sequence[str]) -> Figure:
 
 def pixels(values: np.ndarray, signed: bool = False, limit: float | None = None) -> str:
     """Numbers (H, W) as a PNG with a pixel each, as a data: address. From 0, black, to `limit`, white; signed ones blue
-    below and red above 0."""
+    and dark below 0, orange and lighter above."""
     from PIL import Image
 
     limit = limit or float(np.abs(values).max()) or 1.0
     share = np.clip(values / limit, -1, 1)
     if signed:
         below, above = np.clip(-share, 0, 1), np.clip(share, 0, 1)
-        colours = np.stack([1 - below, 1 - 0.75 * below - 0.75 * above, 1 - above], axis=-1)
+        colours = np.stack([1 - below, 1 - 0.8 * below - 0.45 * above, 1 - above], axis=-1)
         image = Image.fromarray((255 * colours).round().astype(np.uint8), "RGB")
     else:
         image = Image.fromarray((255 * np.clip(share, 0, 1)).round().astype(np.uint8), "L")
