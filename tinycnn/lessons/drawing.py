@@ -110,7 +110,8 @@ def sectors(runs: Sequence[Run], array: str) -> Figure:
         for i, those in by_element.items():
             x, y = places[i]
             text = str(those[0]) if len(those) == 1 else f"×{len(those)}"
-            axes.text(x + 0.45, y + 0.45, text, ha="center", va="center", fontsize=5.4, color="white")
+            size = 5.4 if len(text) < 3 else 4.2
+            axes.text(x + 0.45, y + 0.45, text, ha="center", va="center", fontsize=size, color="white")
         axes.set_title(
             f"{run.title}: {active.sum()} lanes of a warp load {array}, and touch {len(touched)} sectors of 32 bytes",
             fontsize=10, color=INK, loc="left",
