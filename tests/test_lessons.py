@@ -13,8 +13,7 @@ from lesson_pages import NAMES, data_of, every_lesson, made, need_the_emulator, 
 import tinycnn
 from tinycnn import emulator, kernels, lessons
 from tinycnn.command.main import cli
-from tinycnn.devices.checks.cases import RecordingDriver
-from tinycnn.devices.gpu import KernelDevice
+from tinycnn.fit.loop import Steps
 from tinycnn.lessons import drawing, learning, races, requests, steps, subjects
 from tinycnn.lessons.subjects import SQUARE, STRIDED, Subject
 
@@ -261,18 +260,28 @@ def test_a_tile_gives_the_convolution_with_a_quarter_of_the_multiplications():
     assert 1 < values["ratios"][3] < 6 and 1 < values["ratios"][5] < 6
 
 
-def test_the_launches_of_a_step_are_those_that_a_step_makes(monkeypatch):
-    monkeypatch.setattr(steps, "BATCH", 4)
+def test_the_launches_of_a_step_are_those_that_fit_makes(monkeypatch):
+    """Beside them: a training of one step on the emulator, which runs what it launches."""
     subject = Subject("CN(4,(3,3))->MP(4,4)->FL()->DN(10)")
+    monkeypatch.setattr(steps, "BATCH", 4)
     listed = [(file, launch.kernel, launch.grid) for file, launch in steps.launches_of_a_step(subject)]
+    with tinycnn.use_device("emulator") as device:
+        model, started, launch, train = subject.model(), [], device.driver.launch, Steps.train
 
-    class Running(RecordingDriver):
-        pass
+        def noted(file, kernel, ctype, grid, *rest):
+            started.append((file, kernel, tuple(grid)))
+            launch(file, kernel, ctype, grid, *rest)
 
-    monkeypatch.setattr(steps, "ListingDriver", Running)
-    real = [(file, launch.kernel, launch.grid) for file, launch in steps.launches_of_a_step(subject)]
-    assert listed == [(file, kernel, tuple(grid)) for file, kernel, grid in real] and len(listed) > 10
-    assert issubclass(steps.ListingDevice, KernelDevice)
+        def from_here(self, size):
+            started.clear()
+            train(self, size)
+            found.extend(started)
+
+        found = []
+        monkeypatch.setattr(device.driver, "launch", noted)
+        monkeypatch.setattr(Steps, "train", from_here)
+        model.fit(np.zeros((4, 28, 28, 1), np.float32), np.eye(10)[:4], batch_size=4, verbose=0)
+    assert listed == found and len(found) > 10
 
 
 # ---------------------------------------------------------------- of what is one's own
