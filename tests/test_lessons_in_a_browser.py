@@ -8,7 +8,8 @@ import pytest
 from browser import MISSING, Browser, chromium
 from lesson_pages import NAMES, data_of, every_lesson, made, page, words
 
-from tinycnn import lessons
+from tinycnn import emulator, kernels, lessons
+from tinycnn.lessons import runs, subjects
 
 SCREENS = {"screen": (1366, 768), "phone": (390, 844)}
 ANSWERED = "#shown=1"
@@ -138,6 +139,36 @@ def test_what_the_page_counts_adds_up_to_the_trace(browser, name):
         assert totals(browser, name) == want
 
 
+def test_the_totals_of_a_page_are_those_of_trace(browser):
+    """The same by the command's own counts, for every array of lesson 2."""
+    shown(browser, page("warp"))
+    found = {}
+    for number, choice in enumerate(made("warp").stages["warp"]):
+        browser.run(
+            f"(() => {{ const s = document.querySelector('[data-do=which]'); s.selectedIndex = {number};"
+            " s.dispatchEvent(new Event('change')); })()"
+        )
+        click(browser, "[data-do=last]")
+        found[choice["label"]] = totals(browser, "warp")
+    for number, step in enumerate(("1_naive", "2_coalesced")):
+        launch = subjects.launch_of(step, "forward", subjects.SQUARE.conv)
+        lines = emulator.trace(kernels.path(f"ladder/{step}"), launch, blocks=None).lines
+        traced = {f"{runs.OP_WORDS[line.op]} {line.array}": line.sectors for line in lines}
+        assert traced == {label: counts[number] for label, counts in found.items()}
+
+
+def test_a_browser_that_is_too_old_is_told(browser):
+    """What the page needs beyond old browsers is DecompressionStream."""
+    script = browser.call("Page.addScriptToEvaluateOnNewDocument", source="delete window.DecompressionStream")
+    browser.open(page("warp"), *SCREENS["screen"], ANSWERED)
+    told = browser.run(
+        "new Promise(done => { const look = () => { const p = document.querySelector('main > .fault-text');"
+        " p ? done(p.textContent) : setTimeout(look, 5); }; look(); })"
+    )
+    browser.call("Page.removeScriptToEvaluateOnNewDocument", identifier=script["identifier"])
+    assert "needs a browser of 2023" in told
+
+
 def test_stepping_counts_one_request_after_the_other(browser):
     shown(browser, page("warp"))
     recording = made("warp").runs[0].recording
@@ -223,8 +254,6 @@ def test_larger_is_for_the_projector_and_is_remembered(browser):
 
 def test_a_faulty_kernel_s_page_works_too(browser, tmp_path):
     from test_lessons import RACE
-
-    from tinycnn import emulator
 
     file = tmp_path / "turn.cu"
     file.write_text(RACE.replace("BARRIER", ""))

@@ -452,4 +452,9 @@ async function begin() {
   performance.mark("ready");
 }
 
-begin();
+begin().catch((error) => {
+  const told = Object.assign(document.createElement("p"), { className: "fault-text" });
+  told.textContent = "This page cannot be played here: it needs a browser of 2023 or newer.";
+  document.querySelector("main").prepend(told);
+  throw error;
+});
