@@ -69,7 +69,7 @@ class Browser:
     def receive(self):
         """The next message; what it tells of errors and requests is kept."""
         while b"\0" not in self.buffer:
-            assert select.select([self.reading], [], [], SECONDS)[0], f"the browser has said nothing for {SECONDS} seconds"
+            assert select.select([self.reading], [], [], SECONDS)[0], f"the browser says nothing for {SECONDS} seconds"
             part = os.read(self.reading, 1 << 20)
             assert part, "the browser has ended"
             self.buffer += part

@@ -170,7 +170,7 @@ def own(path: Path, launches: Sequence[Launch], subject: Subject, seconds: float
             ]
     kinds = f"{len(reports)} report{'s' * (len(reports) != 1)}" if reports else "nothing to report"
     return Made(
-        f"Here: the launches that {path.name} describes, {len(launches)} of them. The check has {kinds}.",
+        f"Here: {len(launches)} launch{'es' * (len(launches) != 1)} of {path.name}. The check has {kinds}.",
         [],
         partial(drawing.sectors, runs, recording.arrays[0].name if recording and recording.arrays else ""),
         runs,
