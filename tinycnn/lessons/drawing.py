@@ -36,7 +36,7 @@ COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#E69F00", GREY, INK) 
 
 
 def rendered(figure: Figure, kind: str) -> bytes:
-    """A figure as 'svg' or 'png'. Of an SVG's numbers two decimals are kept."""
+    """A figure as 'svg' or 'png'. Of an SVG's numbers two decimals are kept, and a path is one line."""
     from matplotlib import rc_context
 
     drawn = io.BytesIO()
@@ -46,6 +46,7 @@ def rendered(figure: Figure, kind: str) -> bytes:
     if kind != "svg":
         return drawn.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", drawn.getvalue().decode(), flags=re.DOTALL)
+    text = re.sub(r"\s*\n(?=[LMQCz]\b)", " ", text)
     return re.sub(r"(-?\d+\.\d{2})\d+", r"\1", text).encode()
 
 
