@@ -39,6 +39,7 @@ bench: .venv/test
 
 readme: .venv/run
 	$(BIN)/python benchmarks/readme_tables.py
+	$(BIN)/python docs/pictures.py
 
 # The site, into site/: links and anchors are checked, and it needs no network.
 .PHONY: docs

@@ -43,11 +43,13 @@ setup(
             *(f"{folder}*.{ending}" for folder in ("", "fast/", "ladder/") for ending in ("cu", "cuh")),
             "ladder/README.md",
         ],
+        "tinycnn.lessons": ["page/*.html", "page/*.css", "page/*.js"],
         "tinycnn.emulator": ["runtime/*.h", "runtime/*.cpp"],
         "tinycnn.exercises": ["*/*.md", "*/*.cu", "*/*.diff"],
     },
     install_requires=[
         "click>=8.1",
+        "jinja2>=3.1",
         "jsonschema>=4.18",
         "matplotlib>=3.7",
         "numba>=0.61",
@@ -56,6 +58,7 @@ setup(
         "pillow>=10",
         "pooch>=1.8",
         "pyelftools>=0.30",
+        "pygments>=2.17",
         "safetensors>=0.4.3",
         "tabulate>=0.9",
         "tqdm>=4.65",
@@ -82,6 +85,7 @@ setup(
             "nvidia-nvjitlink>=13; sys_platform == 'linux'",
             "numba-cuda>=0.30; sys_platform != 'darwin'",
             "greenlet>=3",
+            "axe-core-python>=0.1",  # what looks for barriers in the lessons' pages
         ],
     },
     entry_points={

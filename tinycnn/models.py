@@ -276,14 +276,14 @@ class Sequential(Model):
         if isinstance(layer, InputLayer):
             return
         if self.output is not None and self.input is not None:
-            with use_device(self.device.name, self.device.dtype):
+            with use_device(self.device):
                 self._connect(self.input, layer(self.output))
         self.layers.append(layer)
 
     def build(self, input_shape: Sequence[int]) -> None:
         """Make the weights for images of `input_shape` (H, W, C)."""
         symbol = inputs = Input(input_shape)
-        with use_device(self.device.name, self.device.dtype):  # it may no longer be the current one
+        with use_device(self.device):  # it may no longer be the current one
             for layer in self.layers:
                 symbol = layer(symbol)
         self._connect(inputs, symbol)

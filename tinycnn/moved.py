@@ -43,7 +43,6 @@ MODULES = {
     "hardware": "utils.hardware",
     "images": "datasets.images",
     "keras_translation": "keras_reference.translation",
-    "lessons": "pictures",
     "lessons.pictures": "pictures",
     "notation": "architectures.notation",
     "options": "command.options",

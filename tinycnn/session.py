@@ -47,6 +47,23 @@ def clear_session() -> None:
         _names.clear()
 
 
+@contextmanager
+def another(seed: SupportsIndex = 0) -> Iterator[None]:
+    """Inside, a session of its own: layers are numbered from 1, and draw from this seed. Then it is as it was."""
+    global _seed, _streams
+    with _lock:
+        before = _seed, _streams, _names.copy()
+    clear_session()
+    set_random_seed(seed)
+    try:
+        yield
+    finally:
+        with _lock:
+            _seed, _streams = before[:2]
+            _names.clear()
+            _names.update(before[2])
+
+
 def seed() -> int:
     """The current seed."""
     return _seed

@@ -90,9 +90,12 @@ def set_device(name: str, dtype: str | None = None) -> Device:
 
 
 @contextmanager
-def use_device(name: str, dtype: str | None = None) -> Iterator[Device]:
-    """`with use_device("reference", "float64"):` the current device for a while, in this thread (or asyncio task)."""
-    device = get_device(name, dtype or "float32")
+def use_device(name: str | Device, dtype: str | None = None) -> Iterator[Device]:
+    """`with use_device("reference", "float64"):` the current device for a while, in this thread (or asyncio task).
+
+    It may also be given one that was made.
+    """
+    device = get_device(name, dtype or "float32") if isinstance(name, str) else name
     before = _used.set(device)
     try:
         yield device

@@ -13,6 +13,7 @@ and its time says nothing about a kernel's speed.
     load             build a kernel file and launch its kernels on NumPy arrays
     check            run launches with every memory access watched: races, bounds, divergent barriers, ...
     trace            count the memory requests of every line: sectors, bank conflicts, divergence
+    record           keep every one of those requests, in order: which lanes of which warp wanted which bytes
     debug_command    the gdb command that stops in one thread of one block
 """
 
@@ -22,6 +23,7 @@ from tinycnn.emulator.debugging import debug_command
 from tinycnn.emulator.instrument import MOST_SECONDS, Watched
 from tinycnn.emulator.launches import DescriptionError, Launch, describes_launches, read_launches
 from tinycnn.emulator.module import KernelError, LaunchError, Module, load
+from tinycnn.emulator.recording import Recording, record
 from tinycnn.emulator.tracing import Trace, trace
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "Launch",
     "LaunchError",
     "Module",
+    "Recording",
     "Report",
     "Trace",
     "Watched",
@@ -43,5 +46,6 @@ __all__ = [
     "describes_launches",
     "load",
     "read_launches",
+    "record",
     "trace",
 ]

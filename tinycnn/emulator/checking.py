@@ -59,6 +59,10 @@ class Report:
     thread: tuple[int, ...]
     message: str
     count: int = 1
+    array: str | None = None  # of an access to an array: which, and which of its elements
+    element: int | None = None
+    other_block: tuple[int, ...] | None = None  # of a race: whose the other access is
+    other_thread: tuple[int, ...] | None = None
 
     def __str__(self) -> str:
         times = f" ({self.count} times)" if self.count > 1 else ""
@@ -135,6 +139,7 @@ def _report(watched: Watched, launch: Launch, problem: Problem, where: dict[int,
     else:
         file, line = instrument.source_file(problem.file.decode(), watched.path.parent), problem.line
     other_line = where[problem.other_pc][1] if problem.other_pc else None
+    array, element = _element(watched, problem) if problem.pc and problem.region >= 0 else (None, None)
     return Report(
         KINDS[problem.kind],
         launch.kernel,
@@ -145,7 +150,17 @@ def _report(watched: Watched, launch: Launch, problem: Problem, where: dict[int,
         tuple(problem.thread),
         _message(watched, launch, problem, where),
         problem.count,
+        array,
+        element,
+        tuple(problem.other_block) if problem.other_pc else None,
+        tuple(problem.other_thread) if problem.other_pc else None,
     )
+
+
+def _element(watched: Watched, problem: Problem) -> tuple[str, int]:
+    """(the array, the number of its element) of an access."""
+    name, itemsize, _ = watched.array_of(problem.region)
+    return name, problem.offset // (itemsize or problem.size)
 
 
 def _message(watched: Watched, launch: Launch, problem: Problem, where: dict[int, Place]) -> str:
@@ -153,7 +168,7 @@ def _message(watched: Watched, launch: Launch, problem: Problem, where: dict[int
         return problem.message.decode()
     name, itemsize, size = watched.array_of(problem.region)
     space = "shared" if problem.space else "global"
-    element = f"{name}[{problem.offset // (itemsize or problem.size)}]"
+    element = f"{name}[{_element(watched, problem)[1]}]"
     did = "writes" if problem.write else "reads"
     if problem.kind == RACE:
         other_file, other_line = where[problem.other_pc]

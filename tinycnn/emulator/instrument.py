@@ -66,11 +66,12 @@ class Watched:
     @contextmanager
     def watch(
         self, launch: Launch, check: bool = False, trace: bool = False, only: list[int] | None = None,
-        seconds: float = MOST_SECONDS,
+        seconds: float = MOST_SECONDS, record: int = 0,
     ) -> Iterator[Watched]:  # fmt: skip
         """Run the launch, or `only` these of its blocks; what the tools found can be asked for inside.
 
-        It is ended after so many seconds, which is one of the problems then.
+        It is ended after so many seconds, which is one of the problems then. Of a trace, at most `record` requests are
+        kept.
         """
         library, signature = self.module.library, self.module.signature(launch.kernel)
         grid, block = module.check_shape(launch.kernel, launch.grid, launch.block, launch.shared)
@@ -83,11 +84,13 @@ class Watched:
             library.cudasim_watch(
                 table, len(self.arrays), launch.shared, int(check), int(trace), ctypes.c_double(seconds)
             )
+            library.cudasim_record(record)
             try:
                 with _time_limit(library, seconds):
                     self.module.run(signature, grid, block, self.args, launch.shared, only)
                 yield self
             finally:
+                library.cudasim_record(0)
                 library.cudasim_unwatch()
                 self.args = []
                 del alive

@@ -13,7 +13,8 @@ loads, keeps values in registers, and caches answer part of the requests. And th
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -168,13 +169,36 @@ def trace(path: str | Path, launch: Launch, blocks: int | None = MOST_BLOCKS, se
     """
     watched = instrument.Watched(path, [launch.kernel])
     total = int(np.prod(launch.grid, dtype=np.int64))
-    only = None
-    if blocks is not None and total > blocks:
-        only = np.unique(np.linspace(0, total - 1, blocks).astype(np.int64)).tolist()
+    only = some_blocks(total, blocks)
     library = watched.module.library
     library.cudasim_rows.restype = ctypes.POINTER(_Row)
-    library.cudasim_forget_rows()
-    with watched.watch(launch, trace=True, only=only, seconds=seconds):
+    with running(watched, launch, only, seconds):
+        count = ctypes.c_int()
+        table = library.cudasim_rows(ctypes.byref(count))
+        rows = [_Row.from_buffer_copy(table[i]) for i in range(count.value)]
+        fewest = SECTOR * sum(_touched(library, region) for region in range(len(watched.arrays)))
+    moved = SECTOR * sum(row.sectors for row in rows)
+    traced = total if only is None else len(only)
+    return Trace(launch.kernel, _by_line(watched, rows), total, traced, moved, fewest)
+
+
+def some_blocks(total: int, most: int | None) -> list[int] | None:
+    """At most so many of a grid's blocks, evenly spread; None for all of them."""
+    if most is None or total <= most:
+        return None
+    return np.unique(np.linspace(0, total - 1, most).astype(np.int64)).tolist()
+
+
+@contextmanager
+def running(
+    watched: Watched, launch: Launch, only: list[int] | None, seconds: float, record: int = 0
+) -> Iterator[None]:
+    """A launch that is run and traced; inside, what was counted can be asked for. Raises KernelError as `trace`.
+
+    record: how many requests to keep at most.
+    """
+    watched.module.library.cudasim_forget_rows()
+    with watched.watch(launch, trace=True, only=only, seconds=seconds, record=record):
         problems = watched.module.problems()
         if problems and problems[0].kind == ENDLESS:
             file, line = watched.places([problems[0].pc])[problems[0].pc]
@@ -183,13 +207,7 @@ def trace(path: str | Path, launch: Launch, blocks: int | None = MOST_BLOCKS, se
             raise KernelError(
                 f"{launch.kernel} cannot be traced, for it has a fault; `tinycnn check` tells which, and where"
             )
-        count = ctypes.c_int()
-        table = library.cudasim_rows(ctypes.byref(count))
-        rows = [_Row.from_buffer_copy(table[i]) for i in range(count.value)]
-        fewest = SECTOR * sum(_touched(library, region) for region in range(len(watched.arrays)))
-    moved = SECTOR * sum(row.sectors for row in rows)
-    traced = total if only is None else len(only)
-    return Trace(launch.kernel, _by_line(watched, rows), total, traced, moved, fewest)
+        yield
 
 
 def _touched(library: ctypes.CDLL, region: int) -> int:

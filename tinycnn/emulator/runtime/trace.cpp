@@ -10,6 +10,8 @@
 // all stand still, the warp goes on with what comes first in the code (issue_one_request in hooks.cpp). Lanes that
 // are behind so catch up, as on a GPU, provided that code that comes later in the source also does in the file: hence
 // -fno-reorder-blocks, and __device__ functions inlined.
+//
+// A recording keeps every request beside the sums: who asked, where in the program, and for which bytes.
 #include "tools.h"
 
 namespace cudasim {
@@ -59,6 +61,48 @@ static Row* find_row(const Access& access, int region) {
     row.write = access.write;
     row.atomic = access.atomic;
     return &row;
+}
+
+struct Request {        // as Python reads it
+    uint64_t pc;
+    int32_t region, block[3], warp;
+    uint32_t lanes;     // a bit for each that takes part
+    uint32_t barriers;  // that the block has completed
+    uint8_t size, write, atomic, unused;
+    int32_t offsets[32];  // bytes from the array's begin, of the lanes that take part
+};
+
+static List<Request> requests;
+static int most_requests;       // 0: nothing is recorded
+static uint64_t request_count;  // also of those that found no room
+
+// Python calls this around a launch; 0 gives the memory back.
+CUDASIM_EXPORT void cudasim_record(int most) {
+    requests.clear();
+    most_requests = most;
+    request_count = 0;
+}
+CUDASIM_EXPORT const Request* cudasim_requests(uint64_t* count) {
+    *count = request_count;
+    return requests.items;
+}
+
+static void record(int warp, int region, const Access* const* by_lane) {
+    if (!most_requests || request_count++ >= (uint64_t)most_requests) return;
+    Request request = {};
+    request.region = region;
+    request.block[0] = block.index.x, request.block[1] = block.index.y, request.block[2] = block.index.z;
+    request.warp = warp;
+    request.barriers = block.barriers;
+    for (int lane = 0; lane < 32; ++lane) {
+        const Access* access = by_lane[lane];
+        if (!access) continue;
+        request.pc = access->pc;
+        request.size = (uint8_t)access->size, request.write = access->write, request.atomic = access->atomic;
+        request.lanes |= 1u << lane;
+        request.offsets[lane] = (int32_t)(access->address - region_at(region).begin);
+    }
+    requests.add(request);
 }
 
 static int distinct(uintptr_t* values, int count) {
@@ -113,6 +157,7 @@ void trace_request(int warp, unsigned lanes) {
             by_lane[lane] = &access;
             lanes &= ~(1u << lane);
         }
+        record(warp, region, by_lane);
         Row* row = find_row(together[0], region);
         if (!row) return;
         row->requests += 1;

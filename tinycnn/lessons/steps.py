@@ -1,0 +1,128 @@
+"""Lesson 11: the launches of one training step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinycnn import emulator
+from tinycnn.datasets import synthetic
+from tinycnn.devices import use_device
+from tinycnn.devices.checks.cases import RecordingDriver
+from tinycnn.devices.gpu import KernelDevice
+from tinycnn.fit.data import resident
+from tinycnn.fit.loop import Steps
+from tinycnn.lessons import drawing
+from tinycnn.lessons.lesson import Made, number_question
+from tinycnn.lessons.subjects import Subject
+from tinycnn.shapes import Shape
+
+BATCH = 128
+HELD = 2048  # threads a multiprocessor, of compute capability 8.0 and 9.0; a large GPU has over a hundred of them
+
+
+class ListingDevice(KernelDevice):
+    """A device of kernels that are listed."""
+
+    name = "listing"
+
+
+class ListingDriver(RecordingDriver):
+    """Keeps a description of each launch and runs none: what is computed is never looked at."""
+
+    def launch(
+        self, file: str, kernel: str, ctype: str, grid: Shape, block: Shape, args: Sequence[Any], shared: int
+    ) -> None:
+        self.launches.append((file, emulator.Launch(kernel, tuple(grid), tuple(block), [], shared)))
+
+
+def launches(subject: Subject) -> Made:
+    found = launches_of_a_step(subject)
+    files = [file for file, _ in found]
+    by_file = {file: files.count(file) for file in dict.fromkeys(files)}
+    times = measured(subject)
+    threads = [int(np.prod(launch.grid)) * int(np.prod(launch.block)) for _, launch in found]
+    smallest = sum(n < HELD for n in threads)
+    total = len(found)
+    layers = len(subject_layers(subject))
+    questions = [
+        number_question(
+            f"How many kernels does one training step of this network launch, on a batch of {BATCH}?", total,
+            (1, layers, 2 * layers, 3 * total, 10 * total),
+            "each layer goes forward and back, for its input and for its weights; and there are the batch, the loss, "
+            "the counters and the update.",
+        ),
+        number_question(
+            f"How many of them have fewer than {HELD:,} threads, what one multiprocessor of a large GPU holds?",
+            smallest, (0, 1, total // 2, total - 1),
+            "they leave almost all of the GPU idle, and the next has to wait for them all the same.",
+        ),
+    ]  # fmt: skip
+    draw = partial(drawing.chain, found, times)
+    rows = [
+        [number, file, launch.kernel, "x".join(map(str, launch.grid)), "x".join(map(str, launch.block))]
+        + ([f"{times['us'][launch.kernel]:.1f}"] if times and launch.kernel in times["us"] else [""] * bool(times))
+        for number, (file, launch) in enumerate(found, 1)
+    ]
+    return Made(
+        f"Here: one training step of {subject.shown} on a batch of {BATCH}, as tinycnn launches it on a GPU.",
+        questions,
+        draw,
+        values={
+            "chart": drawing.inline(draw()), "rows": rows, "by_file": list(by_file.items()), "total": total,
+            "heads": ["", "file", "kernel", "grid", "block", *(["µs, measured"] if times else [])], "times": times,
+            "smallest": smallest, "held": HELD,
+        },
+    )  # fmt: skip
+
+
+def subject_layers(subject: Subject) -> list[Any]:
+    with use_device("reference"):
+        return subject.model().layers
+
+
+def launches_of_a_step(subject: Subject) -> list[tuple[str, emulator.Launch]]:
+    """(file, Launch) of one training step, in order."""
+    driver = ListingDriver()
+    with use_device(ListingDevice("float32", driver)):
+        model = subject.model()
+        images, labels = synthetic.digits(BATCH)
+        x = (images[..., None] / 255).astype(np.float32)
+        y = np.eye(model.symbols[-1].shape[0], dtype=np.float32)[labels]
+        data = resident(model, x, y, ("x", "y"))
+        model.trained = model.trainable_weights
+        assert model.optimizer is not None
+        model.optimizer.bind(model.trained)
+        steps = Steps(model, data)
+        steps.start(np.arange(BATCH))
+        driver.launches.clear()
+        steps.train(BATCH)
+    return driver.launches
+
+
+def measured(subject: Subject) -> dict[str, Any] | None:
+    """{"device", "step_us", "us": {kernel: of one launch}, "kernels_us"} of this network, from a results file.
+
+    None without one, or where the network is not in it. Raises ValueError for a file that is none.
+    """
+    path = None if subject.times is None else Path(subject.times) / "profile_steps.json"
+    if path is None or not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        rows = [row for row in content["rows"] if row["network"] == subject.network]
+        if not rows:
+            return None
+        us = {kernel["kernel"]: kernel["us"] / kernel["launches"] for kernel in rows[0]["kernels"]}
+        whole = sum(kernel["us"] for kernel in rows[0]["kernels"])
+        return {
+            "device": content["device"], "step_us": rows[0]["us"], "us": us, "kernels_us": whole,
+            "launches": rows[0]["launches"],
+        }  # fmt: skip
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is no results file of benchmarks/profile_steps.py: {error!r}") from None
