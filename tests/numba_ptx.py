@@ -50,8 +50,8 @@ def signature(file, instance):
         return types.Array(scalar, 1, "C") if text.endswith("*") else scalar
 
     found = [numba_type(text) for _, text in parameters(file, name)]
-    if file == "optimizers":  # table and tensors; here p, g, two states and their size
-        found[:2] = [types.Array(SCALARS[named["T"]], 1, "C")] * 4 + [int64]
+    if file == "optimizers":  # table and tensors; here p, g, two states, their size and the slices of g
+        found[:2] = [types.Array(SCALARS[named["T"]], 1, "C")] * 4 + [int64, int32]
     return tuple(found)
 
 

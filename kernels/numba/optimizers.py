@@ -80,7 +80,7 @@ def sgd(T):
     """v = momentum*v - lr*g; p += v, or p += momentum*v - lr*g with Nesterov's look-ahead.
 
     p, velocity: (size,); g: (slices, size); learning_rate: (1,). Without momentum (has_velocity 0) `velocity` is not
-    touched.
+    touched. Four numbers a thread. Shared memory (static): one number a thread, where there are slices to add up.
     """
     update_T = update(T, sgd_rule)
 
@@ -102,8 +102,9 @@ def adam_rule(i, g, p, m, v, numbers):
 def adam(T):
     """m and v, running means of g and g^2; p -= lr * sqrt(1 - beta_2^t) / (1 - beta_1^t) * m / (sqrt(v) + epsilon).
 
-    p, m, v: (size,); g: (slices, size); learning_rate, step: (1,); beta_1, beta_2: double. Shared memory (static): one
-    number, the corrected rate, which thread 0 takes in double.
+    p, m, v: (size,); g: (slices, size); learning_rate, step: (1,); beta_1, beta_2: double. Four numbers a thread.
+    Shared memory (static): one number, the corrected rate, which thread 0 takes in double; and one a thread, where
+    there are slices to add up.
     """
     update_T = update(T, adam_rule)
 
@@ -131,7 +132,8 @@ def adadelta_rule(i, g, p, a, d, numbers):
 def adadelta(T):
     """p -= lr * change, change = g * sqrt(d + epsilon) / sqrt(a + epsilon); a and d: running means of g^2 and change^2.
 
-    p, a, d: (size,); g: (slices, size); learning_rate: (1,); weight is 1 - rho.
+    p, a, d: (size,); g: (slices, size); learning_rate: (1,); weight is 1 - rho. Four numbers a thread. Shared memory
+    (static): one number a thread, where there are slices to add up.
     """
     update_T = update(T, adadelta_rule)
 

@@ -67,7 +67,7 @@ def test_a_step_of_training_runs(environment):
     done = run(environment, "tinycnn", "train", network, *command)
     assert done.returncode == 0 and "validation accuracy" in done.stdout, done.stderr
     built = {path.name.split("-")[0] for path in Path(environment["TINYCNN_EMULATOR_CACHE"]).glob("*-fast-*.so")}
-    assert {"conv2d", "batchnorm", "maxpool2d", "dropout", "dense", "reduce", "softmax_crossentropy"} <= built
+    assert {"conv2d", "batchnorm", "maxpool2d", "dropout", "dense", "softmax_crossentropy", "optimizers"} <= built
 
 
 @pytest.mark.skipif(not is_x86() or shutil.which("readelf") is None, reason="of x86, seen by readelf")
