@@ -57,7 +57,7 @@ LESSONS = (
     Lesson(
         8, "roof", "The roof",
         "A kernel is as fast as the slower of two things: its arithmetic, and the bytes that it moves for it.",
-        "traces of the ladder's eight steps", roofs.roof, minutes=12, counts=True,
+        "traces of the ladder's steps", roofs.roof, minutes=12, counts=True,
     ),
     Lesson(
         9, "learned", "What it learned",

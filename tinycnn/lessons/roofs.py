@@ -8,16 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from tinycnn import emulator, kernels
-from tinycnn.devices.gpu import ladder
+from tinycnn.devices.gpu import cards, ladder
 from tinycnn.lessons import drawing
 from tinycnn.lessons.lesson import Made, Question, number_question
 from tinycnn.lessons.subjects import Subject, launch_of
 
 SECTOR = 32
-ROOFS = {
-    "NVIDIA H200": (67e12, 4.8e12),
-    "NVIDIA T4": (8.1e12, 0.32e12),
-}  # float32 a second, bytes a second: data sheets
+ROOFS = {card.name: (card.float32, card.bandwidth) for card in map(cards.get, ("h200", "t4"))}
 
 
 def roof(subject: Subject) -> Made:
@@ -38,7 +35,7 @@ def roof(subject: Subject) -> Made:
         ),
         Question(
             f"An {card} does {ridge:.0f} operations in the time in which it moves a byte, by its data sheet. Does one "
-            "of the eight steps do so many for a byte?",
+            "of the steps do so many for a byte?",
             ("yes", "no, memory is what they all wait for, unless caches help"), 0 if right else 1,
             f"the most is {max(intensity.values()):.1f}, that of step {max(intensity, key=lambda s: intensity[s])[0]}.",
         ),
