@@ -1,6 +1,7 @@
 """A device's two ways to compute: by kernels that take any shape, and by kernels compiled for a layer's."""
 
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -129,6 +130,18 @@ def test_what_is_recorded_is_gone_through_without_a_launch(fast, launched):
     assert not launched
     step()
     assert launched == ["optimizers"] and not np.any(fast.numpy(parameter))
+
+
+def test_another_thread_computes_meanwhile(fast):
+    found = []
+
+    def step():
+        other = threading.Thread(target=lambda: found.append(fast.numpy(fast.elementwise("add", fast.zeros(3), 1.0))))
+        other.start()
+        other.join()
+
+    fast.record(step)
+    np.testing.assert_array_equal(found, [np.ones(3)])
 
 
 # ---------------------------------------------------------------- which one

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from types import MethodType
 from typing import Any
 
@@ -30,6 +31,9 @@ from tinycnn.devices.gpu.launches import (
     softmax_crossentropy,
 )
 
+# Where a thread notes its launches, as (file, kernel), in place of making them.
+_noted: ContextVar[list[tuple[str, str]] | None] = ContextVar("noted", default=None)
+
 CTYPES = {"float32": "float", "float64": "double"}
 
 
@@ -54,6 +58,10 @@ class KernelDevice(Device):
         """
         if 0 in grid:
             return  # nothing to do
+        noted = _noted.get()
+        if noted is not None:
+            noted.append((file, self.named(kernel)))
+            return
         self.driver.launch(file, self.named(kernel), self.ctype, grid, block, [self._argument(a) for a in args], shared)
 
     def named(self, kernel: str) -> str:
@@ -120,13 +128,13 @@ class KernelDevice(Device):
         The step is gone through without a launch: what is launched depends on shapes alone.
         """
         wanted: list[tuple[str, str]] = []
-        vars(self)["launch"] = lambda file, kernel, *_, **__: wanted.append((file, self.named(kernel)))
+        before = _noted.set(wanted)
         try:
             step()
         except Exception:  # of a layer that looks at numbers, which are any now: the step itself will say so
             pass
         finally:
-            del vars(self)["launch"]
+            _noted.reset(before)
         return [one for one in wanted if one[0] in kernels.FAST]
 
     # ---------------------------------------------------------------- tensor arithmetic
