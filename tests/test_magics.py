@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from browser import MISSING, Browser, chromium
 from click.testing import CliRunner
 from helpers import LISTEN
 from lesson_pages import need_the_emulator
@@ -108,6 +109,28 @@ def test_a_lesson_is_a_page_in_a_frame_that_may_do_nothing_outside(shell, text):
     assert attributes["sandbox"] == "allow-scripts"
     of_the_command("lesson", "mine.cu", "-o", "pages")
     assert html.unescape(attributes["srcdoc"]) == Path("pages/mine.html").read_text(encoding="utf-8")
+
+
+def test_the_page_plays_in_its_frame(shell, tmp_path):
+    """Its buttons move it, nothing goes wrong, and nothing is asked for."""
+    need_the_emulator()
+    if chromium() is None:
+        pytest.skip(MISSING)
+    from IPython.utils.capture import capture_output
+
+    with capture_output() as captured:
+        shell.run_cell(f"%%tinycnn lesson\n{COPY}")
+    page = f"<!doctype html><title>A notebook</title>{captured.outputs[0].data['text/html']}"
+    (tmp_path / "host.html").write_text(page, encoding="utf-8")
+    browser = Browser(tmp_path / "chromium")
+    try:
+        browser.open("host.html")
+        frame = browser.frame()
+        click = "document.querySelector('[data-do={}]').click(); document.querySelector('input[type=range]').value"
+        assert [browser.run(click.format(to), **frame) for to in ("last", "first", "next")] == ["31", "0", "1"]
+        assert browser.said == [] and browser.asked == []
+    finally:
+        browser.close()
 
 
 def test_a_line_is_the_command_and_shows_a_page_that_it_makes(shell, capfd):
