@@ -70,6 +70,7 @@ setup(
         "numba12": ["numba-cuda[cu12]>=0.30", "greenlet>=3"],
         "numba13": ["numba-cuda[cu13]>=0.30", "greenlet>=3"],
         "zig": ["ziglang>=0.13"],
+        "notebook": ["ipykernel>=6", "ipython>=7.34"],
         "lint": ["mypy>=2,<3", "ruff>=0.17,<0.18"],
         "keras": ["keras>=3.3", "jax>=0.4.30"],
         "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26", "ruff>=0.9"],
@@ -85,6 +86,8 @@ setup(
             "nvidia-nvjitlink>=13; sys_platform == 'linux'",
             "numba-cuda>=0.30; sys_platform != 'darwin'",
             "greenlet>=3",
+            "ipykernel>=6",
+            "nbclient>=0.8",  # runs the notebook of docs/
             "axe-core-python>=0.1",  # what looks for barriers in the lessons' pages
         ],
     },

@@ -11,6 +11,10 @@ from pathlib import Path
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 MISSING = "Chromium is missing, in which the lessons' pages are tested: apt install chromium"
 SECONDS = 60  # to wait for an answer
+READY = (
+    "new Promise(done => { const look = () => { const [mark] = performance.getEntriesByName('ready');"
+    " mark ? done(mark.startTime) : setTimeout(look, 5); }; look(); })"
+)
 
 
 def chromium():
@@ -30,7 +34,8 @@ class Browser:
                 os.dup2(pipe, place)
 
         words = [chromium(), "--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe"]
-        words += ["--disable-background-networking", "--no-first-run", f"--user-data-dir={folder}", "about:blank"]
+        words += ["--disable-background-networking", "--no-first-run", f"--user-data-dir={folder}"]
+        words += ["--disable-features=IsolateSandboxedIframes", "about:blank"]  # so that what a frame says is heard
         self.process = subprocess.Popen(
             words, preexec_fn=wire, close_fds=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -102,18 +107,23 @@ class Browser:
             while "Page.loadEventFired" not in self.events:
                 self.receive()
 
-    def run(self, script):
+    def run(self, script, **where):
         """The value of a JavaScript expression, a promise's when it is kept."""
-        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True, **where)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
+    def frame(self):
+        """Where to run what is to be run in the page's only frame, when that is ready."""
+        (child,) = self.call("Page.getFrameTree")["frameTree"]["childFrames"]
+        world = self.call("Page.createIsolatedWorld", frameId=child["frame"]["id"])
+        where = {"contextId": world["executionContextId"]}
+        self.run(READY, **where)
+        return where
+
     def ready(self):
         """Wait for the page's own mark, and say when it came: milliseconds from the beginning."""
-        return self.run(
-            "new Promise(done => { const look = () => { const [mark] = performance.getEntriesByName('ready');"
-            " mark ? done(mark.startTime) : setTimeout(look, 5); }; look(); })"
-        )
+        return self.run(READY)
 
     def press(self, key, code=None):
         """Press a key and let it go."""

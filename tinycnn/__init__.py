@@ -2,6 +2,7 @@
 
 import importlib
 from types import ModuleType
+from typing import Any
 
 from tinycnn import arithmetic, moved  # noqa: F401 (arithmetic puts the operators on Tensor)
 from tinycnn.devices import DeviceError, get_device, set_device, use_device
@@ -24,3 +25,8 @@ def __getattr__(name: str) -> ModuleType:
     if name in _SUBMODULES:
         return importlib.import_module(f"tinycnn.{name}")
     raise AttributeError(f"module 'tinycnn' has no attribute {name!r}")
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """What `%load_ext tinycnn` calls in IPython and in notebooks: the magic `%%tinycnn` is there from then on."""
+    importlib.import_module("tinycnn.magics").load(shell)

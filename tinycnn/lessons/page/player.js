@@ -16,7 +16,7 @@ const INK = "#1b1b1b", PAPER = "#ffffff", EMPTY = "#e9e9e9", TOUCHED = "#ffcf8a"
 
 function remember(name, value) {
   state.set(name, value);
-  history.replaceState(null, "", "#" + state);
+  if (location.protocol !== "about:") history.replaceState(null, "", "#" + state);  // in a notebook's frame there is none
 }
 
 const remembered = (name, otherwise, most) => Math.min(most, Math.max(0, parseInt(state.get(name) ?? otherwise) || 0));
