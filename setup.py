@@ -45,6 +45,7 @@ setup(
         ],
         "tinycnn.lessons": ["page/*.html", "page/*.css", "page/*.js"],
         "tinycnn.emulator": ["runtime/*.h", "runtime/*.cpp"],
+        "tinycnn.lab": ["page/*", "vendor/codemirror/*"],
         "tinycnn.exercises": ["*/*.md", "*/*.cu", "*/*.diff"],
     },
     install_requires=[
@@ -70,6 +71,7 @@ setup(
         "numba12": ["numba-cuda[cu12]>=0.30", "greenlet>=3"],
         "numba13": ["numba-cuda[cu13]>=0.30", "greenlet>=3"],
         "zig": ["ziglang>=0.13"],
+        "lab": ["starlette>=0.40", "uvicorn>=0.30"],
         "lint": ["mypy>=2,<3", "ruff>=0.17,<0.18"],
         "keras": ["keras>=3.3", "jax>=0.4.30"],
         "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26", "ruff>=0.9"],
@@ -85,6 +87,10 @@ setup(
             "nvidia-nvjitlink>=13; sys_platform == 'linux'",
             "numba-cuda>=0.30; sys_platform != 'darwin'",
             "greenlet>=3",
+            "starlette>=0.40",
+            "uvicorn>=0.30",
+            "httpx2>=2; python_version >= '3.11'",  # for Starlette's TestClient
+            "httpx>=0.27; python_version < '3.11'",
             "axe-core-python>=0.1",  # what looks for barriers in the lessons' pages
         ],
     },
