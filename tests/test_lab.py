@@ -218,10 +218,12 @@ def test_the_buttons_say_what_the_commands_say(lab, monkeypatch):
     need_the_emulator()
     (lab.folder / "mine.cu").write_text(RIGHT)
     (lab.folder / "barrier.cu").write_text(exercises.load("barrier").text("start"))
+    (lab.folder / "swish_gradient.py").write_text(exercises.load("swish_gradient").text("solution"))
     monkeypatch.chdir(lab.folder)
     for what, words in [
         ("check", ["check", "mine.cu"]), ("check", ["check", "barrier.cu"]), ("trace", ["trace", "mine.cu"]),
         ("judge", ["judge", "barrier.cu", "--exercise", "barrier"]),
+        ("judge", ["judge", "swish_gradient.py", "--exercise", "swish_gradient"]),
     ]:  # fmt: skip
         want, got = CliRunner().invoke(cli, words), run(lab, what, words[1])
         assert (got["status"], got["text"]) == (want.exit_code, want.output)
