@@ -45,6 +45,7 @@ setup(
         ],
         "tinycnn.lessons": ["page/*.html", "page/*.css", "page/*.js"],
         "tinycnn.emulator": ["runtime/*.h", "runtime/*.cpp"],
+        "tinycnn.lab": ["page/*", "vendor/codemirror/*"],
         "tinycnn.exercises": ["*/*.md", "*/*.cu", "*/*.diff"],
     },
     install_requires=[
@@ -71,6 +72,7 @@ setup(
         "numba13": ["numba-cuda[cu13]>=0.30", "greenlet>=3"],
         "zig": ["ziglang>=0.13"],
         "notebook": ["ipykernel>=6", "ipython>=7.34"],
+        "lab": ["starlette>=0.40", "uvicorn>=0.30"],
         "lint": ["mypy>=2,<3", "ruff>=0.17,<0.18"],
         "keras": ["keras>=3.3", "jax>=0.4.30"],
         "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26", "ruff>=0.9"],
@@ -88,6 +90,10 @@ setup(
             "greenlet>=3",
             "ipykernel>=6",
             "nbclient>=0.8",  # runs the notebook of docs/
+            "starlette>=0.40",
+            "uvicorn>=0.30",
+            "httpx2>=2; python_version >= '3.11'",  # for Starlette's TestClient
+            "httpx>=0.27; python_version < '3.11'",
             "axe-core-python>=0.1",  # what looks for barriers in the lessons' pages
         ],
     },

@@ -97,11 +97,15 @@ class Browser:
     # ---------------------------------------------------------------- what a reader does
 
     def open(self, path, width=1366, height=768, fragment=""):
-        """Show a file, as if it were opened from its folder, and wait until it says that it is ready."""
+        """Show a file, as if it were opened from its folder, and wait until it has loaded."""
+        self.go(Path(path).resolve().as_uri(), width, height, fragment)
+
+    def go(self, url, width=1366, height=768, fragment=""):
+        """Show what is at an address, and wait until it has loaded."""
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
-        for self.url in ("about:blank", Path(path).resolve().as_uri()):
+        for self.url in ("about:blank", url):
             self.said, self.asked, self.events = [], [], []
             self.call("Page.navigate", url=self.url + (fragment if self.url != "about:blank" else ""))
             while "Page.loadEventFired" not in self.events:

@@ -102,6 +102,13 @@ def test_what_a_job_prints_is_kept_apart_from_what_it_yields():
     assert outcome.values == [[""]] and outcome.printed == "printed\non both\n"
 
 
+def test_a_child_imports_nothing_from_the_folder_that_it_is_started_in(tmp_path, monkeypatch):
+    for name in ("json", "tinycnn", "limited_jobs"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported')")
+    monkeypatch.chdir(tmp_path)
+    assert run("countdown", first=1) == ([1, 0], "", "the start", "")
+
+
 def test_children_may_be_started_from_several_threads():
     outcomes = {}
     threads = [

@@ -39,7 +39,11 @@ MOST_SAID = 2**24  # bytes of an answer
 FORGED = "it wrote where only the answer belongs"
 FLOOD_KEPT = 2000  # bytes: of what printed too much
 
-PROGRAM = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from tinycnn import limited; limited.serve()"
+# The current folder is where foreign code lies: what is called json.py there is not to be imported.
+PROGRAM = (
+    "import sys; del sys.path[0]; import json; sys.path[:] = json.loads(sys.argv[1]); "
+    "from tinycnn import limited; limited.serve()"
+)
 
 SIGNALS = {
     "SIGSEGV": "a segmentation fault: memory that is not its own, a recursion without end, or memory it did not get",

@@ -20,6 +20,7 @@ from tinycnn.command.filters import filters
 from tinycnn.command.gradcheck import gradcheck
 from tinycnn.command.judge import exercise, grade, judge
 from tinycnn.command.kernels import kernels
+from tinycnn.command.lab import lab
 from tinycnn.command.lesson import lesson
 from tinycnn.command.list import list_networks
 from tinycnn.command.options import Diverged, Interrupted, printable
@@ -94,6 +95,6 @@ for command in (
     train, evaluate, predict, filters, summary, list_networks, reproduce, gradcheck, compare, kernels, plan, check,
     trace, debug, lesson,
     doctor,
-    exercise, judge, grade,
+    exercise, judge, grade, lab,
 ):  # fmt: skip
     cli.add_command(command)
