@@ -186,7 +186,7 @@ def test_an_address_leads_to_the_request_it_was_copied_from(browser):
     shown(browser, page("warp"), fragment="#shown=1&warp.which=2&warp=7")
     assert browser.run("document.querySelector('[data-do=which]').selectedIndex") == 2
     assert browser.run("document.querySelector('[data-view=facts]').textContent").startswith("Request 8 of ")
-    assert "stores to y" in browser.run("document.querySelector('[data-view=facts]').textContent")
+    assert "loads from w" in browser.run("document.querySelector('[data-view=facts]').textContent")
 
 
 def test_the_line_that_runs_is_the_request_s(browser):

@@ -16,19 +16,19 @@ LESSONS = (
         1, "thread", "One thread, one pixel",
         "A convolution's kernel is one small program that every thread runs, each for an output of its own: it walks "
         "the window of pixels that this output sees.",
-        "a recording of kernels/ladder/1_naive.cu", requests.one_thread, minutes=12, counts=True,
+        "a recording of kernels/ladder/1_naive.cu", requests.one_thread, minutes=13, counts=True,
     ),
     Lesson(
         2, "warp", "Thirty-two threads ask together",
         "The 32 threads of a warp load at the same moment, and memory answers in pieces of 32 bytes: what a load costs "
         "is how many of these sectors the warp touches.",
-        "recordings of kernels/ladder/1_naive.cu and 2_coalesced.cu", requests.warp, minutes=15, counts=True,
+        "recordings of kernels/ladder/1_naive.cu and 2_coalesced.cu", requests.warp, minutes=14, counts=True,
     ),
     Lesson(
         3, "reuse", "Who loads it again?",
         "Every pixel is wanted by many outputs, so what makes a convolution fast is to load it once and hand it round.",
         "recordings of kernels/ladder/2_coalesced.cu, 3_shared_filters.cu and 4_halo_tile.cu", requests.reuse,
-        minutes=12, counts=True,
+        minutes=13, counts=True,
     ),
     Lesson(
         4, "banks", "Thirty-two banks",
@@ -40,7 +40,7 @@ LESSONS = (
         5, "barrier", "The missing barrier",
         "Without a barrier between them, nothing says which of two threads comes first, even where the numbers come "
         "out right.",
-        "the check of kernels/ladder/3_shared_filters.cu without its first barrier", races.barrier, minutes=15,
+        "the check of kernels/ladder/3_shared_filters.cu without its first barrier", races.barrier, minutes=12,
     ),
     Lesson(
         6, "gradient", "The gradient goes back",

@@ -75,9 +75,7 @@ def write_all(
         if picture:
             yield from pictures(lesson, made, Path(folder))
     for name in ("index", "teacher") if teacher else ("index",):
-        yield save(
-            Path(folder) / f"{name}.html", render_index(name, answers, command + " --teacher" * teacher, teacher)
-        )
+        yield save(Path(folder) / f"{name}.html", render_index(name, answers, command + " --teacher" * teacher))
 
 
 def command_of(name: str, subject: Subject) -> str:
@@ -152,8 +150,8 @@ def as_data(made: Made) -> str:
     return json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def render_index(name: str, answers: dict[str, Made], command: str, teacher: bool) -> str:
+def render_index(name: str, answers: dict[str, Made], command: str) -> str:
     """The page that lists all lessons; `teacher`: the one with minutes and answers."""
     return environment().get_template(f"{name}.html").render(
-        lessons=LESSONS, answers=answers, command=command, version=tinycnn.__version__, style=style(), teacher=teacher
+        lessons=LESSONS, answers=answers, command=command, version=tinycnn.__version__, style=style()
     )  # fmt: skip

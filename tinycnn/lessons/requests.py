@@ -108,7 +108,7 @@ def warp(subject: Subject) -> Made:
         questions,
         partial(drawing.sectors, runs, "x"),
         runs,
-        {"warp": watched(runs, EVERYTHING)},
+        {"warp": watched(runs, (EVERYTHING[-1], *EVERYTHING[:-1]))},
         {
             "conv": layer.conv, "runs": runs, "first": first, "stores": stores, "rows": rows, "moved": moved,
             "times": moved[0] / moved[1],
@@ -137,11 +137,12 @@ def reuse(subject: Subject) -> Made:
         number_question(
             f"In step 2, how many requests load something of the pixel in the middle {middle}?", at_middle[0],
             (1, layer.conv.R * layer.conv.S, layer.conv.C, at_middle[0] // 2, 2 * at_middle[0]),
-            f"{layer.conv.R} x {layer.conv.S} outputs see it, each for {layer.conv.C} channels, and more than one warp "
-            "may have the same output.",
+            f"{layer.conv.R} x {layer.conv.S} outputs see it, each for {layer.conv.C} channels"
+            + (", and more than one warp has the same output." if layer.conv.K > 32 else "."),
         ),
         number_question(
-            "And in step 4, whose blocks keep a tile of the image in shared memory?", at_middle[2],
+            "And in step 4, whose blocks keep what 4 x 4 outputs see of the image in shared memory, four channels at a "
+            "time?", at_middle[2],
             (1, at_middle[0], at_middle[1], layer.conv.R * layer.conv.S, 2),
             "each block whose tile or halo holds the pixel loads it once for every four channels.",
         ),

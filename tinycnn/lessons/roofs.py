@@ -36,7 +36,7 @@ def roof(subject: Subject) -> Made:
         Question(
             f"An {card} does {ridge:.0f} operations in the time in which it moves a byte, by its data sheet. Does one "
             "of the steps do so many for a byte?",
-            ("yes", "no, memory is what they all wait for, unless caches help"), 0 if right else 1,
+            ("yes", "no"), 0 if right else 1,
             f"the most is {max(intensity.values()):.1f}, that of step {max(intensity, key=lambda s: intensity[s])[0]}.",
         ),
     ]  # fmt: skip

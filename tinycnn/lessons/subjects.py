@@ -36,8 +36,18 @@ class Layer:
     def __str__(self) -> str:
         c = self.conv
         stride = f", stride {c.stride_h} x {c.stride_w}" if c.stride != (1, 1) else ""
-        padding = f", {c.top} of padding above and {c.left} at the left" if c.top or c.left else ""
-        return f"an image of {c.H} x {c.W} with {c.C} channels, {c.K} filters of {c.R} x {c.S}{stride}{padding}"
+        return f"an image of {c.H} x {c.W} with {c.C} channels, {c.K} filters of {c.R} x {c.S}{stride}{self.padding}"
+
+    @property
+    def padding(self) -> str:
+        """', padding of 1 on every side', or of how much above, below, at the left and at the right, or ''."""
+        c = self.conv
+        below, right = (c.P - 1) * c.stride_h + c.R - c.H - c.top, (c.Q - 1) * c.stride_w + c.S - c.W - c.left
+        sides = {"above": c.top, "below": below, "at the left": c.left, "at the right": right}
+        padded = [f"{pixels} {side}" for side, pixels in sides.items() if pixels > 0]
+        if len(padded) == 4 and len(set(sides.values())) == 1:
+            return f", padding of {c.top} on every side"
+        return f", padding of {', '.join(padded)}" if padded else ""
 
 
 def conv_of(x_shape: Shape, w_shape: Shape, stride: Pair, padding: Padding) -> Conv:

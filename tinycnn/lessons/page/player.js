@@ -370,7 +370,8 @@ function beginQuestions(redraw) {
       event.preventDefault();
       const chosen = within(form, "input:checked"), right = form.dataset.answer;
       if (!chosen) return tell("Choose one first.");
-      tell(`${chosen.value === right ? "Right" : "Not quite"}: ${form.dataset.because}`);
+      const answer = within(form, `input[value="${right}"]`).parentElement.textContent.trim();
+      tell(`${chosen.value === right ? "Right" : `Not quite, it is ${answer}`}: ${form.dataset.because}`);
       form.dataset.done = 1;
       if (forms.every((f) => f.dataset.done)) uncover();
     });
