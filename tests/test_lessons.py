@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -420,6 +421,22 @@ def test_all_with_a_teacher_s_page_links_only_what_is_there(tmp_path, monkeypatc
 def test_the_lessons_of_a_class_fit_into_90_minutes_with_an_exercise():
     minutes = {lesson.number: lesson.minutes for lesson in lessons.LESSONS if lesson.minutes}
     assert set(minutes) == {1, 2, 3, 4, 5, 8} and 70 <= sum(minutes.values()) <= 80
+
+
+def test_the_teacher_s_exercise_and_its_answer_name_the_lines_that_stand_there(tmp_path):
+    plan = lessons.pages.render_index(
+        "teacher", {lesson.name: made(lesson.name) for lesson in lessons.LESSONS}, "tinycnn lesson all"
+    )
+    barrier = int(re.search(r"comment out line (\d+), the second", plan)[1])
+    write, read = map(int, re.search(r"Lines (\d+) and (\d+)\.", plan).groups())
+    shutil.copytree(kernels.FOLDER, tmp_path / "mine")
+    file = tmp_path / "mine" / "ladder" / "3_shared_filters.cu"
+    lines = file.read_text().splitlines()
+    assert lines[barrier - 1].strip().startswith("__syncthreads();")
+    lines[barrier - 1] = f"// {lines[barrier - 1]}"
+    file.write_text("\n".join(lines))
+    found = CliRunner().invoke(cli, ["check", f"{file}::conv2d_forward"]).output
+    assert re.search(rf"3_shared_filters.cu:{write}: race: .*3_shared_filters.cu:{read}\b", found), found
 
 
 # ---------------------------------------------------------------- the README's picture
