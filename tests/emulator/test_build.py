@@ -162,6 +162,16 @@ def test_what_a_killed_build_left_is_removed_after_a_day(folder):
     assert not left.exists() and building.exists()
 
 
+def test_a_build_that_another_process_finishes_meanwhile_is_nothing_to_warn_of(folder, monkeypatch, recwarn):
+    listed = Path.glob
+
+    def with_one_that_is_gone(path, pattern):
+        return [*listed(path, pattern), path / "building-gone"]
+
+    monkeypatch.setattr(Path, "glob", with_one_that_is_gone)
+    assert cache.folder() == folder / "cache" and not recwarn.list
+
+
 def test_many_threads_that_load_one_file_share_it(folder):
     start = threading.Barrier(8)
 

@@ -68,8 +68,9 @@ def folder() -> Path:
 def _remove_left_over(path: Path) -> None:
     """Folders in which a process was building that was killed: no build takes a day."""
     for folder in path.glob("building-*"):
-        if time.time() - folder.stat().st_mtime > DAY:
-            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another process has just finished there
+            if time.time() - folder.stat().st_mtime > DAY:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def is_whole(path: Path) -> bool:
