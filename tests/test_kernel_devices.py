@@ -177,6 +177,21 @@ def test_optimisers_add_up_gradients_in_slices(name, slices):
             assert_same_bits(mine, its)
 
 
+@pytest.mark.parametrize("make", [optimizers.SGD, optimizers.Adam, optimizers.Adadelta])
+def test_an_update_is_one_launch_also_of_gradients_in_slices(monkeypatch, make):
+    device, files = EmulatorDevice(), []
+    launch = device.driver.launch
+    monkeypatch.setattr(device.driver, "launch", lambda file, *rest: (files.append(file), launch(file, *rest)))
+    w = tinycnn.Tensor(np.zeros((1, 1, 3, 2)), requires_grad=True, device=device)
+    functional.conv1x1(tinycnn.Tensor(np.ones((9, 8, 8, 3)), device=device), w).sum().backward()
+    assert isinstance(w.gradient, Slices)
+    optimizer = make(0.1)
+    optimizer.bind([w])
+    files.clear()
+    optimizer.step([w])
+    assert files == ["optimizers"]
+
+
 def test_a_gradient_in_slices_is_added_up_by_whoever_looks_at_it():
     with tinycnn.use_device("emulator"):
         w = tinycnn.Tensor(np.zeros((1, 1, 3, 2)), requires_grad=True)
@@ -371,6 +386,13 @@ def test_what_a_branch_reads_is_kept_until_it_is_joined(stand_in):
         recorded()
     assert recorded.graph.launches == 2
     np.testing.assert_array_equal(device.numpy(found), np.full((40, 30), -6.0))
+
+
+def test_a_gpu_that_is_in_no_table_computes(stand_in, monkeypatch):
+    """Only who chooses a kernel for a card has to know it."""
+    monkeypatch.setattr(stand_in.cuda.runtime, "getDeviceProperties", lambda number: {"name": b"a GPU of tomorrow"})
+    device = cuda.CudaDevice()
+    np.testing.assert_array_equal(device.numpy(device.elementwise("add", device.zeros(3), 1.0)), np.ones(3))
 
 
 def test_counters_of_a_recorded_step_are_zero_at_every_replay(stand_in):

@@ -95,6 +95,10 @@ class Device(ABC):
         if path not in self.paths:
             raise ValueError(f"the {self.name} device has no path {path!r}; it has: {', '.join(self.paths)}")
         self._path = path
+        self._take(path)
+
+    def _take(self, path: str) -> None:  # noqa: B027
+        """Go that way from here on."""
 
     # ---------------------------------------------------------------- arrays
 

@@ -13,6 +13,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -153,9 +154,9 @@ class CudaDriver(Driver):
         # bytes: (device array, the pinned memory it was copied from)
         self.tables: OrderedDict[bytes, tuple[Array, Any]] = OrderedDict()
         self.recording: Recording | None = None  # the Recording whose step is being recorded
-        self.card = self._find_card()
 
-    def _find_card(self) -> Card:
+    @cached_property
+    def card(self) -> Card:  # type: ignore[override]
         device = self.cupy.cuda.Device()
         name = self.cupy.cuda.runtime.getDeviceProperties(device.id)["name"].decode()
         capability = int(device.compute_capability)

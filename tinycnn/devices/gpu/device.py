@@ -73,13 +73,7 @@ class KernelDevice(Device):
             return np.int32(value)  # raises OverflowError beyond 2^31
         return self.scalar(value) if type(value) is float else value
 
-    @property
-    def path(self) -> str:
-        return super().path
-
-    @path.setter
-    def path(self, path: str) -> None:
-        Device.path.fset(self, path)  # type: ignore[attr-defined]
+    def _take(self, path: str) -> None:
         for operation in OPERATIONS:
             vars(self).pop(operation.__name__, None)
             if path == "fast":
