@@ -42,7 +42,7 @@ def plans_of(problems, card):
 
 def compiled(plan, arch):
     """(Row of the compile gate, bytes of code, seconds) of a launch's kernel in float."""
-    begin, name = time.perf_counter(), plan.kernel.replace("<T", "<float")
+    begin, name = time.perf_counter(), plan.named("float")
     program = compile_gate.compile_program(kernels.source(plan.file), f"{plan.file}.cu", [name], arch)
     (row,) = compile_gate.rows_of(program.log, program.lowered, f"{plan.file}.cu", arch)
     return row, program.code_sizes()[name], time.perf_counter() - begin

@@ -267,7 +267,7 @@ def test_a_sum_cut_into_slices_does_not_depend_on_which_block_is_the_last(emulat
     layer, rng, found = case.layer, rng_of(4), []
     x, w = (emulated.asarray(normal(rng, *shape)) for shape in (layer.x_shape, layer.w_shape))
     plan = case.plan(emulated.itemsize)
-    name = plan.kernel.replace("<T", f"<{emulated.ctype}")
+    name = plan.named(emulated.ctype)
     module = emulator.load(kernels.path(plan.file), [name])
     blocks = np.arange(np.prod(plan.grid))
     for order in (blocks, blocks[::-1], rng.permutation(blocks)):
@@ -394,10 +394,8 @@ def test_the_kernels_of_a_layer_compile_for_every_architecture_and_spill_nothing
     for layer in layers:
         for direction in DIRECTIONS:
             _, plan = planned(layer, direction, CARDS[arch], direction != FORWARD)
-            name = plan.kernel.replace("<T", "<float")
-            log, lowered = compile_gate.compile_log(kernels.source(plan.file), f"{plan.file}.cu", [name], arch)
-            (row,) = compile_gate.rows_of(log, lowered, f"{plan.file}.cu", arch)
-            assert row.spills == row.stack == 0 and row.registers * plan.block[0] <= 65536, name
+            (row,) = compile_gate.compile_kernels(plan.file, [plan.named("float")], arch)
+            assert row.spills == row.stack == 0 and row.registers * plan.block[0] <= 65536, row.kernel
 
 
 # ---------------------------------------------------------------- the files
@@ -446,7 +444,7 @@ def test_the_script_lists_the_kernels_of_a_network(nvrtc, monkeypatch, capsys):
     ):
         _, plan = planned(layer, direction, cards.get("a100-40gb"), direction != FORWARD)
         threads, registers, shared, spills, code, _, name = row.split(maxsplit=6)
-        assert name == plan.kernel.replace("<T", "<float") and int(spills) == 0
+        assert name == plan.named("float") and int(spills) == 0
         assert (int(threads), int(shared)) == (plan.block[0], plan.shared)
         assert 16 <= int(registers) <= 255 and int(code) > 500
 

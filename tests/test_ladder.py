@@ -216,8 +216,7 @@ def test_a_step_compiles_for_every_architecture_and_spills_nothing(step, arch):
         pytest.skip(str(error))
     if step == SPECIALISED:
         names = [launch.kernel for launch in emulator.read_launches(kernels.path(f"ladder/{step}"))]
-        log, lowered = compile_gate.compile_log(kernels.source(f"ladder/{step}"), f"{step}.cu", names, arch)
-        rows = compile_gate.rows_of(log, lowered, f"{step}.cu", arch)
+        rows = compile_gate.compile_kernels(f"ladder/{step}", names, arch)
     else:
         rows = compile_gate.compile_file(f"ladder/{step}", arch)
     assert len(rows) == 3 and all(row.spills == row.stack == 0 and row.registers <= 128 for row in rows)

@@ -298,5 +298,5 @@ def test_nvidias_compiler_spills_nothing_of_what_is_taken(layer, card):
     for direction in DIRECTIONS:
         for masked in {False, direction != FORWARD}:
             _, taken = plan.plan(layer, direction, card, masked)
-            (row,) = compile_gate.compile_kernels(taken.file, [taken.kernel.replace("<T,", "<float,")], card.arch)
+            (row,) = compile_gate.compile_kernels(taken.file, [taken.named("float")], card.arch)
             assert row.spills == 0 and occupancy.resident(card, taken.block[0], row.registers, taken.shared)

@@ -63,7 +63,7 @@ def compiled_registers(choices: Sequence[Candidate], card: Card) -> dict[str, in
     """{kernel: registers of a thread} by NVIDIA's compiler. Raises NvrtcMissing; CompileError for a card it has not."""
     found = {}
     for file in dict.fromkeys(one.plan.file for one in choices):
-        named = {expression(one): one.plan.kernel for one in choices if one.plan.file == file}
+        named = {one.plan.named("float"): one.plan.kernel for one in choices if one.plan.file == file}
         for row in compile_gate.compile_kernels(file, named, card.arch):
             found[named[row.kernel]] = row.registers
     return found
@@ -73,11 +73,6 @@ def compiled(one: Candidate, registers: int, card: Card) -> Candidate:
     """The same with the registers that it takes."""
     resident = occupancy.resident(card, one.plan.block[0], registers, one.plan.shared)
     return one._replace(registers=registers, resident=max(1, resident))
-
-
-def expression(one: Candidate) -> str:
-    """Its kernel in float32."""
-    return one.plan.kernel.replace("<T,", "<float,", 1)
 
 
 def row_of(one: Candidate, card: Card) -> dict[str, Any]:

@@ -43,6 +43,10 @@ class Plan(NamedTuple):
     slices: int  # forward and backward data: of the sum, added up by the last block; backward filter: partial dw
     outputs: int  # of a block, with those that are behind an edge
 
+    def named(self, ctype: str) -> str:
+        """The kernel for a type: 'float' or 'double'."""
+        return self.kernel.replace("<T", f"<{ctype}", 1)
+
 
 class GemmTile(NamedTuple):
     """A block's tile of conv_gemm: IM images x TP x TQ pixels (BM together) x BN filters, BL channels at a time."""
