@@ -32,7 +32,6 @@ from tinycnn.devices.gpu.fast.instances import (
     SmallFilterTile,
     SmallTile,
     plan_of,
-    product,
     simplified,
 )
 from tinycnn.devices.gpu.fast.plan import plan as planned
@@ -247,9 +246,9 @@ def test_forward_and_backward_of_a_dense_layer_and_of_a_1x1_convolution(emulated
 
 def test_what_a_filter_of_one_pixel_or_of_the_whole_image_computes_is_a_matrix_product():
     for (x_shape, w_shape, *rest), want in (
-        (LAYERS["1x1"], product(60, 9, 4)),
-        (LAYERS["a filter as large as the image"], product(4, 60, 11)),
-        (LAYERS["one pixel"], product(3, 5, 7)),
+        (LAYERS["1x1"], Geometry.of_product(60, 9, 4)),
+        (LAYERS["a filter as large as the image"], Geometry.of_product(4, 60, 11)),
+        (LAYERS["one pixel"], Geometry.of_product(3, 5, 7)),
     ):
         assert simplified(Geometry.of(x_shape, w_shape, *rest)) == want
     for name in ("1x1 in strides", "that, padded", "a stride"):
