@@ -2,8 +2,10 @@
 
 import json
 import re
+import sys
 
 import pytest
+import stand_in_cupy
 
 import tinycnn
 from tinycnn import architectures, layers, session
@@ -11,7 +13,7 @@ from tinycnn import command as cli
 from tinycnn.command import planned
 from tinycnn.devices.checks import compile_gate
 from tinycnn.devices.checks.compile_gate import NvrtcMissing
-from tinycnn.devices.gpu import cards
+from tinycnn.devices.gpu import cards, cuda
 from tinycnn.devices.gpu.fast import plan as planner
 from tinycnn.fit.products import Product, products, rest
 from tinycnn.models import Sequential
@@ -57,6 +59,23 @@ def test_the_table_is_of_the_planners_candidates_in_their_order(run, without_nvr
         assert f"{choices[0].counts.blocks:,} blocks" in " ".join(table.split())
     assert "Registers are guessed: NVRTC is missing: pip install it" in out
     assert "Predictions are by a model fitted to times of a prototype's kernels on an NVIDIA H200" in out
+
+
+def test_without_a_card_it_is_this_machines_gpu(run, without_nvrtc, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", stand_in_cupy)
+    monkeypatch.setattr(cuda, "driver_version", lambda: (13, 0))
+    properties = {"name": b"NVIDIA L4"}
+    monkeypatch.setattr(stand_in_cupy.runtime, "getDeviceProperties", lambda number: properties)
+    monkeypatch.setattr(planned, "gpu_count", lambda: 1)
+    assert run(*CONV, "--direction", "data")[1].startswith("backward_data on NVIDIA L4: ")
+    properties["name"] = b"NVIDIA Some GPU"
+    said = {"MultiProcessorCount": 10, "ClockRate": 10**6, "MemoryClockRate": 10**6, "GlobalMemoryBusWidth": 128}
+    monkeypatch.setattr(stand_in_cupy.Device, "compute_capability", "120")
+    monkeypatch.setattr(stand_in_cupy.Device, "attributes", {**said, "L2CacheSize": 2**20})
+    card = planned.find_card(None)
+    assert (card.name, card.arch, card.multiprocessors) == ("NVIDIA Some GPU", "sm_120", 10)
+    monkeypatch.setattr(planned, "gpu_count", lambda: 0)
+    assert planned.find_card(None) is cards.get("h200")
 
 
 def test_only_what_is_asked_for_is_told(run, without_nvrtc):
