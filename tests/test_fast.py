@@ -244,6 +244,29 @@ def test_forward_and_backward_of_a_dense_layer_and_of_a_1x1_convolution(emulated
         assert_close(emulated.whole(found).reshape(want.shape), want, length)
 
 
+@pytest.mark.parametrize("dtype", ["float32"])
+@pytest.mark.parametrize("refused", DIRECTIONS)
+def test_what_no_kernel_takes_the_general_ones_compute(emulated, monkeypatch, refused):
+    def plan(layer, direction, *others):
+        if direction == refused:
+            raise ValueError("no kernel takes it")
+        return planned(layer, direction, *others)
+
+    monkeypatch.setattr(fast, "plan", plan)
+    x_shape, w_shape, stride, padding = LAYERS["in the middle"]
+    rng, length = rng_of(6), int(np.prod(w_shape[:3]))
+    x, w = normal(rng, *x_shape), normal(rng, *w_shape)
+    y = fast.conv2d_forward(emulated, emulated.asarray(x), emulated.asarray(w), None, stride, padding, True)
+    assert_close(y, np.maximum(conv2d(x, w, 0, stride, padding), 0), length)
+    dy = normal(rng, *y.shape)
+    args = emulated.asarray(dy), y, emulated.asarray(x), emulated.asarray(w), stride, padding
+    dx, dw, db = map(emulated.whole, fast.conv2d_backward(emulated, *args, Wanted(True, True, True)))
+    dz, pixels = np.where(y > 0, dy, 0), dy.size // dy.shape[3]
+    assert_close(dx, conv2d_data_gradient(dz, w, x_shape, stride, padding), length)
+    assert_close(dw, conv2d_filter_gradient(x, dz, w_shape[:2], stride, padding), pixels)
+    assert_close(db, dz.sum(axis=(0, 1, 2)), pixels)
+
+
 def test_what_a_filter_of_one_pixel_or_of_the_whole_image_computes_is_a_matrix_product():
     for (x_shape, w_shape, *rest), want in (
         (LAYERS["1x1"], Geometry.of_product(60, 9, 4)),

@@ -389,7 +389,7 @@ def benchmark(monkeypatch, tmp_path):
     devices._made.pop(("cuda", "float32"), None)
 
 
-def test_the_benchmark_measures_every_step_in_its_precision_over_graphs(emulated, benchmark, capsys):
+def test_the_benchmark_measures_every_step_in_its_precision_over_graphs(emulated, benchmark, capsys, tmp_path):
     status, rows = benchmark()
     names = [*STEPS, "kernels/conv2d.cu"]
     assert status == 0
@@ -399,6 +399,8 @@ def test_the_benchmark_measures_every_step_in_its_precision_over_graphs(emulated
         assert row["us"] > 0 and row["peer"] == "reference" and row["timed_by"] == "graph"
         assert row["tflops"] == pytest.approx(2 * 2 * 5 * 3 * 4 * 2 * 3 * 3 / row["us"] / 1e6)
     assert capsys.readouterr().out.count("\n| ") == 1 + len(names) * 3
+    (file,) = tmp_path.glob("*/ladder.json")
+    assert json.loads(file.read_text(encoding="utf-8"))["left_out"] == []
 
 
 def test_a_step_that_is_wrong_is_not_timed(emulated, benchmark, monkeypatch, capsys):

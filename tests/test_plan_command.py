@@ -109,6 +109,19 @@ def test_registers_are_the_compilers_where_it_is_there(run):
     assert best["resident"] * best["plan"]["block"][0] * row.registers <= 65536
 
 
+def test_the_blocks_that_are_there_at_once_follow_from_the_compilers_registers(run, monkeypatch):
+    """255 of a thread: 8 warps of a multiprocessor, whose 65,536 are given to a warp 256 at a time."""
+
+    def compile_kernels(file, names, arch):
+        return [compile_gate.Row(file, name, arch, 255, 0, 0, 0) for name in names]
+
+    monkeypatch.setattr(compile_gate, "compile_kernels", compile_kernels)
+    _, out, _ = run(*CONV, "--direction", "forward", "--json", "--card", "h200")
+    for row in json.loads(out)["directions"][0]["candidates"]:
+        warps = -(-row["plan"]["block"][0] // 32)
+        assert row["registers"] == 255 and row["resident"] == max(1, 8 // warps)
+
+
 def test_stride_and_padding_change_the_layer(run, without_nvrtc):
     _, out, _ = run(*CONV, "--stride", 2, "--padding", "same", "--direction", "data", "--json", "--card", "h200")
     facts = json.loads(out)
@@ -132,6 +145,7 @@ def test_a_networks_launches_are_each_layers_with_their_sum(run):
         masked = product.relu and product.direction != "forward"
         assert row["us"] == planner.choices(product.geometry, product.direction, cards.get("h200"), masked)[0].us
     assert facts["sum_us"] == pytest.approx(sum(row["us"] for row in facts["launches"]))
+    assert facts["rest"]["us_from_memory"] == pytest.approx(facts["rest"]["bytes"] / 4.8e6)  # of 4.8 TB/s
     _, text, _ = run("plan", "go-crazy", "--card", "h200")
     assert f"{len(found)} launches" in text and f"{facts['sum_us']:.1f}" in text
     assert "6 BatchNormalization" in text and "it is not predicted" in " ".join(text.split())
