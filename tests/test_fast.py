@@ -384,13 +384,16 @@ def test_what_cannot_be_launched_is_refused():
     strided = Geometry.of((2, 9, 9, 4), (3, 3, 4, 8), (2, 2), UNPADDED)
     huge = Geometry.of((2, 40000, 40000, 4), (3, 3, 4, 8), (1, 1), UNPADDED)
     wide = Geometry.of((2, 9, 9, 4), (3, 3, 4, 71), (1, 1), UNPADDED)
+    large = Geometry.of((64, 2100, 2100, 16), (3, 3, 16, 8), (1, 1), UNPADDED)  # one image is not too large, 32 are
     tile = GemmTile(32, 1, 1, 16, 16, 4, 4, 4, 3, 1, 1)
     for of, direction, cut, message in (
         (layer, FORWARD, tile._replace(BN=20), "not whole warps of 32 x 16"),
         (layer, BACKWARD_FILTER, FilterTile(30, 16, 8, 4, 4, 4, 3, 1), "not whole warps"),
         (wide, FORWARD, tile._replace(BN=64, IM=32, TN=16, TM=4), "32 threads, too few to copy a row of 64 chunks"),
         (strided, BACKWARD_DATA, small, "no backward data of a stride"),
-        (huge, FORWARD, tile, "too large"),
+        (huge, FORWARD, SmallTile(2, 2, 4, 1), "too large"),
+        (large, FORWARD, tile, "too large"),
+        (large, BACKWARD_FILTER, FilterTile(32, 16, 32, 4, 4, 4, 3, 1), "too large"),
         (layer, FORWARD, SmallTile(7, 1, 4, 80), "cannot be launched"),
         (layer, FORWARD, tile._replace(IM=128, BN=64, TM=16, TN=16), "needs 342 registers, and has 255"),
         (layer, FORWARD, tile._replace(MINBLOCKS=64), "needs 54 registers, and has 32"),
