@@ -17,7 +17,7 @@ from tinycnn import emulator, kernels
 from tinycnn.devices.base import Wanted
 from tinycnn.devices.checks import cases as kernel_cases
 from tinycnn.devices.checks import compile_gate, fast_cases
-from tinycnn.devices.checks.compile_gate import ARCHITECTURES, NvrtcMissing
+from tinycnn.devices.checks.compile_gate import ARCHITECTURES
 from tinycnn.devices.checks.fast_cases import Case
 from tinycnn.devices.gpu import KernelDevice, cards
 from tinycnn.devices.gpu.emulator import EmulatorDriver
@@ -400,14 +400,6 @@ def test_what_cannot_be_launched_is_refused():
     ):
         with pytest.raises(ValueError, match=message):
             plan_of(of, direction, cut, 1, False, 4)
-
-
-@pytest.fixture(scope="module")
-def nvrtc():
-    try:
-        return compile_gate.load_nvrtc()
-    except NvrtcMissing as error:
-        pytest.skip(str(error))
 
 
 @pytest.mark.parametrize(

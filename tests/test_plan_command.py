@@ -9,7 +9,6 @@ import stand_in_cupy
 
 import tinycnn
 from tinycnn import architectures, layers, session
-from tinycnn import command as cli
 from tinycnn.command import planned
 from tinycnn.devices.checks import compile_gate
 from tinycnn.devices.checks.compile_gate import NvrtcMissing
@@ -21,19 +20,6 @@ from tinycnn.shapes import Geometry
 
 CONV = ("plan", "conv2d", "--shape", "128x26x26x12", "--filters", "3x3x20")
 LAYER = Geometry(128, 26, 26, 12, 20, 3, 3, 24, 24, 1, 1, 0, 0)
-
-
-@pytest.fixture
-def run(capsys):
-    """run("plan", ...) -> (exit status, standard output, standard error)"""
-
-    def call(*arguments):
-        with pytest.raises(SystemExit) as end:
-            cli.main([str(a) for a in arguments])
-        captured = capsys.readouterr()
-        return end.value.code or 0, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture
@@ -94,12 +80,8 @@ def test_the_json_has_the_launches(run, without_nvrtc):
     assert facts["model"]["errors"]["median"] > 1
 
 
-def test_registers_are_the_compilers_where_it_is_there(run):
+def test_registers_are_the_compilers_where_it_is_there(nvrtc, run):
     """As the compile gate tells them of the same kernel; the blocks that a multiprocessor holds follow from them."""
-    try:
-        compile_gate.load_nvrtc()
-    except NvrtcMissing as error:
-        pytest.skip(str(error))
     _, out, _ = run(*CONV, "--direction", "forward", "--json", "--card", "h200")
     (found,) = json.loads(out)["directions"]
     best = found["candidates"][0]

@@ -8,7 +8,6 @@ import fit_cost_model
 import pytest
 
 from tinycnn.devices.checks import compile_gate
-from tinycnn.devices.checks.compile_gate import NvrtcMissing
 from tinycnn.devices.gpu import cards
 from tinycnn.devices.gpu.fast import cost, explain, measured, occupancy, plan
 from tinycnn.devices.gpu.fast.counts import counts_of
@@ -311,11 +310,7 @@ def test_where_a_kernel_took_longer_than_predicted_its_other_tiles_will():
 @pytest.mark.parametrize(
     "layer", [pytest.param(g, marks=[] if g is LAYERS[1] else pytest.mark.slow) for g in LAYERS], ids=name_of
 )
-def test_nvidias_compiler_spills_nothing_of_what_is_taken(layer, card):
-    try:
-        compile_gate.load_nvrtc()
-    except NvrtcMissing as error:
-        pytest.skip(str(error))
+def test_nvidias_compiler_spills_nothing_of_what_is_taken(nvrtc, layer, card):
     for direction in DIRECTIONS:
         for masked in {False, direction != FORWARD}:
             _, taken = plan.plan(layer, direction, card, masked)
