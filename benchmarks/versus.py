@@ -195,9 +195,7 @@ def seconds_for(place):
     return 1 + problem.flop(direction) / 1e10
 
 
-def measure(
-    problems, ours, peers, peaks, cache, on_row=lambda rows: None, rounds=ROUNDS, budget=None, tf32=True
-):  # fmt: skip
+def measure(problems, ours, peers, peaks, cache, on_row=lambda rows: None, rounds=ROUNDS, budget=None, tf32=True):
     """The rows of both tables. problems: {problem: networks}; ours: tinycnn's sides, the first of which is compared;
     on_row is called with the rows so far after each problem and direction; tf32: whether the second table is made."""
     rows = []
