@@ -17,7 +17,7 @@ from problems import Convolution, Dense
 from tinycnn import kernels
 from tinycnn.devices.checks import compile_gate
 from tinycnn.devices.gpu import cards
-from tinycnn.devices.gpu.fast.instances import DIRECTIONS, FORWARD, product
+from tinycnn.devices.gpu.fast.instances import DIRECTIONS, FORWARD
 from tinycnn.devices.gpu.fast.plan import plan as planned
 from tinycnn.shapes import Geometry
 
@@ -28,7 +28,7 @@ COLUMNS = f"{'threads':>8}{'registers':>10}{'shared':>8}{'spills':>7}{'code':>8}
 def layer_of(problem):
     """What a convolution or dense layer is to the kernels."""
     if isinstance(problem, Dense):
-        return product(problem.N, problem.fan_in, problem.units)
+        return Geometry.of_product(problem.N, problem.fan_in, problem.units)
     x_shape, w_shape = (problem.N, problem.H, problem.W, problem.C), (problem.R, problem.S, problem.C, problem.K)
     return Geometry.of(x_shape, w_shape, problem.stride, problem.padding)
 
@@ -42,7 +42,7 @@ def plans_of(problems, card):
 
 def compiled(plan, arch):
     """(Row of the compile gate, bytes of code, seconds) of a launch's kernel in float."""
-    begin, name = time.perf_counter(), plan.kernel.replace("<T", "<float")
+    begin, name = time.perf_counter(), plan.named("float")
     program = compile_gate.compile_program(kernels.source(plan.file), f"{plan.file}.cu", [name], arch)
     (row,) = compile_gate.rows_of(program.log, program.lowered, f"{plan.file}.cu", arch)
     return row, program.code_sizes()[name], time.perf_counter() - begin

@@ -142,16 +142,21 @@ def errors(predicted):
     }
 
 
-def table(found):
-    """The errors of cost.json as text."""
+def lines_of(found, digits):
+    """The errors of cost.json as text: (family, kind, times, median, worst, near, lost) where there are any."""
     lines = []
     for family, kinds in found.items():
         for kind, e in kinds.items():
             if e:
-                near = f"{e['near']} of {e['layers']}"
-                lines.append((family, kind, e["times"], e["median"], e["worst"], near, e["lost"]))
-    headers = ("kernel", "errors", "times", "median", "worst", f"tile within {NEAR:.0%} of the best", "time lost")
-    return tabulate(lines, headers, floatfmt=".3f")
+                median, worst, lost = (f"{e[name]:.{digits}f}" for name in ("median", "worst", "lost"))
+                lines.append((family, kind, e["times"], median, worst, f"{e['near']} of {e['layers']}", lost))
+    return lines
+
+
+def table(found):
+    """The errors of cost.json as a terminal shows them."""
+    headers = ("kernel", "errors", "times", "median", "worst", f"tile within {NEAR - 1:.0%} of the best", "time lost")
+    return tabulate(lines_of(found, 3), headers, disable_numparse=True, colalign=(*["left"] * 2, *["right"] * 5))
 
 
 def main(arguments=None):

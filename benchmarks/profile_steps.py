@@ -28,6 +28,7 @@ import budget as budgets
 import machine
 import numpy as np
 from gpu_timing import CupyMarks
+from report import EPOCH_IMAGES
 from tabulate import tabulate
 from train_frameworks import training_data
 
@@ -41,7 +42,7 @@ from tinycnn.utils import to_categorical
 BATCH, ROUNDS, PASSES = 128, 3, 3
 MOST_STEPS, FEWEST_STEPS, ROUND_SECONDS = 200, 10, 0.3  # a round's
 STEPS_AHEAD = 50  # recorded ones, at most, while kernels are launched one by one
-EPOCH_STEPS = -(-60_000 // BATCH)
+EPOCH_STEPS = -(-EPOCH_IMAGES // BATCH)
 STARTING = 5  # seconds until the first network
 PACKAGES = ("tinycnn", "numpy", "cupy-cuda13x", "cupy-cuda12x")
 FOREMOST = ("go-crazy", "vanilla-15k", "models-9", "models-1", "cn-1", "models-4", "models-7", "essentia")
@@ -212,7 +213,7 @@ def measure(names, training, card, device, path, budget):
     Returns (the file's rows, {network: why it failed})."""
     facts = {
         "device": card, "versions": machine.versions(PACKAGES), "data": training.name, "batch": BATCH,
-        "epoch_images": 60_000,
+        "epoch_images": EPOCH_IMAGES,
     }  # fmt: skip
     rows, failed = rows_before(path, facts), {}
     missing = list(names)

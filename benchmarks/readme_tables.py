@@ -240,24 +240,18 @@ def step_profile(content, path, only=None):
     return f"{head}\n\n{markdown(lines, names, left=1)}" + ("" if only else failed + left_out(content))
 
 
-# ---------------------------------------------------------------- what of Keras is there
-
-
 def planner(results):
     """How far the planner's predictions are off, by kernel."""
-    from tinycnn.devices.gpu.fast import cost
+    import fit_cost_model
 
-    source, lines = cost.fitted()["measured"], []
-    for family, kinds in cost.fitted()["errors"].items():
-        for kind, e in kinds.items():
-            if e:
-                near = f"{e['near']} of {e['layers']}"
-                lines.append(
-                    (family, kind, e["times"], f"{e['median']:.2f}", f"{e['worst']:.2f}", near, f"{e['lost']:.2f}")
-                )
+    fitted = fit_cost_model.cost.fitted()
+    source, lines = fitted["measured"], fit_cost_model.lines_of(fitted["errors"], 2)
     names = ("kernel", "prediction", "times", "median factor", "worst", "tile within 10 % of the best", "time lost")
     of = f"{source['card']}, {source['date']}, commit {source['commit']}: the kernels of a {source['path']}."
     return f"{of}\n\n{markdown(lines, names, left=2)}"
+
+
+# ---------------------------------------------------------------- what of Keras is there
 
 
 def signature(function):

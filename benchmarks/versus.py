@@ -195,9 +195,7 @@ def seconds_for(place):
     return 1 + problem.flop(direction) / 1e10
 
 
-def measure(
-    problems, ours, peers, peaks, cache, on_row=lambda rows: None, rounds=ROUNDS, budget=None, tf32=True
-):  # fmt: skip
+def measure(problems, ours, peers, peaks, cache, on_row=lambda rows: None, rounds=ROUNDS, budget=None, tf32=True):
     """The rows of both tables. problems: {problem: networks}; ours: tinycnn's sides, the first of which is compared;
     on_row is called with the rows so far after each problem and direction; tf32: whether the second table is made."""
     rows = []
@@ -341,7 +339,7 @@ def gpu_facts():
     import cupy
 
     device = cupy.cuda.Device()
-    capability = tuple(map(int, (device.compute_capability[:-1], device.compute_capability[-1])))
+    capability = divmod(int(device.compute_capability), 10)
     return roofline.peaks_of(machine.gpu(), device.attributes, capability), device.attributes["L2CacheSize"]
 
 
@@ -378,7 +376,7 @@ def main(name, title, about, find_problems, arguments=None):
             print(budget.report())
         return 0
     if budget.limited:  # the rest takes longer than all of this
-        no_peers |= {f"{peer.label}": "left out within a budget" for peer in peers[1:]}
+        no_peers |= {peer.label: "left out within a budget" for peer in peers[1:]}
         peers = peers[:1]
     folder = options.results / machine.slug(peaks.name)
     facts = {

@@ -186,6 +186,31 @@ def float64():
         yield made
 
 
+@pytest.fixture(scope="session")
+def nvrtc():
+    """NVIDIA's compiler; without it the test is skipped."""
+    from tinycnn.devices.checks import compile_gate
+
+    try:
+        return compile_gate.load_nvrtc()
+    except compile_gate.NvrtcMissing as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def run(capsys):
+    """run("list", "--json"), as `tinycnn list --json` -> (exit status, standard output, standard error)"""
+    from tinycnn import command
+
+    def call(*arguments):
+        with pytest.raises(SystemExit) as end:
+            command.main([str(a) for a in arguments])
+        captured = capsys.readouterr()
+        return end.value.code or 0, captured.out, captured.err
+
+    return call
+
+
 @pytest.fixture(autouse=True)
 def fresh_session():
     """Every test starts with seed 0 and layers numbered from 1."""

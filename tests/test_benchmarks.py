@@ -164,6 +164,9 @@ def test_a_peer_that_cannot_start_is_left_out_and_tinycnn_is_not(tmp_path):
         train_frameworks.measure("go-crazy", 13_880, [wrong, ours], *arguments)
 
 
+LIMITS = []  # of the rounds of all Trained
+
+
 class Trained:
     """A stand-in for a Worker, which answers at once; "late" breaks in its fourth round."""
 
@@ -181,6 +184,7 @@ class Trained:
 
     def train(self, limit=None):
         self.rounds += 1
+        LIMITS.append(limit)
         if self.contender.configuration == "late" and self.rounds == 4:
             raise train_frameworks.ContenderError("late ended with status 1. The end of its log:\n  it broke")
         return {"seconds": 0.1, "loss": 0.1}
@@ -190,6 +194,7 @@ class Trained:
 def trained(monkeypatch):
     monkeypatch.setattr(train_frameworks, "Worker", Trained)
     monkeypatch.setattr(train_frameworks, "SETTLE_S", 0)
+    LIMITS.clear()
     return [contenders.Contender(f, c, {}, (), {}) for f, c in (("tinycnn", "cpu"), ("JAX", "late"), ("JAX", "fine"))]
 
 
@@ -202,7 +207,7 @@ def test_a_peer_that_fails_in_a_later_round_is_left_out_and_the_others_go_on(tra
 
     measured, failed = train_frameworks.measure("go-crazy", 1, trained, 1, 5, None, None, on_round=keep)
     assert {c: len(rounds) for c, rounds in measured.items()} == {ours: 5, fine: 5}
-    assert failed == {late: "it broke"}
+    assert failed == {late: "it broke"} and set(LIMITS) == {None}
     assert kept[1] == {"cpu": 2, "late": 2, "fine": 2} and kept[2:] == [{"cpu": n, "fine": n} for n in (3, 4, 5)]
 
 
@@ -210,6 +215,7 @@ def test_rounds_end_with_the_budget_but_not_before_the_first(trained):
     budget = budgets.Budget(0.000001)
     measured, _ = train_frameworks.measure("go-crazy", 1, trained, 1, 5, None, None, budget)
     assert [len(rounds) for rounds in measured.values()] == [1, 1, 1]
+    assert LIMITS == [20] * 6  # seconds, of the warm-up too: none hangs, and none is ended at once
 
 
 def test_nobody_is_measured_where_tinycnn_does_not_fit(monkeypatch):

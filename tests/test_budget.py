@@ -51,7 +51,7 @@ def test_what_is_no_number_of_seconds_is_refused(text, capsys):
     "script, options, wanted",
     [
         (conv_cudnn, [], ["22x22x72 * 7x7 -> 38", "28x28x32 * 3x3 -> 64", "26x26x12 * 3x3 -> 20"]),
-        (ladder, [], ["second layer of go-crazy, forward", "second layer of models-1, forward"]),
+        (ladder, [], ["second layer of go-crazy, forward", "layer of models-1, forward", "breakdown-2, forward"]),
         (
             train_frameworks,
             ["--device", "cuda", "--networks", "go-crazy"],
@@ -93,11 +93,14 @@ def test_the_check_gives_its_benchmarks_a_share_and_leaves_out_what_does_not_fit
         pytest.skip(f"no emulator: {error}")
     words = ["gpu_check.py", "--device", "emulator", "--budget", "60", "--steps", "tests", "profile", "conv", "ladder"]
     monkeypatch.setattr(sys, "argv", words)
+    monkeypatch.setattr(budgets.time, "perf_counter", lambda: 0.0)
     gpu_check.main()
     scripts = [next(word for word in words if word.endswith(".py")) for words, _ in commands]
     assert scripts == [f"benchmarks/{name}.py" for name in ("profile_steps", "conv_cudnn", "ladder")]
     shares = [float(words[words.index("--budget") + 1]) for words, _ in commands]
-    assert shares[0] <= 20 and all("--dry-run" in words for words, _ in commands)
+    assert shares == [20, 30, 60]  # none of these took any time
+    for (words, seconds), share in zip(commands, shares, strict=True):
+        assert "--dry-run" in words and share < seconds < gpu_check.BENCHMARK_SECONDS
     assert "left out, for 60 s are too short (1): tests" in capsys.readouterr().out
 
 

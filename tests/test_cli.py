@@ -12,7 +12,6 @@ from helpers import LISTEN
 from PIL import Image
 
 import tinycnn
-from tinycnn import command as cli
 from tinycnn.datasets import synthetic
 from tinycnn.datasets.idx import write_idx
 from tinycnn.fit.progress import Progress
@@ -37,19 +36,6 @@ def own_device():
     """The command sets the current device; put it back."""
     with tinycnn.use_device("reference"):
         yield
-
-
-@pytest.fixture
-def run(capsys):
-    """run("list", "--json") -> (exit status, standard output, standard error)"""
-
-    def call(*arguments):
-        with pytest.raises(SystemExit) as end:
-            cli.main([str(a) for a in arguments])
-        captured = capsys.readouterr()
-        return end.value.code or 0, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

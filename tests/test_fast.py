@@ -17,7 +17,7 @@ from tinycnn import emulator, kernels
 from tinycnn.devices.base import Wanted
 from tinycnn.devices.checks import cases as kernel_cases
 from tinycnn.devices.checks import compile_gate, fast_cases
-from tinycnn.devices.checks.compile_gate import ARCHITECTURES, NvrtcMissing
+from tinycnn.devices.checks.compile_gate import ARCHITECTURES
 from tinycnn.devices.checks.fast_cases import Case
 from tinycnn.devices.gpu import KernelDevice, cards
 from tinycnn.devices.gpu.emulator import EmulatorDriver
@@ -32,7 +32,6 @@ from tinycnn.devices.gpu.fast.instances import (
     SmallFilterTile,
     SmallTile,
     plan_of,
-    product,
     simplified,
 )
 from tinycnn.devices.gpu.fast.plan import plan as planned
@@ -245,11 +244,34 @@ def test_forward_and_backward_of_a_dense_layer_and_of_a_1x1_convolution(emulated
         assert_close(emulated.whole(found).reshape(want.shape), want, length)
 
 
+@pytest.mark.parametrize("dtype", ["float32"])
+@pytest.mark.parametrize("refused", DIRECTIONS)
+def test_what_no_kernel_takes_the_general_ones_compute(emulated, monkeypatch, refused):
+    def plan(layer, direction, *others):
+        if direction == refused:
+            raise ValueError("no kernel takes it")
+        return planned(layer, direction, *others)
+
+    monkeypatch.setattr(fast, "plan", plan)
+    x_shape, w_shape, stride, padding = LAYERS["in the middle"]
+    rng, length = rng_of(6), int(np.prod(w_shape[:3]))
+    x, w = normal(rng, *x_shape), normal(rng, *w_shape)
+    y = fast.conv2d_forward(emulated, emulated.asarray(x), emulated.asarray(w), None, stride, padding, True)
+    assert_close(y, np.maximum(conv2d(x, w, 0, stride, padding), 0), length)
+    dy = normal(rng, *y.shape)
+    args = emulated.asarray(dy), y, emulated.asarray(x), emulated.asarray(w), stride, padding
+    dx, dw, db = map(emulated.whole, fast.conv2d_backward(emulated, *args, Wanted(True, True, True)))
+    dz, pixels = np.where(y > 0, dy, 0), dy.size // dy.shape[3]
+    assert_close(dx, conv2d_data_gradient(dz, w, x_shape, stride, padding), length)
+    assert_close(dw, conv2d_filter_gradient(x, dz, w_shape[:2], stride, padding), pixels)
+    assert_close(db, dz.sum(axis=(0, 1, 2)), pixels)
+
+
 def test_what_a_filter_of_one_pixel_or_of_the_whole_image_computes_is_a_matrix_product():
     for (x_shape, w_shape, *rest), want in (
-        (LAYERS["1x1"], product(60, 9, 4)),
-        (LAYERS["a filter as large as the image"], product(4, 60, 11)),
-        (LAYERS["one pixel"], product(3, 5, 7)),
+        (LAYERS["1x1"], Geometry.of_product(60, 9, 4)),
+        (LAYERS["a filter as large as the image"], Geometry.of_product(4, 60, 11)),
+        (LAYERS["one pixel"], Geometry.of_product(3, 5, 7)),
     ):
         assert simplified(Geometry.of(x_shape, w_shape, *rest)) == want
     for name in ("1x1 in strides", "that, padded", "a stride"):
@@ -267,7 +289,7 @@ def test_a_sum_cut_into_slices_does_not_depend_on_which_block_is_the_last(emulat
     layer, rng, found = case.layer, rng_of(4), []
     x, w = (emulated.asarray(normal(rng, *shape)) for shape in (layer.x_shape, layer.w_shape))
     plan = case.plan(emulated.itemsize)
-    name = plan.kernel.replace("<T", f"<{emulated.ctype}")
+    name = plan.named(emulated.ctype)
     module = emulator.load(kernels.path(plan.file), [name])
     blocks = np.arange(np.prod(plan.grid))
     for order in (blocks, blocks[::-1], rng.permutation(blocks)):
@@ -362,27 +384,22 @@ def test_what_cannot_be_launched_is_refused():
     strided = Geometry.of((2, 9, 9, 4), (3, 3, 4, 8), (2, 2), UNPADDED)
     huge = Geometry.of((2, 40000, 40000, 4), (3, 3, 4, 8), (1, 1), UNPADDED)
     wide = Geometry.of((2, 9, 9, 4), (3, 3, 4, 71), (1, 1), UNPADDED)
+    large = Geometry.of((64, 2100, 2100, 16), (3, 3, 16, 8), (1, 1), UNPADDED)  # one image is not too large, 32 are
     tile = GemmTile(32, 1, 1, 16, 16, 4, 4, 4, 3, 1, 1)
     for of, direction, cut, message in (
         (layer, FORWARD, tile._replace(BN=20), "not whole warps of 32 x 16"),
         (layer, BACKWARD_FILTER, FilterTile(30, 16, 8, 4, 4, 4, 3, 1), "not whole warps"),
         (wide, FORWARD, tile._replace(BN=64, IM=32, TN=16, TM=4), "32 threads, too few to copy a row of 64 chunks"),
         (strided, BACKWARD_DATA, small, "no backward data of a stride"),
-        (huge, FORWARD, tile, "too large"),
+        (huge, FORWARD, SmallTile(2, 2, 4, 1), "too large"),
+        (large, FORWARD, tile, "too large"),
+        (large, BACKWARD_FILTER, FilterTile(32, 16, 32, 4, 4, 4, 3, 1), "too large"),
         (layer, FORWARD, SmallTile(7, 1, 4, 80), "cannot be launched"),
         (layer, FORWARD, tile._replace(IM=128, BN=64, TM=16, TN=16), "needs 342 registers, and has 255"),
         (layer, FORWARD, tile._replace(MINBLOCKS=64), "needs 54 registers, and has 32"),
     ):
         with pytest.raises(ValueError, match=message):
             plan_of(of, direction, cut, 1, False, 4)
-
-
-@pytest.fixture(scope="module")
-def nvrtc():
-    try:
-        return compile_gate.load_nvrtc()
-    except NvrtcMissing as error:
-        pytest.skip(str(error))
 
 
 @pytest.mark.parametrize(
@@ -394,10 +411,8 @@ def test_the_kernels_of_a_layer_compile_for_every_architecture_and_spill_nothing
     for layer in layers:
         for direction in DIRECTIONS:
             _, plan = planned(layer, direction, CARDS[arch], direction != FORWARD)
-            name = plan.kernel.replace("<T", "<float")
-            log, lowered = compile_gate.compile_log(kernels.source(plan.file), f"{plan.file}.cu", [name], arch)
-            (row,) = compile_gate.rows_of(log, lowered, f"{plan.file}.cu", arch)
-            assert row.spills == row.stack == 0 and row.registers * plan.block[0] <= 65536, name
+            (row,) = compile_gate.compile_kernels(plan.file, [plan.named("float")], arch)
+            assert row.spills == row.stack == 0 and row.registers * plan.block[0] <= 65536, row.kernel
 
 
 # ---------------------------------------------------------------- the files
@@ -446,7 +461,7 @@ def test_the_script_lists_the_kernels_of_a_network(nvrtc, monkeypatch, capsys):
     ):
         _, plan = planned(layer, direction, cards.get("a100-40gb"), direction != FORWARD)
         threads, registers, shared, spills, code, _, name = row.split(maxsplit=6)
-        assert name == plan.kernel.replace("<T", "<float") and int(spills) == 0
+        assert name == plan.named("float") and int(spills) == 0
         assert (int(threads), int(shared)) == (plan.block[0], plan.shared)
         assert 16 <= int(registers) <= 255 and int(code) > 500
 

@@ -1,5 +1,6 @@
 """How the cuda device compiles and keeps the kernels of one shape, on a stand-in for CuPy."""
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -146,6 +147,20 @@ def test_a_folder_that_cannot_be_written_keeps_nothing_and_all_works(compiled, m
     assert len(compiled) == 3
     both_passes(cuda.CudaDevice())
     assert len(compiled) == 3  # as long as this process lives
+
+
+def test_a_write_that_fails_leaves_nothing_behind(compiled, monkeypatch):
+    replace = os.replace
+
+    def full(source, target):
+        if Path(os.environ["TINYCNN_CUDA_CACHE"]) in Path(target).parents:
+            raise OSError(errno.ENOSPC, "no space left")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    monkeypatch.setattr(cubins, "_temporary", [])
+    both_passes(cuda.CudaDevice())
+    assert len(compiled) == 3 and list(Path(os.environ["TINYCNN_CUDA_CACHE"]).iterdir()) == []
 
 
 def test_more_shared_memory_than_every_gpu_has_is_asked_for(stand_in):

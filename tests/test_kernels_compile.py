@@ -6,17 +6,9 @@ import pytest
 
 from tinycnn import kernels
 from tinycnn.devices.checks import compile_gate
-from tinycnn.devices.checks.compile_gate import CompileError, NvrtcMissing
+from tinycnn.devices.checks.compile_gate import CompileError
 
 GLOBAL = re.compile(r"__global__\s+void\s+(?:__launch_bounds__\(.*?\)\s+)?(\w+)\s*\(")
-
-
-@pytest.fixture(scope="module")
-def nvrtc():
-    try:
-        return compile_gate.load_nvrtc()
-    except NvrtcMissing as error:
-        pytest.skip(str(error))
 
 
 EVERY_ARCHITECTURE = pytest.mark.parametrize(

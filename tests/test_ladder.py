@@ -21,7 +21,7 @@ from tinycnn import devices, emulator, kernels
 from tinycnn.devices import DeviceError
 from tinycnn.devices.checks import compile_gate
 from tinycnn.devices.checks.cases import Operations
-from tinycnn.devices.checks.compile_gate import ARCHITECTURES, NvrtcMissing
+from tinycnn.devices.checks.compile_gate import ARCHITECTURES
 from tinycnn.devices.gpu import cuda, ladder
 from tinycnn.devices.gpu.ladder import DIRECTIONS, STEPS, Conv
 
@@ -209,22 +209,17 @@ def test_what_does_not_fit_is_refused_before_the_launch(emulated):
 @pytest.mark.parametrize(
     "arch", [pytest.param(arch, marks=[] if arch == "sm_80" else pytest.mark.slow) for arch in ARCHITECTURES]
 )
-def test_a_step_compiles_for_every_architecture_and_spills_nothing(step, arch):
-    try:
-        compile_gate.load_nvrtc()
-    except NvrtcMissing as error:
-        pytest.skip(str(error))
+def test_a_step_compiles_for_every_architecture_and_spills_nothing(nvrtc, step, arch):
     if step == SPECIALISED:
         names = [launch.kernel for launch in emulator.read_launches(kernels.path(f"ladder/{step}"))]
-        log, lowered = compile_gate.compile_log(kernels.source(f"ladder/{step}"), f"{step}.cu", names, arch)
-        rows = compile_gate.rows_of(log, lowered, f"{step}.cu", arch)
+        rows = compile_gate.compile_kernels(f"ladder/{step}", names, arch)
     else:
         rows = compile_gate.compile_file(f"ladder/{step}", arch)
     assert len(rows) == 3 and all(row.spills == row.stack == 0 and row.registers <= 128 for row in rows)
 
 
-def ptx(source, arch, names=()):
-    nvrtc, program = compile_gate.load_nvrtc(), ctypes.c_void_p()
+def ptx(nvrtc, source, arch, names=()):
+    program = ctypes.c_void_p()
     nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"k.cu", 0, None, None)
     for name in names:
         nvrtc.nvrtcAddNameExpression(program, name.encode())
@@ -239,25 +234,17 @@ def ptx(source, arch, names=()):
 
 
 @pytest.mark.parametrize(("arch", "has_them"), [("compute_75", False), ("compute_80", True), ("compute_90", True)])
-def test_step_8_uses_tensor_cores_where_there_are_any(arch, has_them):
-    try:
-        text = ptx(kernels.source(f"ladder/{TENSOR_CORES}"), arch)
-    except NvrtcMissing as error:
-        pytest.skip(str(error))
+def test_step_8_uses_tensor_cores_where_there_are_any(nvrtc, arch, has_them):
+    text = ptx(nvrtc, kernels.source(f"ladder/{TENSOR_CORES}"), arch)
     assert ("mma.sync.aligned.m16n8k8" in text) == ("cvt.rna.tf32" in text) == has_them
     assert ("shfl.sync" in text) == (not has_them)
 
 
-def test_a_specialised_kernel_divides_no_index():
+def test_a_specialised_kernel_divides_no_index(nvrtc):
     """Where step 7 divides in PTX, step 9 multiplies. Left is the share of the sum: by gridDim.z, once a kernel."""
     names = [launch.kernel for launch in emulator.read_launches(kernels.path(f"ladder/{SPECIALISED}"))]
-    try:
-        before, after = (
-            ptx(kernels.source("ladder/7_vectorised"), "compute_80"),
-            ptx(kernels.source(f"ladder/{SPECIALISED}"), "compute_80", names),
-        )
-    except NvrtcMissing as error:
-        pytest.skip(str(error))
+    before = ptx(nvrtc, kernels.source("ladder/7_vectorised"), "compute_80")
+    after = ptx(nvrtc, kernels.source(f"ladder/{SPECIALISED}"), "compute_80", names)
     divisions = [len(re.findall(r"\b(?:div|rem)\.[su](?:32|64)\b", text)) for text in (before, after)]
     assert divisions[0] > 100 and divisions[1] <= len(names)
 
@@ -390,7 +377,7 @@ def benchmark(monkeypatch, tmp_path):
     devices._made.pop(("cuda", "float32"), None)
 
 
-def test_the_benchmark_measures_every_step_in_its_precision_over_graphs(emulated, benchmark, capsys):
+def test_the_benchmark_measures_every_step_in_its_precision_over_graphs(emulated, benchmark, capsys, tmp_path):
     status, rows = benchmark()
     names = [*STEPS, "kernels/conv2d.cu"]
     assert status == 0
@@ -400,6 +387,8 @@ def test_the_benchmark_measures_every_step_in_its_precision_over_graphs(emulated
         assert row["us"] > 0 and row["peer"] == "reference" and row["timed_by"] == "graph"
         assert row["tflops"] == pytest.approx(2 * 2 * 5 * 3 * 4 * 2 * 3 * 3 / row["us"] / 1e6)
     assert capsys.readouterr().out.count("\n| ") == 1 + len(names) * 3
+    (file,) = tmp_path.glob("*/ladder.json")
+    assert json.loads(file.read_text(encoding="utf-8"))["left_out"] == []
 
 
 def test_a_step_that_is_wrong_is_not_timed(emulated, benchmark, monkeypatch, capsys):

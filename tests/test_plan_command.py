@@ -2,16 +2,17 @@
 
 import json
 import re
+import sys
 
 import pytest
+import stand_in_cupy
 
 import tinycnn
 from tinycnn import architectures, layers, session
-from tinycnn import command as cli
 from tinycnn.command import planned
 from tinycnn.devices.checks import compile_gate
 from tinycnn.devices.checks.compile_gate import NvrtcMissing
-from tinycnn.devices.gpu import cards
+from tinycnn.devices.gpu import cards, cuda
 from tinycnn.devices.gpu.fast import plan as planner
 from tinycnn.fit.products import Product, products, rest
 from tinycnn.models import Sequential
@@ -19,19 +20,6 @@ from tinycnn.shapes import Geometry
 
 CONV = ("plan", "conv2d", "--shape", "128x26x26x12", "--filters", "3x3x20")
 LAYER = Geometry(128, 26, 26, 12, 20, 3, 3, 24, 24, 1, 1, 0, 0)
-
-
-@pytest.fixture
-def run(capsys):
-    """run("plan", ...) -> (exit status, standard output, standard error)"""
-
-    def call(*arguments):
-        with pytest.raises(SystemExit) as end:
-            cli.main([str(a) for a in arguments])
-        captured = capsys.readouterr()
-        return end.value.code or 0, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture
@@ -59,6 +47,23 @@ def test_the_table_is_of_the_planners_candidates_in_their_order(run, without_nvr
     assert "Predictions are by a model fitted to times of a prototype's kernels on an NVIDIA H200" in out
 
 
+def test_without_a_card_it_is_this_machines_gpu(run, without_nvrtc, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", stand_in_cupy)
+    monkeypatch.setattr(cuda, "driver_version", lambda: (13, 0))
+    properties = {"name": b"NVIDIA L4"}
+    monkeypatch.setattr(stand_in_cupy.runtime, "getDeviceProperties", lambda number: properties)
+    monkeypatch.setattr(planned, "gpu_count", lambda: 1)
+    assert run(*CONV, "--direction", "data")[1].startswith("backward_data on NVIDIA L4: ")
+    properties["name"] = b"NVIDIA Some GPU"
+    said = {"MultiProcessorCount": 10, "ClockRate": 10**6, "MemoryClockRate": 10**6, "GlobalMemoryBusWidth": 128}
+    monkeypatch.setattr(stand_in_cupy.Device, "compute_capability", "120")
+    monkeypatch.setattr(stand_in_cupy.Device, "attributes", {**said, "L2CacheSize": 2**20})
+    card = planned.find_card(None)
+    assert (card.name, card.arch, card.multiprocessors) == ("NVIDIA Some GPU", "sm_120", 10)
+    monkeypatch.setattr(planned, "gpu_count", lambda: 0)
+    assert planned.find_card(None) is cards.get("h200")
+
+
 def test_only_what_is_asked_for_is_told(run, without_nvrtc):
     _, out, _ = run(*CONV, "--direction", "filter", "--card", "a100")
     assert re.findall(r"^(\w+) on (.*):", out, re.MULTILINE) == [("backward_filter", "NVIDIA A100-SXM4-80GB")]
@@ -75,12 +80,8 @@ def test_the_json_has_the_launches(run, without_nvrtc):
     assert facts["model"]["errors"]["median"] > 1
 
 
-def test_registers_are_the_compilers_where_it_is_there(run):
+def test_registers_are_the_compilers_where_it_is_there(nvrtc, run):
     """As the compile gate tells them of the same kernel; the blocks that a multiprocessor holds follow from them."""
-    try:
-        compile_gate.load_nvrtc()
-    except NvrtcMissing as error:
-        pytest.skip(str(error))
     _, out, _ = run(*CONV, "--direction", "forward", "--json", "--card", "h200")
     (found,) = json.loads(out)["directions"]
     best = found["candidates"][0]
@@ -88,6 +89,19 @@ def test_registers_are_the_compilers_where_it_is_there(run):
     (row,) = compile_gate.compile_kernels(best["plan"]["file"], [expression], "sm_90")
     assert best["registers"] == row.registers and row.spills == 0 and found["guessed"] is None
     assert best["resident"] * best["plan"]["block"][0] * row.registers <= 65536
+
+
+def test_the_blocks_that_are_there_at_once_follow_from_the_compilers_registers(run, monkeypatch):
+    """255 of a thread: 8 warps of a multiprocessor, whose 65,536 are given to a warp 256 at a time."""
+
+    def compile_kernels(file, names, arch):
+        return [compile_gate.Row(file, name, arch, 255, 0, 0, 0) for name in names]
+
+    monkeypatch.setattr(compile_gate, "compile_kernels", compile_kernels)
+    _, out, _ = run(*CONV, "--direction", "forward", "--json", "--card", "h200")
+    for row in json.loads(out)["directions"][0]["candidates"]:
+        warps = -(-row["plan"]["block"][0] // 32)
+        assert row["registers"] == 255 and row["resident"] == max(1, 8 // warps)
 
 
 def test_stride_and_padding_change_the_layer(run, without_nvrtc):
@@ -113,6 +127,7 @@ def test_a_networks_launches_are_each_layers_with_their_sum(run):
         masked = product.relu and product.direction != "forward"
         assert row["us"] == planner.choices(product.geometry, product.direction, cards.get("h200"), masked)[0].us
     assert facts["sum_us"] == pytest.approx(sum(row["us"] for row in facts["launches"]))
+    assert facts["rest"]["us_from_memory"] == pytest.approx(facts["rest"]["bytes"] / 4.8e6)  # of 4.8 TB/s
     _, text, _ = run("plan", "go-crazy", "--card", "h200")
     assert f"{len(found)} launches" in text and f"{facts['sum_us']:.1f}" in text
     assert "6 BatchNormalization" in text and "it is not predicted" in " ".join(text.split())

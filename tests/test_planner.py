@@ -8,7 +8,6 @@ import fit_cost_model
 import pytest
 
 from tinycnn.devices.checks import compile_gate
-from tinycnn.devices.checks.compile_gate import NvrtcMissing
 from tinycnn.devices.gpu import cards
 from tinycnn.devices.gpu.fast import cost, explain, measured, occupancy, plan
 from tinycnn.devices.gpu.fast.counts import counts_of
@@ -197,10 +196,13 @@ def test_the_errors_of_cost_json_are_those_of_its_coefficients():
 
 @DIRECTION
 @LAYER
-def test_nothing_is_predicted_to_beat_the_cards_arithmetic(layer, direction):
+def test_nothing_is_predicted_to_beat_the_cards_arithmetic_or_its_memory(layer, direction):
+    """Memory: where the cache does not hold what is read and written."""
     for card in SOME_CARDS:
         for one in plan.choices(layer, direction, card)[:20]:
             assert one.us > 1e6 * one.counts.fma_flop / (2 * card.lanes * card.multiprocessors * card.clock)
+            size = 4 * sum(map(math.prod, (one.layer.x_shape, one.layer.w_shape, one.layer.y_shape)))
+            assert one.us > 1e6 * size / card.bandwidth or size <= card.l2
 
 
 @DIRECTION
@@ -243,6 +245,13 @@ def test_times_of_one_card_say_nothing_of_another():
     assert plan.choices(row.layer, row.direction, T4)[0].source == plan.PREDICTED
 
 
+def test_times_without_a_mask_in_float32_say_nothing_of_others():
+    row = next(row for row in ROWS if row.direction == BACKWARD_DATA)
+    for masked, itemsize in ((True, 4), (False, 8)):
+        choices = plan.choices(row.layer, row.direction, H200, masked, itemsize)
+        assert {one.source for one in choices} == {plan.PREDICTED}
+
+
 def test_a_layer_that_no_kernel_takes_is_refused():
     with pytest.raises(ValueError, match=r"no kernel of kernels/fast takes .* on NVIDIA T4"):
         plan.plan(layer(1, 40_000, 40_000, 8, 8, 3, 3), FORWARD, T4)
@@ -253,6 +262,17 @@ def test_the_reasons_tell_what_bounds_it_how_it_fills_the_card_and_what_else_the
     text = " ".join(explain.reasons(FORWARD, H200, choices))
     other = next(one for one in choices if one.plan.file == "fast/conv_gemm")
     assert f"{other.us:.1f} us" in text and f"{choices[0].counts.blocks:,} blocks" in text and "bound by" in text
+    best = choices[0]
+    warps = best.resident * math.ceil(best.plan.block[0] / 32)
+    assert f"{best.resident} on a multiprocessor ({warps / 64:.0%} of its warps)" in text
+
+
+def test_the_reasons_tell_what_is_multiplied_for_nothing():
+    """30 channels in steps of 16, and 33 filters in blocks of 64, of a product that has whole blocks of 64 rows."""
+    of = Geometry.of_product(128, 30, 33)
+    one = plan.candidate(of, FORWARD, H200, GemmTile(64, 1, 1, 64, 16, 8, 8, 4, 3, 1, 1), 1, False, 4)
+    text = " ".join(explain.reasons(FORWARD, H200, (one,)))
+    assert f"It multiplies {32 * 64 / (30 * 33):.2f} times what the layer counts" in text
 
 
 @LAYER
@@ -290,13 +310,9 @@ def test_where_a_kernel_took_longer_than_predicted_its_other_tiles_will():
 @pytest.mark.parametrize(
     "layer", [pytest.param(g, marks=[] if g is LAYERS[1] else pytest.mark.slow) for g in LAYERS], ids=name_of
 )
-def test_nvidias_compiler_spills_nothing_of_what_is_taken(layer, card):
-    try:
-        compile_gate.load_nvrtc()
-    except NvrtcMissing as error:
-        pytest.skip(str(error))
+def test_nvidias_compiler_spills_nothing_of_what_is_taken(nvrtc, layer, card):
     for direction in DIRECTIONS:
         for masked in {False, direction != FORWARD}:
             _, taken = plan.plan(layer, direction, card, masked)
-            (row,) = compile_gate.compile_kernels(taken.file, [taken.kernel.replace("<T,", "<float,")], card.arch)
+            (row,) = compile_gate.compile_kernels(taken.file, [taken.named("float")], card.arch)
             assert row.spills == 0 and occupancy.resident(card, taken.block[0], row.registers, taken.shared)

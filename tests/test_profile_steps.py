@@ -85,6 +85,7 @@ def test_a_step_is_profiled_recorded_with_its_launches_by_file(on_a_stand_in, tm
     assert [row["network"] for row in content["rows"]] == ["vanilla-15k", "go-crazy"]  # as they are documented
     for row in content["rows"]:
         assert row["recorded"] and row["why_not_recorded"] is None and row["us"] > 0 and len(row["rounds_us"]) == 3
+        assert row["epoch_s"] == pytest.approx(469 * row["us"] / 1e6)  # batches of 128 of 60,000 images
         assert row["launches"] == sum(file["launches"] for file in row["files"])
         assert Counter(file["file"] for file in row["files"])["conv2d"] == 1
         assert (row["commit"], row["path"], row["device"]) == ("abc1234", "general", "cuda")
@@ -97,7 +98,10 @@ def test_a_step_is_profiled_recorded_with_its_launches_by_file(on_a_stand_in, tm
 
 
 def test_networks_that_are_measured_again_replace_their_rows_and_a_failure_is_named(on_a_stand_in, monkeypatch):
-    on_a_stand_in("--networks", "go-crazy", "cn-1")
+    _, before = on_a_stand_in("--networks", "go-crazy", "cn-1")
+    _, after = on_a_stand_in("--networks", "go-crazy")
+    (old, kept), (new, same) = before["rows"], after["rows"]
+    assert kept == same and old["network"] == new["network"] == "go-crazy" and old["us"] != new["us"]
 
     def build(name):
         raise MemoryError("the GPU has no room")

@@ -127,6 +127,11 @@ class Geometry(NamedTuple):
         """The same for a window over each channel alone: K is C."""
         return cls.of(x_shape, (*pool, x_shape[3], x_shape[3]), stride, padding)
 
+    @classmethod
+    def of_product(cls, rows: int, C: int, K: int) -> Geometry:
+        """A matrix product (rows, C) x (C, K), as a 1x1 convolution of so many images of one pixel."""
+        return cls.of((rows, 1, 1, C), (1, 1, C, K), (1, 1), UNPADDED)
+
     @property
     def x_shape(self) -> tuple[int, int, int, int]:
         return self.N, self.H, self.W, self.C

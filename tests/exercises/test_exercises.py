@@ -155,11 +155,7 @@ def test_the_convolution_that_decides_is_that_of_the_tests(shape):
 
 @pytest.mark.parametrize("file", ["start", "solution"])
 @pytest.mark.parametrize("name", KERNELS)
-def test_what_is_written_here_compiles_for_a_gpu_too(name, file):
-    try:
-        compile_gate.load_nvrtc()
-    except compile_gate.NvrtcMissing as error:
-        pytest.skip(str(error))
+def test_what_is_written_here_compiles_for_a_gpu_too(nvrtc, name, file):
     exercise = EXERCISES[name]
     log, lowered = compile_gate.compile_log(exercise.text(file), exercise.file(file).name, [exercise.function], "sm_75")
     (row,) = compile_gate.rows_of(log, lowered, exercise.file(file).name, "sm_75")

@@ -9,12 +9,11 @@ from tinycnn.command.options import find_network
 from tinycnn.devices.checks import compile_gate
 from tinycnn.devices.gpu import cards
 from tinycnn.devices.gpu.cards import Card
-from tinycnn.devices.gpu.cuda import find_cupy, gpu_count
+from tinycnn.devices.gpu.cuda import find_cupy, gpu_count, this_card
 from tinycnn.devices.gpu.fast import cost, explain, instances, occupancy
 from tinycnn.devices.gpu.fast import plan as planner
 from tinycnn.devices.gpu.fast.plan import Candidate
 from tinycnn.shapes import Geometry
-from tinycnn.utils import hardware
 
 SHOWN = 5  # candidates of a direction
 WITHOUT_A_GPU = "h200"
@@ -22,13 +21,9 @@ WITHOUT_A_GPU = "h200"
 
 def find_card(name: str | None) -> Card:
     """The card that --card names; without it this machine's GPU, or that of WITHOUT_A_GPU where there is none."""
-    if name is not None:
-        return cards.get(name)
-    if not gpu_count():
-        return cards.get(WITHOUT_A_GPU)
-    device, called = find_cupy().cuda.Device(), hardware.gpu()
-    capability = int(device.compute_capability[:-1]), int(device.compute_capability[-1])
-    return cards.called(called) or cards.of_attributes(called, device.attributes, capability)
+    if name is None and gpu_count():
+        return this_card(find_cupy())
+    return cards.get(WITHOUT_A_GPU if name is None else name)
 
 
 def about() -> dict[str, Any]:
@@ -63,7 +58,7 @@ def compiled_registers(choices: Sequence[Candidate], card: Card) -> dict[str, in
     """{kernel: registers of a thread} by NVIDIA's compiler. Raises NvrtcMissing; CompileError for a card it has not."""
     found = {}
     for file in dict.fromkeys(one.plan.file for one in choices):
-        named = {expression(one): one.plan.kernel for one in choices if one.plan.file == file}
+        named = {one.plan.named("float"): one.plan.kernel for one in choices if one.plan.file == file}
         for row in compile_gate.compile_kernels(file, named, card.arch):
             found[named[row.kernel]] = row.registers
     return found
@@ -73,11 +68,6 @@ def compiled(one: Candidate, registers: int, card: Card) -> Candidate:
     """The same with the registers that it takes."""
     resident = occupancy.resident(card, one.plan.block[0], registers, one.plan.shared)
     return one._replace(registers=registers, resident=max(1, resident))
-
-
-def expression(one: Candidate) -> str:
-    """Its kernel in float32."""
-    return one.plan.kernel.replace("<T,", "<float,", 1)
 
 
 def row_of(one: Candidate, card: Card) -> dict[str, Any]:

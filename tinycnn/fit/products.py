@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from tinycnn.layers import Conv2D, Dense, Flatten, InputLayer, Symbol
+from tinycnn.layers import Conv2D, Dense, Flatten, Symbol
 from tinycnn.shapes import Geometry, window_padding
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def geometry_of(symbol: Symbol, batch: int) -> Geometry:
     if isinstance(layer, Conv2D):
         padding = window_padding(source[:2], layer.window, layer.stride, layer.padding)
         return Geometry.of((batch, *source), (*layer.window, source[2], layer.filters), layer.stride, padding)
-    return Geometry(batch, 1, 1, source[0], symbol.shape[0], 1, 1, 1, 1, 1, 1, 0, 0)
+    return Geometry.of_product(batch, source[0], symbol.shape[0])
 
 
 class Rest(NamedTuple):
@@ -61,7 +61,7 @@ class Rest(NamedTuple):
 
 def rest(model: Model, batch: int) -> Rest:
     """The layers of a step that are no products, the loss and the optimiser. In float32."""
-    others = [s for s in model.symbols if s.inputs and not isinstance(s.layer, Conv2D | Dense | Flatten | InputLayer)]
+    others = [s for s in model.symbols if s.inputs and not isinstance(s.layer, Conv2D | Dense | Flatten)]
     moved = sum(2 * math.prod(shape) for s in others for shape in (s.shape, *(i.shape for i in s.inputs)))
     weights = sum(weight.size for weight in model.trainable_weights)
     numbers = batch * (moved + 2 * math.prod(model.output.shape)) + 3 * weights

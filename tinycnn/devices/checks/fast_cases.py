@@ -113,7 +113,7 @@ CASES = {
 def build(device: KernelDevice, cases: tuple[Case, ...]) -> None:
     """Have all kernels of the cases built at once."""
     plans = [case.plan(device.itemsize) for case in cases]
-    device.driver.build((plan.file, plan.kernel.replace("<T", f"<{device.ctype}")) for plan in plans)
+    device.driver.build((plan.file, plan.named(device.ctype)) for plan in plans)
 
 
 def run(device: KernelDevice, case: Case, x: Array, w: Array, b: Array, dy: Array, y: Array) -> tuple[Array, ...]:

@@ -104,8 +104,8 @@ def called(name: str) -> Card | None:
     """
     if re.search(r"\bMIG\b", name):
         return None
-    patterns = {row["id"]: row["pattern"] for row in _file()["cards"]}  # the narrower ones stand first
-    return next((all_cards()[i] for i, p in patterns.items() if re.search(p, name, re.IGNORECASE)), None)
+    rows = _file()["cards"]  # the narrower patterns stand first
+    return next((all_cards()[row["id"]] for row in rows if re.search(row["pattern"], name, re.IGNORECASE)), None)
 
 
 def of_attributes(name: str, attributes: Mapping[str, int], capability: tuple[int, int]) -> Card:

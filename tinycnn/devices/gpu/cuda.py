@@ -71,6 +71,14 @@ def cuda_extra() -> str:
     return f"tinycnn[cuda{12 if version is not None and version[0] < 13 else 13}]"
 
 
+def this_card(cupy: Any) -> Card:
+    """The GPU that CuPy uses."""
+    device = cupy.cuda.Device()
+    name = cupy.cuda.runtime.getDeviceProperties(device.id)["name"].decode()
+    capability = divmod(int(device.compute_capability), 10)
+    return cards.called(name) or cards.of_attributes(name, device.attributes, capability)
+
+
 def find_cupy() -> Any:
     """The module cupy, fit for the driver that is there. Raises DeviceError with the remedy otherwise."""
     if platform.system() == "Darwin":
@@ -154,13 +162,9 @@ class CudaDriver(Driver):
         # bytes: (device array, the pinned memory it was copied from)
         self.tables: OrderedDict[bytes, tuple[Array, Any]] = OrderedDict()
         self.recording: Recording | None = None  # the Recording whose step is being recorded
-
     @cached_property
     def card(self) -> Card:  # type: ignore[override]
-        device = self.cupy.cuda.Device()
-        name = self.cupy.cuda.runtime.getDeviceProperties(device.id)["name"].decode()
-        capability = int(device.compute_capability)
-        return cards.called(name) or cards.of_attributes(name, device.attributes, (capability // 10, capability % 10))
+        return this_card(self.cupy)
 
     # ---- arrays
 

@@ -140,9 +140,14 @@ def write(folder: Path, key: str, code: bytes, facts: str, symbol: str) -> Code:
     """Both files of a kernel, each under another name first."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in ((f"{key}.cubin", code), (f"{key}.json", facts.encode())):
-        with tempfile.NamedTemporaryFile(dir=folder, prefix="writing-", delete=False) as file:
-            file.write(content)
-        os.replace(file.name, folder / name)
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix="writing-")
+        try:
+            with open(handle, "wb") as file:
+                file.write(content)
+            os.replace(temporary, folder / name)
+        except BaseException:  # a full disk, or Ctrl-C
+            os.unlink(temporary)
+            raise
     return Code(folder / f"{key}.cubin", symbol)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tinycnn.devices.gpu.cards import Card
 from tinycnn.devices.gpu.fast import cost
+from tinycnn.devices.gpu.fast.instances import FilterTile, GemmTile, SmallTile
 from tinycnn.devices.gpu.fast.occupancy import WARP
 from tinycnn.devices.gpu.fast.plan import PREDICTED, Candidate, flop
 
@@ -15,17 +16,16 @@ def occupancy_of(one: Candidate, card: Card) -> float:
 
 def name_of(one: Candidate) -> str:
     """'conv_gemm 64x1x1 x 64 x 16, 8x8 a lane': the kernel file, what is a block's at a time, and what is a lane's."""
-    tile = one.tile._asdict()
-    file = one.plan.file.removeprefix("fast/")
-    if "IM" in tile:
-        text = "{IM}x{TP}x{TQ} x {BN} x {BL}, {TM}x{TN} a lane".format(**tile)
-    elif "BM" in tile:
-        text = "{BM} x {BN} x {BL}, {TM}x{TN} a lane".format(**tile)
-    elif "PX" in tile:
-        text = "{TP} rows, {PX} x {TK} a lane".format(**tile)
+    tile = one.tile
+    if isinstance(tile, GemmTile):
+        text = f"{tile.IM}x{tile.TP}x{tile.TQ} x {tile.BN} x {tile.BL}, {tile.TM}x{tile.TN} a lane"
+    elif isinstance(tile, FilterTile):
+        text = f"{tile.BM} x {tile.BN} x {tile.BL}, {tile.TM}x{tile.TN} a lane"
+    elif isinstance(tile, SmallTile):
+        text = f"{tile.TP} rows, {tile.PX} x {tile.TK} a lane"
     else:
-        text = "{TP} rows".format(**tile)
-    return f"{file} {text}"
+        text = f"{tile.TP} rows"
+    return f"{one.plan.file.removeprefix('fast/')} {text}"
 
 
 def reasons(direction: str, card: Card, choices: tuple[Candidate, ...]) -> list[str]:

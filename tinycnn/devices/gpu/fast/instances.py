@@ -43,6 +43,10 @@ class Plan(NamedTuple):
     slices: int  # forward and backward data: of the sum, added up by the last block; backward filter: partial dw
     outputs: int  # of a block, with those that are behind an edge
 
+    def named(self, ctype: str) -> str:
+        """The kernel for a type: 'float' or 'double'."""
+        return self.kernel.replace("<T", f"<{ctype}", 1)
+
 
 class GemmTile(NamedTuple):
     """A block's tile of conv_gemm: IM images x TP x TQ pixels (BM together) x BN filters, BL channels at a time."""
@@ -136,19 +140,14 @@ def view_of(layer: Geometry, direction: str) -> View:
     return View(P, Q, K, rows, columns, C, taps_h, taps_w, 1, 1, stride_h * stride_w)
 
 
-def product(rows: int, C: int, K: int) -> Geometry:
-    """A matrix product (rows, C) x (C, K) as a convolution: of so many images of one pixel, with a 1x1 filter."""
-    return Geometry(rows, 1, 1, C, K, 1, 1, 1, 1, 1, 1, 0, 0)
-
-
 def simplified(layer: Geometry) -> Geometry:
     """The same sums with the fewest indices: a filter of one pixel, or as large as the image, is a matrix product."""
     N, H, W, C, K, R, S, P, Q, stride_h, stride_w, top, left = layer
     unpadded = top == left == 0
     if unpadded and R == S == stride_h == stride_w == 1 and (P, Q) == (H, W):
-        return product(N * H * W, C, K)
+        return Geometry.of_product(N * H * W, C, K)
     if unpadded and (R, S) == (H, W) and P == Q == 1:
-        return product(N, H * W * C, K)
+        return Geometry.of_product(N, H * W * C, K)
     return layer
 
 

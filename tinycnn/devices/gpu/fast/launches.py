@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tinycnn.devices.base import Array, Gradients, Wanted
-from tinycnn.devices.gpu.fast.instances import BACKWARD_DATA, BACKWARD_FILTER, FORWARD, Plan, product
+from tinycnn.devices.gpu.fast.instances import BACKWARD_DATA, BACKWARD_FILTER, FORWARD, Plan
 from tinycnn.devices.gpu.fast.plan import plan
 from tinycnn.devices.gpu.launches import conv1x1, conv2d, dense
 from tinycnn.devices.gpu.launches.products import in_slices
@@ -130,12 +130,12 @@ def conv1x1_backward(device: KernelDevice, dy: Array, y: Array | None, x: Array,
 
 def dense_forward(device: KernelDevice, x: Array, w: Array, b: Array | None, relu: bool) -> Array:
     (N, inputs), units = x.shape, w.shape[1]
-    y = layer_forward(device, product(N, inputs, units), x, w, b, relu)
+    y = layer_forward(device, Geometry.of_product(N, inputs, units), x, w, b, relu)
     return dense.dense_forward(device, x, w, b, relu) if y is None else y.reshape((N, units))
 
 
 def dense_backward(device: KernelDevice, dy: Array, y: Array | None, x: Array, w: Array, wanted: Wanted) -> Gradients:
-    found = layer_backward(device, product(x.shape[0], *w.shape), dy, y, x, w, wanted)
+    found = layer_backward(device, Geometry.of_product(x.shape[0], *w.shape), dy, y, x, w, wanted)
     return found or dense.dense_backward(device, dy, y, x, w, wanted)
 
 

@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 from tinycnn.devices.gpu.cards import Card
-from tinycnn.devices.gpu.fast.instances import (
-    FilterTile,
-    GemmTile,
-    SmallTile,
-    Tile,
-    view_of,
-)
+from tinycnn.devices.gpu.fast.instances import FilterTile, GemmTile, SmallTile, Tile, view_of
 from tinycnn.devices.gpu.grid import ceil_div, round_up
 from tinycnn.shapes import Geometry
 
