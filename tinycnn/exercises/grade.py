@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from tinycnn import limited
 from tinycnn.exercises.exercise import Exercise, Shape
-from tinycnn.exercises.judge import MOST_BYTES, judge, stage_names
+from tinycnn.exercises.judge import MOST_BYTES, judge, verdict_of
 from tinycnn.exercises.stages import BUILDS, Stage, Verdict
 from tinycnn.utils.hardware import cores
 
@@ -63,11 +63,11 @@ def graded(exercise: Exercise, folder: Path, file: str, hidden: Sequence[Shape] 
         text = read(folder / file)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        return Graded(file, _with_first(exercise, Stage(BUILDS, False, reason)))
+        return Graded(file, verdict_of(exercise, [Stage(BUILDS, False, reason)]))
     try:
         return Graded(file, judge(exercise, file, text, hidden))
     except limited.JobError as error:
-        return Graded(file, _with_first(exercise, Stage(BUILDS)), str(error))
+        return Graded(file, verdict_of(exercise, []), str(error))
 
 
 def read(path: Path) -> str:
@@ -81,10 +81,6 @@ def read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise ValueError("is not a text in UTF-8") from None
-
-
-def _with_first(exercise: Exercise, first: Stage) -> Verdict:
-    return Verdict(exercise.name, (first, *(Stage(name) for name in stage_names(exercise)[1:])))
 
 
 # ---------------------------------------------------------------- the shapes of a teacher

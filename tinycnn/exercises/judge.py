@@ -35,9 +35,8 @@ def judge(exercise: Exercise, file: str, text: str, hidden: Sequence[Shape] | No
     Raises CompilerMissing and DeviceError where what is needed is not installed, and JobError where the child ended
     before it began.
     """
-    names = stage_names(exercise)
     if reason := refused(exercise, text):
-        return Verdict(exercise.name, _all(names, [Stage(BUILDS, False, reason)]))
+        return verdict_of(exercise, [Stage(BUILDS, False, reason)])
     secret = None if hidden is None else [[shape.sizes, shape.suspicion] for shape in hidden]
     with tempfile.TemporaryDirectory(prefix="tinycnn-judge-", ignore_cleanup_errors=True) as temporary:
         folder = os.path.realpath(temporary)  # as the compiler names it
@@ -48,10 +47,10 @@ def judge(exercise: Exercise, file: str, text: str, hidden: Sequence[Shape] | No
     stages = [Stage(**stage) for stage in outcome.values]
     if outcome.ended:
         stage, _, place = outcome.during.partition(": ")
-        if stage not in names:
+        if stage not in stage_names(exercise):
             raise limited.JobError(f"{file} could not be judged: {outcome.ended}\n{outcome.printed}".rstrip())
         stages.append(Stage(stage, False, f"at {place}: {outcome.ended}" if place else outcome.ended))
-    return Verdict(exercise.name, _all(names, stages))
+    return verdict_of(exercise, stages)
 
 
 def stage_names(exercise: Exercise) -> list[str]:
@@ -60,9 +59,9 @@ def stage_names(exercise: Exercise) -> list[str]:
     return [BUILDS, VISIBLE, HIDDEN, *clean, *counts]
 
 
-def _all(names: Sequence[str], reached: Sequence[Stage]) -> tuple[Stage, ...]:
-    """Every stage, those that were not reached too."""
-    return (*reached, *(Stage(name) for name in names[len(reached) :]))
+def verdict_of(exercise: Exercise, reached: Sequence[Stage]) -> Verdict:
+    """The first stages, and those that were not reached."""
+    return Verdict(exercise.name, (*reached, *(Stage(name) for name in stage_names(exercise)[len(reached) :])))
 
 
 def refused(exercise: Exercise, text: str) -> str:
