@@ -126,11 +126,6 @@ def kernels_of_the_same_name(path: Path) -> set[str]:
 # ---------------------------------------------------------------- kernels of one's own, in a child process
 
 
-def launch_seconds(seconds: float) -> float:
-    """How long a child may be at a launch that ends itself after so many: a check may run it twice."""
-    return 2 * seconds + 5
-
-
 def shown(printed: str) -> None:
     """What a kernel of one's own has printed, on stderr: what the command says stands alone on stdout."""
     if printed:

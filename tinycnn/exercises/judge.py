@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from tinycnn import emulator, limited
+from tinycnn.emulator.checking import launch_seconds
 from tinycnn.emulator.compiler import BUILD_SECONDS
 from tinycnn.exercises import load
 from tinycnn.exercises.exercise import Exercise, Shape
 from tinycnn.exercises.runners import SECONDS, Rejected, Wrong, runner_of
 from tinycnn.exercises.stages import BUILDS, CLEAN, COUNTS, HIDDEN, VISIBLE, Stage, Verdict
 
-STAGE_SECONDS = {"cuda": 2 * SECONDS + 5, "numba": SECONDS, "gradient": SECONDS}  # a shape: a check may launch twice
+SHAPE_SECONDS = {"cuda": launch_seconds(SECONDS), "numba": SECONDS, "gradient": SECONDS}
 MOST_BYTES = 2**20  # of a submission
 MOST_SHOWN = 3  # faults
 
@@ -106,7 +107,7 @@ def _stages(
         yield Stage(BUILDS, False, str(rejected))
         return
     yield Stage(BUILDS, True)
-    seconds = STAGE_SECONDS[exercise.kind]
+    seconds = SHAPE_SECONDS[exercise.kind]
     # Where it is counted it has to be right too.
     counted = (exercise.counted._replace(suspicion="the counts are taken"),) if exercise.counted else ()
     secret = exercise.hidden if hidden is None else tuple(Shape(*shape) for shape in hidden)
