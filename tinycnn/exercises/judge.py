@@ -22,7 +22,7 @@ from tinycnn.emulator.checking import launch_seconds
 from tinycnn.emulator.compiler import BUILD_SECONDS
 from tinycnn.exercises import load
 from tinycnn.exercises.exercise import Exercise, Shape
-from tinycnn.exercises.runners import SECONDS, Rejected, Wrong, runner_of
+from tinycnn.exercises.runners import ENDLESS, SECONDS, Rejected, Wrong, runner_of
 from tinycnn.exercises.stages import BUILDS, CLEAN, COUNTS, HIDDEN, VISIBLE, Stage, Verdict
 
 SHAPE_SECONDS = {"cuda": launch_seconds(SECONDS), "numba": SECONDS, "gradient": SECONDS}
@@ -118,7 +118,7 @@ def _stages(
             wrong = runner.run(exercise.at(shape.sizes), name)
             if wrong:
                 found.append((shape, wrong))
-            if wrong and wrong.endless:
+            if wrong and wrong.kind == ENDLESS:
                 break  # as it would on the others
         if found:
             yield Stage(name, False, (_visible if name == VISIBLE else _hidden)(found, len(shapes)))
