@@ -26,6 +26,17 @@ class Graded(NamedTuple):
     verdict: Verdict
     unjudged: str = ""
 
+    @property
+    def score(self) -> int | str:
+        """The mark; '' where there is none."""
+        return "" if self.unjudged else self.verdict.score
+
+    @property
+    def message(self) -> str:
+        """What is wrong; '' where nothing is."""
+        failed = self.verdict.failed
+        return self.unjudged or (failed.message if failed else "")
+
     def as_json(self) -> dict[str, Any]:
         """The same as plain data."""
         return {"file": self.file, **self.verdict.as_json(), **({"unjudged": self.unjudged} if self.unjudged else {})}
@@ -125,15 +136,11 @@ def as_csv(rows: Iterable[Graded]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["file", "score", "of", *stages, *counts, "message"])
-    for file, verdict, unjudged in rows:
-        passed = ["" if stage.passed is None else int(stage.passed) for stage in verdict.stages]
-        found = {name: count for stage in verdict.stages for name, count in stage.counts.items()}
-        failed = verdict.failed
-        message = unjudged or (failed.message if failed else "")
-        mark = "" if unjudged else verdict.score
-        writer.writerow(
-            [_plain(file), mark, verdict.of, *passed, *(found.get(name, "") for name in counts), _plain(message)]
-        )
+    for row in rows:
+        passed = ["" if stage.passed is None else int(stage.passed) for stage in row.verdict.stages]
+        found = {name: count for stage in row.verdict.stages for name, count in stage.counts.items()}
+        cells = [row.score, row.verdict.of, *passed, *(found.get(name, "") for name in counts)]
+        writer.writerow([_plain(row.file), *cells, _plain(row.message)])
     return out.getvalue()
 
 
