@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 import tinycnn
+from tinycnn import limited
 from tinycnn.command.judge import exercise, grade, judge
 from tinycnn.emulator import CompilerMissing
 from tinycnn.exercises import NAMES, load
@@ -287,6 +288,20 @@ def test_every_file_gets_its_own_mark_and_the_secret_shape_stays_secret(folder):
     for text in texts:
         assert "3733" not in text and "secret" not in text and "3001" not in text
     assert [row["file"] for row in json.loads(texts[2])] == list(rows)
+
+
+def test_a_file_that_could_not_be_judged_has_no_mark_and_the_rest_have_theirs(folder, monkeypatch):
+    def judge_but_one(exercise, file, text, hidden):
+        if file == "dora.cu":
+            raise limited.JobError("dora.cu could not be judged: a child ended before it began")
+        return judged(exercise, file, text, hidden)
+
+    monkeypatch.setattr("tinycnn.exercises.grade.judge", judge_but_one)
+    done = run(grade, folder, "--exercise", "guard", "--csv")
+    rows = {row["file"]: row for row in csv.DictReader(io.StringIO(done.output))}
+    assert done.exit_code == 2 and rows["anna/start.cu"]["score"] == "12"
+    assert rows["dora.cu"]["score"] == rows["dora.cu"]["builds"] == "" and rows["dora.cu"]["of"] == "12"
+    assert rows["dora.cu"]["message"] == "dora.cu could not be judged: a child ended before it began"
 
 
 def test_grading_twice_gives_the_same_bytes(folder):
