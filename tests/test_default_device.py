@@ -97,6 +97,18 @@ def test_a_gpu_without_cupy_is_left_alone_and_doctor_has_the_command_that_brings
     assert remedy in doctor(capsys)[0]
 
 
+@pytest.mark.parametrize(
+    "driver, remedy",
+    [((13, 1), "pip install 'tinycnn[cuda13]'"), ((11, 8), "pip install 'tinycnn[cuda12]'"), (None, "come first")],
+)
+def test_doctor_names_the_cupy_that_fits_the_driver(undecided, monkeypatch, driver, remedy):
+    monkeypatch.setattr(cuda, "driver_version", lambda: driver)
+    monkeypatch.setattr(command.doctor, "driver_version", lambda: driver)
+    monkeypatch.setattr(command.doctor, "cupy", lambda: None)
+    (found,) = [part for part in command.doctor.parts() if part[0] == "CuPy"]
+    assert found[1] is None and remedy in found[2]
+
+
 def test_without_a_gpu_the_cpu_is_the_default_and_cupy_is_not_asked(undecided, monkeypatch):
     monkeypatch.setattr(default, "gpu_count", lambda: 0)
     monkeypatch.setattr(cuda, "find_cupy", None)  # would fail if called

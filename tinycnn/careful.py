@@ -1,9 +1,22 @@
-"""Objects that refuse attributes which are nearly, but not quite, called like one that does something."""
+"""What is said of a name that is nearly, but not quite, one that there is; objects that refuse such attributes."""
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from typing import Any
+
+
+def nearest(name: str, names: Sequence[str], there_are: str = "there are") -> str:
+    """'did you mean guard?', or all names where none is near.
+
+    >>> nearest("gard", ["guard", "halo"])
+    'did you mean guard?'
+    >>> nearest("?", ["guard", "halo"])
+    'there are: guard, halo'
+    """
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {close[0]}?" if close else f"{there_are}: {', '.join(names)}"
 
 
 class Careful:

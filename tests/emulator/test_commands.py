@@ -51,6 +51,11 @@ def test_check_says_that_all_is_well(files):
     assert (done.exit_code, done.output) == (0, "2 launches of 2 kernels: 0 reports\n")
 
 
+def test_a_check_of_one_file_does_not_make_the_launches_of_all(files, monkeypatch):
+    monkeypatch.setattr("tinycnn.command.check.own_files", lambda: pytest.fail("all files were asked for"))
+    assert run(check, "good.cu").exit_code == 0
+
+
 def test_check_reports_and_fails(files):
     done = run(check, "bad.cu")
     assert done.exit_code == 1

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 import tinycnn
+from tinycnn import limited
 from tinycnn.command.judge import exercise, grade, judge
 from tinycnn.emulator import CompilerMissing
 from tinycnn.exercises import NAMES, load
@@ -77,6 +78,16 @@ def test_a_fault_that_explains_wrong_numbers_is_named_beside_them(guard):
     message = judged(guard, "mine.cu", with_work("if (i < n) y[i + 1] = x[i] > 0 ? x[i] : 0;")).failed.message
     assert "y[0] is still NaN, as before the launch" in message
     assert "the check says: mine.cu:6: out-of-bounds: relu: block (1,0,0) thread (127,0,0)" in message
+
+
+def test_each_fault_is_told_once_and_three_of_them_at_most(guard):
+    spare = "".join(f"\n    if (i == n + {k}) y[i] = 0;" for k in range(5))
+    failed = judged(guard, "mine.cu", with_work(WORK + spare)).failed
+    *shown, rest = failed.message.splitlines()
+    assert failed.name == "clean" and rest == "... 2 more"
+    assert [line.partition(" relu: block (7,0,0) ")[0] for line in shown] == [
+        f"mine.cu:{line}: out-of-bounds:" for line in (7, 8, 9)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -259,6 +270,7 @@ def folder(tmp_path):
         "gus.cu": with_work(WORK.replace("i < n", "i < n + (n > 3000)")),
         "notes.txt": "no submission",
         ".hidden.cu": "no submission",
+        ".git/kept.cu": "no submission",
     }.items():
         (place / name).parent.mkdir(parents=True, exist_ok=True)
         (place / name).write_text(text)
@@ -289,6 +301,20 @@ def test_every_file_gets_its_own_mark_and_the_secret_shape_stays_secret(folder):
     assert [row["file"] for row in json.loads(texts[2])] == list(rows)
 
 
+def test_a_file_that_could_not_be_judged_has_no_mark_and_the_rest_have_theirs(folder, monkeypatch):
+    def judge_but_one(exercise, file, text, hidden):
+        if file == "dora.cu":
+            raise limited.JobError("dora.cu could not be judged: a child ended before it began")
+        return judged(exercise, file, text, hidden)
+
+    monkeypatch.setattr("tinycnn.exercises.grade.judge", judge_but_one)
+    done = run(grade, folder, "--exercise", "guard", "--csv")
+    rows = {row["file"]: row for row in csv.DictReader(io.StringIO(done.output))}
+    assert done.exit_code == 2 and rows["anna/start.cu"]["score"] == "12"
+    assert rows["dora.cu"]["score"] == rows["dora.cu"]["builds"] == "" and rows["dora.cu"]["of"] == "12"
+    assert rows["dora.cu"]["message"] == "dora.cu could not be judged: a child ended before it began"
+
+
 def test_grading_twice_gives_the_same_bytes(folder):
     arguments = (folder, "--exercise", "guard", "--json")
     assert run(grade, *arguments).stdout_bytes == run(grade, *arguments).stdout_bytes
@@ -297,8 +323,9 @@ def test_grading_twice_gives_the_same_bytes(folder):
 def test_no_cell_is_a_formula(tmp_path):
     (tmp_path / "all").mkdir()
     (tmp_path / "all" / "=cmd.cu").write_text("")
-    rows = list(csv.reader(io.StringIO(run(grade, "all", "--exercise", "guard", "--csv").output)))
-    assert [row[0] for row in rows] == ["file", "'=cmd.cu"]
+    (tmp_path / "all" / "-1.cu").write_text(with_work("y[i] = z[i];"))
+    _, minus, equals = csv.reader(io.StringIO(run(grade, "all", "--exercise", "guard", "--csv").output))
+    assert (minus[0], equals[0]) == ("'-1.cu", "'=cmd.cu") and minus[-1].startswith("'-1.cu")
 
 
 def test_a_teacher_s_hint_is_shown_to_who_fails_there(folder, tmp_path):

@@ -14,13 +14,13 @@ from tinycnn.command.targets import (
     HELP,
     find,
     is_own,
-    launch_seconds,
     launches_of,
     own_files,
     seconds_option,
     shown,
     with_errors,
 )
+from tinycnn.emulator.checking import launch_seconds
 from tinycnn.emulator.compiler import BUILD_SECONDS
 
 
@@ -37,8 +37,8 @@ def check(targets: tuple[str, ...], seconds: float, as_json: bool) -> None:
     kernels: list[str] = []
     reports: list[emulator.Report] = []
     launched = 0
-    own = [("", path, launches_of(path, None)) for path in own_files()]
-    for target, path, launches in [(target, *find(target)) for target in targets] or own:
+    wanted = [(target, *find(target)) for target in targets]
+    for target, path, launches in wanted or [("", path, launches_of(path, None)) for path in own_files()]:
         if not launches:
             continue
         found = emulator.check(path, launches, seconds) if is_own(path) else check_apart(target, path, seconds)

@@ -13,7 +13,7 @@ import click
 from tinycnn.command.options import json_option, print_json, print_table
 from tinycnn.devices import DEVICES, DeviceError, get_device
 from tinycnn.devices.default import choice
-from tinycnn.devices.gpu.cuda import driver_version, numba_extra
+from tinycnn.devices.gpu.cuda import cuda_extra, driver_version, numba_extra
 from tinycnn.devices.gpu.fast import cubins
 from tinycnn.emulator import cache as emulator_cache
 from tinycnn.emulator.compiler import CompilerMissing, find_compiler
@@ -42,18 +42,13 @@ def compiler() -> str | None:
         return None
 
 
-def cupy_remedy(driver: str | None) -> str:
-    """The command that brings the CuPy that fits the driver."""
-    return f"pip install 'tinycnn[cuda{driver.split('.')[0]}]'" if driver else "an NVIDIA GPU and its driver come first"
-
-
 def parts() -> list[tuple[str, str | None, str | None]]:
     """[(what, found or None, what mends it or None)] for everything tinycnn can make use of."""
     driver = cuda_driver()
     optional = [
         ("Numba", version("numba"), "pip install numba"),
         ("numba-cuda", version("numba-cuda"), f"pip install '{numba_extra()}'"),
-        ("CuPy", cupy(), cupy_remedy(driver)),
+        ("CuPy", cupy(), f"pip install '{cuda_extra()}'" if driver else "an NVIDIA GPU and its driver come first"),
         (
             "NVIDIA driver",
             driver and f"CUDA {driver}",

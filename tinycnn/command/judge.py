@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from tinycnn import limited
 from tinycnn.command.options import json_option, print_json, print_table, printable
 
 if TYPE_CHECKING:
+    from tinycnn.exercises.grade import Graded
     from tinycnn.exercises.stages import Verdict
 
 WORDS = {True: "passed", False: "failed", None: "not reached"}
@@ -152,23 +153,13 @@ def grade(folder: str, name: str, shapes_file: str | None, as_csv: bool, as_json
     elif as_csv:
         click.echo(grading.as_csv(rows), nl=False)
     else:
-        print_table(table(rows), ["file", "score", "of", "failed", "why"], disable_numparse=True)
+        print_table(map(cells, rows), ["file", "score", "of", "failed", "why"], disable_numparse=True)
     if any(row.unjudged for row in rows):
         raise click.exceptions.Exit(2)
 
 
-def table(rows: Iterable[Any]) -> list[list[str]]:
-    """A row for each file, with the beginning of what is wrong."""
-    lines = []
-    for file, verdict, unjudged in rows:
-        stage = verdict.failed
-        why = unjudged or (stage.message if stage else "")
-        score = "" if unjudged else str(verdict.score)
-        lines.append([printable(file), score, str(verdict.of), stage.name if stage else "", shortened(why)])
-    return lines
-
-
-def shortened(text: str, most: int = 100) -> str:
-    """A message in one line, as far as it fits."""
-    line = printable(text)
-    return line if len(line) <= most else line[: most - 3] + "..."
+def cells(row: Graded) -> list[str | int]:
+    """A line of the table, with the beginning of what is wrong."""
+    failed = row.verdict.failed
+    why = textwrap.shorten(printable(row.message), 100, placeholder=" ...")
+    return [printable(row.file), row.score, row.verdict.of, failed.name if failed else "", why]

@@ -10,8 +10,9 @@ import click
 
 from tinycnn import limited
 from tinycnn.command.options import print_table
-from tinycnn.command.targets import find, is_own, launch_seconds, shown, with_errors
+from tinycnn.command.targets import find, is_own, shown, with_errors
 from tinycnn.emulator import MOST_SECONDS, KernelError, Launch
+from tinycnn.emulator.checking import launch_seconds
 from tinycnn.emulator.compiler import BUILD_SECONDS
 
 

@@ -10,7 +10,6 @@ comments (emulator/launches.py).
 
 from __future__ import annotations
 
-import difflib
 import functools
 import os
 import re
@@ -21,6 +20,7 @@ from typing import Any
 import click
 
 from tinycnn import emulator, kernels
+from tinycnn.careful import nearest
 from tinycnn.devices.checks import cases
 from tinycnn.emulator import arguments
 
@@ -73,8 +73,7 @@ def own_by_name(text: str) -> tuple[Path, str]:
     for name in kernels.NAMES:
         if plain(text) in arguments.parameter_names([kernels.path(name)]):
             return kernels.path(name), text
-    close = difflib.get_close_matches(text, kernels.NAMES, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"the files are: {', '.join(kernels.NAMES)}"
+    hint = nearest(text, kernels.NAMES, "the files are")
     if os.sep in text:
         raise click.UsageError(f"there is no kernel file {text}; {hint}")
     raise click.UsageError(f"there is no kernel {text!r}; {hint}")
@@ -124,11 +123,6 @@ def kernels_of_the_same_name(path: Path) -> set[str]:
 
 
 # ---------------------------------------------------------------- kernels of one's own, in a child process
-
-
-def launch_seconds(seconds: float) -> float:
-    """How long a child may be at a launch that ends itself after so many: a check may run it twice."""
-    return 2 * seconds + 5
 
 
 def shown(printed: str) -> None:

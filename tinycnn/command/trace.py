@@ -14,13 +14,13 @@ from tinycnn.command.targets import (
     HELP,
     find,
     is_own,
-    launch_seconds,
     name_of,
     seconds_option,
     shape_option,
     shown,
     with_errors,
 )
+from tinycnn.emulator.checking import launch_seconds
 from tinycnn.emulator.compiler import BUILD_SECONDS
 
 

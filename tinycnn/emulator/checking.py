@@ -77,6 +77,11 @@ class Report:
         return {**asdict(self), **unknown}
 
 
+def launch_seconds(seconds: float) -> float:
+    """How long a child process may be at a launch that ends itself after so many: a check may run it twice."""
+    return 2 * seconds + 5
+
+
 def check(path: str | Path, launches: Iterable[Launch], seconds: float = MOST_SECONDS) -> list[Report]:
     """Run launches of a kernel file's kernels, watched, and return what was wrong: a list of Report, empty if nothing.
 

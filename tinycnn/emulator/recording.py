@@ -105,15 +105,11 @@ class Recording:
         """The passes that each request takes through the banks of shared memory; 0 for global memory."""
         return self._passes()[0]
 
-    def fewest_passes(self) -> np.ndarray:
-        """The same without conflicts."""
-        return self._passes()[1]
-
     def _is_shared(self) -> np.ndarray:
         return np.array([array.space == "shared" for array in self.arrays] or [False])[self.requests["array"]]
 
     def _passes(self) -> tuple[np.ndarray, np.ndarray]:
-        """Lanes of more than 4 bytes are served for half or quarter warps at a time."""
+        """(`passes`, the same without conflicts). More than 4 bytes a lane: half or quarter warps at a time."""
         passes, fewest = (np.zeros(len(self), np.int64) for _ in range(2))
         shared = self._is_shared()
         for size in np.unique(self.requests["size"][shared]):
@@ -132,14 +128,15 @@ class Recording:
     def lines(self) -> list[Line]:
         """The sums, line by line: as those of `trace`."""
         threads = int(np.prod(self.launch.block))
+        passes, fewest_passes = self._passes()
         counts = {
             "requests": np.ones(len(self), np.int64),
             "lanes": self.active.sum(axis=1),
             "possible_lanes": np.minimum(LANES, threads - LANES * self.requests["warp"]),
             "sectors": self.sectors(),
             "fewest_sectors": self.fewest_sectors(),
-            "passes": self.passes(),
-            "fewest_passes": self.fewest_passes(),
+            "passes": passes,
+            "fewest_passes": fewest_passes,
         }
         keys = self.requests[["place", "op", "array", "size"]]
         found = []

@@ -13,9 +13,9 @@ exercise.py says what such a description consists of, judge.py how a file is jud
 
 from __future__ import annotations
 
-import difflib
 import importlib
 
+from tinycnn.careful import nearest
 from tinycnn.exercises.exercise import Exercise
 
 NAMES = (
@@ -37,7 +37,5 @@ NAMES = (
 def load(name: str) -> Exercise:
     """The exercise of that name. Raises ValueError that names the nearest."""
     if name not in NAMES:
-        close = difflib.get_close_matches(name, NAMES, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(NAMES)}"
-        raise ValueError(f"there is no exercise {name!r}; {hint}")
+        raise ValueError(f"there is no exercise {name!r}; {nearest(name, NAMES)}")
     return importlib.import_module(f"tinycnn.exercises.{name}").EXERCISE

@@ -9,21 +9,16 @@ import numpy as np
 from tinycnn.exercises.exercise import Output
 
 
-def wrong_places(output: Output, got: np.ndarray) -> np.ndarray:
-    """Where `got` is further from what is right than rounding excuses; NaN always is."""
-    return ~(np.abs(np.asarray(got, np.float64) - output.want) <= output.bound)
-
-
 def difference(output: Output, got: np.ndarray) -> str:
     """The first wrong place, what stands there, and what many faults look like; '' where all is right."""
-    wrong = wrong_places(output, got)
+    values = np.asarray(got, np.float64)
+    wrong = ~(np.abs(values - output.want) <= output.bound)  # NaN is
     if not wrong.any():
         return ""
     place = np.unravel_index(int(wrong.argmax()), wrong.shape)
     name = f"{output.name}[{','.join(str(int(i)) for i in place)}]"
     text = f"{name} is {_number(got[place])}, not {_number(output.want[place])}"
-    pattern = _pattern(output, np.asarray(got, np.float64), wrong)
-    return f"{text}; {int(wrong.sum())} of {wrong.size} are wrong{pattern}"
+    return f"{text}; {int(wrong.sum())} of {wrong.size} are wrong{_pattern(output, values, wrong)}"
 
 
 def _number(value: float) -> str:

@@ -14,9 +14,9 @@ def lines(trace: Trace, space: str, array: str = "", op: str = "") -> list[Line]
     ]  # fmt: skip
 
 
-def sectors_per_request(trace: Trace, array: str, op: str = "") -> float:
+def sectors_per_request(trace: Trace, array: str) -> float:
     """Over all requests for an array in global memory."""
-    found = lines(trace, "global", array, op)
+    found = lines(trace, "global", array)
     return sum(line.sectors for line in found) / max(1, sum(line.requests for line in found))
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from tinycnn import limited
 from tinycnn.exercises.exercise import Exercise, Shape
-from tinycnn.exercises.judge import MOST_BYTES, judge, stage_names
+from tinycnn.exercises.judge import MOST_BYTES, judge, verdict_of
 from tinycnn.exercises.stages import BUILDS, Stage, Verdict
 from tinycnn.utils.hardware import cores
 
@@ -25,6 +25,17 @@ class Graded(NamedTuple):
     file: str
     verdict: Verdict
     unjudged: str = ""
+
+    @property
+    def score(self) -> int | str:
+        """The mark; '' where there is none."""
+        return "" if self.unjudged else self.verdict.score
+
+    @property
+    def message(self) -> str:
+        """What is wrong; '' where nothing is."""
+        failed = self.verdict.failed
+        return self.unjudged or (failed.message if failed else "")
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain data."""
@@ -63,11 +74,11 @@ def graded(exercise: Exercise, folder: Path, file: str, hidden: Sequence[Shape] 
         text = read(folder / file)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        return Graded(file, _with_first(exercise, Stage(BUILDS, False, reason)))
+        return Graded(file, verdict_of(exercise, [Stage(BUILDS, False, reason)]))
     try:
         return Graded(file, judge(exercise, file, text, hidden))
     except limited.JobError as error:
-        return Graded(file, _with_first(exercise, Stage(BUILDS)), str(error))
+        return Graded(file, verdict_of(exercise, []), str(error))
 
 
 def read(path: Path) -> str:
@@ -81,10 +92,6 @@ def read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise ValueError("is not a text in UTF-8") from None
-
-
-def _with_first(exercise: Exercise, first: Stage) -> Verdict:
-    return Verdict(exercise.name, (first, *(Stage(name) for name in stage_names(exercise)[1:])))
 
 
 # ---------------------------------------------------------------- the shapes of a teacher
@@ -129,15 +136,11 @@ def as_csv(rows: Iterable[Graded]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["file", "score", "of", *stages, *counts, "message"])
-    for file, verdict, unjudged in rows:
-        passed = ["" if stage.passed is None else int(stage.passed) for stage in verdict.stages]
-        found = {name: count for stage in verdict.stages for name, count in stage.counts.items()}
-        failed = verdict.failed
-        message = unjudged or (failed.message if failed else "")
-        mark = "" if unjudged else verdict.score
-        writer.writerow(
-            [_plain(file), mark, verdict.of, *passed, *(found.get(name, "") for name in counts), _plain(message)]
-        )
+    for row in rows:
+        passed = ["" if stage.passed is None else int(stage.passed) for stage in row.verdict.stages]
+        found = {name: count for stage in row.verdict.stages for name, count in stage.counts.items()}
+        cells = [row.score, row.verdict.of, *passed, *(found.get(name, "") for name in counts)]
+        writer.writerow([_plain(row.file), *cells, _plain(row.message)])
     return out.getvalue()
 
 

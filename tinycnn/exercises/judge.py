@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from tinycnn import emulator, limited
+from tinycnn.emulator.checking import launch_seconds
 from tinycnn.emulator.compiler import BUILD_SECONDS
 from tinycnn.exercises import load
 from tinycnn.exercises.exercise import Exercise, Shape
-from tinycnn.exercises.runners import SECONDS, Rejected, Wrong, runner_of
+from tinycnn.exercises.runners import ENDLESS, SECONDS, Rejected, Wrong, runner_of
 from tinycnn.exercises.stages import BUILDS, CLEAN, COUNTS, HIDDEN, VISIBLE, Stage, Verdict
 
-STAGE_SECONDS = {"cuda": 2 * SECONDS + 5, "numba": SECONDS, "gradient": SECONDS}  # a shape: a check may launch twice
+SHAPE_SECONDS = {"cuda": launch_seconds(SECONDS), "numba": SECONDS, "gradient": SECONDS}
 MOST_BYTES = 2**20  # of a submission
 MOST_SHOWN = 3  # faults
 
@@ -35,9 +36,8 @@ def judge(exercise: Exercise, file: str, text: str, hidden: Sequence[Shape] | No
     Raises CompilerMissing and DeviceError where what is needed is not installed, and JobError where the child ended
     before it began.
     """
-    names = stage_names(exercise)
     if reason := refused(exercise, text):
-        return Verdict(exercise.name, _all(names, [Stage(BUILDS, False, reason)]))
+        return verdict_of(exercise, [Stage(BUILDS, False, reason)])
     secret = None if hidden is None else [[shape.sizes, shape.suspicion] for shape in hidden]
     with tempfile.TemporaryDirectory(prefix="tinycnn-judge-", ignore_cleanup_errors=True) as temporary:
         folder = os.path.realpath(temporary)  # as the compiler names it
@@ -48,10 +48,10 @@ def judge(exercise: Exercise, file: str, text: str, hidden: Sequence[Shape] | No
     stages = [Stage(**stage) for stage in outcome.values]
     if outcome.ended:
         stage, _, place = outcome.during.partition(": ")
-        if stage not in names:
+        if stage not in stage_names(exercise):
             raise limited.JobError(f"{file} could not be judged: {outcome.ended}\n{outcome.printed}".rstrip())
         stages.append(Stage(stage, False, f"at {place}: {outcome.ended}" if place else outcome.ended))
-    return Verdict(exercise.name, _all(names, stages))
+    return verdict_of(exercise, stages)
 
 
 def stage_names(exercise: Exercise) -> list[str]:
@@ -60,9 +60,9 @@ def stage_names(exercise: Exercise) -> list[str]:
     return [BUILDS, VISIBLE, HIDDEN, *clean, *counts]
 
 
-def _all(names: Sequence[str], reached: Sequence[Stage]) -> tuple[Stage, ...]:
-    """Every stage, those that were not reached too."""
-    return (*reached, *(Stage(name) for name in names[len(reached) :]))
+def verdict_of(exercise: Exercise, reached: Sequence[Stage]) -> Verdict:
+    """The first stages, and those that were not reached."""
+    return Verdict(exercise.name, (*reached, *(Stage(name) for name in stage_names(exercise)[len(reached) :])))
 
 
 def refused(exercise: Exercise, text: str) -> str:
@@ -107,7 +107,7 @@ def _stages(
         yield Stage(BUILDS, False, str(rejected))
         return
     yield Stage(BUILDS, True)
-    seconds = STAGE_SECONDS[exercise.kind]
+    seconds = SHAPE_SECONDS[exercise.kind]
     # Where it is counted it has to be right too.
     counted = (exercise.counted._replace(suspicion="the counts are taken"),) if exercise.counted else ()
     secret = exercise.hidden if hidden is None else tuple(Shape(*shape) for shape in hidden)
@@ -118,7 +118,7 @@ def _stages(
             wrong = runner.run(exercise.at(shape.sizes), name)
             if wrong:
                 found.append((shape, wrong))
-            if wrong and wrong.endless:
+            if wrong and wrong.kind == ENDLESS:
                 break  # as it would on the others
         if found:
             yield Stage(name, False, (_visible if name == VISIBLE else _hidden)(found, len(shapes)))

@@ -146,10 +146,7 @@ def gradcheck(
     """
     on, oracle = checked_device(device), get_device("reference", "float64")
     check_tolerances(eps, atol, rtol)
-    values = (inputs,) if isinstance(inputs, (np.ndarray, Tensor)) else inputs
-    arrays = [as_input(value, i, on.dtype) for i, value in enumerate(values)]
-    if not arrays:
-        raise ValueError("gradcheck needs an input to move")
+    arrays = as_inputs(inputs, on.dtype)
     names = argument_names(function, len(arrays))
     y, upstream, exact = backward(function, arrays, oracle, np.random.default_rng(seed))
     tensors = [Tensor(array.copy(), device=oracle) for array in arrays]
@@ -238,6 +235,15 @@ def describe(device: Device) -> str:
 def title(function: Callable) -> str:
     name = getattr(function, "__name__", type(function).__name__)
     return "the function" if name == "<lambda>" else name
+
+
+def as_inputs(inputs: Sequence[ArrayLike | Tensor] | np.ndarray | Tensor, dtype: str) -> list[np.ndarray]:
+    """Each as `as_input` has it; one alone may stand for a list of one. Raises ValueError."""
+    values = (inputs,) if isinstance(inputs, (np.ndarray, Tensor)) else inputs
+    arrays = [as_input(value, i, dtype) for i, value in enumerate(values)]
+    if not arrays:
+        raise ValueError("gradcheck needs an input to move")
+    return arrays
 
 
 def as_input(value: ArrayLike | Tensor, i: int, dtype: str) -> np.ndarray:

@@ -27,7 +27,7 @@ from tinycnn.gradcheck.check import (
     RTOL,
     Report,
     argument_names,
-    as_input,
+    as_inputs,
     check_tolerances,
     random_upstream,
     rows_of,
@@ -85,7 +85,7 @@ def pair(
             raise ValueError(f"{title(backward)} returns {len(gradients)} gradients; {inputs_are}")
         return [np.asarray(np.nan if gradient is None else gradient) for gradient in gradients]
 
-    arrays = _inputs(inputs)
+    arrays = as_inputs(inputs, "float64")
     names = argument_names(forward, len(arrays))
     return _checked(
         name, "numpy", names, arrays, lambda arrays: run(arrays)[0], back, eps, (atol, rtol), raise_exception, seed
@@ -118,7 +118,7 @@ def torch_function(
         found = torch.autograd.grad(call(*tensors), tensors, torch.tensor(upstream), allow_unused=True)
         return [np.zeros(a.shape) if g is None else g.numpy() for a, g in zip(arrays, found, strict=True)]
 
-    arrays = _inputs(inputs)
+    arrays = as_inputs(inputs, "float64")
     # The first parameter of forward is the context.
     names = argument_names(getattr(function, "forward", function), len(arrays) + isinstance(function, type))
     return _checked(name, "torch", names[-len(arrays) :], arrays, value, back, eps, (atol, rtol), raise_exception, seed)
@@ -152,20 +152,12 @@ def jax_function(
             _, way_back = jax.vjp(function, *map(jax.numpy.asarray, arrays))
             return [np.asarray(gradient) for gradient in way_back(jax.numpy.asarray(upstream))]
 
-    arrays = _inputs(inputs)
+    arrays = as_inputs(inputs, "float64")
     names = argument_names(function, len(arrays))
     return _checked(name, "jax", names, arrays, value, back, eps, (atol, rtol), raise_exception, seed)
 
 
 # ---------------------------------------------------------------- what they share
-
-
-def _inputs(inputs: Sequence[ArrayLike]) -> list[np.ndarray]:
-    values = (inputs,) if isinstance(inputs, np.ndarray) else inputs
-    arrays = [as_input(value, i, "float64") for i, value in enumerate(values)]
-    if not arrays:
-        raise ValueError("gradcheck needs an input to move")
-    return arrays
 
 
 def _float64(name: str, y: Any) -> np.ndarray:

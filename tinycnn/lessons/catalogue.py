@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from tinycnn.careful import nearest
 from tinycnn.emulator import Launch
 from tinycnn.lessons import gradients, learning, products, races, requests, roofs, steps, tiles
 from tinycnn.lessons.lesson import Lesson
@@ -83,9 +83,7 @@ def find(name: str) -> Lesson:
     for lesson in LESSONS:
         if name in (lesson.name, str(lesson.number)):
             return lesson
-    close = difflib.get_close_matches(name, [lesson.name for lesson in LESSONS], n=1)
-    hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(lesson.name for lesson in LESSONS)}"
-    raise ValueError(f"there is no lesson {name!r}; {hint}")
+    raise ValueError(f"there is no lesson {name!r}; {nearest(name, [lesson.name for lesson in LESSONS])}")
 
 
 def of_file(path: Path, launches: Sequence[Launch]) -> Lesson:

@@ -16,7 +16,7 @@ from tinycnn.exercises.exercise import (
     rounded,
     shapes,
     unwritten,
-)  # fmt: skip
+)
 
 THREADS = 128
 

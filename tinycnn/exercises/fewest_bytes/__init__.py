@@ -4,19 +4,7 @@ import numpy as np
 
 from tinycnn.emulator import Launch
 from tinycnn.exercises import convolution
-from tinycnn.exercises.exercise import (
-    Case,
-    Exercise,
-    Goal,
-    Output,
-    Shape,
-    Sizes,
-    ints,
-    normal,
-    rounded,
-    shapes,
-    unwritten,
-)  # fmt: skip
+from tinycnn.exercises.exercise import Case, Exercise, Goal, Output, Sizes, ints, normal, rounded, shapes, unwritten
 
 NAMES = ("N", "H", "W", "C", "K")
 BLOCKS, THREADS, SHARED = 4, 256, 48 * 1024
@@ -34,10 +22,6 @@ def case(sizes: Sizes, random: np.random.Generator) -> Case:
     return Case(launch, (Output("y", 2, want, rounded(TAPS * TAPS * C, magnitude)),))
 
 
-def at(*rows: tuple[str, tuple[int, ...]]) -> tuple[Shape, ...]:
-    return shapes(NAMES, *rows)
-
-
 EXERCISE = Exercise(
     name="fewest_bytes",
     title="The fewest bytes",
@@ -45,14 +29,16 @@ EXERCISE = Exercise(
     signature="layer(const float* x, const float* w, float* y, int N, int H, int W, int C, int K)",
     sizes={"N": 1, "H": TAPS, "W": TAPS, "C": 1, "K": 1},
     case=case,
-    visible=at(("every block has an image", (4, 6, 6, 4, 8)), ("some blocks have two images", (6, 5, 7, 3, 5))),
-    hidden=at(
-        ("there are fewer images than blocks", (1, 8, 4, 2, 6)),
+    visible=shapes(
+        NAMES, ("every block has an image", (4, 6, 6, 4, 8)), ("some blocks have two images", (6, 5, 7, 3, 5)),
+    ),
+    hidden=shapes(
+        NAMES, ("there are fewer images than blocks", (1, 8, 4, 2, 6)),
         ("there is one output an image", (5, 3, 3, 7, 3)),
         ("there is much to copy", (2, 12, 9, 16, 33)),
     ),
     goals=(
         Goal("bytes moved, of the fewest", 1.4, lambda trace, sizes: trace.bytes_moved / trace.bytes_fewest),
     ),
-    counted=at(("", (8, 10, 10, 16, 16)))[0],
+    counted=shapes(NAMES, ("", (8, 10, 10, 16, 16)))[0],
 )  # fmt: skip

@@ -9,7 +9,6 @@ from tinycnn.exercises.exercise import (
     Exercise,
     Goal,
     Output,
-    Shape,
     Sizes,
     ceil_div,
     ints,
@@ -17,7 +16,7 @@ from tinycnn.exercises.exercise import (
     rounded,
     shapes,
     unwritten,
-)  # fmt: skip
+)
 
 TILE = 8
 NAMES = ("N", "H", "W", "R", "S")
@@ -37,10 +36,6 @@ def case(sizes: Sizes, random: np.random.Generator) -> Case:
     return Case(launch, (Output("y", 2, want[..., 0], rounded(R * S, magnitude[..., 0])),))
 
 
-def at(*rows: tuple[str, tuple[int, ...]]) -> tuple[Shape, ...]:
-    return shapes(NAMES, *rows)
-
-
 EXERCISE = Exercise(
     name="halo",
     title="Who loads it again?",
@@ -48,12 +43,12 @@ EXERCISE = Exercise(
     signature="convolve(const float* x, const float* w, float* y, int N, int H, int W, int R, int S)",
     sizes=dict.fromkeys(NAMES, 1),
     case=case,
-    visible=at(
-        ("there is one whole tile", (1, 10, 10, 3, 3)),
+    visible=shapes(
+        NAMES, ("there is one whole tile", (1, 10, 10, 3, 3)),
         ("tiles are partly empty, and the filter is not square", (2, 12, 19, 5, 3)),
     ),
-    hidden=at(
-        ("the filter is larger than the tile", (1, 18, 17, 11, 10)),
+    hidden=shapes(
+        NAMES, ("the filter is larger than the tile", (1, 18, 17, 11, 10)),
         ("the filter is one pixel", (2, 9, 7, 1, 1)),
         ("there are several tiles downwards", (1, 31, 9, 2, 4)),
         ("there is one output", (1, 3, 4, 3, 4)),
@@ -64,5 +59,5 @@ EXERCISE = Exercise(
             lambda t, sizes: counts.numbers(t, "global", "x", "load") / ((sizes["H"] - 4) * (sizes["W"] - 4)),
         ),
     ),
-    counted=at(("", (1, 20, 20, 5, 5)))[0],
+    counted=shapes(NAMES, ("", (1, 20, 20, 5, 5)))[0],
 )  # fmt: skip

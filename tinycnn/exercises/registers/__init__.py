@@ -16,7 +16,7 @@ from tinycnn.exercises.exercise import (
     rounded,
     shapes,
     unwritten,
-)  # fmt: skip
+)
 
 NAMES = ("M", "N", "L")
 TILE = 32
