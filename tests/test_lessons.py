@@ -101,7 +101,7 @@ def test_a_thread_loads_its_window_as_far_as_it_lies_in_the_image():
     conv = STRIDED.conv
     loads = requests.loads_by_thread(run)
     for number in range(conv.P * conv.Q * conv.K):
-        p, q, _ = subjects.output_of(number, conv, along_channels=False)
+        p, q, _ = subjects.output_of(number, conv)
         assert loads[number] == conv.C * window_of(conv, p, q)
     assert answer_of(made("thread").questions[0]) == str(4 * conv.C)
 

@@ -70,7 +70,7 @@ def gradient(subject: Subject) -> Made:
         questions,
         partial(drawing.slope, start, found[tap][1], g, f"tap {taps[tap]}"),
         values={
-            "frames": frames, "start": f"{start:.6f}", "worst": f"{worst:.1e}", "filter": k,
+            "frames": frames, "start": f"{start:.6f}", "worst": f"{worst:.1e}",
             "dx": drawing.pixels(dx[0, :, :, 0], signed=True), "image": drawing.pixels(x[0, :, :, 0]),
             "taps": f"{R} x {S}", "P": windows[0].shape[0], "Q": windows[0].shape[1],
         },

@@ -13,7 +13,6 @@ from tinycnn.lessons import drawing
 from tinycnn.lessons.lesson import Made, Question, number_question
 from tinycnn.lessons.subjects import Subject, launch_of
 
-SECTOR = 32
 ROOFS = {card.name: (card.float32, card.bandwidth) for card in map(cards.get, ("h200", "t4"))}
 
 

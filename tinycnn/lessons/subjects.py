@@ -160,8 +160,7 @@ def changed(step: str, old: str, new: str) -> Iterator[Path]:
         yield place / path.name
 
 
-def output_of(number: int, conv: Conv, along_channels: bool) -> tuple[int, int, int]:
-    """(p, q, k) of a thread of steps 1 and 2, which number their outputs along the rows or along the channels."""
-    order = (conv.P, conv.Q, conv.K) if along_channels else (conv.K, conv.P, conv.Q)
-    index = [int(i) for i in np.unravel_index(number, order)]
-    return (index[0], index[1], index[2]) if along_channels else (index[1], index[2], index[0])
+def output_of(number: int, conv: Conv) -> tuple[int, int, int]:
+    """(p, q, k) of a thread of step 1, which numbers its outputs along the rows."""
+    k, p, q = (int(i) for i in np.unravel_index(number, (conv.K, conv.P, conv.Q)))
+    return p, q, k
