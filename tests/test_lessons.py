@@ -418,6 +418,12 @@ def test_all_with_a_teacher_s_page_links_only_what_is_there(tmp_path, monkeypatc
     assert all(answer_of(question) in teacher for question in made("tiles").questions)
 
 
+def test_all_are_written_of_nothing_in_particular(tmp_path, monkeypatch):
+    monkeypatch.setattr(lessons.pages, "LESSONS", [lessons.find("tiles")])
+    assert list(lessons.write_all(tmp_path)) == [tmp_path / "tiles.html", tmp_path / "index.html"]
+    assert "tinycnn lesson all," in words(tmp_path / "index.html").replace(" ,", ",")
+
+
 def test_the_lessons_of_a_class_fit_into_90_minutes_with_an_exercise():
     minutes = {lesson.number: lesson.minutes for lesson in lessons.LESSONS if lesson.minutes}
     assert set(minutes) == {1, 2, 3, 4, 5, 8} and 70 <= sum(minutes.values()) <= 80

@@ -64,7 +64,8 @@ def write_all(
 
     Raises what `write` raises.
     """
-    subject, command = subject or Subject(), command_of("all", subject)
+    subject = subject or Subject()
+    command = command_of("all", subject)
     answers: dict[str, Made] = {}
     for number, lesson in enumerate(LESSONS):
         made = answers[lesson.name] = lesson.make(subject)
