@@ -430,9 +430,7 @@ def test_the_lessons_of_a_class_fit_into_90_minutes_with_an_exercise():
 
 
 def test_the_teacher_s_exercise_and_its_answer_name_the_lines_that_stand_there(tmp_path):
-    plan = lessons.pages.render_index(
-        "teacher", {lesson.name: made(lesson.name) for lesson in lessons.LESSONS}, "tinycnn lesson all"
-    )
+    plan = lessons.pages.render_index("teacher", {name: made(name).questions for name in NAMES}, "tinycnn lesson all")
     barrier = int(re.search(r"comment out line (\d+), the second", plan)[1])
     write, read = map(int, re.search(r"Lines (\d+) and (\d+)\.", plan).groups())
     shutil.copytree(kernels.FOLDER, tmp_path / "mine")
