@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -81,6 +83,19 @@ class Subject:
     def shown(self) -> str:
         """The same, as it is shown: with arrows, at which a line may end."""
         return self.text.replace("->", " → ")
+
+    def measured(self, benchmark: str, pick: Callable[[Any], dict[str, Any] | None]) -> dict[str, Any] | None:
+        """What `pick` finds in the results of benchmarks/`benchmark`.py; None without a file of them.
+
+        Raises ValueError for a file that is none.
+        """
+        path = None if self.times is None else self.times / f"{benchmark}.json"
+        if path is None or not path.is_file():
+            return None
+        try:
+            return pick(json.loads(path.read_text(encoding="utf-8")))
+        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            raise ValueError(f"{path} is no results file of benchmarks/{benchmark}.py: {error!r}") from None
 
     def model(self) -> Model:
         """The network, its weights drawn with seed 0, on the current device."""
