@@ -83,9 +83,14 @@ def find(name: str) -> Lesson:
     for lesson in LESSONS:
         if name in (lesson.name, str(lesson.number)):
             return lesson
+    there = f"there are: {', '.join(lesson.name for lesson in LESSONS)}"
+    raise ValueError(f"there is no lesson {name!r}; {nearest(name) or there}")
+
+
+def nearest(name: str) -> str:
+    """A question that names the lesson of nearly that name, or ''."""
     close = difflib.get_close_matches(name, [lesson.name for lesson in LESSONS], n=1)
-    hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(lesson.name for lesson in LESSONS)}"
-    raise ValueError(f"there is no lesson {name!r}; {hint}")
+    return f"did you mean {close[0]}?" if close else ""
 
 
 def of_file(path: Path, launches: Sequence[Launch]) -> Lesson:
