@@ -305,8 +305,10 @@ def chain(launches: Sequence[tuple[str, Any]], times: Mapping[str, Any] | None) 
         at += width
     axes.set_yticks(range(len(files)), files)
     axes.invert_yaxis()
+    if not times:
+        axes.locator_params(axis="x", integer=True)
     axes.set_xlabel(
-        f"µs, measured on {times['device']}" if times else "launches in their order, each drawn as wide", color=INK
+        f"µs, measured on {times['device']}" if times else "launches in their order, all drawn equally wide", color=INK
     )
     axes.set_title("blue: forward, bookkeeping, update; hatched: backward", fontsize=9.5, color=INK)
     return figure
