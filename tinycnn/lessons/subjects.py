@@ -20,7 +20,7 @@ from tinycnn.devices.checks.cases import Operations
 from tinycnn.devices.gpu import ladder
 from tinycnn.devices.gpu.ladder import Conv
 from tinycnn.emulator import Launch
-from tinycnn.layers import Conv2D
+from tinycnn.layers import Conv2D, Symbol
 from tinycnn.models import Model
 from tinycnn.shapes import UNPADDED, Padding, Pair, Shape, window_padding
 
@@ -144,6 +144,10 @@ class Subject:
     @staticmethod
     def _later(layers: list[Layer]) -> Layer:
         return next((layer for layer in layers if layer.conv.C > 1), layers[0])
+
+
+def first_convolution(model: Model) -> Symbol:
+    return next(symbol for symbol in model.symbols if isinstance(symbol.layer, Conv2D))
 
 
 def launch_of(step: str, direction: str, conv: Conv) -> Launch:
