@@ -90,6 +90,57 @@ def test_a_picture_is_drawn_for_paper(name, tmp_path):
 # ---------------------------------------------------------------- what they claim
 
 
+def test_the_answers_are_what_the_pages_show():
+    loads, tiled = (answer_of(question) for question in made("reuse").questions)
+    heat = [requests.requests_by_pixel(run)[4, 4] for run in made("reuse").runs]
+    assert (loads, tiled) == (str(heat[0]), str(heat[2]))
+
+    nudged = made("gradient").questions[0]
+    falls = "is -" in nudged.text
+    assert answer_of(nudged).startswith("it falls" if falls else "it rises")
+
+    field, untrained = (answer_of(question) for question in made("learned").questions)
+    assert field == "12"  # back from one number: a pooling, 2; 3 x 3, 4; a pooling, 8; 3 x 3 twice, 12
+    assert untrained == "about one in ten" and 0.05 < float(made("learned").values["accuracy"][0]) < 0.15
+
+    fewer, enough = (answer_of(question) for question in made("roof").questions)
+    rows = made("roof").values["rows"]
+    moved = {row[0][0]: int(row[1].replace(",", "")) for row in rows}
+    assert fewer == f"{moved['1'] / moved['5']:.0f}"
+    assert enough == ("yes" if max(float(row[2]) for row in rows) >= made("roof").values["ridge"] else "no")
+
+    total, small = (answer_of(question) for question in made("launches").questions)
+    rows = made("launches").values["rows"]
+    threads = [np.prod([int(extent) for shape in row[3:5] for extent in shape.split("x")]) for row in rows]
+    assert (total, small) == (str(len(rows)), str(sum(count < 2048 for count in threads)))
+
+
+def test_what_a_broken_kernel_computes_wrongly_is_counted():
+    launch = subjects.launch_of(races.STEP, "forward", SQUARE.conv)
+    whole, outputs = kernels.path(f"ladder/{races.STEP}"), SQUARE.conv.P * SQUARE.conv.Q * SQUARE.conv.K
+    with subjects.changed(races.STEP, "= sum;", "= sum + (k == 3);") as broken:
+        assert races.wrong_numbers(broken, whole, launch) == outputs / SQUARE.conv.K
+    assert races.wrong_numbers(whole, whole, launch) == 0
+    counted = made("barrier").questions[1]
+    count = int(counted.because.split()[0].replace(",", ""))
+    assert answer_of(counted) == ("none" if count == 0 else "all of them" if count == outputs else "some of them")
+
+
+def test_a_mistake_s_examples_are_the_images_that_were_mistaken():
+    x = np.random.default_rng(0).random((4, 2, 2, 1))
+    y, answers = np.array([0, 0, 1, 0]), np.array([1, 0, 1, 1])
+    (found,) = learning.mistakes(np.array([[1, 2], [0, 1]]), x, y, answers)
+    images = [drawing.pixels(x[n, ..., 0]) for n in (0, 3)]
+    assert found == {"true": 0, "taken": 1, "count": 2, "images": images}
+
+
+def test_a_layer_says_its_padding():
+    below_and_right = subjects.conv_of((1, 8, 8, 1), (3, 3, 1, 4), (2, 2), ((0, 1), (0, 1)))
+    assert str(STRIDED).endswith(", padding of 1 on every side")
+    assert str(subjects.Layer(below_and_right, "")).endswith(", padding of 1 below, 1 at the right")
+    assert "padding" not in str(subjects.REAL)
+
+
 def window_of(conv, p, q):
     """How many pixels of the image an output sees."""
     h, v = p * conv.stride_h - conv.top, q * conv.stride_w - conv.left
@@ -404,6 +455,17 @@ def test_a_wrong_name_is_answered_with_the_nearest(tmp_path):
     ):
         result = CliRunner().invoke(cli, ["lesson", name, "-o", str(tmp_path)])
         assert result.exit_code == 2 and hint in result.output
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_option_that_has_no_sense_here_is_refused(tmp_path):
+    for words, message in (
+        (["tiles", "--teacher"], "--teacher is for `tinycnn lesson all`"),
+        (["conv2d", "--network", "vanilla"], "--network and --times are for the lessons"),
+        (["conv2d", "--times", str(tmp_path)], "--network and --times are for the lessons"),
+    ):
+        result = run(*words, "-o", str(tmp_path))
+        assert result.exit_code == 2 and message in result.output
     assert not list(tmp_path.iterdir())
 
 
