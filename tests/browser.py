@@ -32,6 +32,7 @@ class Browser:
         def wire():
             for place, pipe in [(3, os.dup(commands)), (4, os.dup(answers))]:  # copies, for a pipe may be 3 or 4 itself
                 os.dup2(pipe, place)
+                os.set_inheritable(place, True)  # a copy that is 3 or 4 already would be closed
 
         words = [chromium(), "--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe"]
         words += ["--disable-background-networking", "--no-first-run", f"--user-data-dir={folder}"]

@@ -90,6 +90,57 @@ def test_a_picture_is_drawn_for_paper(name, tmp_path):
 # ---------------------------------------------------------------- what they claim
 
 
+def test_the_answers_are_what_the_pages_show():
+    loads, tiled = (answer_of(question) for question in made("reuse").questions)
+    heat = [requests.requests_by_pixel(run)[4, 4] for run in made("reuse").runs]
+    assert (loads, tiled) == (str(heat[0]), str(heat[2]))
+
+    nudged = made("gradient").questions[0]
+    falls = "is -" in nudged.text
+    assert answer_of(nudged).startswith("it falls" if falls else "it rises")
+
+    field, untrained = (answer_of(question) for question in made("learned").questions)
+    assert field == "12"  # back from one number: a pooling, 2; 3 x 3, 4; a pooling, 8; 3 x 3 twice, 12
+    assert untrained == "about one in ten" and 0.05 < float(made("learned").values["accuracy"][0]) < 0.15
+
+    fewer, enough = (answer_of(question) for question in made("roof").questions)
+    rows = made("roof").values["rows"]
+    moved = {row[0][0]: int(row[1].replace(",", "")) for row in rows}
+    assert fewer == f"{moved['1'] / moved['5']:.0f}"
+    assert enough == ("yes" if max(float(row[2]) for row in rows) >= made("roof").values["ridge"] else "no")
+
+    total, small = (answer_of(question) for question in made("launches").questions)
+    rows = made("launches").values["rows"]
+    threads = [np.prod([int(extent) for shape in row[3:5] for extent in shape.split("x")]) for row in rows]
+    assert (total, small) == (str(len(rows)), str(sum(count < 2048 for count in threads)))
+
+
+def test_what_a_broken_kernel_computes_wrongly_is_counted():
+    launch = subjects.launch_of(races.STEP, "forward", SQUARE.conv)
+    whole, outputs = kernels.path(f"ladder/{races.STEP}"), SQUARE.conv.P * SQUARE.conv.Q * SQUARE.conv.K
+    with subjects.changed(races.STEP, "= sum;", "= sum + (k == 3);") as broken:
+        assert races.wrong_numbers(broken, whole, launch) == outputs / SQUARE.conv.K
+    assert races.wrong_numbers(whole, whole, launch) == 0
+    counted = made("barrier").questions[1]
+    count = int(counted.because.split()[0].replace(",", ""))
+    assert answer_of(counted) == ("none" if count == 0 else "all of them" if count == outputs else "some of them")
+
+
+def test_a_mistake_s_examples_are_the_images_that_were_mistaken():
+    x = np.random.default_rng(0).random((4, 2, 2, 1))
+    y, answers = np.array([0, 0, 1, 0]), np.array([1, 0, 1, 1])
+    (found,) = learning.mistakes(np.array([[1, 2], [0, 1]]), x, y, answers)
+    images = [drawing.pixels(x[n, ..., 0]) for n in (0, 3)]
+    assert found == {"true": 0, "taken": 1, "count": 2, "images": images}
+
+
+def test_a_layer_says_its_padding():
+    below_and_right = subjects.conv_of((1, 8, 8, 1), (3, 3, 1, 4), (2, 2), ((0, 1), (0, 1)))
+    assert str(STRIDED).endswith(", padding of 1 on every side")
+    assert str(subjects.Layer(below_and_right, "")).endswith(", padding of 1 below, 1 at the right")
+    assert "padding" not in str(subjects.REAL)
+
+
 def window_of(conv, p, q):
     """How many pixels of the image an output sees."""
     h, v = p * conv.stride_h - conv.top, q * conv.stride_w - conv.left
@@ -101,7 +152,7 @@ def test_a_thread_loads_its_window_as_far_as_it_lies_in_the_image():
     conv = STRIDED.conv
     loads = requests.loads_by_thread(run)
     for number in range(conv.P * conv.Q * conv.K):
-        p, q, _ = subjects.output_of(number, conv, along_channels=False)
+        p, q, _ = subjects.output_of(number, conv)
         assert loads[number] == conv.C * window_of(conv, p, q)
     assert answer_of(made("thread").questions[0]) == str(4 * conv.C)
 
@@ -216,8 +267,23 @@ def test_times_come_from_a_results_file_and_from_nowhere_else(tmp_path):
     assert found["times"] == {"device": "a card", "tflops": {"1_naive": 1.25}, "images": 128}
     assert [row[-1] for row in found["rows"]] == ["1.25"] + ["-"] * (len(kernels.LADDER) - 1)
     (tmp_path / "ladder.json").write_text("{}")
-    with pytest.raises(ValueError, match="no results file"):
+    with pytest.raises(ValueError, match="no results file of benchmarks/ladder.py"):
         lessons.find("roof").make(Subject(times=tmp_path))
+
+
+def test_times_of_a_step_s_launches_are_those_of_its_network(tmp_path):
+    first = steps.launches_of_a_step(Subject(NETWORK))[0][1].kernel
+    kernels = [{"kernel": first, "launches": 4, "us": 10.0}, {"kernel": "other", "launches": 1, "us": 2.0}]
+    rows = [
+        {"network": "vanilla", "us": 1.0, "launches": 1, "kernels": []},
+        {"network": NETWORK, "us": 30.0, "launches": 9, "kernels": kernels},
+    ]
+    (tmp_path / "profile_steps.json").write_text(json.dumps({"device": "a card", "rows": rows}))
+    found = steps.launches(Subject(NETWORK, tmp_path)).values
+    times = {"device": "a card", "step_us": 30.0, "us": {first: 2.5, "other": 2.0}, "kernels_us": 12.0, "launches": 9}
+    assert found["times"] == times
+    assert [row[-1] for row in found["rows"]] == ["2.5" if row[2] == first else "" for row in found["rows"]]
+    assert steps.launches(Subject(times=tmp_path)).values["times"] is None  # of another network
 
 
 def test_a_receptive_field_is_where_the_gradient_is_not_zero():
@@ -392,6 +458,17 @@ def test_a_wrong_name_is_answered_with_the_nearest(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_an_option_that_has_no_sense_here_is_refused(tmp_path):
+    for words, message in (
+        (["tiles", "--teacher"], "--teacher is for `tinycnn lesson all`"),
+        (["conv2d", "--network", "vanilla"], "--network and --times are for the lessons"),
+        (["conv2d", "--times", str(tmp_path)], "--network and --times are for the lessons"),
+    ):
+        result = run(*words, "-o", str(tmp_path))
+        assert result.exit_code == 2 and message in result.output
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_file_that_is_no_page_of_ours_is_not_written_over(tmp_path):
     mine = tmp_path / "tiles.html"
     mine.write_text("<p>mine</p>")
@@ -418,15 +495,19 @@ def test_all_with_a_teacher_s_page_links_only_what_is_there(tmp_path, monkeypatc
     assert all(answer_of(question) in teacher for question in made("tiles").questions)
 
 
+def test_all_are_written_of_nothing_in_particular(tmp_path, monkeypatch):
+    monkeypatch.setattr(lessons.pages, "LESSONS", [lessons.find("tiles")])
+    assert list(lessons.write_all(tmp_path)) == [tmp_path / "tiles.html", tmp_path / "index.html"]
+    assert "Made by tinycnn lesson all" in words(tmp_path / "index.html")
+
+
 def test_the_lessons_of_a_class_fit_into_90_minutes_with_an_exercise():
     minutes = {lesson.number: lesson.minutes for lesson in lessons.LESSONS if lesson.minutes}
     assert set(minutes) == {1, 2, 3, 4, 5, 8} and 70 <= sum(minutes.values()) <= 80
 
 
 def test_the_teacher_s_exercise_and_its_answer_name_the_lines_that_stand_there(tmp_path):
-    plan = lessons.pages.render_index(
-        "teacher", {lesson.name: made(lesson.name) for lesson in lessons.LESSONS}, "tinycnn lesson all"
-    )
+    plan = lessons.pages.render_index("teacher", {name: made(name).questions for name in NAMES}, "tinycnn lesson all")
     barrier = int(re.search(r"comment out line (\d+), the second", plan)[1])
     write, read = map(int, re.search(r"Lines (\d+) and (\d+)\.", plan).groups())
     shutil.copytree(kernels.FOLDER, tmp_path / "mine")

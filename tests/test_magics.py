@@ -144,6 +144,15 @@ def test_a_line_is_the_command_and_shows_a_page_that_it_makes(shell, capfd):
     assert Path("pages/tiles.html").is_file() and "html" not in capfd.readouterr().out
 
 
+def test_of_several_pages_none_is_shown(tmp_path, monkeypatch, capsys):
+    for name in ("a.html", "b.html"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(magics, "lines_of", lambda words, folder: iter(["a.html\n", "b.html\n"]))
+    monkeypatch.setattr(magics, "show_page", lambda page: pytest.fail(f"{page} is shown"))
+    magics.show(["lesson", "all"], str(tmp_path))
+    assert capsys.readouterr().out == "a.html\nb.html\n"
+
+
 # ---------------------------------------------------------------- what goes wrong
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 
-def nearest(name: str, names: Sequence[str], there_are: str = "there are") -> str:
-    """'did you mean guard?', or all names where none is near.
+def nearest(name: str, names: Sequence[str], otherwise: str = "") -> str:
+    """'did you mean guard?', or what is said otherwise, all names at first, where none is near.
 
     >>> nearest("gard", ["guard", "halo"])
     'did you mean guard?'
@@ -16,7 +16,7 @@ def nearest(name: str, names: Sequence[str], there_are: str = "there are") -> st
     'there are: guard, halo'
     """
     close = difflib.get_close_matches(name, names, n=1)
-    return f"did you mean {close[0]}?" if close else f"{there_are}: {', '.join(names)}"
+    return f"did you mean {close[0]}?" if close else otherwise or f"there are: {', '.join(names)}"
 
 
 class Careful:

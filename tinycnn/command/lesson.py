@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from tinycnn import limited
+from tinycnn.careful import nearest
 from tinycnn.command.options import print_table
 from tinycnn.command.targets import find, is_own, shown, with_errors
 from tinycnn.emulator import MOST_SECONDS, KernelError, Launch
@@ -85,13 +85,11 @@ def job(name: str, folder: str, picture: bool) -> Iterator[limited.At | list[str
 
 def find_file(name: str) -> tuple[Path, list[Launch]]:
     """(path, launches) of a kernel file; a usage error that names the nearest lesson for what is neither."""
-    from tinycnn import lessons
+    from tinycnn.lessons.catalogue import NAMES
 
     try:
         return find(name)
     except click.UsageError as error:
         if name.endswith(".cu"):
             raise
-        close = difflib.get_close_matches(name, [one.name for one in lessons.LESSONS], n=1)
-        hint = f"did you mean {close[0]}?" if close else f"and {error.message}"
-        raise click.UsageError(f"there is no lesson {name!r}; {hint}") from None
+        raise click.UsageError(f"there is no lesson {name!r}; {nearest(name, NAMES, f'and {error.message}')}") from None

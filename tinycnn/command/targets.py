@@ -73,7 +73,7 @@ def own_by_name(text: str) -> tuple[Path, str]:
     for name in kernels.NAMES:
         if plain(text) in arguments.parameter_names([kernels.path(name)]):
             return kernels.path(name), text
-    hint = nearest(text, kernels.NAMES, "the files are")
+    hint = nearest(text, kernels.NAMES, f"the files are: {', '.join(kernels.NAMES)}")
     if os.sep in text:
         raise click.UsageError(f"there is no kernel file {text}; {hint}")
     raise click.UsageError(f"there is no kernel {text!r}; {hint}")

@@ -105,7 +105,7 @@ def application(workshop: Workshop, token: str, hosts: Collection[str]) -> ASGIA
 
     async def read(request: Request) -> Response:
         data = folder.read(request.path_params["name"])
-        return Response(data, media_type="text/plain", headers={"ETag": tag(data)})
+        return Response(data, media_type="text/plain", headers={"ETag": tag(version_of(data))})
 
     async def save(request: Request) -> Response:
         data = bytearray()
@@ -118,8 +118,9 @@ def application(workshop: Workshop, token: str, hosts: Collection[str]) -> ASGIA
             raise HTTPException(
                 428, "a version is needed: If-Match with a file's ETag, or If-None-Match: * for a new one"
             )
-        folder.save(request.path_params["name"], bytes(data), NEW if match is None else match.strip('"'))
-        return Response(status_code=204, headers={"ETag": tag(bytes(data))})
+        begun = NEW if match is None else match.strip('"')
+        version = folder.save(request.path_params["name"], bytes(data), begun)
+        return Response(status_code=204, headers={"ETag": tag(version)})
 
     async def begin(request: Request) -> Response:
         """The file of an exercise, as it is handed out where it is not there yet."""
@@ -186,9 +187,9 @@ def said(status: int, text: str = "") -> Any:
     return answer
 
 
-def tag(data: bytes) -> str:
+def tag(version: str) -> str:
     """A version as HTTP writes it."""
-    return f'"{version_of(data)}"'
+    return f'"{version}"'
 
 
 async def left(request: Request) -> None:

@@ -37,11 +37,8 @@ class Folder:
 
     def names(self) -> list[str]:
         """The files that the lab can open, sorted."""
-        return sorted(path.name for path in self.path.iterdir() if NAME.fullmatch(path.name) and self.is_ours(path))
-
-    def is_ours(self, path: Path) -> bool:
-        """Whether it is a file of this folder, and no link to somewhere else."""
-        return path.is_file() and not path.is_symlink()
+        files = (path.name for path in self.path.iterdir() if path.is_file() and not path.is_symlink())
+        return sorted(name for name in files if NAME.fullmatch(name))
 
     def file(self, name: str) -> Path:
         """The path of a file that may be there or not. Raises NameRefused for a name that could lead elsewhere."""

@@ -61,7 +61,7 @@ class Workshop:
         version: the file's before the command began; page: where Play has put what it made, below `pages`.
         """
         words, page = self.command(what, name)
-        async with self.turns["lessons" if what == "lesson" else name]:
+        async with self.turns[name]:
             version = "" if what == "lesson" else version_of(self.folder.read(name))
             goes_to = ["-o", str(self.pages / page.parent)] if page else []
             if what == "lesson" and page and (self.pages / page).exists():  # the same every time

@@ -77,13 +77,15 @@ LESSONS = (
     ),
 )  # fmt: skip
 
+NAMES = [lesson.name for lesson in LESSONS]
+
 
 def find(name: str) -> Lesson:
     """The lesson of that name or number. Raises ValueError that names the nearest."""
     for lesson in LESSONS:
         if name in (lesson.name, str(lesson.number)):
             return lesson
-    raise ValueError(f"there is no lesson {name!r}; {nearest(name, [lesson.name for lesson in LESSONS])}")
+    raise ValueError(f"there is no lesson {name!r}; {nearest(name, NAMES)}")
 
 
 def of_file(path: Path, launches: Sequence[Launch]) -> Lesson:

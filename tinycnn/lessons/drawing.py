@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from markupsafe import Markup
 
+from tinycnn.emulator.tracing import SECTOR
 from tinycnn.fit.files import write_atomically
 from tinycnn.lessons.runs import grid_of
-from tinycnn.pictures.paper import BLUE, GREY, INK, ORANGE, frameless, new_figure
+from tinycnn.lessons.subjects import output_of
+from tinycnn.pictures.paper import BLUE, INK, ORANGE, frameless, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,9 +29,7 @@ if TYPE_CHECKING:
     from tinycnn.lessons.races import Event
     from tinycnn.lessons.runs import Run
 
-LANE, TOUCHED, EARLIER, EMPTY = "#00558C", "#FFCF8A", "#8FBFDC", "#E9E9E9"
-SECTOR = 32
-COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#E69F00", GREY, INK)  # of Okabe and Ito
+LANE, TOUCHED, EMPTY = "#00558C", "#FFCF8A", "#E9E9E9"
 
 
 # ---------------------------------------------------------------- to files and into pages
@@ -138,8 +138,8 @@ def windows(run: Run, conv: Conv, threads: Sequence[int]) -> Figure:
         mine = (chosen["block"][:, 0] == thread // size) & (chosen["warp"] == warp) & (chosen["lanes"] >> lane & 1 == 1)
         loaded = chosen["offsets"][mine, lane] // described.itemsize % (rows * columns)
         cells(axes, rows, columns, gap, {int(i): LANE for i in loaded})
-        p, q, k = int(thread // conv.Q % conv.P), int(thread % conv.Q), int(thread // conv.Q // conv.P)
-        axes.set_title(f"thread {thread}, output ({p}, {q}, {k}): {len(loaded)} loads", fontsize=10, color=INK)
+        output = output_of(thread, conv)
+        axes.set_title(f"thread {thread}, output {output}: {len(loaded)} loads", fontsize=10, color=INK)
         axes.set_xlabel(f"columns, {conv.C} channels each", color=INK, fontsize=9)
         axes.set_ylabel("rows", color=INK, fontsize=9)
     return figure
@@ -263,13 +263,13 @@ def slope(start: float, curve: np.ndarray, gradient: float, name: str) -> Figure
 def roofline(
     intensity: Mapping[str, float], roofs: Mapping[str, tuple[float, float]], times: Mapping[str, Any] | None
 ) -> Figure:
-    """Steps by their operations a byte, and what each card could reach there; measured ones as crosses."""
+    """Steps by their operations a byte, and what each of two cards could reach; measured ones as crosses."""
     figure, axes = sheet(6.0, 4.2)
     low, high = min(intensity.values()) / 2, 2 * max(*intensity.values(), *(p / b for p, b in roofs.values()))
     across = np.geomspace(low, high, 60)
-    for number, (name, (peak, bandwidth)) in enumerate(roofs.items()):
-        style = ("-", "--")[number % 2]
-        axes.plot(across, np.minimum(peak, across * bandwidth) / 1e12, style, color=COLOURS[number], label=name)
+    styles = (("-", BLUE), ("--", ORANGE))
+    for (name, (peak, bandwidth)), (style, colour) in zip(roofs.items(), styles, strict=True):
+        axes.plot(across, np.minimum(peak, across * bandwidth) / 1e12, style, color=colour, label=name)
     peak, bandwidth = next(iter(roofs.values()))
     for number, (step, value) in enumerate(sorted(intensity.items(), key=lambda pair: pair[1])):
         y = min(peak, value * bandwidth) / 1e12
@@ -305,8 +305,10 @@ def chain(launches: Sequence[tuple[str, Any]], times: Mapping[str, Any] | None) 
         at += width
     axes.set_yticks(range(len(files)), files)
     axes.invert_yaxis()
+    if not times:
+        axes.locator_params(axis="x", integer=True)
     axes.set_xlabel(
-        f"µs, measured on {times['device']}" if times else "launches in their order, each drawn as wide", color=INK
+        f"µs, measured on {times['device']}" if times else "launches in their order, all drawn equally wide", color=INK
     )
     axes.set_title("blue: forward, bookkeeping, update; hatched: backward", fontsize=9.5, color=INK)
     return figure

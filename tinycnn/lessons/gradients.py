@@ -13,7 +13,7 @@ from tinycnn.devices import use_device
 from tinycnn.layers import Conv2D, Symbol
 from tinycnn.lessons import drawing
 from tinycnn.lessons.lesson import Made, Question, number_question
-from tinycnn.lessons.subjects import Subject
+from tinycnn.lessons.subjects import Subject, first_convolution
 from tinycnn.models import Model
 from tinycnn.shapes import window_padding
 from tinycnn.tensor import Tensor, no_grad
@@ -70,15 +70,11 @@ def gradient(subject: Subject) -> Made:
         questions,
         partial(drawing.slope, start, found[tap][1], g, f"tap {taps[tap]}"),
         values={
-            "frames": frames, "start": f"{start:.6f}", "worst": f"{worst:.1e}", "filter": k,
+            "frames": frames, "start": f"{start:.6f}", "worst": f"{worst:.1e}",
             "dx": drawing.pixels(dx[0, :, :, 0], signed=True), "image": drawing.pixels(x[0, :, :, 0]),
             "taps": f"{R} x {S}", "P": windows[0].shape[0], "Q": windows[0].shape[1],
         },
     )  # fmt: skip
-
-
-def first_convolution(model: Model) -> Symbol:
-    return next(symbol for symbol in model.symbols if isinstance(symbol.layer, Conv2D))
 
 
 Values = dict[Symbol, Tensor]

@@ -9,10 +9,10 @@ import numpy as np
 
 from tinycnn import datasets
 from tinycnn.devices import use_device
-from tinycnn.layers import Conv2D, InputLayer, Symbol
+from tinycnn.layers import InputLayer, Symbol
 from tinycnn.lessons import drawing
 from tinycnn.lessons.lesson import Made, Question, number_question
-from tinycnn.lessons.subjects import Subject
+from tinycnn.lessons.subjects import Subject, first_convolution
 from tinycnn.models import Model
 from tinycnn.pictures import confusion_matrix
 from tinycnn.pictures.feature_maps import run
@@ -26,18 +26,15 @@ def learned(subject: Subject) -> Made:
     data = datasets.load("synthetic", limit=IMAGES)
     with use_device("cpu"):
         model = subject.model()
-        classes = model.symbols[-1].shape[0]
-        y_train, x = np.eye(classes)[data.y_train], data.x_test
-        layer = next(layer for layer in model.layers if isinstance(layer, Conv2D))
-        image = x[0]
-        kept = [state(model, layer, image, x, data.y_test, classes)]
+        y_train, x = np.eye(model.symbols[-1].shape[0])[data.y_train], data.x_test
+        symbol = first_convolution(model)
+        kept = [state(model, symbol, x, data.y_test)]
         for _ in range(EPOCHS):
             model.fit(data.x_train, y_train, batch_size=BATCH, verbose=0)
-            kept.append(state(model, layer, image, x, data.y_test, classes))
-        answers = model.predict(x)
+            kept.append(state(model, symbol, x, data.y_test))
     frames = [(name_of(epoch), frame(found)) for epoch, found in enumerate(kept)]
-    counts = kept[-1]["confusion"]
-    pairs = mistakes(counts, data.y_test, answers)
+    final = kept[-1]
+    pairs = mistakes(final["confusion"], x, data.y_test, final["answers"])
     spatial = fields(model)
     last = spatial[-1]
     accuracy = [float(found["confusion"].trace() / found["confusion"].sum()) for found in kept]
@@ -54,16 +51,15 @@ def learned(subject: Subject) -> Made:
             f"it is {accuracy[0]:.3f}; the weights are random, and so are the answers.",
         ),
     ]  # fmt: skip
-    final = kept[-1]
     return Made(
         f"Here: {subject.shown}, trained for {EPOCHS} epochs on {IMAGES:,} digits that tinycnn draws, and tested on as "
         "many others.",
         questions,
         partial(drawing.grid, [found["kernel"] for found in kept], [name_of(e) for e in range(len(kept))]),
         values={
-            "frames": frames, "pairs": pairs, "layers": spatial, "image": drawing.pixels(image[..., 0]),
-            "layer": layer.name, "accuracy": [f"{a:.3f}" for a in accuracy], "matrix": matrix(final["confusion"]),
-            "side": model.input.shape[0],
+            "frames": frames, "pairs": pairs, "layers": spatial, "image": drawing.pixels(x[0, ..., 0]),
+            "layer": symbol.layer.name, "accuracy": [f"{a:.3f}" for a in accuracy],
+            "matrix": matrix(final["confusion"]), "side": model.input.shape[0],
         },
         data={"layers": spatial},
     )  # fmt: skip
@@ -73,14 +69,14 @@ def name_of(epoch: int) -> str:
     return f"after epoch {epoch}" if epoch else "before any training"
 
 
-def state(model: Model, layer: Conv2D, image: np.ndarray, x: np.ndarray, y: np.ndarray, classes: int) -> dict[str, Any]:
-    """What is kept of an epoch: the filters, the first convolution's maps of an image, and who is taken for whom."""
-    values = run(model, image)
-    symbol = next(symbol for symbol in model.symbols if symbol.layer is layer)
+def state(model: Model, symbol: Symbol, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
+    """What is kept of an epoch: a convolution's filters, its maps of the first image, and who is taken for whom."""
+    answers = model.predict(x)
     return {
-        "kernel": layer.kernel.numpy().copy()[:, :, 0, :MOST_FILTERS],
-        "maps": values[symbol][:, :, :MOST_FILTERS],
-        "confusion": confusion_matrix(y, model.predict(x).argmax(axis=1), classes),
+        "kernel": symbol.layer.parameters["kernel"].numpy().copy()[:, :, 0, :MOST_FILTERS],
+        "maps": run(model, x[0])[symbol][:, :, :MOST_FILTERS],
+        "answers": answers.argmax(axis=1),
+        "confusion": confusion_matrix(y, answers.argmax(axis=1), answers.shape[1]),
     }
 
 
@@ -114,16 +110,15 @@ def matrix(counts: np.ndarray) -> list[list[tuple[int, str]]]:
     ]
 
 
-def mistakes(counts: np.ndarray, y: np.ndarray, answers: np.ndarray) -> list[dict[str, Any]]:
+def mistakes(counts: np.ndarray, x: np.ndarray, y: np.ndarray, answers: np.ndarray) -> list[dict[str, Any]]:
     """The most frequent mistakes: {"true", "taken", "count", "images"}."""
-    data = datasets.load("synthetic", limit=IMAGES)
     wrong = counts * (1 - np.eye(len(counts), dtype=counts.dtype))
     found = []
     for i in np.argsort(-wrong, axis=None, kind="stable")[:MOST_EXAMPLES]:
         true, taken = divmod(int(i), len(counts))
-        those = np.flatnonzero((y == true) & (answers.argmax(axis=1) == taken))[:MOST_EXAMPLES]
+        those = np.flatnonzero((y == true) & (answers == taken))[:MOST_EXAMPLES]
         if len(those):
-            images = [drawing.pixels(data.x_test[n][..., 0]) for n in those]
+            images = [drawing.pixels(x[n, ..., 0]) for n in those]
             found.append({"true": true, "taken": taken, "count": int(wrong.flat[i]), "images": images})
     return found
 

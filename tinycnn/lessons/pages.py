@@ -18,7 +18,7 @@ from tinycnn.emulator import Launch
 from tinycnn.fit.files import write_atomically
 from tinycnn.lessons.catalogue import LESSONS, find, of_file
 from tinycnn.lessons.drawing import draw_to
-from tinycnn.lessons.lesson import Lesson, Made
+from tinycnn.lessons.lesson import Lesson, Made, Question
 from tinycnn.lessons.subjects import Subject
 
 if TYPE_CHECKING:
@@ -64,18 +64,17 @@ def write_all(
 
     Raises what `write` raises.
     """
-    subject, command = subject or Subject(), command_of("all", subject)
-    answers: dict[str, Made] = {}
-    for number, lesson in enumerate(LESSONS):
-        made = answers[lesson.name] = lesson.make(subject)
-        before = LESSONS[number - 1] if number else None
-        behind = LESSONS[number + 1] if number + 1 < len(LESSONS) else None
-        text = render(lesson, made, command, others=True, before=before, behind=behind)
-        yield save(Path(folder) / f"{lesson.name}.html", text)
+    subject = subject or Subject()
+    command = command_of("all", subject)
+    questions: dict[str, list[Question]] = {}
+    for before, lesson, behind in zip((None, *LESSONS[:-1]), LESSONS, (*LESSONS[1:], None), strict=True):
+        made = lesson.make(subject)
+        questions[lesson.name] = made.questions
+        yield save(Path(folder) / f"{lesson.name}.html", render(lesson, made, command, before, behind))
         if picture:
             yield from pictures(lesson, made, Path(folder))
     for name in ("index", "teacher") if teacher else ("index",):
-        yield save(Path(folder) / f"{name}.html", render_index(name, answers, command + " --teacher" * teacher))
+        yield save(Path(folder) / f"{name}.html", render_index(name, questions, command + " --teacher" * teacher))
 
 
 def command_of(name: str, subject: Subject) -> str:
@@ -131,14 +130,11 @@ def script() -> tuple[Markup, str]:
     return Markup(text), "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
 
 
-def render(
-    lesson: Lesson, made: Made, command: str, others: bool = False, before: Lesson | None = None,
-    behind: Lesson | None = None,
-) -> str:  # fmt: skip
-    """A page's text. others: whether the index and the lessons before and behind are in the same folder."""
+def render(lesson: Lesson, made: Made, command: str, before: Lesson | None = None, behind: Lesson | None = None) -> str:
+    """A page's text. before, behind: lessons that are in the same folder, where an index is too."""
     player, script_hash = script()
     return environment().get_template(f"{lesson.name if lesson.number else 'own'}.html").render(
-        lesson=lesson, made=made, command=command, others=others, before=before, behind=behind,
+        lesson=lesson, made=made, command=command, before=before, behind=behind,
         version=tinycnn.__version__, style=style(), script=player, script_hash=script_hash,
         data=Markup(as_data(made)), **made.values,
     )  # fmt: skip
@@ -150,8 +146,8 @@ def as_data(made: Made) -> str:
     return json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def render_index(name: str, answers: dict[str, Made], command: str) -> str:
+def render_index(name: str, questions: dict[str, list[Question]], command: str) -> str:
     """The page that lists all lessons; `teacher`: the one with minutes and answers."""
     return environment().get_template(f"{name}.html").render(
-        lessons=LESSONS, answers=answers, command=command, version=tinycnn.__version__, style=style()
+        lessons=LESSONS, questions=questions, command=command, version=tinycnn.__version__, style=style()
     )  # fmt: skip

@@ -51,7 +51,7 @@ def product(subject: Subject) -> Made:
         [run],
         {"product": [{"label": "copies of x", "lists": [{"run": 0, "requests": part} for part in (loads, stores)]}]},
         {
-            "conv": conv, "run": run, "copies": copies, "chart": drawing.inline(draw()), "saved": saved,
+            "conv": conv, "run": run, "copies": copies, "chart": drawing.inline(draw()),
             "rows": [[name, f"{value:.2f}"] for name, value in zip(names, requests.values(), strict=True)],
             "larger": conv.P * conv.Q * conv.R * conv.S / (conv.H * conv.W),
         },

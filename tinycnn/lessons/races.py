@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 
 from tinycnn import emulator, kernels
 from tinycnn.emulator import KernelError, Launch, Recording, Report
@@ -76,9 +74,9 @@ def barrier(subject: Subject) -> Made:
     ]
     draw = partial(drawing.timeline, names=names, cell=f"{report.array}[{report.element}]")
     frames = [
-        (f"broken, {names[first]} first", chart(draw(in_order(events, first), "no barrier between the two")))
+        (f"broken, {names[first]} first", drawing.inline(draw(in_order(events, first), "no barrier between the two")))
         for first in (0, 1)
-    ] + [("whole, as it has to be", chart(draw(in_order(ordered, 1), "a barrier between the two")))]
+    ] + [("whole, as it has to be", drawing.inline(draw(in_order(ordered, 1), "a barrier between the two")))]
     return Made(
         f"Here: step 3 of the ladder without its first barrier, checked on {layer.what}, {layer}.",
         questions,
@@ -137,10 +135,6 @@ def in_order(events: list[Event], first: int) -> list[Event]:
     return sorted(events, key=lambda e: (e.barriers, e.thread != first))[:MOST_EVENTS]
 
 
-def chart(figure: Any) -> Markup:
-    return drawing.inline(figure)
-
-
 # ---------------------------------------------------------------- a kernel file of one's own
 
 
@@ -164,7 +158,10 @@ def own(path: Path, launches: Sequence[Launch], subject: Subject, seconds: float
             draw = partial(drawing.timeline, names=names, cell=f"{race.array}[{race.element}]")
             events = events_of(recording, race)
             frames = [
-                (f"{names[first]} first", chart(draw(in_order(events, first), "as good an order as any other")))
+                (
+                    f"{names[first]} first",
+                    drawing.inline(draw(in_order(events, first), "as good an order as any other")),
+                )
                 for first in (0, 1)
                 if events
             ]

@@ -7,12 +7,12 @@ from functools import partial
 import numpy as np
 
 from tinycnn import kernels
+from tinycnn.emulator.tracing import SECTOR
 from tinycnn.lessons import drawing
 from tinycnn.lessons.lesson import Made, number_question
 from tinycnn.lessons.runs import OP_WORDS, Run, recorded, watched
-from tinycnn.lessons.subjects import Layer, Subject, changed, launch_of, output_of
+from tinycnn.lessons.subjects import Layer, Subject, changed, launch_of
 
-SECTOR = 32
 EVERYTHING = (("x", "load"), ("w", "load"), ("y", "store"))
 
 
@@ -47,7 +47,6 @@ def one_thread(subject: Subject) -> Made:
             (1, 2, conv.S, conv.C * conv.stride_w), "that is the stride: the window moves by so many pixels.",
         ),
     ]  # fmt: skip
-    reached = [output_of(t, conv, False) for t in (0, middle)]
     return Made(
         f"Here: {layer.what}, {layer}. Each of its {conv.P} x {conv.Q} x {conv.K} outputs has a thread.",
         questions,
@@ -56,7 +55,7 @@ def one_thread(subject: Subject) -> Made:
         {"thread": watched([run], EVERYTHING)[:2]},
         {
             "conv": conv, "run": run, "threads": conv.P * conv.Q * conv.K, "corner": corner, "most": most,
-            "middle": middle, "outputs": reached, "whole": whole,
+            "middle": middle, "whole": whole,
         },
     )  # fmt: skip
 
@@ -81,7 +80,6 @@ def warp(subject: Subject) -> Made:
     layer = subject.later
     runs = [step_of_ladder(step, layer, i) for i, step in enumerate(("1_naive", "2_coalesced"))]
     sectors = [run.recording.sectors() for run in runs]
-    first = [int(costs[run.of("x", "load")[0]]) for run, costs in zip(runs, sectors, strict=True)]
     stores = [int(costs[run.of("y", "store")[0]]) for run, costs in zip(runs, sectors, strict=True)]
     guesses = (1, 2, 4, 8, 16, 32)
     questions = [
@@ -109,11 +107,8 @@ def warp(subject: Subject) -> Made:
         partial(drawing.sectors, runs, "x"),
         runs,
         {"warp": watched(runs, (EVERYTHING[-1], *EVERYTHING[:-1]))},
-        {
-            "conv": layer.conv, "runs": runs, "first": first, "stores": stores, "rows": rows, "moved": moved,
-            "times": moved[0] / moved[1],
-        },
-    )  # fmt: skip
+        {"runs": runs, "stores": stores, "rows": rows, "moved": moved, "times": moved[0] / moved[1]},
+    )
 
 
 def counts_of(run: Run, array: str, op: str) -> list[str]:
@@ -216,5 +211,5 @@ def banks(subject: Subject) -> Made:
         partial(drawing.banks, runs, "filters"),
         runs,
         {"banks": watched(runs, (("filters", "store"), ("filters", "load")))},
-        {"conv": layer.conv, "runs": runs, "rows": rows, "worst": worst},
+        {"runs": runs, "rows": rows, "worst": worst},
     )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from tinycnn import emulator, kernels
@@ -13,7 +11,6 @@ from tinycnn.lessons import drawing
 from tinycnn.lessons.lesson import Made, Question, number_question
 from tinycnn.lessons.subjects import Subject, launch_of
 
-SECTOR = 32
 ROOFS = {card.name: (card.float32, card.bandwidth) for card in map(cards.get, ("h200", "t4"))}
 
 
@@ -23,7 +20,7 @@ def roof(subject: Subject) -> Made:
     flop = 2 * c.N * c.P * c.Q * c.K * c.R * c.S * c.C
     moved = {step: bytes_of(step, subject) for step in ladder.STEPS}
     intensity = {step: flop / size for step, size in moved.items()}
-    times = measured(subject, f"{c.H}x{c.W}x{c.C} * {c.R}x{c.S} -> {c.K}")
+    times = subject.measured("ladder", partial(of_layer, f"{c.H}x{c.W}x{c.C} * {c.R}x{c.S} -> {c.K}"))
     card, (peak, bandwidth) = next(iter(ROOFS.items()))
     ridge = peak / bandwidth
     right = [step for step in intensity if intensity[step] >= ridge]
@@ -69,26 +66,16 @@ def limits(intensity: float) -> list[str]:
     return [f"{min(peak, intensity * bandwidth) / 1e12:.2f}" for peak, bandwidth in ROOFS.values()]
 
 
-def measured(subject: Subject, shape: str) -> dict[str, Any] | None:
-    """{"device", "tflops": {step: TFLOP/s}} of this layer's forward pass, from a results file; None without one.
-
-    Raises ValueError for a file that is none.
-    """
-    path = None if subject.times is None else Path(subject.times) / "ladder.json"
-    if path is None or not path.is_file():
-        return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        layers = [layer for layer in content["layers"] if layer["shape"] == shape]
-        found = {
-            row["step"]: row["tflops"]
-            for layer in layers
-            for row in layer["rows"]
-            if row["direction"] == "forward" and row["tflops"] and row["step"] in ladder.STEPS
-        }
-        return {"device": content["device"], "tflops": found, "images": layers[0]["images"]} if found else None
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is no results file of benchmarks/ladder.py: {error!r}") from None
+def of_layer(shape: str, content: Any) -> dict[str, Any] | None:
+    """{"device", "tflops": {step: TFLOP/s}, "images"} of this layer's forward pass; None where it was not measured."""
+    layers = [layer for layer in content["layers"] if layer["shape"] == shape]
+    found = {
+        row["step"]: row["tflops"]
+        for layer in layers
+        for row in layer["rows"]
+        if row["direction"] == "forward" and row["tflops"] and row["step"] in ladder.STEPS
+    }
+    return {"device": content["device"], "tflops": found, "images": layers[0]["images"]} if found else None
 
 
 def reached(times: dict[str, Any] | None, step: str) -> list[str]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,11 +43,12 @@ def launches(subject: Subject) -> Made:
     found = launches_of_a_step(subject)
     files = [file for file, _ in found]
     by_file = {file: files.count(file) for file in dict.fromkeys(files)}
-    times = measured(subject)
+    times = subject.measured("profile_steps", partial(of_network, subject.network))
     threads = [int(np.prod(launch.grid)) * int(np.prod(launch.block)) for _, launch in found]
     smallest = sum(n < HELD for n in threads)
     total = len(found)
-    layers = len(subject_layers(subject))
+    with use_device("reference"):
+        layers = len(subject.model().layers)
     questions = [
         number_question(
             f"How many kernels does one training step of this network launch, on a batch of {BATCH}?", total,
@@ -81,11 +80,6 @@ def launches(subject: Subject) -> Made:
     )  # fmt: skip
 
 
-def subject_layers(subject: Subject) -> list[Any]:
-    with use_device("reference"):
-        return subject.model().layers
-
-
 def launches_of_a_step(subject: Subject) -> list[tuple[str, emulator.Launch]]:
     """(file, Launch) of one training step, in order."""
     driver = ListingDriver()
@@ -105,24 +99,13 @@ def launches_of_a_step(subject: Subject) -> list[tuple[str, emulator.Launch]]:
     return driver.launches
 
 
-def measured(subject: Subject) -> dict[str, Any] | None:
-    """{"device", "step_us", "us": {kernel: of one launch}, "kernels_us"} of this network, from a results file.
-
-    None without one, or where the network is not in it. Raises ValueError for a file that is none.
-    """
-    path = None if subject.times is None else Path(subject.times) / "profile_steps.json"
-    if path is None or not path.is_file():
+def of_network(network: str | None, content: Any) -> dict[str, Any] | None:
+    """{"device", "step_us", "us": {kernel: of one launch}, "kernels_us", "launches"}; None for one not measured."""
+    row = next((row for row in content["rows"] if row["network"] == network), None)
+    if row is None:
         return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        rows = [row for row in content["rows"] if row["network"] == subject.network]
-        if not rows:
-            return None
-        us = {kernel["kernel"]: kernel["us"] / kernel["launches"] for kernel in rows[0]["kernels"]}
-        whole = sum(kernel["us"] for kernel in rows[0]["kernels"])
-        return {
-            "device": content["device"], "step_us": rows[0]["us"], "us": us, "kernels_us": whole,
-            "launches": rows[0]["launches"],
-        }  # fmt: skip
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is no results file of benchmarks/profile_steps.py: {error!r}") from None
+    us = {kernel["kernel"]: kernel["us"] / kernel["launches"] for kernel in row["kernels"]}
+    whole = sum(kernel["us"] for kernel in row["kernels"])
+    return {
+        "device": content["device"], "step_us": row["us"], "us": us, "kernels_us": whole, "launches": row["launches"],
+    }  # fmt: skip

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +20,7 @@ from tinycnn.devices.checks.cases import Operations
 from tinycnn.devices.gpu import ladder
 from tinycnn.devices.gpu.ladder import Conv
 from tinycnn.emulator import Launch
-from tinycnn.layers import Conv2D
+from tinycnn.layers import Conv2D, Symbol
 from tinycnn.models import Model
 from tinycnn.shapes import UNPADDED, Padding, Pair, Shape, window_padding
 
@@ -82,6 +84,19 @@ class Subject:
         """The same, as it is shown: with arrows, at which a line may end."""
         return self.text.replace("->", " → ")
 
+    def measured(self, benchmark: str, pick: Callable[[Any], dict[str, Any] | None]) -> dict[str, Any] | None:
+        """What `pick` finds in the results of benchmarks/`benchmark`.py; None without a file of them.
+
+        Raises ValueError for a file that is none.
+        """
+        path = None if self.times is None else self.times / f"{benchmark}.json"
+        if path is None or not path.is_file():
+            return None
+        try:
+            return pick(json.loads(path.read_text(encoding="utf-8")))
+        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            raise ValueError(f"{path} is no results file of benchmarks/{benchmark}.py: {error!r}") from None
+
     def model(self) -> Model:
         """The network, its weights drawn with seed 0, on the current device."""
         with session.another(seed=0):
@@ -131,6 +146,10 @@ class Subject:
         return next((layer for layer in layers if layer.conv.C > 1), layers[0])
 
 
+def first_convolution(model: Model) -> Symbol:
+    return next(symbol for symbol in model.symbols if isinstance(symbol.layer, Conv2D))
+
+
 def launch_of(step: str, direction: str, conv: Conv) -> Launch:
     """The launch of a step of the ladder, as tinycnn launches it, on random numbers."""
     on = Operations("float32")
@@ -160,8 +179,7 @@ def changed(step: str, old: str, new: str) -> Iterator[Path]:
         yield place / path.name
 
 
-def output_of(number: int, conv: Conv, along_channels: bool) -> tuple[int, int, int]:
-    """(p, q, k) of a thread of steps 1 and 2, which number their outputs along the rows or along the channels."""
-    order = (conv.P, conv.Q, conv.K) if along_channels else (conv.K, conv.P, conv.Q)
-    index = [int(i) for i in np.unravel_index(number, order)]
-    return (index[0], index[1], index[2]) if along_channels else (index[1], index[2], index[0])
+def output_of(number: int, conv: Conv) -> tuple[int, int, int]:
+    """(p, q, k) of a thread of step 1, which numbers its outputs along the rows."""
+    k, p, q = (int(i) for i in np.unravel_index(number, (conv.K, conv.P, conv.Q)))
+    return p, q, k

@@ -62,7 +62,7 @@ def fewer(subject: Subject) -> Made:
         questions,
         draw,
         values={
-            "frames": frames, "chart": drawing.inline(draw()), "n": n, "m": m, "multiplied": multiplied, "ratio": ratio,
+            "frames": frames, "chart": drawing.inline(draw()), "n": n, "multiplied": multiplied,
             "worst": float(np.abs(y - direct).max()), "points": ", ".join(str(p) for p in cook_toom.POINTS),
             "tables": [drawing.number_table(name, values) for name, values in (("B", B), ("G", G), ("A", A))],
             "ratios": {R: pair[1] / pair[0] for R, pair in errors.items()}, "tiles": TILES, "channels": CHANNELS,

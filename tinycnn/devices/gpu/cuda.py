@@ -162,6 +162,7 @@ class CudaDriver(Driver):
         # bytes: (device array, the pinned memory it was copied from)
         self.tables: OrderedDict[bytes, tuple[Array, Any]] = OrderedDict()
         self.recording: Recording | None = None  # the Recording whose step is being recorded
+
     @cached_property
     def card(self) -> Card:  # type: ignore[override]
         return this_card(self.cupy)
