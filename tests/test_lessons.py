@@ -459,7 +459,7 @@ def test_a_wrong_name_is_answered_with_the_nearest(tmp_path):
 
 
 def test_an_option_that_has_no_sense_here_is_refused(tmp_path):
-    for words, message in (
+    for arguments, message in (
         (["tiles", "--teacher"], "--teacher is for `tinycnn lesson all`"),
         (["conv2d", "--network", "vanilla"], "--network and --times are for the lessons"),
         (["conv2d", "--times", str(tmp_path)], "--network and --times are for the lessons"),
