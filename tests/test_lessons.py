@@ -464,7 +464,7 @@ def test_an_option_that_has_no_sense_here_is_refused(tmp_path):
         (["conv2d", "--network", "vanilla"], "--network and --times are for the lessons"),
         (["conv2d", "--times", str(tmp_path)], "--network and --times are for the lessons"),
     ):
-        result = run(*words, "-o", str(tmp_path))
+        result = run(*arguments, "-o", str(tmp_path))
         assert result.exit_code == 2 and message in result.output
     assert not list(tmp_path.iterdir())
 
