@@ -278,7 +278,8 @@ def subclasses(module, base):
     """[(name, class)] of a module's public subclasses of `base` that are no bases themselves, as the file has them."""
     found = [
         (name, cls) for name, cls in vars(module).items()
-        if inspect.isclass(cls) and issubclass(cls, base) and name == cls.__name__ and cls.__module__ == module.__name__
+        if inspect.isclass(cls) and issubclass(cls, base) and name == cls.__name__
+        and cls.__module__.startswith(module.__name__)
     ]  # fmt: skip
     bases = {parent for _, cls in found for parent in cls.__bases__}
     return [(name, cls) for name, cls in found if name[0] != "_" and cls not in bases]

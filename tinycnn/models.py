@@ -16,6 +16,7 @@ from tinycnn.devices import current_device, use_device
 from tinycnn.devices.base import Array
 from tinycnn.fit import checkpoint, data, loop, summary
 from tinycnn.layers import BatchNormalization, Dropout, Input, InputLayer, Layer, Symbol, Weighted
+from tinycnn.layers.normalization import compute_dropped
 from tinycnn.shapes import ShapeError
 from tinycnn.tensor import Tensor, no_grad
 
@@ -103,7 +104,7 @@ class Model(Weighted):
         values = {self.symbols[0]: x}
         for symbol in self.symbols[1:]:
             if training and symbol in self.dropped:
-                values[self.dropped[symbol]] = symbol.compute_dropped(values, self.dropped[symbol])
+                values[self.dropped[symbol]] = compute_dropped(symbol, values, self.dropped[symbol])
             elif symbol not in values:
                 values[symbol] = symbol.compute(values, training, to_logits and symbol is self.output)
         return [values[o] for o in self.output] if isinstance(self.output, (list, tuple)) else values[self.output]

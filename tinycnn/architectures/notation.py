@@ -42,8 +42,8 @@ from tinycnn.layers import (
     Layer,
     MaxPooling2D,
     Symbol,
-    positive,
 )
+from tinycnn.layers.base import positive
 from tinycnn.models import Model, Sequential
 from tinycnn.shapes import pair
 

@@ -1,0 +1,67 @@
+"""Normalisation as a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tinycnn import functional as F
+from tinycnn.devices.base import Mask
+from tinycnn.layers.base import Layer, Symbol
+from tinycnn.layers.core import Dropout
+from tinycnn.shapes import Shape
+from tinycnn.tensor import Tensor
+
+
+class BatchNormalization(Layer):
+    """Batch normalisation over all axes but the last (Ioffe and Szegedy, 2015), with Keras's defaults.
+
+    Args:
+        axis: -1, the channels. momentum: of the moving statistics. epsilon: added to the variance.
+
+    Shapes:
+        x (...,C) -> (...,C). Weights: gamma, beta, moving_mean, moving_variance, (C,) each.
+
+    >>> from tinycnn.layers import Input
+    >>> [w.shape for w in BatchNormalization(input_shape=(8, 8, 3))(Input((8, 8, 3))).layer.weights]
+    [(3,), (3,), (3,), (3,)]
+    """
+
+    kind = "batch_normalization"
+
+    def __init__(
+        self, axis: int = -1, momentum: float = 0.99, epsilon: float = 1e-3, name: str | None = None,
+        input_shape: Sequence[int] | None = None,
+    ):  # fmt: skip
+        super().__init__(name, input_shape)
+        if axis not in (-1, 3):
+            raise ValueError(f"{self.name}: images are NHWC, so the channel axis is -1, not {axis!r}")
+        self.momentum, self.epsilon = float(momentum), float(epsilon)
+        if not (0 <= self.momentum <= 1 and self.epsilon > 0):
+            raise ValueError(f"{self.name}: momentum must be in [0, 1] and epsilon positive, not {momentum}, {epsilon}")
+
+    def build(self, shape: Shape) -> None:
+        channels = shape[-1:]
+        self.gamma = self.add_weight("gamma", channels, "ones")
+        self.beta = self.add_weight("beta", channels, "zeros")
+        self.moving_mean = self.add_weight("moving_mean", channels, "zeros", trainable=False)
+        self.moving_variance = self.add_weight("moving_variance", channels, "ones", trainable=False)
+
+    def call(self, x: Tensor, training: bool, mask: Mask | None = None) -> Tensor:
+        """mask: of a Dropout behind this layer, which is computed in one with it."""
+        return F.batchnorm(
+            x, self.gamma, self.beta, self.moving_mean, self.moving_variance, training and self.trainable,
+            self.momentum, self.epsilon, mask,
+        )  # fmt: skip
+
+    def options(self) -> dict[str, Any]:
+        return {"momentum": self.momentum, "epsilon": self.epsilon}
+
+    def formula(self) -> str:
+        return f"4x{self.gamma.size} = {4 * self.gamma.size}"
+
+
+def compute_dropped(symbol: Symbol, values: dict[Symbol, Tensor], dropout: Symbol) -> Tensor:
+    """The tensor of a Dropout's place behind `symbol`, a BatchNormalization's: both at once, while training."""
+    assert isinstance(symbol.layer, BatchNormalization) and isinstance(dropout.layer, Dropout)
+    return symbol.layer.call(values[symbol.inputs[0]], True, dropout.layer.mask_at(dropout.use))
