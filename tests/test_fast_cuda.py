@@ -18,7 +18,7 @@ from tinycnn.devices.checks.fast_cases import Case
 from tinycnn.devices.gpu import cuda
 from tinycnn.devices.gpu.fast import cubins
 from tinycnn.devices.gpu.fast import launches as fast
-from tinycnn.devices.gpu.fast.instances import BACKWARD_DATA, GemmTile
+from tinycnn.devices.gpu.fast.instances import BACKWARD_DATA, FORWARD, GemmTile, plan_of
 from tinycnn.shapes import UNPADDED, Geometry
 
 PADDING = ((1, 1), (1, 1))
@@ -172,6 +172,19 @@ def test_more_shared_memory_than_every_gpu_has_is_asked_for(stand_in):
     found = [device.numpy(*fast_cases.run(device, case, *map(device.asarray, arrays))) for device in devices]
     assert_same_bits(*found)
     assert list(devices[0].driver.shared_of.values()) == [case.plan(4).shared] and case.plan(4).shared > 48 * 1024
+
+
+def test_the_flag_of_the_last_block_counts_among_what_is_asked_for(stand_in):
+    """A tile of 48 KB, which every block may have; in slices it needs 16 bytes more."""
+    tile, rng = GemmTile(128, 1, 1, 96, 16, 8, 8, 4, 3, 2, 1), rng_of(4)
+    layer = Geometry.of_product(5, 40, 10)
+    assert plan_of(layer, FORWARD, tile, 2, False, 4).shared == 48 * 1024
+    x, w = normal(rng, *layer.x_shape), normal(rng, *layer.w_shape)
+    found = []
+    for device in (cuda.CudaDevice(), tinycnn.get_device("emulator")):
+        plan = plan_of(layer, FORWARD, tile, 2, False, device.itemsize)
+        found.append(device.numpy(fast.forward(device, plan, layer, device.asarray(x), device.asarray(w), None, False)))
+    assert_same_bits(*found)
 
 
 def test_a_kernel_that_nvrtc_refuses_is_an_error_with_its_log(stand_in):

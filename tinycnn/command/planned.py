@@ -66,7 +66,7 @@ def compiled_registers(choices: Sequence[Candidate], card: Card) -> dict[str, in
 
 def compiled(one: Candidate, registers: int, card: Card) -> Candidate:
     """The same with the registers that it takes."""
-    resident = occupancy.resident(card, one.plan.block[0], registers, one.plan.shared)
+    resident = occupancy.resident(card, one.plan.block[0], registers, one.plan.room)
     return one._replace(registers=registers, resident=max(1, resident))
 
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 from math import gcd
 from typing import NamedTuple
 
-from tinycnn.devices.gpu.grid import MOST_GRID_Y, ceil_div, round_up
+from tinycnn.devices.gpu.grid import FLAG_BYTES, MOST_GRID_Y, ceil_div, round_up
 from tinycnn.shapes import Geometry
 
 FORWARD, BACKWARD_DATA, BACKWARD_FILTER = DIRECTIONS = ("forward", "backward_data", "backward_filter")
@@ -39,9 +39,14 @@ class Plan(NamedTuple):
     kernel: str  # a C++ name expression, T standing for the type
     grid: tuple[int, int, int]
     block: tuple[int]
-    shared: int  # bytes
+    shared: int  # bytes that the launch asks for
     slices: int  # forward and backward data: of the sum, added up by the last block; backward filter: partial dw
     outputs: int  # of a block, with those that are behind an edge
+
+    @property
+    def room(self) -> int:
+        """Bytes of shared memory that a block takes: where slices are added up by the last block, also its flag."""
+        return self.shared + (FLAG_BYTES if self.file == "fast/conv_gemm" and self.slices > 1 else 0)
 
     def named(self, ctype: str) -> str:
         """The kernel for a type: 'float' or 'double'."""

@@ -98,7 +98,7 @@ def candidate(
     except ValueError:
         return None
     registers = occupancy.guessed_registers(card, layer, direction, tile, launch.block[0])
-    if not (resident := occupancy.resident(card, launch.block[0], registers, launch.shared)):
+    if not (resident := occupancy.resident(card, launch.block[0], registers, launch.room)):
         return None
     counts = counts_of(layer, direction, tile, slices, masked)
     of = cost.coefficients(launch.file, direction)
