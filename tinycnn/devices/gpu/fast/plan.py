@@ -35,15 +35,22 @@ class Candidate(NamedTuple):
     source: str  # of `us`
 
 
-def plan(layer: Geometry, direction: str, card: Card, masked: bool = False, itemsize: int = 4) -> tuple[Geometry, Plan]:
+def plan(
+    layer: Geometry, direction: str, card: Card, masked: bool = False, itemsize: int = 4, full_batch: int = 0
+) -> tuple[Geometry, Plan]:
     """(the form of a layer that is computed, the launch) for one direction.
 
     The form is the layer itself, or the same sums as a matrix product: its arrays are the same but for their shapes.
-    masked: behind a ReLU whose output comes with dy. itemsize: bytes of a number. Raises ValueError where no kernel of
-    kernels/fast takes the layer.
+    masked: behind a ReLU whose output comes with dy. itemsize: bytes of a number. full_batch: images of a full batch;
+    one with fewer takes its kernel and its tile, which know nothing of their number. Raises ValueError where no kernel
+    of kernels/fast takes the layer.
     """
-    best = choices(layer, direction, card, masked, itemsize)[0]
-    return best.layer, best.plan
+    full = layer._replace(N=max(layer.N, full_batch))
+    best = choices(full, direction, card, masked, itemsize)[0]
+    if full == layer:
+        return best.layer, best.plan
+    form = layer if best.layer == full else simplified(layer)
+    return form, plan_of(form, direction, best.tile, best.plan.slices, masked, itemsize)
 
 
 @lru_cache(maxsize=512)
