@@ -29,6 +29,7 @@ FORWARD, BACKWARD_DATA, BACKWARD_FILTER = DIRECTIONS = ("forward", "backward_dat
 MOST_THREADS = 1024
 MOST_OFFSET = 2**31 - 1  # of a number in the images of a tile: the kernels count them in ints
 REGISTERS = 65536  # of a multiprocessor, a quarter for each fourth warp; a thread has 255 at most
+BIAS_THREADS = 32  # of conv_small_filter.cu
 REGISTERS_FOR_PLACES = 18  # of a thread, at least: where its numbers are, and how far it has come
 
 
@@ -311,7 +312,8 @@ def small_filter(layer: Geometry, tile: SmallFilterTile, slices: int, masked: bo
     rows, columns = (tile.TP - 1) * layer.stride_h + layer.R, (layer.Q - 1) * layer.stride_w + layer.S
     gradient = tile.TP * layer.Q * 4 * groups_k
     tiles = Band.of(rows, columns, layer.C).size + gradient * (2 if masked else 1)
-    sums = tile.SPLIT * (units * layer.S * min(layer.C, 4) * 4 + 4 * groups_k)
+    bias_rows = min(units * tile.SPLIT // groups_k, BIAS_THREADS)
+    sums = tile.SPLIT * units * layer.S * min(layer.C, 4) * 4 + 4 * groups_k * bias_rows
     name = name_of("conv_small", BACKWARD_FILTER, layer, tile, masked)
     shared = itemsize * max(tiles, sums)
     outputs = layer.R * layer.S * layer.C * layer.K
