@@ -16,7 +16,7 @@ import tinycnn
 from tinycnn import emulator, kernels
 from tinycnn.devices.base import Wanted
 from tinycnn.devices.checks import cases as kernel_cases
-from tinycnn.devices.checks import compile_gate, fast_cases
+from tinycnn.devices.checks import compile_gate, disassembly, fast_cases
 from tinycnn.devices.checks.compile_gate import ARCHITECTURES
 from tinycnn.devices.checks.fast_cases import Case
 from tinycnn.devices.gpu import KernelDevice, cards
@@ -448,22 +448,28 @@ def test_every_file_of_the_folder_is_listed():
 # ---------------------------------------------------------------- the script that compiles every layer
 
 
+def no_nvdisasm():
+    raise disassembly.NvdisasmMissing("it is missing")
+
+
 def test_the_script_lists_the_kernels_of_a_network(nvrtc, monkeypatch, capsys):
     problems = [Convolution(2, 6, 5, 3, 4, 2, 3), Dense(2, 40, 10), MaxPool(2, 6, 5, 3, (2, 2), (2, 2))]
     monkeypatch.setattr(fast_compile.network_shapes, "problems", lambda networks: dict.fromkeys(problems))
+    monkeypatch.setattr(disassembly, "find_nvdisasm", no_nvdisasm)
     assert fast_compile.main(["any", "--card", "a100-40gb"]) == 0
-    head, columns, *rows, last = capsys.readouterr().out.splitlines()
-    assert head.endswith("(sm_80): 6 kernels") and columns.split()[-1] == "kernel" and last == "0 spill"
+    why, head, columns, *rows, last = capsys.readouterr().out.splitlines()
+    assert "Inner loops are not looked at: it is missing" in why
+    assert head.endswith("(sm_80)") and columns.split()[-1] == "kernel" and last == "0 spill"
     for row, (layer, direction) in zip(
         rows,
         [(fast_compile.layer_of(problem), way) for problem in problems[:2] for way in DIRECTIONS],
         strict=True,
     ):
         _, plan = planned(layer, direction, cards.get("a100-40gb"), direction != FORWARD)
-        threads, registers, shared, spills, code, _, name = row.split(maxsplit=6)
-        assert name == plan.named("float") and int(spills) == 0
-        assert (int(threads), int(shared)) == (plan.block[0], plan.shared)
-        assert 16 <= int(registers) <= 255 and int(code) > 500
+        threads, registers, shared, warps, spills, code, share, name = row.replace("no nvdisasm", "-").split(maxsplit=7)
+        assert name == plan.named("float") and int(spills) == 0 and share == "-"
+        assert (int(threads), int(shared)) == (plan.block[0], plan.room)
+        assert 16 <= int(registers) <= 255 and int(code) > 500 and 0 < int(warps[:-1]) <= 100
 
 
 def test_the_script_says_where_registers_spill(nvrtc, monkeypatch, capsys):
