@@ -1,5 +1,6 @@
 """The kernels that are compiled for one layer's shape, on the emulator: right on odd shapes, and faultless."""
 
+import json
 import re
 
 import fast_compile
@@ -470,6 +471,23 @@ def test_the_script_lists_the_kernels_of_a_network(nvrtc, monkeypatch, capsys):
         assert name == plan.named("float") and int(spills) == 0 and share == "-"
         assert (int(threads), int(shared)) == (plan.block[0], plan.room)
         assert 16 <= int(registers) <= 255 and int(code) > 500 and 0 < int(warps[:-1]) <= 100
+
+
+def test_the_script_writes_what_it_finds_of_every_layer(nvrtc, monkeypatch, tmp_path):
+    """With inner loops, which are read by test_disassembly.py."""
+    monkeypatch.setattr(fast_compile.network_shapes, "problems", lambda networks: dict.fromkeys([Dense(2, 40, 10)]))
+    monkeypatch.setattr(fast_compile, "find", lambda: ("nvdisasm", "12.8"))
+    monkeypatch.setattr(disassembly, "disassemble", lambda path, code: {"kernel": [path, code]})
+    loop = disassembly.Loop((disassembly.Instruction(0, "FFMA", False, None),) * 3)
+    monkeypatch.setattr(disassembly, "inner_loop", lambda listing: loop)
+    assert fast_compile.main(["--results", str(tmp_path)]) == 0
+    content = json.loads((tmp_path / "nvrtc" / "fast_compile.json").read_text())
+    assert content["versions"]["nvdisasm"] == "12.8" and content["batch"] == 128
+    assert [row["arch"] for row in content["rows"]] == [arch for arch in ARCHITECTURES for _ in DIRECTIONS]
+    for row in content["rows"]:
+        card = cards.get(row["card"])
+        assert card.arch == row["arch"] and row["loop"] == [3, 3] and row["spills"] == 0
+        assert row["warps"] == row["blocks"] * -(-row["threads"] // 32) * 32 / card.threads <= 1
 
 
 def test_the_script_says_where_registers_spill(nvrtc, monkeypatch, capsys):
