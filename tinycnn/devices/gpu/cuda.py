@@ -371,6 +371,7 @@ class CudaDevice(KernelDevice):
 
     name = "cuda"
     paths = PATHS
+    driver: CudaDriver
 
     def __init__(self, dtype: str = "float32"):
         super().__init__(dtype, CudaDriver())

@@ -2,7 +2,8 @@
 
 What cost.py predicts decides, and where times of the layer were measured on the card, they do. Where a kernel took
 longer than was predicted, so will its other tiles; one of them is taken instead of the best measured one where it
-should be quicker by more than MARGIN. The same layer and card give the same launch, always: nothing is tried out.
+should be quicker by more than MARGIN. The same layer, card and times give the same launch, always: nothing is tried
+out.
 """
 
 from __future__ import annotations
@@ -59,12 +60,18 @@ def choices(
 ) -> tuple[Candidate, ...]:
     """All that were considered, the one to be taken first. Raises ValueError where there is none."""
     forms = dict.fromkeys((layer, simplified(layer)))
-    times = {
-        (form, tile, slices): us
-        for form in forms
-        if itemsize == 4
-        for (tile, slices), us in measured.times(card, form, direction).items()
-    }
+
+    def measured_with(mask: bool) -> dict[tuple[Geometry, Tile, int], float]:
+        return {
+            (form, tile, slices): us
+            for form in forms
+            if itemsize == 4
+            for (tile, slices), us in measured.times(card, form, direction, mask).items()
+        }
+
+    times, mask = measured_with(masked), masked
+    if not times:  # those without a mask tell at least how much longer than predicted a kernel takes
+        times, mask = measured_with(False), False
     generated = [
         (form, tile, slices) for form in forms for tile, slices in candidates(form, direction, card, masked, itemsize)
     ]
@@ -80,12 +87,12 @@ def choices(
     # How much longer than predicted a kernel was measured to take, if it did.
     longer: dict[str, list[float]] = {}
     for (form, tile, slices), us in times.items():
-        if bare := candidate(form, direction, card, tile, slices, False, itemsize):
+        if bare := candidate(form, direction, card, tile, slices, mask, itemsize):
             longer.setdefault(bare.plan.file, []).append(us / bare.us)
     levels = {file: max(1.0, median(factors)) for file, factors in longer.items()}
     levelled = []
     for one in able:
-        known = None if masked else times.get((one.layer, one.tile, one.plan.slices))
+        known = times.get((one.layer, one.tile, one.plan.slices)) if mask == masked else None
         us = known or one.us * levels.get(one.plan.file, 1)
         levelled.append(one._replace(us=us, source=MEASURED if known else PREDICTED))
 
