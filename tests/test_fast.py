@@ -333,6 +333,26 @@ def test_nan_is_seen_and_a_gradient_that_relu_cut_off_is_not(emulated, name):
 
 WIDE = Geometry.of((128, 28, 28, 32), (3, 3, 32, 64), (1, 1), UNPADDED)
 NARROW = Geometry.of((128, 26, 26, 12), (3, 3, 12, 20), (1, 1), UNPADDED)
+
+
+@pytest.mark.parametrize("dtype", ["float32"])
+def test_a_tap_that_sees_only_padding_is_left_out_even_where_its_filter_is_infinite(emulated):
+    """Where the tile is one pixel of many images. The general kernels multiply the padding too: see docs/devices.md."""
+    case = fast_cases.GEMM[2]
+    layer = case.layer
+    assert (layer.top, layer.left) == (1, 1) and (case.tile.TP, case.tile.TQ) == (1, 1)
+    ones = (
+        np.ones(shape, np.float32) for shape in (layer.x_shape, layer.w_shape, (layer.K,), layer.y_shape, layer.y_shape)
+    )
+    x, w, b, dy, y = map(emulated.asarray, ones)
+    w[0, 0] = np.inf
+    (found,) = fast_cases.run(emulated, case, x, w, b, dy, y)
+    general = emulated.conv2d_forward(x, w, b, layer.stride, padding_of(layer), False)
+    assert np.isposinf(found[:, 1:, 1:]).all() and np.isposinf(general[:, 1:, 1:]).all()
+    for edge in (np.s_[:, 0], np.s_[:, :, 0]):
+        assert np.isfinite(found[edge]).all() and np.isnan(general[edge]).all()
+
+
 COSTS = [  # (case, what costs more than it must, in times: as LAUNCHES of test_launch_quality.py)
     (Case(WIDE, FORWARD, GemmTile(64, 1, 1, 64, 16, 8, 8, 4, 3, 1, 6)), {"store dynamic_memory": 1.5, "load b": 2.0}),
     (
