@@ -212,7 +212,7 @@ class Model(Weighted):
         listeners = loop.Listeners(list(callbacks or []), self, {"batch_size": size, "samples": len(images)})
         batches = []
         listeners.tell("on_predict_begin")
-        with no_grad():
+        with no_grad(), self.device.batches_of(min(size, len(images))):
             for batch, start in enumerate(range(0, len(images), size)):
                 listeners.tell("on_predict_batch_begin", batch)
                 y = self(images[start : start + size])

@@ -31,6 +31,7 @@ class Steps:
         self.model, self.data, self.device = model, data, model.device
         self.totals = self.device.zeros((2,), "float64")  # loss summed over images, right answers
         self.recordings: dict[Any, Callable[[], None]] = {}
+        self.full = 0  # images of a full batch, which comes first
 
     def forward(self, size: int, counters: Iterable[tuple[Array, int]], training: bool) -> tuple[Tensor, Array]:
         """The next batch through the network. counters: what moves on beside the place in the data.
@@ -49,16 +50,17 @@ class Steps:
         assert optimizer is not None and model.trained is not None
         try:
             counters = (model.step, 1), (optimizer.step_on_device, 1)
-            logits, dlogits = self.forward(size, counters, training=True)
-            if model.trained:
-                logits.backward(Tensor.wrap(dlogits, self.device))
-                optimizer.step(model.trained)
+            with self.device.batches_of(self.full):
+                logits, dlogits = self.forward(size, counters, training=True)
+                if model.trained:
+                    logits.backward(Tensor.wrap(dlogits, self.device))
+                    optimizer.step(model.trained)
         finally:  # a step that could not be recorded is run again, and must not find half of its gradients
             for p in model.trained:
                 p.zero_grad()
 
     def infer(self, size: int) -> None:
-        with no_grad():
+        with no_grad(), self.device.batches_of(self.full):
             self.forward(size, (), training=False)
 
     def recorded(self, kind: Callable[[int], None], size: int) -> tuple[Callable[[], None], bool]:
@@ -66,6 +68,7 @@ class Steps:
         key = kind, size
         is_new = key not in self.recordings
         if is_new:
+            self.full = max(self.full, size)
             self.recordings[key] = self.device.record(partial(kind, size))
         return self.recordings[key], is_new
 
