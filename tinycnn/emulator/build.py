@@ -28,7 +28,7 @@ from tinycnn.emulator.compiler import (
 )
 
 HERE = Path(__file__).parent / "runtime"
-CORE = ["problems.cpp", "fibers.cpp", "warp.cpp", "scheduler.cpp", "together.cpp", "interrupts.cpp"]
+CORE = ["problems.cpp", "fibers.cpp", "warp.cpp", "scheduler.cpp", "together.cpp", "interrupts.cpp", "crash.cpp"]
 TOOLS = ["shadow.cpp", "handover.cpp", "trace.cpp", "deadline.cpp", "hooks.cpp"]
 RUNTIME = {FAST: CORE, DEBUG: CORE, HOOKED: CORE + TOOLS}
 

@@ -8,6 +8,7 @@
 #pragma once
 #define CUDASIM 1
 
+#include <assert.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
