@@ -44,7 +44,7 @@ setup(
             "ladder/README.md",
         ],
         "tinycnn.lessons": ["page/*.html", "page/*.css", "page/*.js"],
-        "tinycnn.emulator": ["runtime/*.h", "runtime/*.cpp"],
+        "tinycnn.emulator": ["intrinsics.json", "runtime/*.h", "runtime/*.cpp"],
         "tinycnn.lab": ["page/*", "vendor/codemirror/*"],
         "tinycnn.exercises": ["*/*.md", "*/*.cu", "*/*.diff"],
     },
