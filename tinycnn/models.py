@@ -14,7 +14,7 @@ from tinycnn import losses, optimizers, session
 from tinycnn.callbacks import Callback, History
 from tinycnn.devices import current_device, use_device
 from tinycnn.devices.base import Array
-from tinycnn.fit import checkpoint, data, loop, summary
+from tinycnn.fit import checkpoint, data, formats, keras_config, loop, summary
 from tinycnn.layers import BatchNormalization, Dropout, Input, InputLayer, Layer, Symbol, Weighted
 from tinycnn.layers.normalization import compute_dropped
 from tinycnn.shapes import ShapeError
@@ -231,18 +231,37 @@ class Model(Weighted):
     def save(self, path: str | os.PathLike) -> None:
         """Write weights, configuration and optimiser state to a safetensors file; `load_model` reads it.
 
-        A symbolic link is followed. Raises OSError where the file cannot be written, ValueError where what stands
-        there is no regular file, or where a layer of your own has no options() that could be written.
+        A name that ends in .h5 or .hdf5 makes it an HDF5 file, which Keras reads too. A symbolic link is followed.
+        Raises OSError where the file cannot be written, ValueError where what stands there is no regular file, or where
+        a layer of your own has no options() that could be written.
         """
-        checkpoint.save(self, path)
+        formats.save(self, path)
 
     def save_weights(self, path: str | os.PathLike) -> None:
         """The same without the optimiser and the history."""
-        checkpoint.save(self, path, weights_only=True)
+        formats.save(self, path, weights_only=True)
 
-    def load_weights(self, path: str | os.PathLike) -> None:
-        """Take the weights from a file that `save` wrote. Raises CheckpointError for another network's."""
-        checkpoint.load_weights(self, path)
+    def load_weights(self, path: str | os.PathLike, by_name: bool = False) -> None:
+        """Take the weights from a file of tinycnn's, or from an HDF5 file of Keras's: `.h5` or `.weights.h5`.
+
+        by_name: of an HDF5 file only the layers that are called as some here. Raises CheckpointError for another
+        network's.
+        """
+        formats.load_weights(self, path, by_name)
+
+    def get_config(self) -> dict[str, Any]:
+        """The network without its weights as plain data, in Keras 2's form."""
+        return keras_config.model_config(self)["config"]
+
+    @classmethod
+    def from_config(cls, config: Any, custom_objects: Mapping[str, type[Layer]] | None = None) -> Model:
+        """A network, with new weights, from what `get_config` gave, here or in Keras. Raises ValueError."""
+        kind = "Sequential" if issubclass(cls, Sequential) else "Model"
+        return keras_config.model_from({"class_name": kind, "config": config}, kinds(custom_objects))
+
+    def to_json(self, **options: Any) -> str:
+        """The network without its weights as JSON, in Keras 2's form; options: json.dumps's."""
+        return keras_config.to_json(self, **options)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}: {len(self.layers)} layers, {self.count_params():,} parameters>"
@@ -335,6 +354,8 @@ def dropped_at_once(symbols: list[Symbol], outputs: Symbol | Sequence[Symbol]) -
 def load_model(path: str | os.PathLike, custom_objects: Mapping[str, type[Layer]] | None = None) -> Model:
     """The compiled model that `save` or ModelCheckpoint wrote to `path`, with its optimiser and its history.
 
+    Of an HDF5 file that Keras 2 or 3 wrote, the network, its weights, and how it is trained.
+
     `model.fit(..., initial_epoch=model.epoch)` goes on where it stopped.
 
     Args:
@@ -343,4 +364,19 @@ def load_model(path: str | os.PathLike, custom_objects: Mapping[str, type[Layer]
     Raises:
         CheckpointError: for what is no such file, is damaged, or has a layer that is not known.
     """
-    return checkpoint.load(path, Sequential, Model, custom_objects or {})
+    return formats.load(path, kinds(custom_objects))
+
+
+def model_from_json(text: str, custom_objects: Mapping[str, type[Layer]] | None = None) -> Model:
+    """A network, with new weights, from what `to_json` wrote, here or in Keras 2 or 3. Raises ValueError.
+
+    >>> from tinycnn.layers import Dense
+    >>> model_from_json(Sequential([Dense(10, input_shape=(784,))], name="small").to_json())
+    <Sequential small: 1 layers, 7,850 parameters>
+    """
+    return keras_config.from_json(text, kinds(custom_objects))
+
+
+def kinds(custom_objects: Mapping[str, type[Layer]] | None) -> keras_config.Kinds:
+    """What networks are made of, with layers of one's own."""
+    return keras_config.Kinds(Sequential, Model, {**checkpoint.LAYERS, **(custom_objects or {})})
