@@ -57,7 +57,10 @@ def path_option(command: Callable[..., None]) -> Callable[..., None]:
 
 def data_option(command: Callable[..., None]) -> Callable[..., None]:
     """--data DIR"""
-    text = "A folder of IDX files or mnist.npz, or 'synthetic'; TINYCNN_DATA, the cache or a download if not given."
+    text = (
+        "A folder of IDX files, an .npz or .csv file, 'fashion-mnist' or 'synthetic'; TINYCNN_DATA, the cache or a "
+        "download of MNIST if not given."
+    )
     return click.option("--data", metavar="DIR", help=text)(command)
 
 
