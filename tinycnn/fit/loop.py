@@ -16,6 +16,7 @@ from tinycnn import philox
 from tinycnn.devices.base import Array
 from tinycnn.fit.data import Resident, TrainingData, check_batch_size, resident
 from tinycnn.fit.progress import Progress
+from tinycnn.fit.whole_steps import WholeSteps, whole_steps
 from tinycnn.tensor import Tensor, no_grad
 
 if TYPE_CHECKING:
@@ -205,6 +206,7 @@ def fit(model: Model, data: TrainingData, plan: Plan) -> cb.History:
     history = cb.History(model.history, plan.initial_epoch)
     model.history, model.stop_training, model.epoch = history, False, plan.initial_epoch
     listeners = Listeners(plan.callbacks, model, facts)
+    whole = whole_steps(model, data.train, plan.batch_size, listeners)
     with _as_compiled(model):
         listeners.tell("on_train_begin")
         for epoch in range(plan.initial_epoch, plan.epochs):
@@ -213,7 +215,7 @@ def fit(model: Model, data: TrainingData, plan: Plan) -> cb.History:
             listeners.tell("on_epoch_begin", epoch)
             began = time.perf_counter()
             progress = Progress(plan.verbose, epoch, plan.epochs, data.train.count)
-            logs = run_epoch(model, steps, sizes, plan.shuffle, progress, listeners)
+            logs = run_epoch(model, steps, sizes, plan.shuffle, progress, listeners, whole)
             seconds = time.perf_counter() - began
             if validation is not None:
                 logs.update(listeners.logs(*validation.evaluate(plan.batch_size, listeners), prefix="val_"))
@@ -245,8 +247,9 @@ class _as_compiled:
 
 
 def run_epoch(
-    model: Model, steps: Steps, sizes: list[int], shuffle: bool, progress: Progress, listeners: Listeners
-) -> cb.Logs:
+    model: Model, steps: Steps, sizes: list[int], shuffle: bool, progress: Progress, listeners: Listeners,
+    whole: WholeSteps | None = None,
+) -> cb.Logs:  # fmt: skip
     """One pass over the data; the figures of the training, means over its batches.
 
     The order is drawn by how many epochs the model has been trained in all, so that no two of them see the same one.
@@ -257,6 +260,10 @@ def run_epoch(
     if shuffle:
         order = philox.permutation(count, model.seed, philox.stream_id(philox.SHUFFLE), model.epochs_trained)
     steps.start(order)
+    if whole is not None:
+        with progress:
+            whole.run_epoch(steps, sizes, progress)
+        return listeners.logs(*steps.means(count))
     done = 0
     with progress:
         for batch, size in enumerate(sizes):

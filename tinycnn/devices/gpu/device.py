@@ -30,6 +30,7 @@ from tinycnn.devices.gpu.launches import (
     relu,
     softmax_crossentropy,
 )
+from tinycnn.devices.gpu.step.run import whole_step
 
 # Where a thread notes its launches, as (file, kernel), in place of making them.
 _noted: ContextVar[list[tuple[str, str]] | None] = ContextVar("noted", default=None)
@@ -176,5 +177,6 @@ class KernelDevice(Device):
     sgd_step = optimizers.sgd_step
     adam_step = optimizers.adam_step
     adadelta_step = optimizers.adadelta_step
+    whole_step = whole_step
     gather_batch = bookkeeping.gather_batch
     advance = bookkeeping.advance

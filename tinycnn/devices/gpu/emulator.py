@@ -64,7 +64,7 @@ class EmulatorDriver(Driver):
         self, file: str, kernel: str, ctype: str, grid: Shape, block: Shape, args: Sequence[Any], shared: int
     ) -> None:
         if (file, kernel) not in self.modules:
-            self._load(file, (kernel,) if file in kernels.SPECIALISED else kernels.instances(file, ctype))
+            self._load(file, (kernel,) if kernels.is_specialised(file) else kernels.instances(file, ctype))
         self.modules[file, kernel].launch(kernel, grid, block, args, shared=shared)
 
     def build(self, wanted: Iterable[tuple[str, str]]) -> None:
