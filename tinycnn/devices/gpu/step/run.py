@@ -89,7 +89,7 @@ class OneKernel(WholeStep):
             self.file, generate.KERNEL, (self.batch,), (THREADS,),
             images, labels, order, start, passes, device.asarray(rates), self.parameters, first, second, self.partials,
             self.exchange, totals, device.asarray(draws.reshape(-1), "int64"), counter, error, np.int64(self.patience),
-            len(rates), images.shape[0], shared=self.plan.shared,
+            len(rates), images.shape[0], shared=self.plan.shared, cooperative=True,
         )  # fmt: skip
         if device.numpy(error)[0]:
             for array, values in zip(changed, before, strict=True):
