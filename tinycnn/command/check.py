@@ -14,8 +14,7 @@ from tinycnn.command.targets import (
     HELP,
     find,
     is_own,
-    launches_of,
-    own_files,
+    own,
     seconds_option,
     shown,
     with_errors,
@@ -38,7 +37,7 @@ def check(targets: tuple[str, ...], seconds: float, as_json: bool) -> None:
     reports: list[emulator.Report] = []
     launched = 0
     wanted = [(target, *find(target)) for target in targets]
-    for target, path, launches in wanted or [("", path, launches_of(path, None)) for path in own_files()]:
+    for target, path, launches in wanted or (("", *found) for found in own()):
         if not launches:
             continue
         found = emulator.check(path, launches, seconds) if is_own(path) else check_apart(target, path, seconds)

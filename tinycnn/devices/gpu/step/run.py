@@ -25,6 +25,8 @@ PATIENCE = 2_000_000_000  # nanoseconds that a block waits for the others
 
 def whole_step(device: KernelDevice, network: Network, rule: Rule, batch: int) -> WholeStep | str:
     """See Device.whole_step."""
+    if "one-kernel" not in device.paths:
+        return f"the {device.name} device has no path one-kernel"
     if device.ctype != "float":
         return f"it computes in float32, and this device in {device.dtype}"
     card = device.driver.card
@@ -108,6 +110,11 @@ _temporary: list[tempfile.TemporaryDirectory] = []  # where the user's cache fol
 def chosen_folder() -> Path:
     """Where generated files are kept."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinycnn" / "step"
+
+
+def is_generated(path: Path) -> bool:
+    """Whether it is a file that `kept` has written."""
+    return path.parent in {folder.resolve() for folder in (chosen_folder(), *(Path(t.name) for t in _temporary))}
 
 
 def kept(text: str) -> str:
