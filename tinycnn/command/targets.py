@@ -5,8 +5,8 @@ ladder/1_naive::conv2d_forward), or a path of your own: copy.cu, or copy.cu::cop
 
 The launches of tinycnn's own kernels are those of `tinycnn.devices.checks.cases`, also in a copy of their file that was
 made to be changed (`tinycnn kernels -o DIR`). `step` is the kernel that is generated for a small network, its
-training step in one launch (devices/checks/step_cases.py). Every other file, and those of the ladder, describe their launches in
-comments (emulator/launches.py).
+training step in one launch (devices/checks/step_cases.py). Every other file, and those of the ladder, describe their
+launches in comments (emulator/launches.py).
 """
 
 from __future__ import annotations

@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -131,6 +132,16 @@ class Device(ABC):
             raise ValueError(f"the {self.name} device has no path {path!r}; it has: {', '.join(self.paths)}")
         self._path, self.path_is_forced = path, True
         self._take(path)
+
+    @contextmanager
+    def taking(self, path: str) -> Iterator[None]:
+        """`with device.taking("fast"):` that way for a while. Raises as setting `path` does."""
+        before = self._path, self.path_is_forced
+        self.path = path
+        try:
+            yield
+        finally:
+            self.path, self.path_is_forced = before
 
     def _take(self, path: str) -> None:  # noqa: B027
         """Go that way from here on."""

@@ -25,8 +25,6 @@ PATIENCE = 2_000_000_000  # nanoseconds that a block waits for the others
 
 def whole_step(device: KernelDevice, network: Network, rule: Rule, batch: int) -> WholeStep | str:
     """See Device.whole_step."""
-    if "one-kernel" not in device.paths:
-        return f"the {device.name} device has no path one-kernel"
     if device.ctype != "float":
         return f"it computes in float32, and this device in {device.dtype}"
     card = device.driver.card

@@ -59,11 +59,11 @@ def segments(network: Network) -> list[Segment] | str:
             kind, made = made_by(layer, last.shape)
             numbers[kind] = numbers.get(kind, 0) + 1
             found.append(made._replace(name=f"{kind}{numbers[kind]}"))
+    if not any(segment.learns for segment in found):
+        return "it has no weights"
     H, W, _ = found[-1].shape
     if H * W > 1:
         return "its classes are the pixels of an image"
-    if not any(segment.learns for segment in found):
-        return "it has no weights"
     return found
 
 
