@@ -4,7 +4,8 @@
 //     backward data:    dx[h][w][c] = the same sum over dy, dilated by the stride, with the filter turned
 //     backward filter:  dw[r][s][c][k] = sum over p, q of x[p*stride + r - top][q*stride + s - left][c] * dy[p][q][k]
 //
-// `convolve` is forward and backward data: its `stride` is that of forward, its `dilation` that of backward data. Filters
+// `convolve` is forward and backward data: its `stride` is that of forward, its `dilation` that of backward data, and
+// what comes out of the latter goes on through the ReLU and the dropout of the layer `below`. Filters
 // lie in shared memory as (R,S,C,K), K padded to a multiple of four (planes.cuh).
 //
 //     convolve<R, S, PX, SHARE>        stride 1: a thread has PX neighbouring pixels of a row and four filters, for every
@@ -33,18 +34,18 @@ struct Conv {
     int filters, bias;  // where they are; bias -1: there is none
     int relu;           // forward's
     Divisor rows, groups;  // y's rows; of PX pixels in one of them
-    Through below;      // backward data's
 };
+static_assert(sizeof(Conv) <= 128, "larger arguments go through memory");
 
 // What becomes of the sums of pixel (p, q), of four filters from `k` on: they lie in y already, and the thread that wrote
 // them there goes over them once more. So this code stands here once, and not for each of a thread's pixels.
-__device__ __forceinline__ void finish(const Conv& of, bool backward, int k, int p, int q) {
+__device__ __forceinline__ void finish(const Conv& of, const Through& below, bool backward, int k, int p, int q) {
     const int last = least(k + 4, of.y.C);
 #pragma unroll 1
     for (; k < last; k++) {
         float* at = of.y.row(k, p) + q;
         if (backward)
-            *at = of.below.back(*at, k, p, q);
+            *at = below.back(*at, k, p, q);
         else {
             const float v = of.bias < 0 ? *at : *at + words(of.bias)[k];
             *at = of.relu ? relu_of(v) : v;
@@ -53,7 +54,7 @@ __device__ __forceinline__ void finish(const Conv& of, bool backward, int k, int
 }
 
 template <int R, int S, int PX, int SHARE>
-__device__ __noinline__ void convolve(Conv of, bool backward) {
+__device__ __noinline__ void convolve(Conv of, Through below, bool backward) {
     const int quads = (of.y.C + 3) / 4, width = 4 * quads, tasks = SHARE * of.y.H * of.groups.n * quads;
 #pragma unroll 1
     for (int base = 0; base < tasks; base += THREADS) {
@@ -101,11 +102,11 @@ __device__ __noinline__ void convolve(Conv of, bool backward) {
                 if (i % SHARE == share && q + i >= first && 4 * quad + j < of.y.C) to[j * of.y.plane + i] = sum[i][j];
 #pragma unroll 1
         for (int i = share; i < PX; i += SHARE)
-            if (q + i >= first) finish(of, backward, 4 * quad, p, q + i);
+            if (q + i >= first) finish(of, below, backward, 4 * quad, p, q + i);
     }
 }
 
-__device__ __noinline__ void convolve_any(Conv of, bool backward) {
+__device__ __noinline__ void convolve_any(Conv of, Through below, bool backward) {
     const int quads = (of.y.C + 3) / 4, width = 4 * quads, tasks = of.y.H * of.y.W * quads;
 #pragma unroll 1
     for (int task = thread_index(); task < tasks; task += THREADS) {
@@ -133,7 +134,7 @@ __device__ __noinline__ void convolve_any(Conv of, bool backward) {
 #pragma unroll
         for (int j = 0; j < 4; j++)
             if (4 * quad + j < of.y.C) of.y.row(4 * quad + j, p)[q] = sum[j];
-        finish(of, backward, 4 * quad, p, q);
+        finish(of, below, backward, 4 * quad, p, q);
     }
 }
 

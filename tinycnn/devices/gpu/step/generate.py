@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterator
 
 import tinycnn.kernels as kernels
-from tinycnn.devices.gpu.step.plan import ARRIVE, WAIT, Plan, Stage, in_kb, literal
+from tinycnn.devices.gpu.step.cpp import literal
+from tinycnn.devices.gpu.step.plan import in_kb
+from tinycnn.devices.gpu.step.stages import Plan, Stage
 from tinycnn.devices.network import Rule
 
 KERNEL = "training_steps"
@@ -83,6 +85,3 @@ def cpp_rule(rule: Rule) -> str:
         return f"Adam RULE = {{{literal(1 - beta_1)}, {literal(1 - beta_2)}, {literal(epsilon)}}}"
     rho, epsilon = numbers
     return f"Adadelta RULE = {{{literal(1 - rho)}, {literal(epsilon)}}}"
-
-
-__all__ = ["ARRIVE", "KERNEL", "WAIT", "source"]

@@ -14,7 +14,8 @@ import numpy as np
 
 from tinycnn.devices.base import Array, StepError, WholeStep
 from tinycnn.devices.gpu.step import generate
-from tinycnn.devices.gpu.step.plan import THREADS, Plan, plan, why_not_on
+from tinycnn.devices.gpu.step.plan import plan, why_not_on
+from tinycnn.devices.gpu.step.stages import THREADS, Plan
 from tinycnn.devices.network import Network, Norm, Rule
 
 if TYPE_CHECKING:
