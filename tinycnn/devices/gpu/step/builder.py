@@ -68,11 +68,11 @@ class Builder:
 
     def stage(
         self, call: str, note: str, reads: Sequence[Place | None] = (), writes: Sequence[Place | None] = (),
-        cycles: float = 0.0,
+        cycles: float = 0.0, moved: int = 0,
     ) -> None:  # fmt: skip
-        """The next stage."""
+        """The next stage. moved: numbers of global memory that a block reads or writes in it."""
         read, written = (tuple(p for p in places if p is not None) for places in (reads, writes))
-        self.plan.stages.append(Stage(STAGE, call, note, read, written, cycles, self.part, self.of))
+        self.plan.stages.append(Stage(STAGE, call, note, read, written, cycles, self.part, self.of, moved))
 
     def barrier(self, kind: str) -> None:
         cycles = {ARRIVE: predicted.ARRIVE, WAIT: predicted.WAIT}[kind]
@@ -203,6 +203,7 @@ class Builder:
             self.stage(
                 f"dense({segment.name}_layer, {w}, {b}, {scratch.name});", f"{layer.inputs} x {layer.units}",
                 (below, scratch), (place, scratch), predicted.dense(layer.inputs, layer.units),
+                layer.units * (layer.inputs + layer.bias),
             )  # fmt: skip
         elif isinstance(layer, Pool):
             self.outputs[segment.name] = place = self.output(index)
@@ -242,7 +243,7 @@ class Builder:
         w, b = self.weights(index)
         self.stage(
             f"load_filters({place.name}, {w}, {rows}, {g.K}, {b});", "", writes=(place,),
-            cycles=predicted.load(rows * g.K),
+            cycles=predicted.load(rows * g.K), moved=(rows + layer.bias) * g.K,
         )  # fmt: skip
 
     def load_turned(self, index: int | None) -> None:
@@ -257,7 +258,7 @@ class Builder:
         self.turned[name] = place
         self.stage(
             f"load_turned({place.name}, {self.weights(index)[0]}, {taps}, {g.C}, {g.K});", "", writes=(place,),
-            cycles=predicted.load(taps * g.C * g.K),
+            cycles=predicted.load(taps * g.C * g.K), moved=taps * g.C * g.K,
         )  # fmt: skip
 
     def last_conv(self, index: int) -> int | None:
@@ -339,7 +340,9 @@ class Builder:
         self.constant("Norm", f"{name}_layer", f"{{{x.name}, {numbers}}}")
         exchange = self.exchange(C)
         self.stage(f"find_moments({name}_layer);", f"{H}x{W}x{C}", (x,), (scratch,), predicted.sums(H * W, C, parts, 2))
-        self.stage(f"publish_moments({name}_layer, {exchange});", "", (scratch,), cycles=predicted.publish(parts))
+        self.stage(
+            f"publish_moments({name}_layer, {exchange});", "", (scratch,), cycles=predicted.publish(parts), moved=2 * C
+        )
         self.barrier(ARRIVE)
         self.mask(index)
         self.load(self.next_conv(index))
@@ -350,7 +353,7 @@ class Builder:
             f"read_moments<{self.each}>({name}_layer, {exchange}, grid.images, parameters + {gamma}, "
             f"parameters + {beta}, parameters + {moving}, parameters + {moving + round_up(C, 4)}, "
             f"{literal(1 - layer.momentum)}, {literal(layer.epsilon)});",
-            "", (), (statistics,), predicted.read_blocks(C),
+            "", (), (statistics,), predicted.read_blocks(C), 2 * C * self.batch + 2 * C,
         )  # fmt: skip
         self.outputs[name] = self.normalized(index, "")
 
@@ -378,7 +381,7 @@ class Builder:
         self.stage(
             f"softmax_crossentropy({logits.name}, {gradient.name}, batches.labels + own * {K}, grid.images, "
             f"partial + {self.plan.row - BEHIND});",
-            f"{K} classes", (logits,), (gradient,), predicted.SOFTMAX,
+            f"{K} classes", (logits,), (gradient,), predicted.SOFTMAX, K + 2,
         )  # fmt: skip
         below, reads = self.through(last, logits)
         if reads:
@@ -446,6 +449,7 @@ class Builder:
             self.stage(
                 f"dense_backward({segment.name}_layer, {self.weights(index)[0]}, {dy.name}, {dx.name}, {below});",
                 f"{layer.units} -> {layer.inputs}", (dy, *reads), (dx,), predicted.dense(layer.inputs, layer.units),
+                layer.inputs * layer.units,
             )  # fmt: skip
         else:
             assert isinstance(layer, Pool)
@@ -464,7 +468,7 @@ class Builder:
             db = f"partial + {offsets[1]}" if layer.bias else "nullptr"
             self.stage(
                 f"dense_gradient({segment.name}_layer, {dy.name}, partial + {offsets[0]}, {db});", "", (x, dy), (),
-                predicted.elementwise(layer.inputs * layer.units),
+                predicted.elementwise(layer.inputs * layer.units), layer.units * (layer.inputs + layer.bias),
             )  # fmt: skip
             return
         assert isinstance(layer, Conv)
@@ -494,7 +498,7 @@ class Builder:
         for found, count, offset in places:
             self.stage(
                 f"publish_gradient(partial + {offset}, {found.name}, {count});", "", (found,), (),
-                predicted.elementwise(count // 4),
+                predicted.elementwise(count // 4), count,
             )  # fmt: skip
 
     def norm_sums(self, index: int) -> None:
@@ -514,7 +518,7 @@ class Builder:
         )  # fmt: skip
         self.stage(
             f"publish_sums({name}_back, {self.exchanged}, partial + {gamma}, partial + {beta});", "", (scratch,),
-            cycles=predicted.publish(parts),
+            cycles=predicted.publish(parts), moved=4 * C,
         )  # fmt: skip
         self.barrier(ARRIVE)
 
@@ -529,7 +533,7 @@ class Builder:
             return
         self.stage(
             f"read_sums<{self.each}>({name}_back, {self.exchanged}, grid.images);", "", (), (statistics,),
-            predicted.read_blocks(segment.shape[2]),
+            predicted.read_blocks(segment.shape[2]), 2 * segment.shape[2] * self.batch,
         )  # fmt: skip
         below, reads = self.through(index - 1, x)
         self.stage(
@@ -547,15 +551,15 @@ class Builder:
         self.barrier(ARRIVE)
         self.stage(
             f"if (step + 1 < steps) gather({image.name}, batches, step + 1);",
-            "the next image", (), (image,), predicted.load(prod(self.cut[0].shape)),
+            "the next image", (), (image,), predicted.load(prod(self.cut[0].shape)), prod(self.cut[0].shape),
         )  # fmt: skip
         self.barrier(WAIT)
-        self.plan.stages.append(Stage(STOP, "if (grid.failed) break;", part=self.part))
+        self.plan.stages.append(Stage(STOP, "if (grid.failed) break;", part=self.part, of=self.of))
         scratch = self.place("update_sums", 128 * WARPS, "sums of the warps")
         self.stage(
             "update(RULE, partials, parameters, first, second, totals, ROW, grid.images, rates[step], update_sums);",
             "the gradients of all images, and the optimiser's rule", (), (scratch,),
-            predicted.update(self.plan.row, self.batch),
+            predicted.update(self.plan.row, self.batch), ceil_div(self.plan.row * (self.batch + 2), self.batch),
         )  # fmt: skip
         self.barrier(ARRIVE)
         self.barrier(WAIT)

@@ -23,7 +23,8 @@ class Stage:
     """One line of the step.
 
     kind: STAGE is a call, ARRIVE and WAIT are the grid's barrier, SYNC is the block's, STOP ends a step in vain.
-    part: FORWARD, BACKWARD or UPDATE; of: the segment that it is for.
+    part: FORWARD, BACKWARD or UPDATE; of: the segment that it is for. moved: numbers of global memory that a block
+    reads or writes; of the optimiser's state nothing.
     """
 
     kind: str
@@ -34,6 +35,7 @@ class Stage:
     cycles: float = 0.0  # that it is predicted to take
     part: str = ""
     of: str = ""
+    moved: int = 0
 
 
 class Constant(NamedTuple):
@@ -80,6 +82,6 @@ class Plan:
         return sum(stage.kind == SYNC for stage in self.stages)
 
     @property
-    def bytes_of_gradients(self) -> int:
-        """Written to global memory by all blocks in a step, and read again."""
-        return self.batch * self.row * WORD
+    def bytes_moved(self) -> int:
+        """Of global memory, read and written by all blocks in a step; most of it stays in L2."""
+        return self.batch * sum(stage.moved for stage in self.stages) * WORD
