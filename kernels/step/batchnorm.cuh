@@ -72,11 +72,11 @@ __device__ __forceinline__ void read_blocks(float (&v)[EACH], const float* from,
     }
 }
 
-// After the grid's barrier. moving: (C,) each; weight is 1 - momentum.
+// After the grid's barrier. weight is 1 - momentum.
 template <int EACH>
 __device__ __noinline__ void read_moments(
-    Norm norm, const float* exchange, int images, const float* gamma, const float* beta, float* moving_mean,
-    float* moving_variance, float weight, float epsilon) {
+    Norm norm, const float* exchange, int images, float* parameters, int gamma, int beta, int moving_mean,
+    int moving_variance, float weight, float epsilon) {
     const int pixels = norm.x.H * norm.x.W;
 #pragma unroll 1
     for (int c = warp_index(); c < norm.x.C; c += WARPS) {
@@ -93,10 +93,12 @@ __device__ __noinline__ void read_moments(
         if (lane_index() == 0) {
             const float inverse = 1.f / sqrtf(variance + epsilon);
             *norm.of(MEAN, c) = mean, *norm.of(INVERSE, c) = inverse;
-            *norm.of(SCALE, c) = inverse * __ldcg(gamma + c), *norm.of(SHIFT, c) = __ldcg(beta + c);
+            *norm.of(SCALE, c) = inverse * __ldcg(parameters + gamma + c);
+            *norm.of(SHIFT, c) = __ldcg(parameters + beta + c);
             if (blockIdx.x == 0) {
-                moving_mean[c] += (mean - moving_mean[c]) * weight;
-                moving_variance[c] += (variance - moving_variance[c]) * weight;
+                float *of_mean = parameters + moving_mean + c, *of_variance = parameters + moving_variance + c;
+                *of_mean += (mean - *of_mean) * weight;
+                *of_variance += (variance - *of_variance) * weight;
             }
         }
     }
@@ -143,7 +145,7 @@ __device__ __noinline__ void find_sums(Norm norm, Planes dy) {
 }
 
 // To the exchange, and to this block's partial gradients.
-__device__ __noinline__ void publish_sums(Norm norm, float* exchange, float* dgamma, float* dbeta) {
+__device__ __noinline__ void publish_sums(Norm norm, float* exchange, float* partial, int dgamma, int dbeta) {
 #pragma unroll 1
     for (int c = thread_index(); c < norm.x.C; c += THREADS) {
         const float *gammas = words(norm.scratch) + c * norm.parts, *betas = gammas + norm.x.C * norm.parts;
@@ -152,8 +154,8 @@ __device__ __noinline__ void publish_sums(Norm norm, float* exchange, float* dga
         for (int part = 0; part < norm.parts; part++) of_gamma += gammas[part], of_beta += betas[part];
         __stcg(exchange + c * gridDim.x + blockIdx.x, of_gamma);
         __stcg(exchange + (norm.x.C + c) * gridDim.x + blockIdx.x, of_beta);
-        __stcg(dgamma + c, of_gamma);
-        __stcg(dbeta + c, of_beta);
+        __stcg(partial + dgamma + c, of_gamma);
+        __stcg(partial + dbeta + c, of_beta);
     }
 }
 

@@ -20,8 +20,8 @@ struct Dense {
 };
 
 // Thread t begins with number t of w, so that a warp reads neighbours: it has one k, and every THREADS / K-th i. scratch:
-// THREADS numbers.
-__device__ __noinline__ void dense(Dense of, const float* w, const float* bias, int scratch) {
+// THREADS numbers. bias -1: there is none.
+__device__ __noinline__ void dense(Dense of, const float* parameters, int w, int bias, int scratch) {
     const int K = of.y.C, I = of.x.C * of.x.H * of.x.W, t = thread_index();
 #pragma unroll 1
     for (int first = 0; first < K; first += THREADS) {
@@ -29,40 +29,41 @@ __device__ __noinline__ void dense(Dense of, const float* w, const float* bias, 
         float sum = 0;
         if (row < rows) {
 #pragma unroll 4
-            for (int i = row; i < I; i += rows) sum += words(of.x.at)[of.place(i)] * __ldcg(w + (long long)i * K + k);
+            for (int i = row; i < I; i += rows) sum += words(of.x.at)[of.place(i)] * __ldcg(parameters + w + i * K + k);
         }
         words(scratch)[t] = sum;
         __syncthreads();
         if (t < width) {
 #pragma unroll 1
             for (int other = 1; other < rows; other++) sum += words(scratch)[other * width + t];
-            if (bias) sum += __ldcg(bias + k);
+            if (bias >= 0) sum += __ldcg(parameters + bias + k);
             words(of.y.at)[k * of.y.plane] = of.relu ? relu_of(sum) : sum;
         }
         __syncthreads();
     }
 }
 
-__device__ __noinline__ void dense_backward(Dense of, const float* w, Planes dy, Planes dx, Through below) {
+__device__ __noinline__ void dense_backward(
+    Dense of, const float* parameters, int w, Planes dy, Planes dx, Through below) {
 #pragma unroll 1
     for (int i = thread_index(); i < dx.C * dx.H * dx.W; i += THREADS) {
         float sum = 0;
 #pragma unroll 8
-        for (int k = 0; k < dy.C; k++) sum += words(dy.at)[k * dy.plane] * __ldcg(w + (long long)i * dy.C + k);
+        for (int k = 0; k < dy.C; k++) sum += words(dy.at)[k * dy.plane] * __ldcg(parameters + w + i * dy.C + k);
         const int pixel = of.channels.quotient(i), c = i - pixel * dx.C, h = of.columns.quotient(pixel);
         dx.row(c, h)[pixel - h * dx.W] = below.back(sum, c, h, pixel - h * dx.W);
     }
 }
 
-// db null: there is no bias.
-__device__ __noinline__ void dense_gradient(Dense of, Planes dy, float* dw, float* db) {
+// db -1: there is no bias.
+__device__ __noinline__ void dense_gradient(Dense of, Planes dy, float* partial, int dw, int db) {
     const Divisor by_K = divisor(dy.C);
 #pragma unroll 1
     for (int n = thread_index(); n < of.x.C * of.x.H * of.x.W * dy.C; n += THREADS) {
         const int i = by_K.quotient(n);
-        __stcg(dw + n, words(of.x.at)[of.place(i)] * words(dy.at)[(n - i * dy.C) * dy.plane]);
+        __stcg(partial + dw + n, words(of.x.at)[of.place(i)] * words(dy.at)[(n - i * dy.C) * dy.plane]);
     }
-    if (db)
+    if (db >= 0)
 #pragma unroll 1
-        for (int k = thread_index(); k < dy.C; k += THREADS) __stcg(db + k, words(dy.at)[k * dy.plane]);
+        for (int k = thread_index(); k < dy.C; k += THREADS) __stcg(partial + db + k, words(dy.at)[k * dy.plane]);
 }

@@ -50,6 +50,19 @@ __device__ __forceinline__ long long moment(long long looks) {
 #endif
 }
 
+// Until the counter is at `target`; whether it is not, or `failed` says that it was not to be waited for.
+__device__ __noinline__ int wait_for(unsigned* counter, unsigned target, int* error, long long patience, int failed) {
+    if (threadIdx.x == 0 && !failed) {
+        const long long began = moment(0);
+        for (long long looks = 1; int(arrivals_so_far(counter) - target) < 0; looks++)
+            if (looks % 256 == 0 && moment(looks) - began > patience) {
+                *error = failed = 1;
+                break;
+            }
+    }
+    return __syncthreads_or(failed);
+}
+
 struct Grid {
     unsigned* counter;
     int* error;
@@ -68,16 +81,8 @@ struct Grid {
     }
 
     // All threads of the block, until all blocks have arrived.
-    __device__ __noinline__ void wait() {
+    __device__ __forceinline__ void wait() {
         target += gridDim.x;
-        if (threadIdx.x == 0 && !failed) {
-            const long long began = moment(0);
-            for (long long looks = 1; int(arrivals_so_far(counter) - target) < 0; looks++)
-                if (looks % 256 == 0 && moment(looks) - began > patience) {
-                    *error = failed = 1;
-                    break;
-                }
-        }
-        failed = __syncthreads_or(failed);
+        failed = wait_for(counter, target, error, patience, failed);
     }
 };

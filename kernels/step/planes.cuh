@@ -5,6 +5,9 @@
 // many before the first: what is left of a row is what is right of the one before. Whatever is not an image is `at`, an
 // offset in 4-byte words from the beginning of shared memory.
 //
+// Where a network's parameters lie, and a block's partial gradients, is an offset from `parameters` or `partial`: pointers
+// to each of them the compiler would compute ahead of the loop over the steps, and have no registers for.
+//
 // What blocks write for one another goes past the first cache, which is a multiprocessor's own: __ldcg and __stcg.
 #pragma once
 #include "../common.cuh"
@@ -81,31 +84,31 @@ __device__ __noinline__ void gather(Planes x, Batches batches, int step) {
     }
 }
 
-// Weights (rows, K) to shared memory, where rows are padded to a multiple of four; and a bias behind them.
-__device__ __noinline__ void load_filters(int to, const float* w, int rows, int K, const float* bias) {
+// Weights (rows, K) to shared memory, where rows are padded to a multiple of four; and a bias behind them, -1: zeros.
+__device__ __noinline__ void load_filters(int to, const float* parameters, int w, int rows, int K, int bias) {
     const int width = (K + 3) / 4 * 4;
     const Divisor by_K = divisor(K);
 #pragma unroll 4
     for (int i = thread_index(); i < rows * K; i += THREADS) {
         const int row = by_K.quotient(i);
-        words(to)[row * width + i - row * K] = __ldcg(w + i);
+        words(to)[row * width + i - row * K] = __ldcg(parameters + w + i);
     }
 #pragma unroll 1
     for (int k = thread_index(); k < width; k += THREADS)
-        words(to)[rows * width + k] = bias && k < K ? __ldcg(bias + k) : 0.f;
+        words(to)[rows * width + k] = bias >= 0 && k < K ? __ldcg(parameters + bias + k) : 0.f;
 #pragma unroll 1
     for (int i = thread_index(); i < rows * (width - K); i += THREADS)
         words(to)[i / (width - K) * width + K + i % (width - K)] = 0;
 }
 
 // Filters (taps, C, K) turned: taps in reverse order, (taps, K, C), rows of C padded.
-__device__ __noinline__ void load_turned(int to, const float* w, int taps, int C, int K) {
+__device__ __noinline__ void load_turned(int to, const float* parameters, int w, int taps, int C, int K) {
     const int width = (C + 3) / 4 * 4;
     const Divisor by_K = divisor(K), by_C = divisor(C);
 #pragma unroll 4
     for (int i = thread_index(); i < taps * C * K; i += THREADS) {
         const int row = by_K.quotient(i), tap = by_C.quotient(row);
-        words(to)[((taps - 1 - tap) * K + i - row * K) * width + row - tap * C] = __ldcg(w + i);
+        words(to)[((taps - 1 - tap) * K + i - row * K) * width + row - tap * C] = __ldcg(parameters + w + i);
     }
 #pragma unroll 1
     for (int i = thread_index(); i < taps * K * (width - C); i += THREADS)
@@ -113,7 +116,8 @@ __device__ __noinline__ void load_turned(int to, const float* w, int taps, int C
 }
 
 // n numbers from shared memory to this block's row of the partial gradients, in order: for each 4 one access.
-__device__ __noinline__ void publish_gradient(float* to, int from, int n) {
+__device__ __noinline__ void publish_gradient(float* partial, int gradient, int from, int n) {
+    float* to = partial + gradient;
 #pragma unroll 1
     for (int i = thread_index(); i < n / 4; i += THREADS)
         __stcg(reinterpret_cast<float4*>(to) + i, reinterpret_cast<float4*>(words(from))[i]);

@@ -1,7 +1,7 @@
 // Softmax and the cross-entropy loss of one image, by its first warp: softmax_crossentropy.cu's row.
 //
-// gradient: of the mean loss of the batch, (softmax - labels) / images. found: this block's loss, and 1 where it was
-// right.
+// gradient: of the mean loss of the batch, (softmax - labels) / images. found: where
+// this block's loss goes, and 1 where it was right.
 #pragma once
 #include "planes.cuh"
 
@@ -28,7 +28,7 @@ __device__ __forceinline__ int argmax_of(const float* row, int apart, int K) {
 }
 
 __device__ __noinline__ void softmax_crossentropy(
-    Planes logits, Planes gradient, const float* labels, int images, float* found) {
+    Planes logits, Planes gradient, const float* labels, int images, float* partial, int found) {
     if (warp_index() > 0) return;
     const int K = logits.C, lane = lane_index();
     const float* row = words(logits.at);
@@ -47,5 +47,5 @@ __device__ __noinline__ void softmax_crossentropy(
         words(gradient.at)[k * gradient.plane] = (expf(log_p) - labels[k]) / images;
     }
     loss = warp_sum(loss);
-    if (lane == 0) __stcg(found, loss), __stcg(found + 1, answer == truth ? 1.f : 0.f);
+    if (lane == 0) __stcg(partial + found, loss), __stcg(partial + found + 1, answer == truth ? 1.f : 0.f);
 }

@@ -201,8 +201,8 @@ def show_one_kernel(facts: dict[str, Any], card: str) -> None:
     again = f" What {', '.join(facts['again'])} give is computed again on the way back." if facts["again"] else ""
     click.echo(
         paragraph(
-            f"{facts['shared']:,} bytes of shared memory; a step reads and writes {facts['bytes_moved'] / 1e6:.1f} MB of "
-            f"global memory.{again} Times are counted from instructions and accesses, in clocks of {card}; nobody has "
-            "measured them. --source prints the kernel."
+            f"{facts['shared']:,} bytes of shared memory; a step reads and writes {facts['bytes_moved'] / 1e6:.1f} MB "
+            f"of global memory.{again} Times are counted from instructions and accesses, in clocks of {card}; nobody "
+            "has measured them. --source prints the kernel."
         )
     )

@@ -201,8 +201,8 @@ class Builder:
             scratch = self.place(f"{segment.name}_sums", THREADS, "sums of the threads")
             self.constant("Dense", f"{segment.name}_layer", dense_of(below, place, layer.relu))
             self.stage(
-                f"dense({segment.name}_layer, {w}, {b}, {scratch.name});", f"{layer.inputs} x {layer.units}",
-                (below, scratch), (place, scratch), predicted.dense(layer.inputs, layer.units),
+                f"dense({segment.name}_layer, parameters, {w}, {b}, {scratch.name});",
+                f"{layer.inputs} x {layer.units}", (below, scratch), (place, scratch), predicted.dense(layer.inputs, layer.units),
                 layer.units * (layer.inputs + layer.bias),
             )  # fmt: skip
         elif isinstance(layer, Pool):
@@ -225,10 +225,10 @@ class Builder:
     def next_conv(self, index: int) -> int | None:
         return next((i for i in range(index + 1, len(self.cut)) if isinstance(self.cut[i].layer, Conv)), None)
 
-    def weights(self, index: int) -> tuple[str, str]:
-        """(kernel, bias or nullptr) of a segment, as C++."""
+    def weights(self, index: int) -> tuple[int, int]:
+        """(kernel, bias or -1) of a segment: offsets."""
         offsets = self.plan.offsets[self.cut[index].name]
-        return f"parameters + {offsets[0]}", f"parameters + {offsets[1]}" if len(offsets) > 1 else "nullptr"
+        return offsets[0], offsets[1] if len(offsets) > 1 else -1
 
     def load(self, index: int | None) -> None:
         """The filters of a convolution to shared memory, unless they are there."""
@@ -242,7 +242,7 @@ class Builder:
         self.filters[name] = place
         w, b = self.weights(index)
         self.stage(
-            f"load_filters({place.name}, {w}, {rows}, {g.K}, {b});", "", writes=(place,),
+            f"load_filters({place.name}, parameters, {w}, {rows}, {g.K}, {b});", "", writes=(place,),
             cycles=predicted.load(rows * g.K), moved=(rows + layer.bias) * g.K,
         )  # fmt: skip
 
@@ -257,8 +257,8 @@ class Builder:
         place = self.place(f"{name}_turned", taps * g.K * round_up(g.C, 4), f"{name}'s filters, turned")
         self.turned[name] = place
         self.stage(
-            f"load_turned({place.name}, {self.weights(index)[0]}, {taps}, {g.C}, {g.K});", "", writes=(place,),
-            cycles=predicted.load(taps * g.C * g.K), moved=taps * g.C * g.K,
+            f"load_turned({place.name}, parameters, {self.weights(index)[0]}, {taps}, {g.C}, {g.K});", "",
+            writes=(place,), cycles=predicted.load(taps * g.C * g.K), moved=taps * g.C * g.K,
         )  # fmt: skip
 
     def last_conv(self, index: int) -> int | None:
@@ -350,8 +350,8 @@ class Builder:
         gamma, beta = self.plan.offsets[name]
         moving = self.plan.moving[name]
         self.stage(
-            f"read_moments<{self.each}>({name}_layer, {exchange}, grid.images, parameters + {gamma}, "
-            f"parameters + {beta}, parameters + {moving}, parameters + {moving + round_up(C, 4)}, "
+            f"read_moments<{self.each}>({name}_layer, {exchange}, grid.images, parameters, {gamma}, {beta}, "
+            f"{moving}, {moving + round_up(C, 4)}, "
             f"{literal(1 - layer.momentum)}, {literal(layer.epsilon)});",
             "", (), (statistics,), predicted.read_blocks(C), 2 * C * self.batch + 2 * C,
         )  # fmt: skip
@@ -380,7 +380,7 @@ class Builder:
         self.gradient = gradient = self.new_gradient(last)
         self.stage(
             f"softmax_crossentropy({logits.name}, {gradient.name}, batches.labels + own * {K}, grid.images, "
-            f"partial + {self.plan.row - BEHIND});",
+            f"partial, {self.plan.row - BEHIND});",
             f"{K} classes", (logits,), (gradient,), predicted.SOFTMAX, K + 2,
         )  # fmt: skip
         below, reads = self.through(last, logits)
@@ -446,8 +446,9 @@ class Builder:
                 (dy, turned, *reads), (dx,), predicted.convolution(g.R, g.S, g.K, g.H, g.W, g.C, tile),
             )  # fmt: skip
         elif isinstance(layer, Dense):
+            w = self.weights(index)[0]
             self.stage(
-                f"dense_backward({segment.name}_layer, {self.weights(index)[0]}, {dy.name}, {dx.name}, {below});",
+                f"dense_backward({segment.name}_layer, parameters, {w}, {dy.name}, {dx.name}, {below});",
                 f"{layer.units} -> {layer.inputs}", (dy, *reads), (dx,), predicted.dense(layer.inputs, layer.units),
                 layer.inputs * layer.units,
             )  # fmt: skip
@@ -465,9 +466,9 @@ class Builder:
         segment = self.cut[index]
         layer, offsets = segment.layer, self.plan.offsets[segment.name]
         if isinstance(layer, Dense):
-            db = f"partial + {offsets[1]}" if layer.bias else "nullptr"
+            w, b = self.weights(index)
             self.stage(
-                f"dense_gradient({segment.name}_layer, {dy.name}, partial + {offsets[0]}, {db});", "", (x, dy), (),
+                f"dense_gradient({segment.name}_layer, {dy.name}, partial, {w}, {b});", "", (x, dy), (),
                 predicted.elementwise(layer.inputs * layer.units), layer.units * (layer.inputs + layer.bias),
             )  # fmt: skip
             return
@@ -497,7 +498,7 @@ class Builder:
             places.append((sums, g.K, offsets[1]))
         for found, count, offset in places:
             self.stage(
-                f"publish_gradient(partial + {offset}, {found.name}, {count});", "", (found,), (),
+                f"publish_gradient(partial, {offset}, {found.name}, {count});", "", (found,), (),
                 predicted.elementwise(count // 4), count,
             )  # fmt: skip
 
@@ -517,7 +518,7 @@ class Builder:
             predicted.sums(H * W, C, parts, 2),
         )  # fmt: skip
         self.stage(
-            f"publish_sums({name}_back, {self.exchanged}, partial + {gamma}, partial + {beta});", "", (scratch,),
+            f"publish_sums({name}_back, {self.exchanged}, partial, {gamma}, {beta});", "", (scratch,),
             cycles=predicted.publish(parts), moved=4 * C,
         )  # fmt: skip
         self.barrier(ARRIVE)
