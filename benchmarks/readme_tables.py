@@ -11,6 +11,7 @@ training-speed: from results/*/train_frameworks.json;
 cudnn: from results/*/conv_cudnn.json and layers_cudnn.json;
 step-profile: from results/*/profile_steps.json;
 planner: from tinycnn/devices/gpu/fast/cost.json, which fit_cost_model.py makes of results/nvidia-h200/fast_conv.json;
+one-kernel, step-paths: from results/emulator/step_paths.json, which step_paths.py counts;
 keras-layers, keras-model, keras-losses, keras-optimizers, keras-callbacks: what is there, from the code.
 Of networks, beside-keras, training-speed and step-profile there is a short form, NAME-in-short: the rows that people
 look for.
@@ -251,6 +252,20 @@ def planner(results):
     return f"{of}\n\n{markdown(lines, names, left=2)}"
 
 
+def one_kernel(results):
+    """Which network fits whom, a training step as one kernel; or why not."""
+    import step_paths as counted
+
+    return counted.fits_table(results)
+
+
+def step_paths(results):
+    """What a step costs on each path."""
+    import step_paths as counted
+
+    return counted.paths_table(results)
+
+
 # ---------------------------------------------------------------- what of Keras is there
 
 
@@ -351,6 +366,8 @@ TABLES = {
     "step-profile": steps,
     "step-profile-in-short": partial(steps, only=STEPS_IN_SHORT),
     "planner": planner,
+    "one-kernel": one_kernel,
+    "step-paths": step_paths,
     "keras-layers": keras_layers,
     "keras-model": keras_model,
     "keras-losses": keras_losses,

@@ -67,6 +67,7 @@ def trained(name, device, batch, optimizer, count=7, epochs=1, **options):
         model.compile(rule, metrics=["acc"])
         shape, classes = model.input.shape, model.output.shape[0]
         rng = np.random.default_rng(1)
+        model.set_weights([w + rng.standard_normal(w.shape) / 10 for w in model.get_weights()])  # no bias is 0
         x = rng.standard_normal((count, *shape)).astype(np.float32)
         y = np.eye(classes)[rng.integers(0, classes, count)]
         history = model.fit(x, y, batch_size=batch, epochs=epochs, verbose=0, **options)
@@ -112,7 +113,7 @@ def test_weights_after_some_steps_are_those_of_the_general_path(gpu, optimizer):
     for name in ("loss", "acc"):
         np.testing.assert_allclose(history.history[name], other_history.history[name], rtol=1e-4)
     for a, b in zip(model.get_weights(), other.get_weights(), strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=2e-4)
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-4)
     assert rule.iterations == other_rule.iterations == 6
     assert gpu.numpy(model.step) == gpu.numpy(other.step) == 6
     assert gpu.numpy(rule.step_on_device) == 6
@@ -283,7 +284,7 @@ REASONS = {
     "two dropouts": (lambda: simple(Dropout(0.1), Dropout(0.2)), {}, "a dropout behind a dropout"),
     "too large an image": (
         large, {},
-        "an image needs 665.2 KB of shared memory, 438.2 KB more than the 227 KB that a block can have",
+        "an image needs 660.2 KB of shared memory, 433.2 KB more than the 227 KB that a block can have",
     ),
     "too large a batch": (
         simple, {"batch_size": 1000, "count": 1000},

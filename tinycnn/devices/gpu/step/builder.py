@@ -34,9 +34,11 @@ MOST_SUMS = 36  # of a lane, in the gradient of a filter
 class Builder:
     """Writes the stages of a step down, in their order."""
 
-    def __init__(self, network: Network, cut: Sequence[Segment], batch: int, again: tuple[str, ...]):
+    def __init__(
+        self, network: Network, cut: Sequence[Segment], batch: int, again: tuple[str, ...] = (), padded: bool = True
+    ):
         self.plan = Plan(network, list(cut), batch, again=again)
-        self.cut, self.batch = list(cut), batch
+        self.cut, self.batch, self.padded = list(cut), batch, padded
         self.part, self.of = FORWARD, ""
         self.outputs: dict[str, Place] = {}  # of segments
         self.masks: dict[str, Place] = {}
@@ -141,7 +143,7 @@ class Builder:
         """The image is there; its ReLU and dropout, where it has them."""
         segment = self.cut[0]
         self.of = segment.name
-        image = self.known(planes("image", segment.shape, self.gap_of_input(0), "the image"))
+        image = self.known(planes("image", segment.shape, self.gap_of_input(0), "the image", self.padded))
         self.outputs["image"] = image
         if image.gap:
             self.plan.before.append(Stage(STAGE, "clear_edges(image);"))
@@ -168,7 +170,7 @@ class Builder:
         """A new place for a segment's output, with zeros at its edges."""
         segment = self.cut[index]
         what = f"what {segment.name} gives" if not suffix else f"the same once more, for {self.cut[index + 1].name}"
-        place = self.known(planes(segment.name + suffix, segment.shape, self.gap_of_input(index), what))
+        place = self.known(planes(segment.name + suffix, segment.shape, self.gap_of_input(index), what, self.padded))
         self.clear(place)
         return place
 
@@ -202,7 +204,8 @@ class Builder:
             self.constant("Dense", f"{segment.name}_layer", dense_of(below, place, layer.relu))
             self.stage(
                 f"dense({segment.name}_layer, parameters, {w}, {b}, {scratch.name});",
-                f"{layer.inputs} x {layer.units}", (below, scratch), (place, scratch), predicted.dense(layer.inputs, layer.units),
+                f"{layer.inputs} x {layer.units}", (below, scratch), (place, scratch),
+                predicted.dense(layer.inputs, layer.units),
                 layer.units * (layer.inputs + layer.bias),
             )  # fmt: skip
         elif isinstance(layer, Pool):
@@ -422,7 +425,9 @@ class Builder:
         producer = index
         while isinstance(self.cut[producer].layer, Norm):
             producer -= 1
-        place = self.known(planes(f"d_{segment.name}", segment.shape, self.gap_of_gradient(producer), "its gradient"))
+        place = self.known(
+            planes(f"d_{segment.name}", segment.shape, self.gap_of_gradient(producer), "its gradient", self.padded)
+        )
         self.clear(place)
         return place
 

@@ -53,17 +53,18 @@ class Place:
         return self.lead
 
 
-def planes(name: str, shape: tuple[int, int, int], gap: int, what: str) -> Place:
+def planes(name: str, shape: tuple[int, int, int], gap: int, what: str, padded: bool = True) -> Place:
     """An image of `shape` (H, W, C), with so many zeros at the edges of its rows at least.
 
-    A row's pitch is odd; a plane is padded so that the first eight rows of four planes lie in as many banks as can be,
-    which is how the gradient of a filter reads them.
+    A row's pitch is odd; a plane is padded, where there is room for it, so that the first eight rows of four planes lie
+    in as many banks as can be, which is how the gradient of a filter reads them.
     """
     H, W, C = shape
     if H * W == 1 and not gap:
         return Place(name, C, 0, (C, 1, 1), 1, 1, what)
     pitch = (W + gap) | 1
-    plane = min(range(H * pitch, H * pitch + BANKS), key=lambda size: (-banks(pitch, size), size))
+    sizes = range(H * pitch, H * pitch + (BANKS if padded else 1))
+    plane = min(sizes, key=lambda size: (-banks(pitch, size), size))
     return Place(
         name, pitch - W + C * plane if gap else C * plane, pitch - W if gap else 0, (C, H, W), pitch, plane, what
     )

@@ -29,8 +29,9 @@ def plan(network: Network, batch: int, room: int) -> Plan | str:
         return cut
     norms = sorted((s for s in cut if isinstance(s.layer, Norm)), key=lambda s: -prod(s.shape))
     best: Plan | None = None
-    for count in range(len(norms) + 1):
-        made = Builder(network, cut, batch, tuple(s.name for s in norms[:count])).built()
+    ways = [(count, padded) for padded in (True, False) for count in range(len(norms) + 1)]
+    for count, padded in ways:
+        made = Builder(network, cut, batch, tuple(s.name for s in norms[:count]), padded).built()
         if made.shared <= room:
             return made
         best = made if best is None or made.words < best.words else best
