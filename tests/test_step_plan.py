@@ -130,7 +130,9 @@ def test_plan_prints_the_kernel(run):
     assert status == 0 and out == generate.source(made, rule, "step/stages.cuh")
     assert out.count("grid.wait();") == 2 and len(out.splitlines()) < 250
     status, out, error = run("plan", "models-10", "--source")
-    assert (status, out) == (2, "") and "there is no kernel: conv2d_6 makes it a network with branches" in error
+    assert (status, out) == (2, "") and re.search(
+        r"there is no kernel: conv2d_\d+ makes it a network with branches", error
+    )
 
 
 def test_the_counts_are_those_of_the_code(tmp_path):
