@@ -118,7 +118,7 @@ def fits_table(results):
 
 def paths_table(results):
     """What a step costs on each path; of a time only what was measured."""
-    measured = times(results)
+    measured, whole = times(results, "profile_steps.json"), times(results, "whole_steps.json")
     lines = []
     for row in read(results):
         found = row["one_kernel"]
@@ -128,21 +128,21 @@ def paths_table(results):
         lines.append(
             [f"`{row['network']}`", general["launches"], f"{general['bytes'] / 1e6:.0f}", fast["launches"]]
             + [f"{fast['bytes'] / 1e6:.0f}", 1, found["grid_barriers"], f"{found['bytes'] / 1e6:.0f}"]
-            + [measured.get(row["network"], "-")]
+            + [measured.get(row["network"], "-"), whole.get(row["network"], "-")]
         )
     names = ["network", "general: launches", "MB", "fast: launches", "MB", "one kernel: launches", "barriers", "MB"]
-    return markdown(lines, [*names, "general as a graph, µs measured"], ("left", *["right"] * 8))
+    names += ["general as a graph, µs measured", "one kernel, µs measured"]
+    return markdown(lines, names, ("left", *["right"] * 9))
 
 
-def times(results):
-    """{network: microseconds of the recorded step on an H200} where benchmarks/profile_steps.py measured the general
-    path, with the batch that the counts are of."""
+def times(results, file):
+    """{network: microseconds of a step on an H200} of what benchmarks/profile_steps.py or whole_steps.py measured, at
+    the batch that the counts are of."""
     found = {}
-    for path in sorted(Path(results).glob("nvidia-h200/profile_steps.json")):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        batches = {row["network"]: row["batch"] for row in read(results)}
-        for row in content["rows"]:
-            if row["path"] == "general" and row["recorded"] and batches.get(row["network"]) == content["batch"]:
+    batches = {row["network"]: row["batch"] for row in read(results)}
+    for path in Path(results).glob(f"nvidia-h200/{file}"):
+        for row in json.loads(path.read_text(encoding="utf-8"))["rows"]:
+            if row.get("recorded", True) and batches.get(row["network"]) == row["batch"]:
                 found[row["network"]] = f"{row['us']:,.0f}"
     return found
 

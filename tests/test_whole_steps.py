@@ -314,6 +314,7 @@ def test_what_cannot_be_one_kernel_says_why(reason):
         if reason not in ("too large an image", "too large a batch"):  # which the emulator's other path takes long for
             with pytest.warns(UserWarning, match=f"path one-kernel: .*{why}.*; it takes the recorded step"):
                 assert np.isfinite(fit_noise(make(), **options).history["loss"]).all()
+            assert device.path == ONE_KERNEL and not device.path_is_forced  # the next network may fit
 
 
 def test_only_float32_and_only_gpus_have_it():

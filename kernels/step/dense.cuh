@@ -57,10 +57,9 @@ __device__ __noinline__ void dense_backward(
 
 // db -1: there is no bias.
 __device__ __noinline__ void dense_gradient(Dense of, Planes dy, float* partial, int dw, int db) {
-    const Divisor by_K = divisor(dy.C);
 #pragma unroll 1
     for (int n = thread_index(); n < of.x.C * of.x.H * of.x.W * dy.C; n += THREADS) {
-        const int i = by_K.quotient(n);
+        const int i = n / dy.C;  // there may be more of them than a Divisor takes
         __stcg(partial + dw + n, words(of.x.at)[of.place(i)] * words(dy.at)[(n - i * dy.C) * dy.plane]);
     }
     if (db >= 0)

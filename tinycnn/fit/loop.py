@@ -6,6 +6,7 @@ import difflib
 import time
 import warnings
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,7 +17,7 @@ from tinycnn import philox
 from tinycnn.devices.base import Array
 from tinycnn.fit.data import Resident, TrainingData, check_batch_size, resident
 from tinycnn.fit.progress import Progress
-from tinycnn.fit.whole_steps import WholeSteps, whole_steps
+from tinycnn.fit.whole_steps import ONE_KERNEL, WholeSteps, whole_steps
 from tinycnn.tensor import Tensor, no_grad
 
 if TYPE_CHECKING:
@@ -207,7 +208,8 @@ def fit(model: Model, data: TrainingData, plan: Plan) -> cb.History:
     model.history, model.stop_training, model.epoch = history, False, plan.initial_epoch
     listeners = Listeners(plan.callbacks, model, facts)
     whole = whole_steps(model, data.train, plan.batch_size, listeners)
-    with _as_compiled(model):
+    device = model.device
+    with _as_compiled(model), nullcontext() if whole or device.path != ONE_KERNEL else device.taking("general"):
         listeners.tell("on_train_begin")
         for epoch in range(plan.initial_epoch, plan.epochs):
             if model.stop_training:
