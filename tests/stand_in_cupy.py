@@ -163,18 +163,20 @@ class RawModule:
             code, *name_expressions = json.loads(Path(path).read_bytes())
         every = (*kernels.INSTANCES, *kernels.LADDER, *kernels.FAST)
         file = next(file for file in every if kernels.source(file) == code)
-        self.module = emulator.load(kernels.path(file), list(name_expressions))
+        self.module, self.alone = emulator.load(kernels.path(file), list(name_expressions)), path is not None
 
     def get_function(self, name):
-        return Function(self.module, name)
+        # The emulator knows the variables in shared memory of a file: a kernel's, where it is alone in it.
+        variables = self.module.shared[self.module.dynamic_count : len(self.module.shared_names)] if self.alone else []
+        return Function(self.module, name, sum(-(-one.size // 16) * 16 for one in variables))
 
 
 class Function:
-    """A kernel. More than 48 KB of shared memory has to be asked for before the launch."""
+    """A kernel. More than 48 KB of shared memory, its variables included, has to be asked for before the launch."""
 
-    def __init__(self, module, name):
+    def __init__(self, module, name, static=0):
         self.module, self.name = module, name.removeprefix(MANGLED)
-        self.max_dynamic_shared_size_bytes = 48 * 1024
+        self.max_dynamic_shared_size_bytes = 48 * 1024 - static
 
     @property
     def kernel(self):

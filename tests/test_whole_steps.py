@@ -1,6 +1,7 @@
 """The path one-kernel: a training step in one launch, beside the other paths and the reference in float64."""
 
 import itertools
+import types
 
 import numpy as np
 import pytest
@@ -144,6 +145,7 @@ def test_a_launch_takes_as_many_steps_as_take_a_fifth_of_a_second(monkeypatch):
     class Whole(whole_steps.WholeSteps):
         def __init__(self):
             self.at_once, self.is_compiled = 1, False
+            self.data = types.SimpleNamespace(batch_sizes=lambda size: [size] * 20)
 
         def run(self, sizes, totals):
             launches.append(len(sizes))
@@ -158,7 +160,7 @@ def test_a_launch_takes_as_many_steps_as_take_a_fifth_of_a_second(monkeypatch):
         def means(done):
             return 0.0, 0.0
 
-    Whole().run_epoch(Steps, [2] * 20, progress)
+    Whole().run_epoch(Steps, 2, progress)
     assert launches == [1, 1, 2, 4, 4, 4, 4]  # 4 steps take 0.13 s, and 8 would take 0.26 s
     assert progress.done == 40
 
@@ -277,7 +279,7 @@ REASONS = {
     "class weights": (simple, {"class_weight": {0: 2.0}}, "its images or its classes have weights"),
     "a callback by batch": (simple, {"callbacks": [OwnCallback()]}, "OwnCallback listens to every batch"),
     "frozen layers": (lambda: simple(frozen=True), {}, "some of its layers are frozen"),
-    "a layer of one's own": (lambda: simple(Own()), {}, "own_1 is a layer of a class of your own, Own"),
+    "a layer of one's own": (lambda: simple(Own()), {}, "own_1 is of class Own, which it has no stage for"),
     "another optimizer": (lambda: simple(optimizer=OwnOptimizer()), {}, "OwnOptimizer is an optimizer of your own"),
     "branches": (branched, {}, "concatenate_1 makes it a network with branches"),
     "a layer at two places": (twice, {}, "dropout_1 stands in it twice"),

@@ -68,7 +68,7 @@ def find(target: str, shape: tuple[int, ...] | None = None) -> tuple[Path, list[
     return path, launches
 
 
-def own() -> Iterator[tuple[Path, list[emulator.Launch]]]:
+def own_targets() -> Iterator[tuple[Path, list[emulator.Launch]]]:
     """What `find` gives for the kernels that the devices launch, those of the ladder, and the generated one."""
     for name in kernels.NAMES:
         yield kernels.path(name), launches_of(kernels.path(name), None)

@@ -13,6 +13,7 @@ from tinycnn.devices.base import Array, WholeStep
 from tinycnn.fit.data import Resident
 from tinycnn.fit.description import describe, rule_of
 from tinycnn.fit.progress import Progress
+from tinycnn.fit.streams import Stream
 from tinycnn.layers import Dropout
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class PathError(ValueError):
     """A path that was asked for, and cannot train this network so: says why."""
 
 
-def whole_steps(model: Model, data: Resident, batch: int, listeners: Listeners) -> WholeSteps | None:
+def whole_steps(model: Model, data: Resident | Stream, batch: int, listeners: Listeners) -> WholeSteps | None:
     """Those of a training, where the device is on the path one-kernel and has them.
 
     Raises PathError where that path was asked for by name and cannot be taken; where it was wished for by TINYCNN_PATH
@@ -35,8 +36,8 @@ def whole_steps(model: Model, data: Resident, batch: int, listeners: Listeners) 
     """
     if model.device.path != ONE_KERNEL:
         return None
-    found = found_or_why_not(model, data, min(batch, data.count), listeners)
-    if isinstance(found, WholeStep):
+    found = found_or_why_not(model, data, batch, listeners)
+    if isinstance(found, WholeStep) and isinstance(data, Resident):
         return WholeSteps(model, data, found)
     text = f"{model.name} cannot be trained by the path {ONE_KERNEL}: {found}"
     if model.device.path_is_forced:
@@ -45,9 +46,11 @@ def whole_steps(model: Model, data: Resident, batch: int, listeners: Listeners) 
     return None
 
 
-def found_or_why_not(model: Model, data: Resident, batch: int, listeners: Listeners) -> WholeStep | str:
+def found_or_why_not(model: Model, data: Resident | Stream, batch: int, listeners: Listeners) -> WholeStep | str:
     """The device's WholeStep; or, in a clause, what stands in the way."""
     assert model.optimizer is not None and model.trained is not None
+    if not isinstance(data, Resident):
+        return "its data come batch by batch"
     if data.weights is not None:
         return "its images or its classes have weights"
     for hook in ("on_train_batch_begin", "on_train_batch_end"):
@@ -59,7 +62,7 @@ def found_or_why_not(model: Model, data: Resident, batch: int, listeners: Listen
     network, rule = describe(model), rule_of(model.optimizer)
     if isinstance(network, str) or isinstance(rule, str):
         return network if isinstance(network, str) else str(rule)
-    return model.device.whole_step(network, rule, batch)
+    return model.device.whole_step(network, rule, min(batch, data.count))
 
 
 class WholeSteps:
@@ -77,8 +80,10 @@ class WholeSteps:
         self.draws = np.array([(mask.seed, mask.stream) for mask in masks] or [(0, 0)], np.uint64)
         self.at_once, self.is_compiled = 1, False  # steps of a launch: as many as take about PART_SECONDS
 
-    def run_epoch(self, steps: Steps, sizes: list[int], progress: Progress) -> None:
-        """All batches of an epoch that has been started. The first launch, for which a kernel is compiled, is short."""
+    def run_epoch(self, steps: Steps, batch_size: int, progress: Progress) -> int:
+        """All batches of an epoch that has been started: how many images they have. The first launch, for which a
+        kernel is compiled, is short."""
+        sizes = self.data.batch_sizes(batch_size)
         done = batch = 0
         while batch < len(sizes):
             part = sizes[batch : batch + self.at_once]
@@ -91,6 +96,7 @@ class WholeSteps:
             self.is_compiled = True
             batch, done = batch + len(part), done + sum(part)
             progress.advance(sum(part), partial(steps.means, done))
+        return done
 
     def run(self, sizes: list[int], totals: Array) -> None:
         """So many steps in one launch. Where they were not computed, they do not count."""

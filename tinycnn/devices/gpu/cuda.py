@@ -26,7 +26,7 @@ from tinycnn.devices.gpu import Driver, KernelDevice, cards
 from tinycnn.devices.gpu.cards import Card
 from tinycnn.devices.gpu.driver import check_resident
 from tinycnn.devices.gpu.fast import cubins
-from tinycnn.devices.gpu.grid import SHARED_BYTES
+from tinycnn.devices.gpu.grid import FLAG_BYTES, SHARED_BYTES
 from tinycnn.shapes import Shape
 
 OTHERWISE = "without a GPU, the emulator runs the same kernels: --device emulator"
@@ -240,7 +240,7 @@ class CudaDriver(Driver):
         if (file, kernel) not in self.functions:
             self._compile(file, kernel, ctype)
         function = self.functions[file, kernel]
-        if shared > self.shared_of.get((file, kernel), SHARED_BYTES):
+        if shared > self.shared_of.get((file, kernel), SHARED_BYTES - FLAG_BYTES):
             function.max_dynamic_shared_size_bytes = self.shared_of[file, kernel] = shared
         null = np.uint64(0)
         values = tuple(null if a is None else a for a in args)
@@ -385,6 +385,7 @@ class CudaDevice(KernelDevice):
 
     name = "cuda"
     paths = PATHS
+    driver: CudaDriver
 
     def __init__(self, dtype: str = "float32"):
         super().__init__(dtype, CudaDriver())

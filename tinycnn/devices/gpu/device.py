@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MethodType
 from typing import Any
@@ -32,6 +33,8 @@ from tinycnn.devices.gpu.launches import (
 )
 from tinycnn.devices.gpu.step.run import whole_step
 
+# How many images a full batch of this thread has; 0 where nobody has said so.
+_full_batch: ContextVar[int] = ContextVar("full_batch", default=0)
 # Where a thread notes its launches, as (file, kernel), in place of making them.
 _noted: ContextVar[list[tuple[str, str]] | None] = ContextVar("noted", default=None)
 
@@ -114,6 +117,19 @@ class KernelDevice(Device):
             bookkeeping.fill(self, destination, source.reshape(()).item())
         else:
             self.driver.assign(destination, source)
+
+    @contextmanager
+    def batches_of(self, size: int) -> Iterator[None]:
+        before = _full_batch.set(size)
+        try:
+            yield
+        finally:
+            _full_batch.reset(before)
+
+    @property
+    def full_batch(self) -> int:
+        """What batches_of was given; 0 outside of it."""
+        return _full_batch.get()
 
     def record(self, step: Callable[[], None]) -> Callable[[], None]:
         if self.path == "fast":
