@@ -13,7 +13,9 @@ from tinycnn.devices import DeviceError
 from tinycnn.devices.base import StepError
 from tinycnn.devices.checks import step_cases
 from tinycnn.devices.gpu.step import run as step_run
+from tinycnn.devices.network import Network
 from tinycnn.fit import whole_steps
+from tinycnn.fit.description import describe, rule_of
 from tinycnn.fit.whole_steps import PathError
 from tinycnn.gradcheck.check import rounding
 from tinycnn.gradcheck.networks import longest_sum
@@ -275,6 +277,7 @@ def softmax_inside():
 
 
 REASONS = {
+    "a generator": (simple, {"generated": True}, "its data come batch by batch"),
     "sample weights": (simple, {"sample_weight": np.ones(4)}, "its images or its classes have weights"),
     "class weights": (simple, {"class_weight": {0: 2.0}}, "its images or its classes have weights"),
     "a callback by batch": (simple, {"callbacks": [OwnCallback()]}, "OwnCallback listens to every batch"),
@@ -301,6 +304,8 @@ REASONS = {
 def fit_noise(model, batch_size=2, count=4, **options):
     rng, shape = np.random.default_rng(0), model.input.shape
     x, y = rng.standard_normal((count, *shape)), np.eye(3)[rng.integers(0, 3, count)]
+    if options.pop("generated", False):
+        return model.fit(((x, y) for _ in itertools.count()), steps_per_epoch=2, verbose=0)
     return model.fit(x, y, batch_size=batch_size, verbose=0, **options)
 
 
@@ -317,6 +322,23 @@ def test_what_cannot_be_one_kernel_says_why(reason):
             with pytest.warns(UserWarning, match=f"path one-kernel: .*{why}.*; it takes the recorded step"):
                 assert np.isfinite(fit_noise(make(), **options).history["loss"]).all()
             assert device.path == ONE_KERNEL and not device.path_is_forced  # the next network may fit
+
+
+def test_what_a_layer_or_an_optimizer_has_beyond_what_is_known_is_no_network_that_is_known(monkeypatch):
+    """Options that these classes are given one day are not computed as if they were not there."""
+    with tinycnn.use_device("reference"):
+        model = simple()
+        assert isinstance(describe(model), Network)
+        options = Conv2D.options
+        monkeypatch.setattr(Conv2D, "options", lambda layer: {**options(layer), "dilation_rate": 2})
+        assert describe(model) == "conv2d_1 has a dilation_rate, which it has no stage for"
+        monkeypatch.setattr(Conv2D, "options", lambda layer: {**options(layer), "groups": None})
+        model.layers[0].activation = "tanh"
+        assert describe(model) == "conv2d_1 has the activation tanh, which it has no stage for"
+        monkeypatch.setattr(optimizers.Adam, "options", lambda optimizer: {"learning_rate": 0.1, "clipnorm": 1.0})
+        assert rule_of(model.optimizer) == "its optimizer has a clipnorm"
+        model.loss = print
+        assert describe(model) == "its loss is print"
 
 
 def test_only_float32_and_only_gpus_have_it():
