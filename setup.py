@@ -40,7 +40,7 @@ setup(
         "tinycnn.devices.gpu.fast": ["cost.json"],
         "tinycnn.keras_reference": ["values.safetensors"],
         "tinycnn.kernels": [
-            *(f"{folder}*.{ending}" for folder in ("", "fast/", "ladder/") for ending in ("cu", "cuh")),
+            *(f"{folder}*.{ending}" for folder in ("", "fast/", "ladder/", "step/") for ending in ("cu", "cuh")),
             "ladder/README.md",
         ],
         "tinycnn.lessons": ["page/*.html", "page/*.css", "page/*.js"],

@@ -11,6 +11,7 @@ training-speed: from results/*/train_frameworks.json;
 cudnn: from results/*/conv_cudnn.json and layers_cudnn.json;
 step-profile: from results/*/profile_steps.json;
 planner: from tinycnn/devices/gpu/fast/cost.json, which fit_cost_model.py makes of results/nvidia-h200/fast_conv.json;
+one-kernel, step-paths: from results/emulator/step_paths.json, which step_paths.py counts;
 planner-rows: the same times, each layer's quickest one beside what is predicted of it;
 fast-kernels, fast-kernels-in-short: from results/nvrtc/fast_compile.json;
 keras-layers, keras-model, keras-losses, keras-optimizers, keras-callbacks: what is there, from the code.
@@ -254,6 +255,20 @@ def planner(results):
     return f"{of}\n\n{markdown(lines, names, left=2)}"
 
 
+def one_kernel(results):
+    """Which network fits whom, a training step as one kernel; or why not."""
+    import step_paths as counted
+
+    return counted.fits_table(results)
+
+
+def step_paths(results):
+    """What a step costs on each path."""
+    import step_paths as counted
+
+    return counted.paths_table(results)
+
+
 def planner_rows(results):
     """For each layer and direction the quickest of the measured times, and what the model predicts of that tile."""
     import fit_cost_model
@@ -440,6 +455,8 @@ TABLES = {
     "step-profile": steps,
     "step-profile-in-short": partial(steps, only=STEPS_IN_SHORT),
     "planner": planner,
+    "one-kernel": one_kernel,
+    "step-paths": step_paths,
     "planner-rows": planner_rows,
     "fast-kernels": of_every_file("fast_compile.json", fast_kernels, NOT_COMPILED),
     "fast-kernels-in-short": of_every_file("fast_compile.json", fast_kernels_in_short, NOT_COMPILED),

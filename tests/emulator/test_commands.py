@@ -52,7 +52,7 @@ def test_check_says_that_all_is_well(files):
 
 
 def test_a_check_of_one_file_does_not_make_the_launches_of_all(files, monkeypatch):
-    monkeypatch.setattr("tinycnn.command.check.own_files", lambda: pytest.fail("all files were asked for"))
+    monkeypatch.setattr("tinycnn.command.check.own_targets", lambda: pytest.fail("all files were asked for"))
     assert run(check, "good.cu").exit_code == 0
 
 

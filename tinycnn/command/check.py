@@ -15,8 +15,7 @@ from tinycnn.command.targets import (
     HELP,
     find,
     is_own,
-    launches_of,
-    own_files,
+    own_targets,
     seconds_option,
     shown,
     with_errors,
@@ -42,7 +41,7 @@ def check(targets: tuple[str, ...], seconds: float, printed: tuple[str, ...], as
     reports: list[emulator.Report] = []
     launched = 0
     wanted = [(target, *find(target)) for target in targets]
-    for target, path, launches in wanted or [("", path, launches_of(path, None)) for path in own_files()]:
+    for target, path, launches in wanted or (("", *found) for found in own_targets()):
         if not launches:
             continue
         own = is_own(path)
