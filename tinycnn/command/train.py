@@ -86,7 +86,7 @@ def train(
     settings = Settings.of(model, epochs, batch_size, optimizer, lr, seed)
     found = datasets.load(data, model.seed, synthetic_fallback=True, limit=limit)
     if model.output is None:
-        model.build(found.x_train.shape[1:])  # type: ignore[attr-defined]  # a Sequential's
+        model(found.x_train[:1])  # a Sequential takes its shape from them
     run(model, settings, found, save, plot, log, started)
 
 
