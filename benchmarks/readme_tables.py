@@ -14,7 +14,8 @@ planner: from tinycnn/devices/gpu/fast/cost.json, which fit_cost_model.py makes 
 one-kernel, step-paths: from results/emulator/step_paths.json, which step_paths.py counts;
 planner-rows: the same times, each layer's quickest one beside what is predicted of it;
 fast-kernels, fast-kernels-in-short: from results/nvrtc/fast_compile.json;
-keras-layers, keras-model, keras-losses, keras-optimizers, keras-callbacks: what is there, from the code.
+keras-layers, keras-model, keras-losses, keras-optimizers, keras-callbacks: what is there, from the code;
+intrinsics, intrinsics-refused: of CUDA's, from tinycnn/emulator/intrinsics.json.
 Of networks, beside-keras, training-speed and step-profile there is a short form, NAME-in-short: the rows that people
 look for.
 """
@@ -424,6 +425,26 @@ def keras_callbacks(results):
     return members_table(subclasses(callbacks, callbacks.Callback), "callback")
 
 
+def listed_intrinsics():
+    return json.loads((ROOT / "tinycnn" / "emulator" / "intrinsics.json").read_text(encoding="utf-8"))
+
+
+def intrinsics(results):
+    return in_lines(listed_intrinsics()["works"])
+
+
+def intrinsics_refused(results):
+    instead = {}
+    for name, text in listed_intrinsics()["refused"].items():
+        instead.setdefault(text, []).append(name)
+    return in_lines(instead)
+
+
+def in_lines(names):
+    """{what: names}, in lines: a table of them would be too wide."""
+    return "\n".join(f"- {what}: " + " ".join(f"`{name}`" for name in those) for what, those in names.items())
+
+
 def of_every_file(name, table, otherwise):
     """A function of the results' folder: this table of every device's file of this name, or else this sentence."""
 
@@ -465,6 +486,8 @@ TABLES = {
     "keras-losses": keras_losses,
     "keras-optimizers": keras_optimizers,
     "keras-callbacks": keras_callbacks,
+    "intrinsics": intrinsics,
+    "intrinsics-refused": intrinsics_refused,
 }  # fmt: skip
 
 

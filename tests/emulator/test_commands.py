@@ -348,6 +348,11 @@ def test_the_trace_of_a_kernel_with_a_fault_is_a_line_too(files, tmp_path):
         assert done.exit_code == 1 and answer["kernel"] == "fault" and words in answer["error"]
 
 
+def test_an_array_is_printed_when_asked_for(files, tmp_path):
+    done = run(check, fault(tmp_path, "y[3] = 2.5f;".replace("y[3]", "if (threadIdx.x == 3) y[3]")), "--print", "y")
+    assert done.exit_code == 0 and "fault: y = [1.  1.  1.  2.5 1. " in done.stderr
+
+
 def test_what_a_kernel_prints_is_kept_apart_from_what_the_command_says(files, tmp_path):
     done = run(check, fault(tmp_path, 'if (threadIdx.x == 0) puts("hello");'), "--json")
     assert done.exit_code == 0 and json.loads(done.stdout)["reports"] == [] and done.stderr == "hello\n"

@@ -7,7 +7,10 @@
 #include "tools.h"
 
 extern "C" {
-extern char __bss_start[] __attribute__((visibility("hidden")));  // the linker's: of variables that begin as zeros
+// The linker's: where this file is in memory, and in it the variables that begin as zeros.
+extern char __ehdr_start[] __attribute__((visibility("hidden")));
+extern char __bss_start[] __attribute__((visibility("hidden")));
+extern char _end[] __attribute__((visibility("hidden")));
 }
 
 namespace cudasim {
@@ -27,6 +30,8 @@ static bool watching;
 bool checking, tracing;
 uintptr_t image_begin;
 
+bool in_this_file(uintptr_t address) { return address - image_begin < (uintptr_t)_end - image_begin; }
+
 Region& region_at(int id) { return regions[id]; }
 
 static void add_region(uintptr_t begin, int64_t size, int space, int granule, bool unset) {
@@ -43,7 +48,7 @@ CUDASIM_EXPORT void cudasim_watch(const GlobalArray* arrays, int count, unsigned
     checking = check;
     tracing = trace;
     dynamic_shared = dynamic_bytes;
-    image_begin = file_begin();
+    image_begin = (uintptr_t)__ehdr_start;
     region_count = last_region = 0;
     regions = (Region*)calloc(count + shared_arrays_count() + 1, sizeof(Region));  // + 1: never none
     for (int i = 0; i < count; ++i) 
@@ -87,7 +92,7 @@ static int nearest_region(uintptr_t address) {
 // Whether an address is where the file's variables are, and ours, and in none of them that a kernel may touch.
 static bool between_variables(uintptr_t at) {
     auto holds = [at](const void* begin, size_t size) { return at - (uintptr_t)begin < size; };
-    return holds(__bss_start, file_end() - (uintptr_t)__bss_start) && !holds(&threadIdx, sizeof threadIdx) &&
+    return holds(__bss_start, _end - __bss_start) && !holds(&threadIdx, sizeof threadIdx) &&
            !holds(&blockIdx, sizeof blockIdx) && !holds(&blockDim, sizeof blockDim) &&
            !holds(&gridDim, sizeof gridDim) && !holds(&together, sizeof together) &&
            !holds(&patience, sizeof patience);

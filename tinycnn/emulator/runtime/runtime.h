@@ -113,9 +113,6 @@ Problem* find_problem(Kind kind, uint64_t pc, uint64_t other_pc, Site site);
 
 // ---------------------------------------------------------------- signals (crash.cpp)
 
-uintptr_t file_begin();  // where this built file is in memory
-uintptr_t file_end();
-bool in_this_file(uintptr_t address);
 uintptr_t interrupted_at(void* context);  // the instruction, in a signal handler
 
 #ifdef CUDASIM_HOOKED
