@@ -44,7 +44,7 @@ setup(
             "ladder/README.md",
         ],
         "tinycnn.lessons": ["page/*.html", "page/*.css", "page/*.js"],
-        "tinycnn.emulator": ["runtime/*.h", "runtime/*.cpp"],
+        "tinycnn.emulator": ["runtime/*.h", "runtime/*.cpp", "runtime/include/*.h"],
         "tinycnn.lab": ["page/*", "vendor/codemirror/*"],
         "tinycnn.exercises": ["*/*.md", "*/*.cu", "*/*.diff"],
     },
@@ -63,6 +63,8 @@ setup(
         "safetensors>=0.4.3",
         "tabulate>=0.9",
         "tqdm>=4.65",
+        "tree-sitter>=0.23",
+        "tree-sitter-cuda>=0.21",
     ],
     extras_require={
         "cuda12": ["cupy-cuda12x>=13"],

@@ -29,7 +29,7 @@ from tinycnn.emulator.compiler import (
 )
 
 HERE = Path(__file__).parent / "runtime"
-CORE = ["problems.cpp", "fibers.cpp", "warp.cpp", "scheduler.cpp", "interrupts.cpp"]
+CORE = ["problems.cpp", "fibers.cpp", "warp.cpp", "scheduler.cpp", "interrupts.cpp", "host.cpp"]
 TOOLS = ["shadow.cpp", "handover.cpp", "trace.cpp", "deadline.cpp", "hooks.cpp"]
 RUNTIME = {FAST: CORE, DEBUG: CORE, HOOKED: CORE + TOOLS}
 
@@ -60,13 +60,13 @@ def with_includes(path: str | Path) -> list[Path]:
 
 
 @functools.cache
-def _own_sources(mode: str) -> bytes:
+def own_sources(mode: str) -> bytes:
     """What the runtime consists of."""
-    headers = ["cudasim.h", "kernel_table.h", "runtime.h", "tools.h"]
+    headers = ["cudasim.h", "kernel_table.h", "runtime.h", "tools.h", "host.h", "errors.h"]
     return b"".join((HERE / name).read_bytes() for name in headers + RUNTIME[mode])
 
 
-def _hash(*parts: object) -> str:
+def hash_of(*parts: object) -> str:
     """Tells apart what differs in any part."""
     digest = hashlib.sha256()
     for part in parts:
@@ -110,7 +110,7 @@ def build(path: str | Path, kernels: Iterable[str], mode: str = FAST) -> Path:
     flags = [*compiler.flags(mode), *KERNEL_FLAGS]
     where = path if mode == DEBUG else path.name  # gdb is to find the source; otherwise equal content is equal
     # Every file can be told apart by what it was made of, so a file in the cache is never changed, only added.
-    key = _hash(compiler, processor(), flags, _own_sources(mode), where, *contents, *kernels)
+    key = hash_of(compiler, processor(), flags, own_sources(mode), where, *contents, *kernels)
     name = f"{path.stem}-{mode}-{key}.so"
     if known := cache.find(name):
         return known
@@ -125,10 +125,10 @@ def build(path: str | Path, kernels: Iterable[str], mode: str = FAST) -> Path:
             header = ["-include", HERE / "cudasim.h", "-I", path.parent]
             compiled = [*flags, *hooks, *maps, *header, "-c", "wrapper.cpp", "-o", "wrapper.o"]
             run(compiler.command, compiled, folder, path)
-            parts: list[object] = ["wrapper.o", _runtime(compiler, mode, folder)]
+            parts: list[object] = ["wrapper.o", runtime(compiler, mode, folder)]
             dynamic = [s.name for s in elf.variables(folder / "wrapper.o") if s.is_tls and not s.defined and s.name]
             if dynamic:
-                (folder / "dynamic.cpp").write_text(_dynamic_shared(dynamic))
+                (folder / "dynamic.cpp").write_text(dynamic_shared(dynamic))
                 parts.append("dynamic.cpp")
             run(compiler.linker, ["-shared", "-fPIC", *parts, "-o", "module.so", "-Wl,-z,defs"], folder, path)
             cache.keep(folder / "module.so", target)
@@ -137,10 +137,10 @@ def build(path: str | Path, kernels: Iterable[str], mode: str = FAST) -> Path:
     return target
 
 
-def _runtime(compiler: Compiler, mode: str, folder: Path) -> Path:
+def runtime(compiler: Compiler, mode: str, folder: Path) -> Path:
     """The compiled runtime, an object file that all kernel files built in this mode share."""
     flags = [*compiler.flags(mode), "-O2", "-DCUDASIM_RUNTIME", f"-I{HERE}"]
-    key = _hash(compiler, processor(), flags, _own_sources(mode))
+    key = hash_of(compiler, processor(), flags, own_sources(mode))
     name = f"runtime-{mode}-{key}.o"
     if known := cache.find(name):
         return known
@@ -151,7 +151,7 @@ def _runtime(compiler: Compiler, mode: str, folder: Path) -> Path:
     return folder.parent / name
 
 
-def _dynamic_shared(names: Sequence[str]) -> str:
+def dynamic_shared(names: Sequence[str]) -> str:
     """Storage for `extern __shared__` arrays: as in CUDA, all of them begin at the same address."""
     first, *others = sorted(names)
     lines = ['.section .tbss,"awT",%nobits', ".balign 1024", f".globl {first}", f".type {first}, %tls_object"]

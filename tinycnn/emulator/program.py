@@ -1,0 +1,202 @@
+"""Whole programs: builds host code and kernels of `.cu` files into one shared object, and runs its main.
+
+The host code is C++ for the same compiler; `cuda_runtime.h` and its like are in runtime/include, and what they declare
+is in runtime/host.cpp. A launch calls the scheduler that also runs a single kernel (module.py).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from tinycnn.emulator import build, cache, elf, sources
+from tinycnn.emulator.compiler import FAST, HOOKED, INSTRUMENTED, BuildError, find_compiler, processor, run
+from tinycnn.emulator.module import Module
+from tinycnn.emulator.sources import Sources
+
+if TYPE_CHECKING:
+    from tinycnn.devices.gpu.cards import Card
+
+INCLUDE = build.HERE / "include"
+ALIASES = (  # NVIDIA's headers that are parts of cuda_runtime.h here
+    "builtin_types.h channel_descriptor.h crt/host_defines.h cuda.h cuda_device_runtime_api.h cuda_profiler_api.h "
+    "cuda_runtime_api.h cudaProfiler.h device_atomic_functions.h device_functions.h device_launch_parameters.h "
+    "device_types.h driver_types.h host_defines.h math_constants.h math_functions.h sm_20_atomic_functions.h "
+    "sm_20_intrinsics.h sm_30_intrinsics.h vector_functions.h vector_types.h"
+).split()
+STACK = 64 * 2**20  # bytes of main's stack: a program may have large arrays there
+FLAGS = ["-fexceptions", "-frtti", "-fno-lto"]  # what host code may use and kernels do not
+LINK = ["-shared", "-fPIC", "-Wl,--wrap=exit", "-Wl,-z,defs", "-lm", "-lpthread"]
+
+ENTRY = f"""
+#include "{build.HERE}/kernel_table.h"
+extern "C" int call_main(int, char**) __asm__("main");
+extern "C" __attribute__((visibility("hidden"))) int cudasim_main(int argc, char** argv) {{ return call_main(argc, argv); }}
+extern "C" __attribute__((visibility("default"))) const cudasim::Kernel cudasim_kernels[1] = {{}};
+"""
+
+
+def build_program(program: Sources, defines: Sequence[str] = (), mode: str = FAST) -> Path:
+    """The shared object of a program: a Path in the cache, built if it is not there yet. Raises BuildError."""
+    compiler = find_compiler()
+    first = program.paths[0]
+    if not program.has_main:
+        raise BuildError(f"{first} has no main")
+    flags = [*compiler.flags(mode), *build.KERNEL_FLAGS, *FLAGS, *(f"-D{define}" for define in defines)]
+    hooks = INSTRUMENTED if mode == HOOKED else []
+    linked = ["-fopenmp"] if any(b"omp.h" in text for text in program.contents.values()) else []
+    contents = [item for file, text in program.contents.items() for item in (relative(file, first), text)]
+    key = build.hash_of(compiler, processor(), flags, linked, build.own_sources(mode), ENTRY, ALIASES, _headers(), *contents)
+    name = f"{first.stem}-{mode}-{key}.so"
+    if known := cache.find(name):
+        return known
+    target = cache.folder() / name
+    with tempfile.TemporaryDirectory(prefix="building-", dir=target.parent) as temporary:
+        folder = Path(temporary)
+        copies = sources.rewritten(program, folder)
+        for name in ALIASES:
+            alias = folder / "aliases" / name
+            alias.parent.mkdir(parents=True, exist_ok=True)
+            alias.write_text("#include <cuda_runtime.h>\n")
+        names = {f"{folder}": build.BUILT_IN, f"{first.parent}/": "", f"{build.HERE}/": "cudasim/"}
+        maps = [f"-ffile-prefix-map={old}={new}" for old, new in names.items()]
+        folders = [path for each in (*program.folders, INCLUDE, folder / "aliases") for path in ("-I", each)]
+        headers = ["-include", build.HERE / "cudasim.h", "-include", build.HERE / "host.h", *folders]
+        parts: list[Path | str] = []
+        for number, path in enumerate(program.paths):
+            made = folder / f"{number}.o"
+            own = ["-x", "c++", copies.get(path, path), "-I", path.parent, "-c", "-o", made]
+            run(compiler.command, [*flags, *linked, *hooks, *maps, *headers, *own], folder, path)
+            parts.append(made)
+        (folder / "entry.cpp").write_text(ENTRY)
+        base = ["-include", build.HERE / "cudasim.h"]
+        run(compiler.command, [*flags, *base, "-c", "entry.cpp", "-o", "entry.o"], folder, first)
+        if dynamic := _dynamic(parts):
+            (folder / "dynamic.cpp").write_text(build.dynamic_shared(dynamic))
+            parts.append("dynamic.cpp")
+        parts += ["entry.o", build.runtime(compiler, mode, folder)]
+        run(compiler.command, [*parts, *LINK, *linked, "-o", "program.so"], folder, first)
+        cache.keep(folder / "program.so", target)
+    return target
+
+
+def relative(file: Path, first: Path) -> str:
+    """A file's name, beside the program's first file."""
+    try:
+        return str(file.relative_to(first.parent))
+    except ValueError:
+        return str(file)
+
+
+def _headers() -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(INCLUDE.rglob("*.h")))
+
+
+def _dynamic(objects: Sequence[Path | str]) -> list[str]:
+    """The names of the `extern __shared__` arrays of all object files."""
+    symbols = [symbol for path in objects for symbol in elf.variables(path) if symbol.is_tls and symbol.name]
+    defined = {symbol.name for symbol in symbols if symbol.defined}
+    found = {s.name for s in symbols if not s.defined and s.name not in defined and not s.name.startswith("_ZSt")}
+    return sorted(found)
+
+
+# ---------------------------------------------------------------- running
+
+
+class Call(ctypes.Structure):
+    """`Call` of host.h, as far as Python reads it."""
+
+    _fields_ = [
+        ("name", ctypes.c_char_p),
+        ("grid", ctypes.c_uint * 3),
+        ("block", ctypes.c_uint * 3),
+        ("shared", ctypes.c_size_t),
+        ("file", ctypes.c_char_p),
+        ("line", ctypes.c_int),
+        ("cooperative", ctypes.c_bool),
+    ]
+
+
+class Mistake(ctypes.Structure):
+    """`Mistake` of host.cpp."""
+
+    _fields_ = [
+        ("error", ctypes.c_int),
+        ("line", ctypes.c_int),
+        ("count", ctypes.c_int),
+        ("file", ctypes.c_char * 256),
+        ("text", ctypes.c_char * 400),
+    ]
+
+
+@dataclass
+class Ended:
+    """How a program ended: its exit status; whether it asked how long something took."""
+
+    status: int
+    asked_for_times: bool
+
+
+LISTENER = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.POINTER(Call), ctypes.c_int)
+
+
+class Program:
+    """A built program, to be run once: what it leaves in its variables stays there."""
+
+    def __init__(self, built: Path, first: Path, gpu: Card):
+        self.module = Module(first, built, [])
+        self.library = self.module.library
+        self.library.cudasim_mistakes.restype = ctypes.POINTER(Mistake)
+        self.library.cudasim_describe_gpu(gpu.name.encode(), (ctypes.c_int64 * 13)(*described(gpu)))
+
+    def run(self, arguments: Sequence[str]) -> Iterator[Any]:
+        """Run main with these arguments: yields what went wrong, as it does, and at last an Ended.
+
+        main is on a thread of its own, whose stack is large; it waits until what it tells was taken down.
+        """
+        told: SimpleQueue[Any] = SimpleQueue()
+        taken = threading.Semaphore(0)
+
+        def tell(what: Any) -> None:
+            told.put(what)
+            taken.acquire()
+
+        def main() -> None:
+            listener = LISTENER(lambda phase, call, failures: self.hear(phase, call.contents, failures, tell))
+            self.library.cudasim_listen(listener)
+            words = [str(self.module.path).encode(), *(word.encode() for word in arguments)]
+            status = self.library.cudasim_run(len(words), (ctypes.c_char_p * (len(words) + 1))(*words, None))
+            tell(Ended(status & 0xFF, bool(self.library.cudasim_asked_for_times())))
+
+        before = threading.stack_size(STACK)
+        thread = threading.Thread(target=main, daemon=True)
+        thread.start()
+        threading.stack_size(before)
+        while True:
+            what = told.get()
+            yield what
+            taken.release()
+            if isinstance(what, Ended):
+                return
+
+    def hear(self, phase: int, call: Call, failures: int, tell: Any) -> int:
+        """Before a launch (0) and after it (1)."""
+        if phase == 1 and failures:
+            problem = self.module.problems()[0]
+            tell(problem.message.decode())
+        return 0
+
+
+def described(gpu: Card) -> list[int]:
+    """What cudasim_describe_gpu takes, in its order."""
+    numbers = (
+        *gpu.capability, gpu.multiprocessors, gpu.clock / 1e3, gpu.memory, gpu.l2, gpu.threads, gpu.blocks, gpu.registers,
+        gpu.shared, gpu.shared_of_a_block, gpu.reserved, gpu.bandwidth,
+    )  # fmt: skip
+    return [int(number) for number in numbers]
