@@ -10,6 +10,16 @@ import click
 
 from tinycnn import emulator, limited
 from tinycnn.command.options import json_option, print_json
+from tinycnn.command.programs import (
+    PROGRAM,
+    PROGRAM_LIMITS,
+    ProgramCommand,
+    build,
+    order,
+    program_options,
+    tell,
+    whole_program,
+)
 from tinycnn.command.targets import (
     HELP,
     find,
@@ -20,25 +30,39 @@ from tinycnn.command.targets import (
     shown,
     with_errors,
 )
+from tinycnn.emulator import program, watched_program
 from tinycnn.emulator.checking import launch_seconds
-from tinycnn.emulator.compiler import BUILD_SECONDS
+from tinycnn.emulator.compiler import BUILD_SECONDS, HOOKED
 
 
-@click.command(epilog=HELP)
+@click.command(cls=ProgramCommand, epilog=f"{HELP} {PROGRAM}")
 @click.argument("targets", nargs=-1, metavar="[TARGET ...]")
+@program_options
 @seconds_option
 @json_option
 @with_errors
-def check(targets: tuple[str, ...], seconds: float, as_json: bool) -> None:
+def check(
+    targets: tuple[str, ...], include: tuple[Path, ...], define: tuple[str, ...], gpu: str, seconds: float,
+    as_json: bool, arguments: tuple[str, ...],
+) -> None:  # fmt: skip
     """Find races, accesses out of bounds, divergent barriers and more in kernels, on the CPU. All of tinycnn's if no
-    TARGET is given. The exit status is 1 if there is something to report.
+    TARGET is given. Of a file with a main the whole program is run, and every launch and every call of CUDA's watched.
+    The exit status is 1 if there is something to report.
 
     A kernel of your own runs in a process of its own, with limits on time, memory and what it prints."""
     kernels: list[str] = []
     reports: list[emulator.Report] = []
     launched = 0
-    wanted = [(target, *find(target)) for target in targets]
-    for target, path, launches in wanted or [("", path, launches_of(path, None)) for path in own_files()]:
+    files = whole_program(targets, include)
+    if files:
+        reports, kernels, launched = check_program(order(files, include, define, gpu, arguments), seconds)
+        if not as_json:
+            for report in reports:
+                click.echo(report)
+    wanted = [(target, *find(target)) for target in targets if Path(target) not in files]
+    if not targets:
+        wanted = [("", path, launches_of(path, None)) for path in own_files()]
+    for target, path, launches in wanted:
         if not launches:
             continue
         found = emulator.check(path, launches, seconds) if is_own(path) else check_apart(target, path, seconds)
@@ -55,6 +79,29 @@ def check(targets: tuple[str, ...], seconds: float, as_json: bool) -> None:
         click.echo("{} of {}: {}".format(*(f"{n} {noun}{plural * (n != 1)}" for n, noun, plural in numbers)))
     if reports:
         raise click.exceptions.Exit(1)
+
+
+def check_program(ordered: dict[str, Any], seconds: float) -> tuple[list[emulator.Report], list[str], int]:
+    """(the reports of a whole program, its kernels, how many launches there were), from a child process."""
+    arguments = {**ordered, "seconds": seconds}
+    outcome = limited.run("tinycnn.command.check:program_job", arguments, PROGRAM_LIMITS)
+    shown(outcome.printed)
+    reports = [emulator.Report(**value["report"]) for value in outcome.values if "report" in value]
+    done = next((value for value in outcome.values if "launches" in value), {"kernels": [], "launches": 0})
+    if outcome.ended:
+        reports.append(
+            emulator.Report(emulator.ENDED, "main", ordered["files"][0], 0, None, (), (), outcome.ended)
+        )
+    return reports, done["kernels"], done["launches"]
+
+
+def program_job(seconds: float, **ordered: Any) -> Iterator[limited.At | dict[str, Any]]:
+    """What the child does with a whole program."""
+    built: list[program.Program] = []
+    yield from build(ordered, HOOKED, built)
+    checker = watched_program.ProgramCheck(built[0], tell, seconds)
+    built[0].run(ordered["arguments"], checker)
+    yield {"kernels": list(checker.kernels), "launches": checker.launches}
 
 
 def check_apart(target: str, path: Path, seconds: float) -> list[emulator.Report]:

@@ -8,20 +8,18 @@ from typing import Any
 
 import click
 
-from tinycnn import limited
+from tinycnn import emulator, limited
 from tinycnn.command.options import printable
-from tinycnn.command.programs import PROGRAM, ProgramCommand, program_options
+from tinycnn.command.programs import LIMITS, PROGRAM, ProgramCommand, build, order, program_options, tell
 from tinycnn.command.targets import with_errors
-from tinycnn.devices.gpu import cards
-from tinycnn.emulator import program, sources
-from tinycnn.emulator.compiler import BUILD_SECONDS
+from tinycnn.emulator import program, watched_program
+from tinycnn.emulator.compiler import FAST
 
-ENDLESS = 1e9  # seconds: a program runs as long as it wants
-LIMITS = limited.Limits(memory=8 * 2**30, file=2**30)
 TIMES = "times of events are those of this CPU, and say nothing about a GPU"
 
 
 @click.command(cls=ProgramCommand, epilog=PROGRAM)
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @program_options
 @with_errors
 def run(
@@ -31,18 +29,19 @@ def run(
     is the command's; 1 if a kernel went wrong.
 
     It runs in a process of its own, with limits on memory (8 GiB) and on the size of a file that it writes."""
-    order = {"files": files, "include": include, "define": define, "gpu": gpu, "arguments": arguments}
-    outcome = limited.run("tinycnn.command.run:job", plain(order), LIMITS, same_output=True)
-    faults = [value["fault"] for value in outcome.values if "fault" in value]
-    ended = next((value for value in outcome.values if "status" in value), {"status": 1, "times": False})
+    outcome = limited.run(
+        "tinycnn.command.run:job", order(files, include, define, gpu, arguments), LIMITS, same_output=True
+    )
+    faults = [emulator.Report(**value["report"]) for value in outcome.values if "report" in value]
+    status = next((value["status"] for value in outcome.values if "status" in value), 1)
     for fault in faults:
-        say(fault)
+        say(str(fault))
     if outcome.ended:
         say(f"{outcome.during}: {outcome.ended}")
-    if ended["times"]:
+    if any(value.get("times") for value in outcome.values):
         say(TIMES)
-    if faults or ended["status"]:
-        raise click.exceptions.Exit(ended["status"] or 1)
+    if faults or status:
+        raise click.exceptions.Exit(status or 1)
 
 
 def say(text: str) -> None:
@@ -50,21 +49,9 @@ def say(text: str) -> None:
     click.echo(f"tinycnn: {printable(text)}", err=True)
 
 
-def plain(order: dict[str, Any]) -> dict[str, Any]:
-    """Paths as text."""
-    return {name: [str(item) for item in value] if isinstance(value, tuple) else value for name, value in order.items()}
-
-
-def job(
-    files: list[str], include: list[str], define: list[str], gpu: str, arguments: list[str]
-) -> Iterator[limited.At | dict[str, Any]]:
+def job(**ordered: Any) -> Iterator[limited.At | dict[str, Any]]:
     """What the child does."""
-    yield limited.At("the build", BUILD_SECONDS)
-    read = sources.read([Path(file) for file in files], [Path(folder) for folder in include])
-    built = program.build_program(read, define)
-    yield limited.At(files[0], ENDLESS)
-    for told in program.Program(built, read.paths[0], cards.get(gpu)).run(arguments):
-        if isinstance(told, program.Ended):
-            yield {"status": told.status, "times": told.asked_for_times}
-        else:
-            yield {"fault": told}
+    built: list[program.Program] = []
+    yield from build(ordered, FAST, built)
+    ended = built[0].run(ordered["arguments"], watched_program.ProgramRun(built[0], tell))
+    yield {"status": ended.status, "times": ended.asked_for_times}

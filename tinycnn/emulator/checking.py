@@ -68,6 +68,8 @@ class Report:
         times = f" ({self.count} times)" if self.count > 1 else ""
         if self.kind == ENDED:
             return f"{self.file}: {self.kind}: {self.kernel}: {self.message}{times}"
+        if not self.block:  # the host
+            return f"{self.file}:{self.line}: {self.kind}: {self.kernel}: {self.message}{times}"
         who = f"block {_triple(self.block)} thread {_triple(self.thread)}"
         return f"{self.file}:{self.line}: {self.kind}: {self.kernel}: {who}: {self.message}{times}"
 

@@ -9,15 +9,14 @@ from __future__ import annotations
 import ctypes
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from tinycnn.emulator import build, cache, elf, sources
+from tinycnn.emulator import arguments, build, cache, elf, sources
 from tinycnn.emulator.compiler import FAST, HOOKED, INSTRUMENTED, BuildError, find_compiler, processor, run
-from tinycnn.emulator.module import Module
+from tinycnn.emulator.module import Module, _Parameter
 from tinycnn.emulator.sources import Sources
 
 if TYPE_CHECKING:
@@ -109,6 +108,12 @@ def _dynamic(objects: Sequence[Path | str]) -> list[str]:
 # ---------------------------------------------------------------- running
 
 
+class Site(ctypes.Structure):
+    """`Site` of cudasim.h."""
+
+    _fields_ = [("file", ctypes.c_char_p), ("line", ctypes.c_int)]
+
+
 class Call(ctypes.Structure):
     """`Call` of host.h, as far as Python reads it."""
 
@@ -117,9 +122,26 @@ class Call(ctypes.Structure):
         ("grid", ctypes.c_uint * 3),
         ("block", ctypes.c_uint * 3),
         ("shared", ctypes.c_size_t),
-        ("file", ctypes.c_char_p),
-        ("line", ctypes.c_int),
+        ("site", Site),
         ("cooperative", ctypes.c_bool),
+        ("run", ctypes.c_void_p),
+        ("arguments", ctypes.POINTER(ctypes.c_void_p)),
+        ("parameters", ctypes.POINTER(_Parameter)),
+        ("count", ctypes.c_int),
+    ]
+
+
+class Allocation(ctypes.Structure):
+    """`Allocation` of host.cpp."""
+
+    _fields_ = [
+        ("begin", ctypes.c_uint64),
+        ("size", ctypes.c_uint64),
+        ("owner", ctypes.c_int),
+        ("line", ctypes.c_int),
+        ("freed_line", ctypes.c_int),
+        ("file", ctypes.c_char * 256),
+        ("memory", ctypes.c_void_p),
     ]
 
 
@@ -132,6 +154,7 @@ class Mistake(ctypes.Structure):
         ("count", ctypes.c_int),
         ("file", ctypes.c_char * 256),
         ("text", ctypes.c_char * 400),
+        ("pc", ctypes.c_uint64),
     ]
 
 
@@ -146,51 +169,73 @@ class Ended:
 LISTENER = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.POINTER(Call), ctypes.c_int)
 
 
+class Observer(Protocol):
+    """Who watches the launches of a program: is told of each before and after it, and of the end of main."""
+
+    def before(self, call: Call) -> None: ...
+
+    def after(self, call: Call, failures: int) -> None: ...
+
+    def end(self) -> None: ...
+
+
 class Program:
     """A built program, to be run once: what it leaves in its variables stays there."""
 
-    def __init__(self, built: Path, first: Path, gpu: Card):
-        self.module = Module(first, built, [])
+    def __init__(self, built: Path, source: Sources, gpu: Card):
+        self.module = Module(source.paths[0], built, [])
+        self.parameter_names = arguments.parameter_names(list(source.contents))
         self.library = self.module.library
         self.library.cudasim_mistakes.restype = ctypes.POINTER(Mistake)
+        self.library.cudasim_allocations.restype = ctypes.POINTER(Allocation)
+        self.library.cudasim_error_name.restype = ctypes.c_char_p
         self.library.cudasim_describe_gpu(gpu.name.encode(), (ctypes.c_int64 * 13)(*described(gpu)))
 
-    def run(self, arguments: Sequence[str]) -> Iterator[Any]:
-        """Run main with these arguments: yields what went wrong, as it does, and at last an Ended.
+    def run(self, words: Sequence[str], observer: Observer) -> Ended:
+        """Run main with these arguments, on a thread of its own, whose stack is large."""
+        ended: list[Ended] = []
 
-        main is on a thread of its own, whose stack is large; it waits until what it tells was taken down.
-        """
-        told: SimpleQueue[Any] = SimpleQueue()
-        taken = threading.Semaphore(0)
-
-        def tell(what: Any) -> None:
-            told.put(what)
-            taken.acquire()
+        def hear(phase: int, call: Any, failures: int) -> int:
+            if phase:
+                observer.after(call.contents, failures)
+            else:
+                observer.before(call.contents)
+            return 0
 
         def main() -> None:
-            listener = LISTENER(lambda phase, call, failures: self.hear(phase, call.contents, failures, tell))
+            listener = LISTENER(hear)
             self.library.cudasim_listen(listener)
-            words = [str(self.module.path).encode(), *(word.encode() for word in arguments)]
-            status = self.library.cudasim_run(len(words), (ctypes.c_char_p * (len(words) + 1))(*words, None))
-            tell(Ended(status & 0xFF, bool(self.library.cudasim_asked_for_times())))
+            given = [str(self.module.path).encode(), *(word.encode() for word in words)]
+            status = self.library.cudasim_run(len(given), (ctypes.c_char_p * (len(given) + 1))(*given, None))
+            observer.end()
+            ended.append(Ended(status & 0xFF, bool(self.library.cudasim_asked_for_times())))
 
         before = threading.stack_size(STACK)
         thread = threading.Thread(target=main, daemon=True)
         thread.start()
         threading.stack_size(before)
-        while True:
-            what = told.get()
-            yield what
-            taken.release()
-            if isinstance(what, Ended):
-                return
+        thread.join()
+        return ended[0]
 
-    def hear(self, phase: int, call: Call, failures: int, tell: Any) -> int:
-        """Before a launch (0) and after it (1)."""
-        if phase == 1 and failures:
-            problem = self.module.problems()[0]
-            tell(problem.message.decode())
-        return 0
+    def allocations(self) -> list[Allocation]:
+        """What the program has allocated, and not given back for good."""
+        count = ctypes.c_int()
+        first = self.library.cudasim_allocations(ctypes.byref(count))
+        return [Allocation.from_buffer_copy(first[i]) for i in range(count.value)]
+
+    def mistakes(self) -> list[Mistake]:
+        """The calls that CUDA answered with an error, and the host's accesses to what is the device's."""
+        count = ctypes.c_int()
+        first = self.library.cudasim_mistakes(ctypes.byref(count))
+        return [Mistake.from_buffer_copy(first[i]) for i in range(count.value)]
+
+    def unasked_error(self) -> int:
+        """The error of a launch that the program has not asked for; 0 if there is none."""
+        return int(self.library.cudasim_unasked_error())
+
+    def error_name(self, error: int) -> str:
+        """cudaErrorInvalidValue, say."""
+        return str(self.library.cudasim_error_name(error).decode())
 
 
 def described(gpu: Card) -> list[int]:

@@ -6,10 +6,14 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "host.h"
 #include "runtime.h"
+#ifdef CUDASIM_HOOKED
+#include "tools.h"
+#endif
 
 extern "C" {
 extern char __ehdr_start[] __attribute__((visibility("hidden")));
@@ -36,8 +40,9 @@ struct Allocation {  // as Python reads it
 };
 
 struct Mistake {  // a call that CUDA answers with an error, as Python reads it
-    int error, line, count;
+    int error, line, count;       // error: 0 for an access by the host to what is the device's
     char file[256], text[400];
+    uint64_t pc;                  // of such an access, in hooked builds
 };
 
 template <typename T> struct Table {
@@ -62,7 +67,9 @@ static Gpu gpu;
 static cudaError_t last_error;     // until somebody asks
 static cudaError_t broken;         // a kernel went wrong: nothing works any more, as on a GPU
 static bool asked_for_times;
-static Call running_call;
+static bool unasked;               // whether last_error is of a launch, which returns nothing, and nobody has asked
+static bool in_main;               // the program runs
+static Call running_call;           // begin and end 0 where none runs
 
 // Python's part of a launch: before it (0) and after it (1). Its answer before the launch: 0 goes on.
 typedef int (*Listener)(int phase, const Call* call, int failures);
@@ -72,7 +79,7 @@ CUDASIM_EXPORT void cudasim_listen(Listener given) { listener = given; }
 CUDASIM_EXPORT const Allocation* cudasim_allocations(int* count) { return *count = allocations.size, allocations.items; }
 CUDASIM_EXPORT const Mistake* cudasim_mistakes(int* count) { return *count = mistakes.size, mistakes.items; }
 CUDASIM_EXPORT int cudasim_asked_for_times() { return asked_for_times; }
-CUDASIM_EXPORT int cudasim_last_error() { return last_error; }
+CUDASIM_EXPORT int cudasim_unasked_error() { return unasked ? last_error : 0; }
 
 cudaError_t fail(cudaError_t error, Site site, const char* format, ...) {
     last_error = error;
@@ -194,6 +201,48 @@ static cudaError_t release(void* p, bool host, Site site) {
 #endif
     return broken ? last_error = broken : cudaSuccess;
 }
+
+#ifdef CUDASIM_HOOKED
+// ---------------------------------------------------------------- what the tools ask
+
+bool may_read(uintptr_t address) { return address - running_call.begin < running_call.end - running_call.begin; }
+
+static bool is_mapped(uintptr_t address) {
+    unsigned char resident;
+    return mincore((void*)(address & -(uintptr_t)4096), 1, &resident) == 0;
+}
+
+bool whose(uintptr_t address, char* text, size_t size) {
+    Allocation* a = allocation_of((const void*)address);
+    if (a && a->freed_line) {
+        snprintf(text, size, "in memory that was freed at line %d", a->freed_line);
+        return true;
+    }
+    // Beside an array it is out of that one's bounds, which Python says.
+    if (!in_main || beside((const void*)address) || !is_mapped(address)) return false;
+    snprintf(text, size, "in memory of the host, which a kernel cannot reach: it takes cudaMemcpy, or cudaMallocManaged");
+    return true;
+}
+
+// The program's own code, not a kernel's, touches memory.
+void host_access(uintptr_t address, size_t size, bool write, uintptr_t pc) {
+    if (address >= highest || address + size <= lowest) return;
+    Allocation* a = allocation_of((const void*)address);
+    if (!a || (a->owner != (int)Owner::Device && !a->freed_line)) return;
+    const char* did = write ? "writes" : "reads";
+    Mistake* m = nullptr;
+    for (int i = 0; i < mistakes.size && !m; ++i)
+        if (mistakes.items[i].pc == pc) m = &mistakes.items[i];
+    if (m) return (void)++m->count;
+    m = &mistakes.add();
+    m->pc = pc;
+    m->count = 1;
+    if (a->freed_line) snprintf(m->text, sizeof m->text, "the host %s memory that was freed at line %d", did, a->freed_line);
+    else
+        snprintf(m->text, sizeof m->text, "the host %s memory of the device, allocated at line %d: it takes cudaMemcpy", did,
+                 a->line);
+}
+#endif
 
 // ---------------------------------------------------------------- copies
 
@@ -362,7 +411,7 @@ cudaError_t launch(const Call& call) {
         stop_block();
     }
     if (broken) return last_error = broken;
-    if (cudaError_t error = check_configuration(call, *(const void**)call.arguments[0])) return error;
+    if (cudaError_t error = check_configuration(call, *(const void**)call.arguments[0])) return unasked = true, error;
     static char* stacks;
     if (!stacks && !(stacks = cudasim_make_stacks()))
         return fail(cudaErrorMemoryAllocation, call.site, "no address space for the stacks of the emulator's threads");
@@ -373,6 +422,7 @@ cudaError_t launch(const Call& call) {
     if (listener) listener(0, &call, 0);
     int failures = cudasim_launch(call.run, call.arguments, grid, block, (unsigned)call.shared, nullptr, 0, stacks);
     if (listener) listener(1, &call, failures);
+    running_call = {};
     if (failures) last_error = broken = cudaErrorLaunchFailure;
     return last_error;
 }
@@ -422,7 +472,6 @@ static cudaError_t check_event(cudaEvent_t event, Site site) {
 
 static int end_status;
 static jmp_buf end_place;
-static bool in_main;
 static pthread_t main_thread;
 
 }  // namespace cudasim
@@ -468,12 +517,17 @@ const char* cudaGetErrorString(cudaError_t error) {
     }
     return "unrecognized error code";
 }
+CUDASIM_EXPORT const char* cudasim_error_name(int error) { return cudaGetErrorName((cudaError_t)error); }
 cudaError_t cudaGetLastError() {
     cudaError_t error = broken ? broken : last_error;
     last_error = cudaSuccess;
+    unasked = false;
     return error;
 }
-cudaError_t cudaPeekAtLastError() { return broken ? broken : last_error; }
+cudaError_t cudaPeekAtLastError() {
+    unasked = false;
+    return broken ? broken : last_error;
+}
 
 cudaError_t cudaMalloc(void** p, size_t size, Site site) { return allocate(p, size, Owner::Device, site); }
 cudaError_t cudaMallocManaged(void** p, size_t size, unsigned, Site site) {

@@ -6,6 +6,9 @@
 // that it is called from.
 #pragma once
 #include <limits.h>
+#include <time.h>
+
+#include <type_traits>
 
 #include "cudasim.h"
 #include "errors.h"
@@ -277,7 +280,7 @@ struct Call {           // a launch, as host.cpp takes it
     void** arguments;               // arguments[0] leads to the function itself
     const Parameter* parameters;    // null where the types are not known
     int count;
-    uintptr_t begin, end;           // where the arguments lie: host memory that a kernel may read
+    uintptr_t begin, end;           // where the arguments lie: memory of the host that a kernel may read
 };
 cudaError_t launch(const Call& call);
 cudaError_t fail(cudaError_t error, Site site, const char* format, ...) __attribute__((format(printf, 3, 4)));
@@ -313,19 +316,19 @@ template <typename P, typename A> CUDASIM_UNHOOKED P as_parameter(A&& a) {
 }
 
 // The arguments of a launch in a row, and where each stands; the first address is the function's own.
-template <typename Row, typename... T> struct Row_;
-template <size_t... I, typename... T> struct Row_<std::index_sequence<I...>, T...> {
+template <typename Indices, typename... T> struct PassedBy;
+template <size_t... I, typename... T> struct PassedBy<std::index_sequence<I...>, T...> {
     template <size_t, typename U> struct At { U value; };
     struct All : At<I, T>... {
         template <typename... A> All(A&&... a) : At<I, T>{as_parameter<T>(std::forward<A>(a))}... {}
     };
     All all;
     void* addresses[sizeof...(T) + 1];
-    template <typename... A> Row_(void* function, A&&... a) : all(std::forward<A>(a)...), addresses{function} {
+    template <typename... A> PassedBy(void* function, A&&... a) : all(std::forward<A>(a)...), addresses{function} {
         ((addresses[I + 1] = &static_cast<At<I, T>&>(all).value), ...);
     }
 };
-template <typename... T> using Row = Row_<std::index_sequence_for<T...>, T...>;
+template <typename... T> using Passed = PassedBy<std::index_sequence_for<T...>, T...>;
 
 struct Launcher {
     Call call;
@@ -347,14 +350,14 @@ struct Launcher {
         static_assert(sizeof...(P) >= sizeof...(A), "too many arguments in a launch");
         static_assert(sizeof...(P) <= sizeof...(A), "too few arguments in a launch");
         struct {
-            Row<std::remove_cv_t<std::remove_reference_t<P>>...> row;
+            Passed<std::remove_cv_t<std::remove_reference_t<P>>...> row;
             void (*kernel)(P...);
         } all{{nullptr, std::forward<A>(a)...}, kernel};
         run(all, Pointed<P...>::call, Pointed<P...>::parameters, sizeof...(P));
     }
     template <typename F, typename... A> void deduced(F kernel, A&&... a) {
         struct {
-            Row<std::decay_t<A>...> row;
+            Passed<std::decay_t<A>...> row;
             F kernel;
         } all{{nullptr, std::forward<A>(a)...}, kernel};
         run(all, Deduced<F, std::decay_t<A>...>::call, Deduced<F, std::decay_t<A>...>::parameters, sizeof...(A));
