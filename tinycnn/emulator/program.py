@@ -176,7 +176,7 @@ class Observer(Protocol):
 
     def after(self, call: Call, failures: int) -> None: ...
 
-    def end(self) -> None: ...
+    def end(self, status: int) -> None: ...
 
 
 class Program:
@@ -207,7 +207,7 @@ class Program:
             self.library.cudasim_listen(listener)
             given = [str(self.module.path).encode(), *(word.encode() for word in words)]
             status = self.library.cudasim_run(len(given), (ctypes.c_char_p * (len(given) + 1))(*given, None))
-            observer.end()
+            observer.end(status & 0xFF)
             ended.append(Ended(status & 0xFF, bool(self.library.cudasim_asked_for_times())))
 
         before = threading.stack_size(STACK)

@@ -15,6 +15,7 @@ from tinycnn.emulator import syntax
 
 INCLUDE = re.compile(rb'^([ \t]*#[ \t]*include[ \t]*)(["<])([^">\n]+)[">]', re.MULTILINE)
 _NEEDS_PARSING = re.compile(rb"<<<|__global__")
+_LAUNCHES = re.compile(rb"<<[ \t]*<")
 
 
 class Sources(NamedTuple):
@@ -68,7 +69,7 @@ def rewritten(sources: Sources, folder: Path) -> dict[Path, Path]:
     texts = {
         file: syntax.rewrite(text, kernels, deduced)
         for file, text in sources.contents.items()
-        if syntax.LAUNCH in text or any(name.encode() in text for name in kernels)
+        if _LAUNCHES.search(text) or any(name.encode() in text for name in kernels)
     }
     changed = {file for file, text in texts.items() if text != sources.contents[file]}
     while True:  # until nothing that is included by a copy's includer is left

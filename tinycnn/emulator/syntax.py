@@ -13,6 +13,7 @@ a report says of one is true of the file as it was written.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -20,6 +21,8 @@ import tree_sitter
 import tree_sitter_cuda
 
 LAUNCH = b"<<<"
+# Some editors write << <grid, block>> >, which NVIDIA's compiler takes too.
+_SPACED = re.compile(rb"<<([ \t]+)<(.*?)>>([ \t]+)>(?=\s*\()", re.DOTALL)
 _IN_A_MACRO = b"void f(){", b";}"  # what a macro's body is parsed in
 
 
@@ -115,6 +118,7 @@ def rewrite(source: bytes, kernels: Iterable[str] = (), deduced: Iterable[str] =
     kernels, deduced: those of all files of the program, whose names this one may use.
     """
     names = frozenset(kernels), frozenset(deduced)
+    source = _SPACED.sub(rb"<<<\1\2>>>\3", source)
     return _applied(source, list(_edits(parse(source), source, *names)))
 
 

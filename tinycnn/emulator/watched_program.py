@@ -83,7 +83,7 @@ class ProgramRun:
         for problem in self.program.module.problems() if failures else []:
             self.tell(checking._report(watched, watched, problem, {}))  # type: ignore[arg-type]
 
-    def end(self) -> None:
+    def end(self, status: int) -> None:
         """The last error, if the program has not asked for it."""
         left = self.program.unasked_error()
         for mistake in [m for m in self.program.mistakes() if left and m.error == left][-1:]:
@@ -123,8 +123,10 @@ class ProgramCheck:
             self._add(checking._report(watched, watched, problem, where))  # type: ignore[arg-type]
         library.cudasim_unwatch()
 
-    def end(self) -> None:
-        """What only the end shows: mistakes in calls of CUDA's, accesses by the host, memory that was never freed."""
+    def end(self, status: int) -> None:
+        """What only the end shows: mistakes in calls of CUDA's, accesses by the host, memory that was never freed.
+
+        A program that gave up frees nothing, and need not."""
         mistakes = self.program.mistakes()
         module = self.program.module
         where = instrument.places(module.built, module.path, tuple(sorted({m.pc for m in mistakes if m.pc})))
@@ -136,12 +138,13 @@ class ProgramCheck:
                 name = self.program.error_name(m.error)
                 self._add(_of_the_host(CUDA_ERROR, self.program, m, f"{name}: {m.text.decode()}", m.count))
         for a in self.program.allocations():
-            if not a.freed_line and a.owner != REGISTERED:
+            if not status and not a.freed_line and a.owner != REGISTERED:
                 self._add(_of_the_host(LEAK, self.program, a, f"{a.size} bytes that are allocated here are never freed"))
 
     def _add(self, report: Report) -> None:
         lines = frozenset([report.line, report.other_line or report.line])
-        known = self._reports.setdefault((report.kind, report.kernel, report.file, lines), report)
+        what = report.array or report.message  # one line may go wrong in several ways
+        known = self._reports.setdefault((report.kind, report.kernel, report.file, lines, what), report)
         if known is report:
             self.tell(report)
         else:
@@ -199,7 +202,7 @@ class ProgramTrace:
             self.traces[watched.kernel] = tracing.counted(watched, watched.kernel, total, traced)  # type: ignore[arg-type]
         library.cudasim_unwatch()
 
-    def end(self) -> None:
+    def end(self, status: int) -> None:
         """Nothing is left to do."""
 
 
