@@ -355,7 +355,7 @@ class Recorder(EmulatorDriver):
 
     launches = ()
 
-    def launch(self, file, kernel, ctype, grid, block, args, shared):
+    def launch(self, file, kernel, ctype, grid, block, args, shared, cooperative):
         self.launches = (*self.launches, (file, emulator.Launch(kernel, grid, block, args, shared)))
 
 

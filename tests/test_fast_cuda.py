@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import stand_in_cupy
 from helpers import assert_same_bits, normal
@@ -74,6 +75,19 @@ def test_a_sum_in_slices_is_the_same_in_a_recorded_step(stand_in):
         recorded()
         assert_same_bits(device.numpy(found[-1]), want)
     assert recorded.graph.launches == 3
+
+
+def test_a_cooperative_launch_is_one_of_cupys(stand_in, monkeypatch):
+    """And refused where the GPU, here of 3 multiprocessors, does not hold all blocks at once."""
+    device, made = cuda.CudaDevice(), []
+    called = stand_in_cupy.Function.__call__
+    monkeypatch.setattr(stand_in_cupy.Function, "__call__", lambda *a, **k: (made.append(k), called(*a, **k)))
+    x, y = device.asarray(np.array([-1.0, 2.0, 3.0])), device.empty((3,))
+    device.launch("relu", "relu_forward<T>", (6,), (1024,), x, y, np.int64(3), cooperative=True)
+    np.testing.assert_array_equal(device.numpy(y), [0, 2, 3])
+    assert [k.get("enable_cooperative_groups") for k in made] == [True]
+    with pytest.raises(tinycnn.devices.DeviceError, match="all of its 7 blocks.* holds 6"):
+        device.launch("relu", "relu_forward<T>", (7,), (1024,), x, y, np.int64(3), cooperative=True)
 
 
 def test_what_was_compiled_once_is_not_compiled_again(compiled):

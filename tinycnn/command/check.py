@@ -11,8 +11,8 @@ import click
 from tinycnn import emulator, limited
 from tinycnn.command.options import json_option, print_json
 from tinycnn.command.programs import (
+    LIMITS,
     PROGRAM,
-    PROGRAM_LIMITS,
     ProgramCommand,
     build,
     order,
@@ -84,7 +84,7 @@ def check(
 def check_program(ordered: dict[str, Any], seconds: float) -> tuple[list[emulator.Report], list[str], int]:
     """(the reports of a whole program, its kernels, how many launches there were), from a child process."""
     arguments = {**ordered, "seconds": seconds}
-    outcome = limited.run("tinycnn.command.check:program_job", arguments, PROGRAM_LIMITS)
+    outcome = limited.run("tinycnn.command.check:program_job", arguments, LIMITS)
     shown(outcome.printed)
     reports = [emulator.Report(**value["report"]) for value in outcome.values if "report" in value]
     done = next((value for value in outcome.values if "launches" in value), {"kernels": [], "launches": 0})

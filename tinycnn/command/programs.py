@@ -16,8 +16,8 @@ from tinycnn.emulator.compiler import BUILD_SECONDS
 PROGRAM = "FILE is a .cu or .cpp file; several are one program. What stands after -- are the program's own arguments."
 SEPARATOR = "--"
 ENDLESS = 1e9  # seconds: a program runs as long as it wants
-LIMITS = limited.Limits(memory=8 * 2**30, file=2**30)
-PROGRAM_LIMITS = limited.Limits(memory=32 * 2**30, file=2**30, printed=2**24)  # of address space, most never touched
+# Of the address space most is never touched: stacks of threads, and what the check remembers of memory.
+LIMITS = limited.Limits(memory=64 * 2**30, file=2**30, printed=2**24)
 
 
 class ProgramCommand(click.Command):

@@ -28,7 +28,8 @@ def run(
     """Run a CUDA program on the CPU: its main, its kernels, its copies. What it prints is printed, and its exit status
     is the command's; 1 if a kernel went wrong.
 
-    It runs in a process of its own, with limits on memory (8 GiB) and on the size of a file that it writes."""
+    It runs in a process of its own, with limits on the GPU's memory (4 GiB) and on the size of a file that
+    it writes."""
     outcome = limited.run(
         "tinycnn.command.run:job", order(files, include, define, gpu, arguments), LIMITS, same_output=True
     )

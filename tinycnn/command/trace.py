@@ -11,8 +11,8 @@ import click
 from tinycnn import emulator, limited
 from tinycnn.command.options import json_option, print_json, printable
 from tinycnn.command.programs import (
+    LIMITS,
     PROGRAM,
-    PROGRAM_LIMITS,
     ProgramCommand,
     build,
     order,
@@ -84,7 +84,7 @@ def trace(
 def trace_program(ordered: dict[str, Any], blocks: int, seconds: float, as_json: bool) -> None:
     """Trace a whole program in a child process, and show its kernels."""
     arguments = {**ordered, "blocks": blocks, "seconds": seconds}
-    outcome = limited.run("tinycnn.command.trace:program_job", arguments, PROGRAM_LIMITS)
+    outcome = limited.run("tinycnn.command.trace:program_job", arguments, LIMITS)
     shown(outcome.printed)
     traces = [value["trace"] for value in outcome.values if "trace" in value]
     faults = [value["fault"] for value in outcome.values if "fault" in value]

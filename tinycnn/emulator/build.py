@@ -19,7 +19,6 @@ from tinycnn.emulator.compiler import (
     DEBUG,
     FAST,
     HOOKED,
-    INSTRUMENTED,
     BuildError,
     Compiler,
     find_compiler,
@@ -29,7 +28,7 @@ from tinycnn.emulator.compiler import (
 )
 
 HERE = Path(__file__).parent / "runtime"
-CORE = ["problems.cpp", "fibers.cpp", "warp.cpp", "scheduler.cpp", "interrupts.cpp", "host.cpp"]
+CORE = ["problems.cpp", "fibers.cpp", "warp.cpp", "scheduler.cpp", "together.cpp", "interrupts.cpp", "host.cpp"]
 TOOLS = ["shadow.cpp", "handover.cpp", "trace.cpp", "deadline.cpp", "hooks.cpp"]
 RUNTIME = {FAST: CORE, DEBUG: CORE, HOOKED: CORE + TOOLS}
 
@@ -107,7 +106,7 @@ def build(path: str | Path, kernels: Iterable[str], mode: str = FAST) -> Path:
             raise BuildError(f"{name!r} is not the name of a kernel, like 'copy' or 'copy<float>'")
     compiler = find_compiler()
     contents = [item for file in with_includes(path) for item in (file.name, file.read_bytes())]
-    flags = [*compiler.flags(mode), *KERNEL_FLAGS]
+    flags = [*compiler.flags(mode), *(compiler.instrumented if mode == HOOKED else []), *KERNEL_FLAGS]
     where = path if mode == DEBUG else path.name  # gdb is to find the source; otherwise equal content is equal
     # Every file can be told apart by what it was made of, so a file in the cache is never changed, only added.
     key = hash_of(compiler, processor(), flags, own_sources(mode), where, *contents, *kernels)
@@ -121,9 +120,8 @@ def build(path: str | Path, kernels: Iterable[str], mode: str = FAST) -> Path:
             (folder / "wrapper.cpp").write_text(wrapper(path, kernels, compiler.kind))
             names = {f"{folder}": BUILT_IN, f"{path.parent}/": "", f"{HERE}/": "cudasim/"} if mode != DEBUG else {}
             maps = [f"-ffile-prefix-map={old}={new}" for old, new in names.items()]
-            hooks = INSTRUMENTED if mode == HOOKED else []
             header = ["-include", HERE / "cudasim.h", "-I", path.parent]
-            compiled = [*flags, *hooks, *maps, *header, "-c", "wrapper.cpp", "-o", "wrapper.o"]
+            compiled = [*flags, *maps, *header, "-c", "wrapper.cpp", "-o", "wrapper.o"]
             run(compiler.command, compiled, folder, path)
             parts: list[object] = ["wrapper.o", runtime(compiler, mode, folder)]
             dynamic = [s.name for s in elf.variables(folder / "wrapper.o") if s.is_tls and not s.defined and s.name]

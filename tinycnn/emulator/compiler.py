@@ -87,6 +87,16 @@ class Compiler(NamedTuple):
         return flags
 
     @property
+    def instrumented(self) -> list[str]:
+        """What kernels are compiled with besides, in hooked builds. Volatile accesses call functions of their own."""
+        if self.kind == "clang":
+            return [*INSTRUMENTED, "-mllvm", "-tsan-distinguish-volatile"]
+        number = re.search(r"\) (\d+)\.", self.version)
+        if number and int(number[1]) < 11:
+            return INSTRUMENTED  # it cannot tell them apart: a loop that waits by volatile reads does not end there
+        return [*INSTRUMENTED, "--param=tsan-distinguish-volatile=1"]
+
+    @property
     def is_zig(self) -> bool:
         """Whether it is the one in the package ziglang."""
         return "ziglang" in self.command

@@ -74,7 +74,7 @@ class Watched:
         kept.
         """
         library, signature = self.module.library, self.module.signature(launch.kernel)
-        grid, block = module.check_shape(launch.kernel, launch.grid, launch.block, launch.shared)
+        grid, block = module.check_shape(launch.kernel, launch.grid, launch.block, launch.shared, launch.cooperative)
         signature.pack(launch.args)  # to refuse bad arguments before anything is copied
         self.arrays, self.args, alive = _guarded(launch, signature)
         self.arrays += self.variables()
@@ -87,7 +87,7 @@ class Watched:
             library.cudasim_record(record)
             try:
                 with _time_limit(library, seconds):
-                    self.module.run(signature, grid, block, self.args, launch.shared, only)
+                    self.module.run(signature, grid, block, self.args, launch.shared, only, launch.cooperative)
                 yield self
             finally:
                 library.cudasim_record(0)

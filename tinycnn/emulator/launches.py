@@ -4,7 +4,8 @@
 
 A line for each launch; a line that ends in a backslash goes on in the next comment line. The words are `kernel`,
 `grid` and `block` (one to three numbers, as 4 or 16,16), `shared` (bytes of dynamic shared memory, 0 if not given),
-and then the kernel's parameters, by their names and in their order:
+`cooperative` alone (all blocks run at once, and may wait for one another), and then the kernel's parameters, by their
+names and in their order:
 
     x=float[1000]        an array, of random numbers: standard normal for floats, 0 to 99 for the others
     x=float[8,28,28,1]   the same, its extents written as a shape
@@ -43,6 +44,7 @@ class Launch:
     """One launch: what `Module.launch` takes.
 
     buffers: arrays that the kernel reaches only through a table of pointers. They are known to be in bounds.
+    cooperative: whether all blocks run at once, so that they may wait for one another.
     """
 
     kernel: str
@@ -51,6 +53,7 @@ class Launch:
     args: list[Any]
     shared: int = 0
     buffers: list[np.ndarray] = field(default_factory=list)
+    cooperative: bool = False
 
 
 def describes_launches(path: str | Path) -> bool:
@@ -91,7 +94,11 @@ def parse(text: str, parameters: Mapping[str, list[str]] | None = None, seed: in
     """The Launch that the text after `launch:` describes. parameters: {kernel: its parameters' names} if known."""
     words: dict[str, str] = {}
     args: dict[str, Any] = {}
+    cooperative = False
     for word in _words(text):
+        if word == "cooperative" and not args:
+            cooperative = True
+            continue
         name, equals, value = word.partition("=")
         if not equals or not re.fullmatch(r"[A-Za-z_]\w*", name) or not value:
             raise DescriptionError(f"{word!r} is not of the form name=value")
@@ -113,7 +120,7 @@ def parse(text: str, parameters: Mapping[str, list[str]] | None = None, seed: in
     names = (parameters or {}).get(re.split(r"[<\s]", words["kernel"])[0])
     if names is not None and list(args) != names:
         raise DescriptionError(f"the parameters of {words['kernel']} are {', '.join(names)}; not {', '.join(args)}")
-    return Launch(words["kernel"], grid, block, list(args.values()), int(shared))
+    return Launch(words["kernel"], grid, block, list(args.values()), int(shared), cooperative=cooperative)
 
 
 def _words(text: str) -> list[str]:

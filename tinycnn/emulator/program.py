@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tinycnn.emulator import arguments, build, cache, elf, sources
-from tinycnn.emulator.compiler import FAST, HOOKED, INSTRUMENTED, BuildError, find_compiler, processor, run
+from tinycnn.emulator.compiler import FAST, HOOKED, BuildError, find_compiler, processor, run
 from tinycnn.emulator.module import Module, _Parameter
 from tinycnn.emulator.sources import Sources
 
@@ -47,8 +47,8 @@ def build_program(program: Sources, defines: Sequence[str] = (), mode: str = FAS
     first = program.paths[0]
     if not program.has_main:
         raise BuildError(f"{first} has no main")
-    flags = [*compiler.flags(mode), *build.KERNEL_FLAGS, *FLAGS, *(f"-D{define}" for define in defines)]
-    hooks = INSTRUMENTED if mode == HOOKED else []
+    hooks = compiler.instrumented if mode == HOOKED else []
+    flags = [*compiler.flags(mode), *hooks, *build.KERNEL_FLAGS, *FLAGS, *(f"-D{define}" for define in defines)]
     linked = ["-fopenmp"] if any(b"omp.h" in text for text in program.contents.values()) else []
     contents = [item for file, text in program.contents.items() for item in (relative(file, first), text)]
     key = build.hash_of(compiler, processor(), flags, linked, build.own_sources(mode), ENTRY, ALIASES, _headers(), *contents)
@@ -71,7 +71,7 @@ def build_program(program: Sources, defines: Sequence[str] = (), mode: str = FAS
         for number, path in enumerate(program.paths):
             made = folder / f"{number}.o"
             own = ["-x", "c++", copies.get(path, path), "-I", path.parent, "-c", "-o", made]
-            run(compiler.command, [*flags, *linked, *hooks, *maps, *headers, *own], folder, path)
+            run(compiler.command, [*flags, *linked, *maps, *headers, *own], folder, path)
             parts.append(made)
         (folder / "entry.cpp").write_text(ENTRY)
         base = ["-include", build.HERE / "cudasim.h"]

@@ -162,14 +162,14 @@ def _source(line: Line, most: int = 60) -> str:
 def trace(path: str | Path, launch: Launch, blocks: int | None = MOST_BLOCKS, seconds: float = MOST_SECONDS) -> Trace:
     """Run a launch and count, for every line that loads or stores, what it asks of memory: a Trace.
 
-    blocks: at most this many of the grid's blocks are run, evenly spread; None for all.
+    blocks: at most this many of the grid's blocks are run, evenly spread; None for all. Of a cooperative launch all.
     seconds: after so many the launch is ended.
     Raises LaunchError and BuildError as `load` and `Module.launch`, and KernelError for a kernel that has a fault or
     does not end.
     """
     watched = instrument.Watched(path, [launch.kernel])
     total = int(np.prod(launch.grid, dtype=np.int64))
-    only = some_blocks(total, blocks)
+    only = some_blocks(launch, blocks)
     with running(watched, launch, only, seconds):
         return counted(watched, launch.kernel, total, total if only is None else len(only))
 
@@ -186,9 +186,10 @@ def counted(watched: Watched, kernel: str, blocks: int, traced_blocks: int) -> T
     return Trace(kernel, _by_line(watched, rows), blocks, traced_blocks, moved, fewest)
 
 
-def some_blocks(total: int, most: int | None) -> list[int] | None:
-    """At most so many of a grid's blocks, evenly spread; None for all of them."""
-    if most is None or total <= most:
+def some_blocks(launch: Launch, most: int | None) -> list[int] | None:
+    """At most so many of a grid's blocks, evenly spread; None for all of them, as where they wait for one another."""
+    total = int(np.prod(launch.grid, dtype=np.int64))
+    if most is None or total <= most or launch.cooperative:
         return None
     return np.unique(np.linspace(0, total - 1, most).astype(np.int64)).tolist()
 

@@ -34,7 +34,7 @@ class WatchedLaunch:
         self.path: Path = program.module.path
         self.kernel = call.name.decode()
         self.shared = int(call.shared)
-        self.grid, self.block = tuple(call.grid), tuple(call.block)
+        self.grid, self.block, self.cooperative = tuple(call.grid), tuple(call.block), bool(call.cooperative)
         self.arrays = [*_arrays(program, call), *variables]
 
     def array_of(self, region: int) -> tuple[str, int | None, int]:
@@ -179,7 +179,7 @@ class ProgramTrace:
         library = self.program.library
         self._watched = watched = WatchedLaunch(self.program, call, self.variables)
         watch(watched, library, self.seconds, trace=True)
-        only = tracing.some_blocks(int(np.prod(watched.grid, dtype=np.int64)), self.blocks)
+        only = tracing.some_blocks(watched, self.blocks)  # type: ignore[arg-type]
         self._only = None if only is None else (ctypes.c_int64 * len(only))(*only)
         if only is not None:
             library.cudasim_trace_only(self._only, ctypes.c_int64(len(only)))

@@ -50,11 +50,13 @@ class KernelDevice(Device):
         self.itemsize = np.dtype(dtype).itemsize
         self.ctype = CTYPES[np.dtype(dtype).name]
 
-    def launch(self, file: str, kernel: str, grid: tuple, block: tuple, *args: Any, shared: int = 0) -> None:
+    def launch(
+        self, file: str, kernel: str, grid: tuple, block: tuple, *args: Any, shared: int = 0, cooperative: bool = False
+    ) -> None:
         """Start `kernel` of kernels/`file`.cu, T standing for this device's type.
 
         args: arrays and numbers. A Python int is the kernel's `int`, a float its `T`; other types are NumPy scalars.
-        shared: bytes of dynamic shared memory.
+        shared: bytes of dynamic shared memory. cooperative: blocks may wait for one another, as Driver.launch has it.
         """
         if 0 in grid:
             return  # nothing to do
@@ -62,7 +64,8 @@ class KernelDevice(Device):
         if noted is not None:
             noted.append((file, self.named(kernel)))
             return
-        self.driver.launch(file, self.named(kernel), self.ctype, grid, block, [self._argument(a) for a in args], shared)
+        values = [self._argument(a) for a in args]
+        self.driver.launch(file, self.named(kernel), self.ctype, grid, block, values, shared, cooperative)
 
     def named(self, kernel: str) -> str:
         """A kernel's name with this device's type for its T."""

@@ -160,6 +160,13 @@ enum class Vote { None, Count, And, Or };
 int barrier(Vote vote, int predicate, Site site);
 [[noreturn]] void trap(Site site);
 
+// Called where a thread may be waiting for another block: see together.cpp.
+extern bool together;
+void yield();
+CUDASIM_INLINE void may_wait() {
+    if (together) yield();
+}
+
 // ---------------------------------------------------------------- warp intrinsics (warp.cpp)
 
 enum class Warp { Sync, Shuffle, ShuffleUp, ShuffleDown, ShuffleXor, Ballot, Any, All };
@@ -218,17 +225,21 @@ CUDASIM_INLINE unsigned __activemask(CUDASIM_HERE) { return cudasim::active_mask
 
 // ---------------------------------------------------------------- fences (handover.cpp)
 //
-// Blocks run one after another, so there is nothing to wait for.
+// One thread of the machine does everything, so memory has one order: a fence has nothing to do.
 #ifdef CUDASIM_HOOKED
 namespace cudasim {
 void on_fence();
 }
-CUDASIM_INLINE void __threadfence() { cudasim::on_fence(); }
+CUDASIM_INLINE void __threadfence() {
+    cudasim::on_fence();
+    cudasim::may_wait();
+}
 #else
-CUDASIM_INLINE void __threadfence() {}
+CUDASIM_INLINE void __threadfence() { cudasim::may_wait(); }
 #endif
 CUDASIM_INLINE void __threadfence_system() { __threadfence(); }
 CUDASIM_INLINE void __threadfence_block() {}
+CUDASIM_INLINE void __nanosleep(unsigned) { cudasim::may_wait(); }
 
 // ---------------------------------------------------------------- atomics
 //
@@ -253,6 +264,7 @@ template <typename T> using undeduced = typename Identity<T>::type;
         CUDASIM_ON_ATOMIC(p);                                         \
         T old = *p;                                                   \
         *p = (expression);                                            \
+        if (memcmp(&old, p, sizeof(T)) == 0) cudasim::may_wait();     \
         return old;                                                   \
     }
 CUDASIM_ATOMIC_UPDATE(atomicAdd, old + value)
@@ -269,6 +281,7 @@ CUDASIM_ATOMIC T atomicCAS(T* p, cudasim::undeduced<T> compare, cudasim::undeduc
     CUDASIM_ON_ATOMIC(p);
     T old = *p;
     if (memcmp(&old, &compare, sizeof(T)) == 0) *p = value;  // the hardware compares bits
+    if (memcmp(&old, p, sizeof(T)) == 0) cudasim::may_wait();
     return old;
 }
 

@@ -37,8 +37,8 @@ Region& region_at(int id) { return regions[id]; }
 
 static void add_region(uintptr_t begin, int64_t size, int space, int granule) {
     Region& region = regions[region_count++];
-    region = {begin, begin + (uintptr_t)size, space, granule, nullptr, nullptr};
-    if (checking) shadow_begin(region);
+    region = {begin, begin + (uintptr_t)size, space, granule, nullptr, nullptr, nullptr};
+    if (checking) shadow_begin(region, 1);
     if (tracing) trace_begin(region);
 }
 
@@ -69,7 +69,7 @@ CUDASIM_EXPORT void cudasim_unwatch() {
     watching = tracing_some = false;
     shadow_forget();
     for (int i = 0; i < region_count; ++i) {
-        free(regions[i].cells);
+        free(regions[i].all_cells);
         free(regions[i].touched);
     }
     free(regions);
@@ -164,6 +164,18 @@ static void range(const void* address, size_t size, bool write, void* pc) {
 
 // ---------------------------------------------------------------- when the scheduler tells of something
 
+void tools_begin_launch(int blocks) {
+    shadow_begin_launch(blocks);
+    for (int i = 0; checking && blocks > 1 && i < region_count; ++i)
+        if (regions[i].space == Shared) shadow_begin(regions[i], blocks);
+}
+
+void tools_enter_block(int slot) {
+    shadow_enter_block(slot);
+    for (int i = 0; checking && i < region_count; ++i)
+        if (regions[i].space == Shared) shadow_enter(regions[i], slot);
+}
+
 void tools_begin_block() {
     poison_shared(dynamic_shared);
     if (tracing_some) {
@@ -221,14 +233,19 @@ bool issue_one_request() {
     CUDASIM_EXPORT void __tsan_##name(void* p) {   \
         cudasim::access(p, size, write, false, __builtin_return_address(0)); \
     }
+#define CUDASIM_VOLATILE_READ(name, size)          \
+    CUDASIM_EXPORT void __tsan_##name(void* p) {   \
+        cudasim::may_wait();                       \
+        cudasim::access(p, size, false, false, __builtin_return_address(0)); \
+    }
 #define CUDASIM_HOOKS(size)                        \
     CUDASIM_HOOK(read##size, size, false)          \
     CUDASIM_HOOK(write##size, size, true)          \
     CUDASIM_HOOK(unaligned_read##size, size, false)  \
     CUDASIM_HOOK(unaligned_write##size, size, true)  \
-    CUDASIM_HOOK(volatile_read##size, size, false) \
-    CUDASIM_HOOK(volatile_write##size, size, true) \
-    CUDASIM_HOOK(unaligned_volatile_read##size, size, false)  \
+    CUDASIM_VOLATILE_READ(volatile_read##size, size) \
+    CUDASIM_HOOK(volatile_write##size, size, true)   \
+    CUDASIM_VOLATILE_READ(unaligned_volatile_read##size, size) \
     CUDASIM_HOOK(unaligned_volatile_write##size, size, true)
 CUDASIM_HOOKS(1)
 CUDASIM_HOOKS(2)

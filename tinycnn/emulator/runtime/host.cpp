@@ -24,7 +24,7 @@ namespace cudasim {
 
 bool on_a_fiber();  // fibers.cpp
 extern "C" int cudasim_launch(void (*)(void**), void**, const unsigned*, const unsigned*, unsigned, const int64_t*,
-                              int64_t, char*);
+                              int64_t, char*, int);
 extern "C" char* cudasim_make_stacks();
 extern "C" void cudasim_forget_problems();
 
@@ -58,6 +58,8 @@ static Table<Allocation> allocations;
 static Table<Mistake> mistakes;
 static Table<Known> kernels;
 static uintptr_t lowest = ~(uintptr_t)0, highest;  // of all allocations
+
+constexpr size_t MOST_MEMORY = (size_t)4 << 30;  // of the described GPU's, that this machine gives
 
 struct Gpu {  // what a program can ask of it
     cudaDeviceProp properties;
@@ -302,7 +304,8 @@ CUDASIM_EXPORT void cudasim_describe_gpu(const char* name, const int64_t* n) {
     snprintf(p.name, sizeof p.name, "%s", name);
     p.major = (int)n[0], p.minor = (int)n[1], p.multiProcessorCount = (int)n[2];
     p.clockRate = (int)n[3];
-    p.totalGlobalMem = (size_t)n[4], gpu.most_memory = (size_t)n[4];
+    p.totalGlobalMem = (size_t)n[4];
+    gpu.most_memory = p.totalGlobalMem < MOST_MEMORY ? p.totalGlobalMem : MOST_MEMORY;
     p.l2CacheSize = (int)n[5];
     p.maxThreadsPerMultiProcessor = (int)n[6], p.maxBlocksPerMultiProcessor = (int)n[7];
     p.regsPerMultiprocessor = p.regsPerBlock = (int)n[8];
@@ -378,6 +381,8 @@ const Known* known_kernel(const void* function) {
 
 // ---------------------------------------------------------------- launches
 
+constexpr int NO_MEMORY = -2;  // what cudasim_launch returns then
+
 static cudaError_t check_configuration(const Call& call, const void* function) {
     const cudaDeviceProp& p = gpu.properties;
     const dim3 &g = call.grid, &b = call.block;
@@ -420,9 +425,13 @@ cudaError_t launch(const Call& call) {
     running_call = call;
     cudasim_forget_problems();
     if (listener) listener(0, &call, 0);
-    int failures = cudasim_launch(call.run, call.arguments, grid, block, (unsigned)call.shared, nullptr, 0, stacks);
+    int failures = cudasim_launch(call.run, call.arguments, grid, block, (unsigned)call.shared, nullptr, 0, stacks,
+                                  call.cooperative);
     if (listener) listener(1, &call, failures);
     running_call = {};
+    if (failures == NO_MEMORY)
+        return fail(cudaErrorMemoryAllocation, call.site, "%s: no address space for the stacks of all threads at once",
+                    call.name);
     if (failures) last_error = broken = cudaErrorLaunchFailure;
     return last_error;
 }
@@ -437,6 +446,11 @@ cudaError_t launch_known(const void* function, dim3 grid, dim3 block, void** arg
     for (int i = 0; i < kernel->count && i < 63; ++i) all[i + 1] = arguments[i];
     return launch({"a kernel", grid, block, shared, site, cooperative, kernel->run, all, kernel->parameters, kernel->count,
                    0, 0});
+}
+
+void fail_grid_barrier(Site site) {
+    report(Kind::Trap, site, current, "a grid waits for itself only in a launch by cudaLaunchCooperativeKernel");
+    stop_block();
 }
 
 // ---------------------------------------------------------------- streams and events

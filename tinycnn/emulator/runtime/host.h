@@ -290,6 +290,7 @@ cudaError_t set_function(const void* function, cudaFuncAttribute attribute, int 
 cudaError_t function_attributes(cudaFuncAttributes* attributes, const void* function);
 int blocks_of_a_multiprocessor(int block, size_t shared);
 cudaError_t check_stream(cudaStream_t stream, Site site);
+[[noreturn]] void fail_grid_barrier(Site site);
 
 // ---------------------------------------------------------------- launches
 

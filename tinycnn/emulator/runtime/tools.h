@@ -12,7 +12,8 @@ struct Cell;
 struct Region {          // an array
     uintptr_t begin, end;
     int space, granule;  // granule: bytes of its elements, at most 4, that one shadow cell watches
-    Cell* cells;         // shadow.cpp
+    Cell* cells;         // shadow.cpp; of shared memory, those of the running block
+    Cell* all_cells;     // of every block that runs at once
     uint8_t* touched;    // trace.cpp: for each sector, 1 if read, 2 if written
 };
 
@@ -54,16 +55,22 @@ bool whose(uintptr_t address, char* text, size_t size);        // of an address 
 void begin_time_limit(double seconds);
 [[noreturn]] void stop_overdue(uintptr_t pc);
 
-void shadow_begin(Region& region);
+void shadow_begin(Region& region, int copies);
+void shadow_enter(Region& region, int copy);
+void shadow_begin_launch(int blocks);
+void shadow_enter_block(int slot);
 void shadow_access(Region& region, int id, const Access& access);
 void shadow_begin_block();
 void shadow_after_barrier();
 void shadow_forget();
-extern uint32_t known[MAX_WARPS][32][32];  // [warp][lane][of lane]: its clock, as far as heard of
+struct WarpClocks { uint32_t of[32][32]; };   // [lane][of lane]: its clock, as far as heard of
+extern OfEachBlock<WarpClocks> known;         // [warp]
 extern uint32_t block_number;              // from 1
 
 // handover.cpp
 bool any_fence();
+void handover_begin_launch(int blocks);
+void handover_enter_block(int slot);
 void handover_begin_block();
 void handover_atomic(int& number);
 void handover_meet(int first, int count, const bool* came);

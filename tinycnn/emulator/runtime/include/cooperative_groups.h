@@ -23,6 +23,27 @@ CUDASIM_INLINE int nth_lane(unsigned mask, unsigned n) {
 
 namespace cooperative_groups {
 
+// Every block of the grid arrives, and the last one opens the gate for all. (Not in a namespace of the emulator's: the
+// check is to see these two as it sees a kernel's own variables, for they order what the blocks do.)
+inline unsigned grid_arrived, grid_gate;
+CUDASIM_INLINE void grid_barrier(cudasim::Site site) {
+    if (!cudasim::together) cudasim::fail_grid_barrier(site);
+    __syncthreads(site);
+    if (cudasim::rank_in_block() == 0) {
+        unsigned gate = atomicAdd(&grid_gate, 0u);
+        __threadfence();
+        if (atomicAdd(&grid_arrived, 1u) == gridDim.x * gridDim.y * gridDim.z - 1) {
+            atomicExch(&grid_arrived, 0u);
+            __threadfence();
+            atomicAdd(&grid_gate, 1u);
+        } else {
+            while (atomicAdd(&grid_gate, 0u) == gate) {}
+        }
+        __threadfence();
+    }
+    __syncthreads(site);
+}
+
 enum class Kind : unsigned { Block, Lanes, Grid };
 
 // ---------------------------------------------------------------- any group
@@ -70,8 +91,8 @@ CUDASIM_INLINE thread_block this_thread_block() { return thread_block(); }
 
 class grid_group {
   public:
-    CUDASIM_INLINE bool is_valid() const { return cudasim::in_cooperative_launch(); }
-    CUDASIM_INLINE void sync(CUDASIM_HERE) const { cudasim::grid_barrier(site); }
+    CUDASIM_INLINE bool is_valid() const { return cudasim::together; }
+    CUDASIM_INLINE void sync(CUDASIM_HERE) const { grid_barrier(site); }
     static CUDASIM_INLINE unsigned long long num_blocks() { return (unsigned long long)gridDim.x * gridDim.y * gridDim.z; }
     static CUDASIM_INLINE unsigned long long block_rank() {
         return ((unsigned long long)blockIdx.z * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
