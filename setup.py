@@ -44,7 +44,7 @@ setup(
             "ladder/README.md",
         ],
         "tinycnn.lessons": ["page/*.html", "page/*.css", "page/*.js"],
-        "tinycnn.emulator": ["runtime/*.h", "runtime/*.cpp", "runtime/include/*.h"],
+        "tinycnn.emulator": ["unsupported.json", "runtime/*.h", "runtime/*.cpp", "runtime/include/*.h", "runtime/include/*/*"],
         "tinycnn.lab": ["page/*", "vendor/codemirror/*"],
         "tinycnn.exercises": ["*/*.md", "*/*.cu", "*/*.diff"],
     },

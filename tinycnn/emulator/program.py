@@ -18,6 +18,7 @@ from tinycnn.emulator import arguments, build, cache, elf, sources
 from tinycnn.emulator.compiler import FAST, HOOKED, BuildError, find_compiler, processor, run
 from tinycnn.emulator.module import Module, _Parameter
 from tinycnn.emulator.sources import Sources
+from tinycnn.emulator.unsupported import explained
 
 if TYPE_CHECKING:
     from tinycnn.devices.gpu.cards import Card
@@ -71,7 +72,10 @@ def build_program(program: Sources, defines: Sequence[str] = (), mode: str = FAS
         for number, path in enumerate(program.paths):
             made = folder / f"{number}.o"
             own = ["-x", "c++", copies.get(path, path), "-I", path.parent, "-c", "-o", made]
-            run(compiler.command, [*flags, *linked, *maps, *headers, *own], folder, path)
+            try:
+                run(compiler.command, [*flags, *linked, *maps, *headers, *own], folder, path)
+            except BuildError as error:
+                raise explained(error, program) from None
             parts.append(made)
         (folder / "entry.cpp").write_text(ENTRY)
         base = ["-include", build.HERE / "cudasim.h"]
@@ -94,7 +98,7 @@ def relative(file: Path, first: Path) -> str:
 
 
 def _headers() -> bytes:
-    return b"".join(path.read_bytes() for path in sorted(INCLUDE.rglob("*.h")))
+    return b"".join(path.read_bytes() for path in sorted(INCLUDE.rglob("*")) if path.is_file())
 
 
 def _dynamic(objects: Sequence[Path | str]) -> list[str]:

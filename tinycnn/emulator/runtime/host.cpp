@@ -381,8 +381,6 @@ const Known* known_kernel(const void* function) {
 
 // ---------------------------------------------------------------- launches
 
-constexpr int NO_MEMORY = -2;  // what cudasim_launch returns then
-
 static cudaError_t check_configuration(const Call& call, const void* function) {
     const cudaDeviceProp& p = gpu.properties;
     const dim3 &g = call.grid, &b = call.block;

@@ -21,6 +21,10 @@
 #define __CUDA_ARCH__ 900
 #endif
 #define __NVCC__ 1
+// By these, other headers see that they come after cuda_runtime.h.
+#define __CUDA_RUNTIME_H__
+#define __CUDA_RUNTIME_API_H__
+#define __DRIVER_TYPES_H__
 #define CUDART_VERSION 12080
 #define CUDA_VERSION 12080
 #define CUDART_CB
