@@ -159,8 +159,8 @@ def test_of_several_pages_none_is_shown(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("run", "%%tinycnn is followed by check, trace, judge or lesson, not by 'run'"),
-        ("-o mine.cu", "%%tinycnn is followed by check, trace, judge or lesson"),
+        ("train", "%%tinycnn is followed by run, check, trace, judge or lesson, not by 'train'"),
+        ("-o mine.cu", "%%tinycnn is followed by run, check, trace, judge or lesson"),
         ("judge", "Missing option '--exercise'"),
         ("judge --exercise guar", "did you mean guard?"),
         ("judge ::copy --exercise guard", "Got unexpected extra argument (::copy)"),

@@ -88,9 +88,7 @@ class JobError(RuntimeError):
 # ---------------------------------------------------------------- the parent
 
 
-def run(
-    job: str, arguments: Mapping[str, Any], limits: Limits | None = None, same_output: bool = False
-) -> Outcome:
+def run(job: str, arguments: Mapping[str, Any], limits: Limits | None = None, same_output: bool = False) -> Outcome:
     """Run a job, named as 'package.module:function', with plain data for its arguments, in a child process.
 
     same_output: what it reads and prints is this process's input and output, and so neither kept nor limited.

@@ -87,12 +87,11 @@ def check_program(ordered: dict[str, Any], seconds: float) -> tuple[list[emulato
     outcome = limited.run("tinycnn.command.check:program_job", arguments, LIMITS)
     shown(outcome.printed)
     reports = [emulator.Report(**value["report"]) for value in outcome.values if "report" in value]
-    done = next((value for value in outcome.values if "launches" in value), {"kernels": [], "launches": 0})
+    kernels: list[str] = [value["kernel"] for value in outcome.values if "kernel" in value]
+    launches = sum(value["launches"] for value in outcome.values if "launches" in value)
     if outcome.ended:
-        reports.append(
-            emulator.Report(emulator.ENDED, "main", ordered["files"][0], 0, None, (), (), outcome.ended)
-        )
-    return reports, done["kernels"], done["launches"]
+        reports.append(emulator.Report(emulator.ENDED, "main", ordered["files"][0], 0, None, (), (), outcome.ended))
+    return reports, kernels, launches
 
 
 def program_job(seconds: float, **ordered: Any) -> Iterator[limited.At | dict[str, Any]]:
@@ -101,7 +100,8 @@ def program_job(seconds: float, **ordered: Any) -> Iterator[limited.At | dict[st
     yield from build(ordered, HOOKED, built)
     checker = watched_program.ProgramCheck(built[0], tell, seconds)
     built[0].run(ordered["arguments"], checker)
-    yield {"kernels": list(checker.kernels), "launches": checker.launches}
+    yield from ({"kernel": kernel} for kernel in checker.kernels)
+    yield {"launches": checker.launches}
 
 
 def check_apart(target: str, path: Path, seconds: float) -> list[emulator.Report]:

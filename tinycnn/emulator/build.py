@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tinycnn.emulator import cache, elf
+from tinycnn.emulator import cache, elf, headers, sources
 from tinycnn.emulator.compiler import (
     DEBUG,
     FAST,
@@ -26,6 +26,7 @@ from tinycnn.emulator.compiler import (
     processor,
     run,
 )
+from tinycnn.emulator.unsupported import explained
 
 HERE = Path(__file__).parent / "runtime"
 CORE = ["problems.cpp", "fibers.cpp", "warp.cpp", "scheduler.cpp", "together.cpp", "interrupts.cpp", "host.cpp"]
@@ -61,8 +62,8 @@ def with_includes(path: str | Path) -> list[Path]:
 @functools.cache
 def own_sources(mode: str) -> bytes:
     """What the runtime consists of."""
-    headers = ["cudasim.h", "kernel_table.h", "runtime.h", "tools.h", "host.h", "errors.h"]
-    return b"".join((HERE / name).read_bytes() for name in headers + RUNTIME[mode])
+    own = ["cudasim.h", "kernel_table.h", "runtime.h", "tools.h", "host.h", "errors.h"]
+    return b"".join((HERE / name).read_bytes() for name in own + RUNTIME[mode])
 
 
 def hash_of(*parts: object) -> str:
@@ -74,10 +75,13 @@ def hash_of(*parts: object) -> str:
     return digest.hexdigest()[:32]
 
 
-def wrapper(path: Path, kernels: Iterable[str], kind: str = "gcc") -> str:
-    """The C++ source that is compiled: the kernel file and the table of its kernels."""
+def wrapper(path: Path, kernels: Iterable[str], kind: str = "gcc", library: bool = False) -> str:
+    """The C++ source that is compiled: the kernel file, or what stands for it, and the table of its kernels.
+
+    library: whether the file includes headers of the C or C++ library, whose names are defined elsewhere.
+    """
     lines = [f'#include "{path}"']
-    if kind == "gcc":
+    if kind == "gcc" and not library:
         # Accesses to extern __shared__ arrays need not ask the loader then. (Clang calls an initialiser of theirs if
         # there is one, and would then take it for granted that there is.)
         lines = ["#pragma GCC visibility push(hidden)", *lines, "#pragma GCC visibility pop"]
@@ -105,11 +109,14 @@ def build(path: str | Path, kernels: Iterable[str], mode: str = FAST) -> Path:
         if not re.fullmatch(r"[A-Za-z_]\w*(::\w+)*(\s*<[\w\s,:<>*()+-]*>)?", name):
             raise BuildError(f"{name!r} is not the name of a kernel, like 'copy' or 'copy<float>'")
     compiler = find_compiler()
-    contents = [item for file in with_includes(path) for item in (file.name, file.read_bytes())]
+    source = sources.read([path])
+    contents = [item for file, text in source.contents.items() for item in (file.name, text)]
+    whole = headers.has_host_code(source.contents.values())
+    library = any(match[2] == b"<" for text in source.contents.values() for match in sources.INCLUDE.finditer(text))
     flags = [*compiler.flags(mode), *(compiler.instrumented if mode == HOOKED else []), *KERNEL_FLAGS]
     where = path if mode == DEBUG else path.name  # gdb is to find the source; otherwise equal content is equal
     # Every file can be told apart by what it was made of, so a file in the cache is never changed, only added.
-    key = hash_of(compiler, processor(), flags, own_sources(mode), where, *contents, *kernels)
+    key = hash_of(compiler, processor(), flags, own_sources(mode), headers.content(), where, *contents, *kernels)
     name = f"{path.stem}-{mode}-{key}.so"
     if known := cache.find(name):
         return known
@@ -117,12 +124,16 @@ def build(path: str | Path, kernels: Iterable[str], mode: str = FAST) -> Path:
     try:
         with tempfile.TemporaryDirectory(prefix="building-", dir=target.parent) as temporary:
             folder = Path(temporary)
-            (folder / "wrapper.cpp").write_text(wrapper(path, kernels, compiler.kind))
+            copies = sources.rewritten(source, folder)
+            (folder / "wrapper.cpp").write_text(wrapper(copies.get(path, path), kernels, compiler.kind, library))
             names = {f"{folder}": BUILT_IN, f"{path.parent}/": "", f"{HERE}/": "cudasim/"} if mode != DEBUG else {}
             maps = [f"-ffile-prefix-map={old}={new}" for old, new in names.items()]
-            header = ["-include", HERE / "cudasim.h", "-I", path.parent]
+            header = [*headers.flags(folder, source.contents.values(), whole), "-I", path.parent]
             compiled = [*flags, *maps, *header, "-c", "wrapper.cpp", "-o", "wrapper.o"]
-            run(compiler.command, compiled, folder, path)
+            try:
+                run(compiler.command, compiled, folder, path)
+            except BuildError as error:
+                raise explained(error, source) from None
             parts: list[object] = ["wrapper.o", runtime(compiler, mode, folder)]
             dynamic = [s.name for s in elf.variables(folder / "wrapper.o") if s.is_tls and not s.defined and s.name]
             if dynamic:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tinycnn.emulator import arguments, build, cache, elf, sources
+from tinycnn.emulator import arguments, build, cache, elf, headers, sources
 from tinycnn.emulator.compiler import FAST, HOOKED, BuildError, find_compiler, processor, run
 from tinycnn.emulator.module import Module, _Parameter
 from tinycnn.emulator.sources import Sources
@@ -23,13 +23,6 @@ from tinycnn.emulator.unsupported import explained
 if TYPE_CHECKING:
     from tinycnn.devices.gpu.cards import Card
 
-INCLUDE = build.HERE / "include"
-ALIASES = (  # NVIDIA's headers that are parts of cuda_runtime.h here
-    "builtin_types.h channel_descriptor.h crt/host_defines.h cuda.h cuda_device_runtime_api.h cuda_profiler_api.h "
-    "cuda_runtime_api.h cudaProfiler.h device_atomic_functions.h device_functions.h device_launch_parameters.h "
-    "device_types.h driver_types.h host_defines.h math_constants.h math_functions.h sm_20_atomic_functions.h "
-    "sm_20_intrinsics.h sm_30_intrinsics.h vector_functions.h vector_types.h"
-).split()
 STACK = 64 * 2**20  # bytes of main's stack: a program may have large arrays there
 FLAGS = ["-fexceptions", "-frtti", "-fno-lto"]  # what host code may use and kernels do not
 LINK = ["-shared", "-fPIC", "-Wl,--wrap=exit", "-Wl,-z,defs", "-lm", "-lpthread"]
@@ -37,7 +30,9 @@ LINK = ["-shared", "-fPIC", "-Wl,--wrap=exit", "-Wl,-z,defs", "-lm", "-lpthread"
 ENTRY = f"""
 #include "{build.HERE}/kernel_table.h"
 extern "C" int call_main(int, char**) __asm__("main");
-extern "C" __attribute__((visibility("hidden"))) int cudasim_main(int argc, char** argv) {{ return call_main(argc, argv); }}
+extern "C" __attribute__((visibility("hidden"))) int cudasim_main(int argc, char** argv) {{
+    return call_main(argc, argv);
+}}
 extern "C" __attribute__((visibility("default"))) const cudasim::Kernel cudasim_kernels[1] = {{}};
 """
 
@@ -52,7 +47,9 @@ def build_program(program: Sources, defines: Sequence[str] = (), mode: str = FAS
     flags = [*compiler.flags(mode), *hooks, *build.KERNEL_FLAGS, *FLAGS, *(f"-D{define}" for define in defines)]
     linked = ["-fopenmp"] if any(b"omp.h" in text for text in program.contents.values()) else []
     contents = [item for file, text in program.contents.items() for item in (relative(file, first), text)]
-    key = build.hash_of(compiler, processor(), flags, linked, build.own_sources(mode), ENTRY, ALIASES, _headers(), *contents)
+    key = build.hash_of(
+        compiler, processor(), flags, linked, build.own_sources(mode), ENTRY, headers.content(), *contents
+    )
     name = f"{first.stem}-{mode}-{key}.so"
     if known := cache.find(name):
         return known
@@ -60,20 +57,16 @@ def build_program(program: Sources, defines: Sequence[str] = (), mode: str = FAS
     with tempfile.TemporaryDirectory(prefix="building-", dir=target.parent) as temporary:
         folder = Path(temporary)
         copies = sources.rewritten(program, folder)
-        for name in ALIASES:
-            alias = folder / "aliases" / name
-            alias.parent.mkdir(parents=True, exist_ok=True)
-            alias.write_text("#include <cuda_runtime.h>\n")
         names = {f"{folder}": build.BUILT_IN, f"{first.parent}/": "", f"{build.HERE}/": "cudasim/"}
         maps = [f"-ffile-prefix-map={old}={new}" for old, new in names.items()]
-        folders = [path for each in (*program.folders, INCLUDE, folder / "aliases") for path in ("-I", each)]
-        headers = ["-include", build.HERE / "cudasim.h", "-include", build.HERE / "host.h", *folders]
+        folders = [word for path in program.folders for word in ("-I", path)]
+        included = [*folders, *headers.flags(folder, program.contents.values(), whole=True)]
         parts: list[Path | str] = []
         for number, path in enumerate(program.paths):
             made = folder / f"{number}.o"
             own = ["-x", "c++", copies.get(path, path), "-I", path.parent, "-c", "-o", made]
             try:
-                run(compiler.command, [*flags, *linked, *maps, *headers, *own], folder, path)
+                run(compiler.command, [*flags, *linked, *maps, *included, *own], folder, path)
             except BuildError as error:
                 raise explained(error, program) from None
             parts.append(made)
@@ -95,10 +88,6 @@ def relative(file: Path, first: Path) -> str:
         return str(file.relative_to(first.parent))
     except ValueError:
         return str(file)
-
-
-def _headers() -> bytes:
-    return b"".join(path.read_bytes() for path in sorted(INCLUDE.rglob("*")) if path.is_file())
 
 
 def _dynamic(objects: Sequence[Path | str]) -> list[str]:
@@ -245,7 +234,7 @@ class Program:
 def described(gpu: Card) -> list[int]:
     """What cudasim_describe_gpu takes, in its order."""
     numbers = (
-        *gpu.capability, gpu.multiprocessors, gpu.clock / 1e3, gpu.memory, gpu.l2, gpu.threads, gpu.blocks, gpu.registers,
-        gpu.shared, gpu.shared_of_a_block, gpu.reserved, gpu.bandwidth,
+        *gpu.capability, gpu.multiprocessors, gpu.clock / 1e3, gpu.memory, gpu.l2, gpu.threads, gpu.blocks,
+        gpu.registers, gpu.shared, gpu.shared_of_a_block, gpu.reserved, gpu.bandwidth,
     )  # fmt: skip
     return [int(number) for number in numbers]

@@ -6,8 +6,8 @@ rewritten, and nothing else:
     scale<float><<<grid, block>>>(x, n);
     ::cudasim::Launcher("scale<float>", grid, block)(scale<float>, x, n);
 
-A parser of CUDA's grammar (tree-sitter's) finds it, in macros too. Lines stay where they are, so that what a compiler or
-a report says of one is true of the file as it was written.
+A parser of CUDA's grammar (tree-sitter's) finds it, in macros too. Lines stay where they are, so that what a compiler
+or a report says of one is true of the file as it was written.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Definitions(NamedTuple):
 
     kernels: frozenset[str]
     deduced: frozenset[str]  # kernels whose type a name alone does not tell: templates, overloads
-    functions: frozenset[str]
+    functions: frozenset[str]  # all others
 
 
 @functools.cache
@@ -63,7 +63,7 @@ def definitions(source: bytes) -> Definitions:
     """The functions that a source file defines or declares."""
     kernels: list[str] = []
     templates: set[str] = set()
-    functions: set[str] = set()
+    others: set[str] = set()
     for node in walk(parse(source)):
         if node.type != "function_declarator":
             continue
@@ -73,15 +73,15 @@ def definitions(source: bytes) -> Definitions:
             owner = owner.parent
         if not owner:
             continue
-        if owner.type == "function_definition":
-            functions.add(name)
         if any(child.type == "__global__" for child in owner.children):
             if owner.type == "function_definition":
                 kernels.append(name)
             if owner.parent and owner.parent.type == "template_declaration":
                 templates.add(name)
-    overloaded = {name for name in kernels if kernels.count(name) > 1}
-    return Definitions(frozenset(kernels), frozenset(templates | overloaded), frozenset(functions))
+        elif owner.type == "function_definition":
+            others.add(name)
+    overloaded = {name for name in kernels if kernels.count(name) > 1 or name in others}
+    return Definitions(frozenset(kernels), frozenset(templates | overloaded), frozenset(others))
 
 
 def base_name(node: tree_sitter.Node | None) -> str:
@@ -158,9 +158,7 @@ def _launch_of(call: tree_sitter.Node) -> tree_sitter.Node | None:
     return next((child for child in call.children if child.type == "kernel_call_syntax"), None)
 
 
-def _call(
-    function: tree_sitter.Node, launch: tree_sitter.Node, arguments: tree_sitter.Node, by_call: bool
-) -> bytes:
+def _call(function: tree_sitter.Node, launch: tree_sitter.Node, arguments: tree_sitter.Node, by_call: bool) -> bytes:
     """What stands for a launch up to its first argument. by_call: the kernel's type follows from its arguments."""
     callee, configuration = function.text or b"", (launch.text or b"")[3:-3]
     name = text_of(function).replace("\\", "\\\\").replace('"', '\\"').encode()

@@ -87,7 +87,9 @@ class ProgramRun:
         """The last error, if the program has not asked for it."""
         left = self.program.unasked_error()
         for mistake in [m for m in self.program.mistakes() if left and m.error == left][-1:]:
-            message = f"{self.program.error_name(left)}: {mistake.text.decode()}; the program never asked for this error"
+            message = (
+                f"{self.program.error_name(left)}: {mistake.text.decode()}; the program never asked for this error"
+            )
             self.tell(_of_the_host(CUDA_ERROR, self.program, mistake, message))
 
 
@@ -139,7 +141,9 @@ class ProgramCheck:
                 self._add(_of_the_host(CUDA_ERROR, self.program, m, f"{name}: {m.text.decode()}", m.count))
         for a in self.program.allocations():
             if not status and not a.freed_line and a.owner != REGISTERED:
-                self._add(_of_the_host(LEAK, self.program, a, f"{a.size} bytes that are allocated here are never freed"))
+                self._add(
+                    _of_the_host(LEAK, self.program, a, f"{a.size} bytes that are allocated here are never freed")
+                )
 
     def _add(self, report: Report) -> None:
         lines = frozenset([report.line, report.other_line or report.line])
@@ -209,7 +213,9 @@ class ProgramTrace:
 # ---------------------------------------------------------------- what both do
 
 
-def watch(watched: WatchedLaunch, library: ctypes.CDLL, seconds: float, check: bool = False, trace: bool = False) -> None:
+def watch(
+    watched: WatchedLaunch, library: ctypes.CDLL, seconds: float, check: bool = False, trace: bool = False
+) -> None:
     """Tell the tools of a launch's arrays."""
     rows = [instrument.GlobalArray(a.begin, a.size, min(a.granule, a.dtype.itemsize)) for a in watched.arrays]
     table = (instrument.GlobalArray * (len(rows) or 1))(*rows)

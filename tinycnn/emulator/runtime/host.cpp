@@ -494,6 +494,7 @@ extern "C" int cudasim_main(int argc, char** argv) __attribute__((weak));  // ma
 
 CUDASIM_EXPORT int cudasim_run(int argc, char** argv) {
     main_thread = pthread_self();
+    setvbuf(stdout, nullptr, _IOLBF, 0);  // what it has printed is to be read when it is ended
     in_main = true;
     if (!setjmp(end_place)) end_status = cudasim_main(argc, argv);
     in_main = false;

@@ -572,3 +572,8 @@ inline cudaError_t cudaLaunchCooperativeKernel(const void* function, dim3 grid, 
                                                size_t shared = 0, cudaStream_t = 0, CUDASIM_HERE) {
     return cudasim::launch_known(function, grid, block, arguments, shared, true, site);
 }
+
+// A word of CUDA's that the C++ library has in its own attributes: a program that does not say it is better without.
+#ifdef CUDASIM_NO_NOINLINE
+#undef __noinline__
+#endif
