@@ -38,7 +38,7 @@ def run(
     for fault in faults:
         say(str(fault))
     if outcome.ended:
-        say(f"{outcome.during}: {outcome.ended}")
+        say(f"{outcome.during}: {outcome.ended}; `tinycnn check` looks for the line that is at fault")
     if any(value.get("times") for value in outcome.values):
         say(TIMES)
     if faults or status:

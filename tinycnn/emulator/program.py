@@ -77,7 +77,10 @@ def build_program(program: Sources, defines: Sequence[str] = (), mode: str = FAS
             (folder / "dynamic.cpp").write_text(build.dynamic_shared(dynamic))
             parts.append("dynamic.cpp")
         parts += ["entry.o", build.runtime(compiler, mode, folder)]
-        run(compiler.command, [*parts, *LINK, *linked, "-o", "program.so"], folder, first)
+        try:
+            run(compiler.command, [*parts, *LINK, *linked, "-o", "program.so"], folder, first)
+        except BuildError as error:
+            raise explained(error, program) from None
         cache.keep(folder / "program.so", target)
     return target
 

@@ -165,7 +165,10 @@ def _call(function: tree_sitter.Node, launch: tree_sitter.Node, arguments: tree_
     begin = b'::cudasim::Launcher("' + name + b'", ' + configuration + b")"
     comma = b", " if arguments.named_child_count else b""
     if by_call:
-        return begin + b".deduced([=](auto&... a) CUDASIM_UNHOOKED_CALL { " + callee + b"(a...); }" + comma
+        # By reference, as the kernel makes its own copies. Its newlines once only: the lines are to stay.
+        again = b" ".join(callee.replace(b"\\\n", b"").split())
+        lambda_ = b"[=](auto&... a) CUDASIM_UNHOOKED_CALL -> decltype(" + again + b"(a...)) { " + callee + b"(a...); }"
+        return begin + b".deduced(" + lambda_ + comma
     return begin + b"(" + callee + comma
 
 

@@ -24,6 +24,7 @@ MOST = 5  # are told
 _ERROR = re.compile(r"^(?P<file>[^:\n]+):(?P<line>\d+):(?:\d+:)? (?:fatal )?error: (?P<text>.*)$", re.MULTILINE)
 _MISSING = re.compile(r"^(?P<name>\S+): No such file or directory|^'(?P<clangs>\S+)' file not found")
 _NAME = re.compile(r"[‘'](?:[\w:<>]*::)?(\w+)(?:[<(][^’']*)?[’']")
+_UNDEFINED = re.compile(r"undefined (?:reference to|symbol:?) [`'‘]?(?P<name>\w+)")
 _ASSEMBLER = re.compile(r"Assembler messages|impossible constraint|invalid 'asm'|unrecognized instruction|inline asm")
 
 
@@ -59,6 +60,8 @@ def explained(error: BuildError, sources: Sources) -> BuildError:
 def _found(log: str, sources: Sources) -> Iterator[str]:
     if _ASSEMBLER.search(log):
         yield from _inline_ptx(sources)
+    for name in dict.fromkeys(_UNDEFINED.findall(log)):
+        yield f"{name} is declared, but none of the files defines it: those that do are to be named too"
     told = set()
     for error in _ERROR.finditer(log):
         place = f"{shown(Path(error['file']))}:{error['line']}"
@@ -70,7 +73,7 @@ def _found(log: str, sources: Sources) -> Iterator[str]:
             else:
                 yield _line(place, f"<{name}>", advice)
             continue
-        for name in _NAME.findall(error["text"]):
+        for name in _NAME.findall(error["text"].partition("; did you mean")[0]):
             advice = name_advice(name)
             if advice is not None and name not in told and _is_used(name, sources):
                 told.add(name)

@@ -109,11 +109,12 @@ cudaError_t fail(cudaError_t error, Site site, const char* format, ...) {
 constexpr size_t MARGIN = 64 * 1024;  // so that an access past an end meets no other array
 constexpr size_t KEPT = 256 << 20;    // bytes of freed memory that are not used again, so that late accesses are seen
 static size_t kept;
+constexpr unsigned char UNWRITTEN = 0xff;  // NaN, so that memory that nobody wrote shows
 #else
 constexpr size_t MARGIN = 4 * 1024;
+constexpr unsigned char UNWRITTEN = 0;     // as a GPU's fresh memory nearly always is
 #endif
 constexpr size_t ALIGNMENT = 512;     // as cudaMalloc has it
-constexpr unsigned char UNWRITTEN = 0xff;  // NaN, so that memory that nobody wrote shows
 
 static Allocation* allocation_of(const void* p) {
     uintptr_t at = (uintptr_t)p;

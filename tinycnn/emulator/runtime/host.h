@@ -306,10 +306,22 @@ template <typename... P> struct Pointed {  // calls a kernel through its address
     static constexpr Parameter parameters[sizeof...(P) + 1] = {Describe<std::remove_cv_t<P>>::value..., {}};
 };
 
+struct Null {  // NULL or 0, which came as an integer, for a parameter that is a pointer
+    long value;
+    template <typename T> CUDASIM_UNHOOKED operator T*() const { return nullptr; }
+    template <typename T, typename = std::enable_if_t<std::is_arithmetic_v<T>>> CUDASIM_UNHOOKED operator T() const {
+        return (T)value;
+    }
+};
+template <typename A> using MaybeNull = std::conditional_t<std::is_same_v<A, int> || std::is_same_v<A, long>, Null, A>;
+
 template <typename F, typename... A> struct Deduced {  // calls what the compiler chooses for these arguments
     template <size_t... I> CUDASIM_UNHOOKED static void unpack(void** arguments, std::index_sequence<I...>) {
-        (*static_cast<F*>(arguments[0]))(*static_cast<A*>(arguments[I + 1])...);
+        F& kernel = *static_cast<F*>(arguments[0]);
+        if constexpr (std::is_invocable_v<F&, A&...>) kernel(*static_cast<A*>(arguments[I + 1])...);
+        else with_null(kernel, MaybeNull<A>{*static_cast<A*>(arguments[I + 1])}...);
     }
+    template <typename... B> CUDASIM_UNHOOKED static void with_null(F& kernel, B... given) { kernel(given...); }
     CUDASIM_UNHOOKED static void call(void** arguments) { unpack(arguments, std::index_sequence_for<A...>()); }
     static constexpr Parameter parameters[sizeof...(A) + 1] = {Describe<A>::value..., {}};
 };

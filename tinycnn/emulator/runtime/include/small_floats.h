@@ -138,7 +138,7 @@ CUDASIM_SMALL cudasim::Small<E> __hfma(cudasim::Small<E> a, cudasim::Small<E> b,
     double product = (double)(float)a * (float)b, sum = product + (float)c;
     double error = (product - (sum - (float)c)) + ((float)c - (sum - (sum - (float)c)));
     float odd = (float)sum;
-    if ((double)odd != sum || error != 0) {
+    if (sum - sum == 0 && ((double)odd != sum || error != 0)) {
         uint32_t raw = cudasim::bits<uint32_t>(odd);
         bool away = __builtin_fabs((double)odd) > __builtin_fabs(sum);
         odd = cudasim::bits<float>((away ? raw - 1 : raw) | 1u);
