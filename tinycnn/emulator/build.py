@@ -29,7 +29,7 @@ from tinycnn.emulator.compiler import (
 from tinycnn.emulator.unsupported import explained
 
 HERE = Path(__file__).parent / "runtime"
-CORE = ["problems.cpp", "fibers.cpp", "warp.cpp", "scheduler.cpp", "together.cpp", "interrupts.cpp", "host.cpp"]
+CORE = "problems.cpp fibers.cpp warp.cpp scheduler.cpp together.cpp interrupts.cpp crash.cpp host.cpp".split()
 TOOLS = ["shadow.cpp", "handover.cpp", "trace.cpp", "deadline.cpp", "hooks.cpp"]
 RUNTIME = {FAST: CORE, DEBUG: CORE, HOOKED: CORE + TOOLS}
 

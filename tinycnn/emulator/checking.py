@@ -38,6 +38,7 @@ KINDS = (
     "warp-intrinsic",
     "trap",
     "endless",
+    "crash",
 )
 ENDED = "ended"  # what only who started the process can tell: limited.py
 RACE, OUT_OF_BOUNDS, MISALIGNED, ENDLESS = 1, 2, 3, 8

@@ -90,11 +90,13 @@ class Compiler(NamedTuple):
     def instrumented(self) -> list[str]:
         """What kernels are compiled with besides, in hooked builds. Volatile accesses call functions of their own."""
         if self.kind == "clang":
-            return [*INSTRUMENTED, "-mllvm", "-tsan-distinguish-volatile"]
+            bounds = [] if self.is_zig else ["-fsanitize=array-bounds"]
+            return [*INSTRUMENTED, *bounds, "-mllvm", "-tsan-distinguish-volatile"]
         number = re.search(r"\) (\d+)\.", self.version)
         if number and int(number[1]) < 11:
-            return INSTRUMENTED  # it cannot tell them apart: a loop that waits by volatile reads does not end there
-        return [*INSTRUMENTED, "--param=tsan-distinguish-volatile=1"]
+            # It cannot tell them apart: a loop that waits by volatile reads does not end there.
+            return [*INSTRUMENTED, "-fsanitize=bounds"]
+        return [*INSTRUMENTED, "-fsanitize=bounds", "--param=tsan-distinguish-volatile=1"]
 
     @property
     def is_zig(self) -> bool:

@@ -7,7 +7,10 @@
 // CUDASIM is defined in every build; CUDASIM_HOOKED where each memory access calls the tools (check and trace).
 #pragma once
 #define CUDASIM 1
+#define __CUDACC__ 1
+#define __CUDA_ARCH__ 900
 
+#include <assert.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -5,7 +5,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <time.h>
-#include <ucontext.h>
 
 #include "tools.h"
 
@@ -37,16 +36,6 @@ void begin_time_limit(double seconds) {
                  most_seconds);
     }
     stop_launch();
-}
-
-static uintptr_t interrupted_at(void* context) {
-#if defined(__x86_64__)
-    return (uintptr_t)((ucontext_t*)context)->uc_mcontext.gregs[REG_RIP];
-#elif defined(__aarch64__)
-    return (uintptr_t)((ucontext_t*)context)->uc_mcontext.pc;
-#else
-    return 0;
-#endif
 }
 
 static void on_signal(int, siginfo_t*, void* context) {

@@ -150,7 +150,7 @@ static bool is_up_to(const Arrival& arrival, const Record& before) {
 // has a number, then it may itself be what handed over.
 bool handed_over(const Record& before, int address) {
     for (Heard of : heard[current])
-        for (int i = 0; i < of.count; ++i) {
+        for (int i = of.count - 1; i >= 0; --i) {  // what came last covers most
             const Arrival& arrival = addresses[of.address].arrivals[i];
             if (arrival.block != before.block) continue;
             if (covers(fences[arrival.fence], before)) return true;

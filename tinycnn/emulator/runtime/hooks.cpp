@@ -8,6 +8,7 @@
 
 extern "C" {
 extern char __ehdr_start[] __attribute__((visibility("hidden")));  // the linker's: where this file is in memory
+extern char __bss_start[] __attribute__((visibility("hidden")));  // of its variables that begin as zeros
 extern char _end[] __attribute__((visibility("hidden")));
 }
 
@@ -30,8 +31,6 @@ static int64_t traced_count;
 static bool tracing_some;
 bool checking, tracing;
 uintptr_t image_begin;
-
-bool in_this_file(uintptr_t address) { return address - image_begin < (uintptr_t)_end - image_begin; }
 
 Region& region_at(int id) { return regions[id]; }
 
@@ -96,6 +95,14 @@ static int nearest_region(uintptr_t address) {
     return best;
 }
 
+// Whether an address is where the file's variables are, and ours, and in none of them that a kernel may touch.
+static bool between_variables(uintptr_t at) {
+    auto holds = [at](const void* begin, size_t size) { return at - (uintptr_t)begin < size; };
+    return holds(__bss_start, _end - __bss_start) && !holds(&threadIdx, sizeof threadIdx) &&
+           !holds(&blockIdx, sizeof blockIdx) && !holds(&blockDim, sizeof blockDim) &&
+           !holds(&gridDim, sizeof gridDim) && !holds(&together, sizeof together);
+}
+
 // ---------------------------------------------------------------- an access
 
 static void report_access(Kind kind, int region, const Access& access) {
@@ -121,7 +128,7 @@ static void access(const void* address, int size, bool write, bool atomic, void*
     int id = region_of(at);
     if (id < 0) {
         // Tables of constants, threadIdx and the like are in this file's own image.
-        if (in_this_file(at)) return;
+        if (in_this_file(at) && !between_variables(at)) return;
         report_access(Kind::OutOfBounds, nearest_region(at), a);
         abandon();
     }
@@ -160,6 +167,19 @@ static void range(const void* address, size_t size, bool write, void* pc) {
     if (!watching) return host_access((uintptr_t)at, size, write, (uintptr_t)pc - (uintptr_t)__ehdr_start);
     size_t step = ((uintptr_t)at | size) % 4 ? 1 : 4;
     for (size_t i = 0; i < size; i += step) access(at + i, (int)step, write, false, pc);
+}
+
+// An index outside an array whose size the compiler knows: also one of local memory, or a row of a larger array.
+static void index_out_of_bounds(int64_t index, const char* type, void* return_address) {
+    if (!watching || !checking) return;
+    Problem* p = find_problem(Kind::OutOfBounds, (uintptr_t)return_address - image_begin, 0, {nullptr, 0});
+    if (p && !p->count++) {
+        tell_who(*p, current);
+        p->region = -1;
+        snprintf(p->message, sizeof p->message, "the index %lld is outside of an array of type %s", (long long)index,
+                 type);
+    }
+    abandon();
 }
 
 // ---------------------------------------------------------------- when the scheduler tells of something
@@ -270,6 +290,12 @@ CUDASIM_EXPORT void* __tsan_memset(void* p, int value, size_t n) {
     return memset(p, value, n);
 }
 CUDASIM_EXPORT void __sanitizer_cov_trace_pc() { cudasim::branch(__builtin_return_address(0)); }
+
+struct TypeDescriptor { uint16_t kind, info; char name[1]; };
+struct IndexedArray { const char* file; uint32_t line, column; const TypeDescriptor *array, *index; };
+CUDASIM_EXPORT void __ubsan_handle_out_of_bounds(const IndexedArray* of, uintptr_t index) {
+    cudasim::index_out_of_bounds((int64_t)index, of->array->name, __builtin_return_address(0));
+}
 CUDASIM_EXPORT void __tsan_init() {}
 CUDASIM_EXPORT void __tsan_func_entry(void*) {}
 CUDASIM_EXPORT void __tsan_func_exit() {}

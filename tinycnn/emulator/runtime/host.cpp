@@ -15,11 +15,6 @@
 #include "tools.h"
 #endif
 
-extern "C" {
-extern char __ehdr_start[] __attribute__((visibility("hidden")));
-extern char _end[] __attribute__((visibility("hidden")));
-}
-
 namespace cudasim {
 
 bool on_a_fiber();  // fibers.cpp
@@ -27,6 +22,7 @@ extern "C" int cudasim_launch(void (*)(void**), void**, const unsigned*, const u
                               int64_t, char*, int);
 extern "C" char* cudasim_make_stacks();
 extern "C" void cudasim_forget_problems();
+extern "C" const Problem* cudasim_problems(int* count);
 
 // ---------------------------------------------------------------- what Python is told
 
@@ -133,10 +129,6 @@ static Allocation* beside(const void* p) {
         if ((uintptr_t)p - (a.begin - MARGIN) < a.size + 2 * MARGIN) return &a;
     }
     return nullptr;
-}
-
-static bool in_the_image(const void* p) {
-    return (uintptr_t)p - (uintptr_t)__ehdr_start < (uintptr_t)(_end - __ehdr_start);
 }
 
 static size_t used() {
@@ -264,7 +256,7 @@ static cudaError_t check_side(const void* p, size_t size, bool device, bool host
                     (size_t)a->size, a->line);
     if (a && a->owner == (int)Owner::Device && !device)
         return fail(cudaErrorInvalidValue, site, "the %s is memory of the device, but the kind of the copy says host", what);
-    if (!a && !host && !in_the_image(p))
+    if (!a && !host && !in_this_file((uintptr_t)p))
         return fail(cudaErrorInvalidValue, site, "the %s is memory of the host, but the kind of the copy says device", what);
     return cudaSuccess;
 }
@@ -286,7 +278,7 @@ cudaError_t copy_symbol(const void* symbol, size_t symbol_size, void* other, siz
     if (offset > symbol_size || size > symbol_size - offset)
         return fail(cudaErrorInvalidValue, site, "copies %zu bytes from byte %zu on, but the symbol has %zu", size, offset,
                     symbol_size);
-    if (!in_the_image(symbol))
+    if (!in_this_file((uintptr_t)symbol))
         return fail(cudaErrorInvalidSymbol, site, "the symbol is not a __device__ or __constant__ variable itself");
     if (!size) return cudaSuccess;
     char* at = (char*)symbol + offset;
@@ -406,6 +398,19 @@ static cudaError_t check_configuration(const Call& call, const void* function) {
     return cudaSuccess;
 }
 
+// What CUDA would say of what has just gone wrong.
+static cudaError_t error_of_launch() {
+    int count;
+    const Problem* first = cudasim_problems(&count);
+    if (!count) return cudaErrorLaunchFailure;
+    switch ((Kind)first->kind) {
+        case Kind::Trap: return strstr(first->message, "assertion") ? cudaErrorAssert : cudaErrorIllegalInstruction;
+        case Kind::Crash: return cudaErrorIllegalAddress;
+        case Kind::Endless: return cudaErrorLaunchTimeout;
+        default: return cudaErrorLaunchFailure;
+    }
+}
+
 cudaError_t launch(const Call& call) {
     if (on_a_fiber()) {
         char text[200];
@@ -431,7 +436,7 @@ cudaError_t launch(const Call& call) {
     if (failures == NO_MEMORY)
         return fail(cudaErrorMemoryAllocation, call.site, "%s: no address space for the stacks of all threads at once",
                     call.name);
-    if (failures) last_error = broken = cudaErrorLaunchFailure;
+    if (failures) last_error = broken = error_of_launch();
     return last_error;
 }
 

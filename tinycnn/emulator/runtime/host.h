@@ -14,12 +14,6 @@
 #include "errors.h"
 #include "kernel_table.h"
 
-#ifndef __CUDACC__
-#define __CUDACC__ 1
-#endif
-#ifndef __CUDA_ARCH__
-#define __CUDA_ARCH__ 900
-#endif
 #define __NVCC__ 1
 // By these, other headers see that they come after cuda_runtime.h.
 #define __CUDA_RUNTIME_H__

@@ -94,7 +94,7 @@ bool warp_waits_disagree();
 
 // ---------------------------------------------------------------- problems (problems.cpp)
 
-enum class Kind : int { None, Race, OutOfBounds, Misaligned, Uninitialised, Barrier, WarpIntrinsic, Trap, Endless };
+enum class Kind : int { None, Race, OutOfBounds, Misaligned, Uninitialised, Barrier, WarpIntrinsic, Trap, Endless, Crash };
 
 struct Problem {               // as Python reads it
     int kind;
@@ -111,6 +111,11 @@ struct Problem {               // as Python reads it
 void report(Kind kind, Site site, int thread, const char* message);
 void tell_who(Problem& problem, int thread);
 Problem* find_problem(Kind kind, uint64_t pc, uint64_t other_pc, Site site);
+
+// ---------------------------------------------------------------- signals (crash.cpp)
+
+bool in_this_file(uintptr_t address);
+uintptr_t interrupted_at(void* context);  // the instruction, in a signal handler
 
 #ifdef CUDASIM_HOOKED
 // ---------------------------------------------------------------- the tools (hooks.cpp, shadow.cpp, trace.cpp)

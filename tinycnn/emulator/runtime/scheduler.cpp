@@ -42,6 +42,10 @@ bool go_to_a_stuck_block();
 void watch_interrupts();
 void unwatch_interrupts();
 
+// crash.cpp
+void watch_crashes();
+void unwatch_crashes();
+
 constexpr int CALLER = -1;  // the stack that launch() was called on
 
 void make_ready(int thread) {
@@ -373,6 +377,7 @@ CUDASIM_EXPORT int cudasim_launch(void (*call)(void**), void** given, const unsi
     interrupted = stopped = false;
     together = cooperative;
     watch_interrupts();
+    watch_crashes();
     if (together) {
         begin_together(at_once, wanted_blocks, shared);
         failures = !run();
@@ -387,6 +392,7 @@ CUDASIM_EXPORT int cudasim_launch(void (*call)(void**), void** given, const unsi
 #endif
         }
     }
+    unwatch_crashes();
     unwatch_interrupts();
     return interrupted ? INTERRUPTED : failures;
 }

@@ -156,6 +156,14 @@ static Extra& extra_of(Cell& cell) {
 static void keep_older(Cell& cell, const Record& record, bool read) {
     if (!olders.size) olders.add({});  // number 0
     Extra& extra = extra_of(cell);
+    // Where blocks take turns, a thread comes again and again; what is behind its last access is behind all of them.
+    for (int i = together ? extra.older : 0; i; i = olders[i].next) {
+        Older& older = olders[i];
+        if (older.read != read || older.record.block != record.block || older.record.thread != record.thread) continue;
+        if (older.record.bytes & ~record.bytes) continue;
+        older.record = record;
+        return;
+    }
     olders.add({record, read, extra.older});
     extra.older = olders.size - 1;
 }
@@ -172,7 +180,15 @@ static void keep(Cell& cell, Recent& recent, const Record& me, int space, bool r
     recent.last = me;
 }
 
-static void access_cell(Cell& cell, uint8_t bytes, int space, const Access& now, int id, uintptr_t at) {
+static void forget_before(Cell& cell) {
+    cell.first_reader = {};
+    cell.readers = {};
+    if (!cell.extra) return;
+    extras[cell.extra].atomics = {};
+    extras[cell.extra].older = 0;
+}
+
+static void access_cell(Cell& cell, uint8_t bytes, uint8_t every_byte, int space, const Access& now, int id, uintptr_t at) {
     Record me = {block_number, block.barriers,     known[warp_of(current)].of[lane_of(current)][lane_of(current)],
                  (uint32_t)now.pc, (uint16_t)current, bytes};
     auto conflicts = [&](const Record& before, bool before_wrote, int address = 0) {
@@ -205,6 +221,8 @@ static void access_cell(Cell& cell, uint8_t bytes, int space, const Access& now,
         keep(cell, extra_of(cell).atomics, me, space, false);
     } else if (now.write) {
         cell.writer = me;
+        // What is behind this write is behind all that was before it, so that need not be kept.
+        if (!raced && bytes == every_byte) forget_before(cell);
     } else {
         bool other_memory = space == Shared && cell.first_reader.block != block_number;
         if (!cell.first_reader.block || other_memory) cell.first_reader = me;
@@ -219,7 +237,7 @@ void shadow_access(Region& region, int id, const Access& now) {
         if (next > end) next = end;
         uint8_t bytes = 0;
         for (uintptr_t byte = at; byte < next; ++byte) bytes |= 1 << (byte % region.granule);
-        access_cell(region.cells[index], bytes, region.space, now, id, region.begin + at);
+        access_cell(region.cells[index], bytes, (1 << region.granule) - 1, region.space, now, id, region.begin + at);
         at = next;
     }
     if (now.atomic && region.space == Global) {
