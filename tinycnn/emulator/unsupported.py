@@ -37,18 +37,19 @@ class Unsupported(BuildError):
 
 
 @functools.cache
-def _known() -> dict[str, Any]:
+def known() -> dict[str, Any]:
+    """What is refused, {headers: {beginning: advice}, names: {pattern: advice}}: the first that fits counts."""
     return json.loads(FILE.read_text(encoding="utf-8"))
 
 
 def header_advice(name: str) -> str | None:
     """What to do without a header of NVIDIA's; None for another."""
-    return next((advice for start, advice in _known()["headers"].items() if name.startswith(start)), None)
+    return next((advice for start, advice in known()["headers"].items() if name.startswith(start)), None)
 
 
 def name_advice(name: str) -> str | None:
     """What to do without something of CUDA's, '' where nothing is known; None for a name that is not CUDA's."""
-    return next((advice for names, advice in _known()["names"].items() if re.fullmatch(names, name)), None)
+    return next((advice for names, advice in known()["names"].items() if re.fullmatch(names, name)), None)
 
 
 def explained(error: BuildError, sources: Sources) -> BuildError:

@@ -24,6 +24,13 @@ extern "C" char* cudasim_make_stacks();
 extern "C" void cudasim_forget_problems();
 extern "C" const Problem* cudasim_problems(int* count);
 
+// Host code may have several threads; the GPU and what is kept of it are one.
+static pthread_mutex_t whole_gpu = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+struct Alone {
+    Alone() { pthread_mutex_lock(&whole_gpu); }
+    ~Alone() { pthread_mutex_unlock(&whole_gpu); }
+};
+
 // ---------------------------------------------------------------- what Python is told
 
 enum class Owner : int { Device, Managed, Pinned, Registered };
@@ -80,6 +87,7 @@ CUDASIM_EXPORT int cudasim_asked_for_times() { return asked_for_times; }
 CUDASIM_EXPORT int cudasim_unasked_error() { return unasked ? last_error : 0; }
 
 cudaError_t fail(cudaError_t error, Site site, const char* format, ...) {
+    Alone alone;
     last_error = error;
     char text[sizeof Mistake::text];
     va_list values;
@@ -140,6 +148,7 @@ static size_t used() {
 }
 
 static cudaError_t allocate(void** p, size_t size, Owner owner, Site site) {
+    Alone alone;
     if (!p) return fail(cudaErrorInvalidValue, site, "the place for the pointer is null");
     if (broken) return last_error = broken;
     *p = nullptr;
@@ -170,6 +179,7 @@ static void give_back(int i) {
 }
 
 static cudaError_t release(void* p, bool host, Site site) {
+    Alone alone;
     if (!p) return cudaSuccess;
     Allocation* a = allocation_of(p);
     const char* name = host ? "cudaFreeHost" : "cudaFree";
@@ -263,6 +273,7 @@ static cudaError_t check_side(const void* p, size_t size, bool device, bool host
 
 static cudaError_t check_copy(const void* to, const void* from, size_t to_size, size_t from_size, cudaMemcpyKind kind,
                               Site site) {
+    Alone alone;
     if (kind < cudaMemcpyHostToHost || kind > cudaMemcpyDefault)
         return fail(cudaErrorInvalidMemcpyDirection, site, "there is no kind of copy %d", (int)kind);
     if (broken) return last_error = broken;
@@ -412,13 +423,16 @@ static cudaError_t error_of_launch() {
 }
 
 cudaError_t launch(const Call& call) {
-    if (on_a_fiber()) {
+    static pthread_t launching;
+    static bool in_launch;
+    if (in_launch && pthread_equal(pthread_self(), launching)) {  // so it is a kernel that calls
         char text[200];
         snprintf(text, sizeof text, "%s is launched by a kernel: dynamic parallelism is not supported by the emulator",
                  call.name);
         report(Kind::Trap, call.site, current, text);
         stop_block();
     }
+    Alone alone;
     if (broken) return last_error = broken;
     if (cudaError_t error = check_configuration(call, *(const void**)call.arguments[0])) return unasked = true, error;
     static char* stacks;
@@ -426,6 +440,8 @@ cudaError_t launch(const Call& call) {
         return fail(cudaErrorMemoryAllocation, call.site, "no address space for the stacks of the emulator's threads");
     const unsigned grid[3] = {call.grid.x, call.grid.y, call.grid.z};
     const unsigned block[3] = {call.block.x, call.block.y, call.block.z};
+    launching = pthread_self();
+    in_launch = true;
     running_call = call;
     cudasim_forget_problems();
     if (listener) listener(0, &call, 0);
@@ -433,6 +449,7 @@ cudaError_t launch(const Call& call) {
                                   call.cooperative);
     if (listener) listener(1, &call, failures);
     running_call = {};
+    in_launch = false;
     if (failures == NO_MEMORY)
         return fail(cudaErrorMemoryAllocation, call.site, "%s: no address space for the stacks of all threads at once",
                     call.name);
