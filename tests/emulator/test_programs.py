@@ -322,7 +322,7 @@ def test_trace_counts_the_first_launch_of_every_kernel(tmp_path):
         ("texture<float, 1> t;", "1: texture is not supported by the emulator: textures: read the array"),
         ("cudaGraph_t graph;", "1: cudaGraph_t is not supported by the emulator: graphs: launch the kernels"),
         ("void f() { cuInit(0); }", "1: cuInit is not supported by the emulator: the driver's interface"),
-        ("#include <curand_kernel.h>\ncurandState s;", "2: curandState is not supported by the emulator: cuRAND's other generators"),
+        ("#include <curand_kernel.h>\ncurandState s;", "2: curandState is not supported by the emulator: cuRAND's"),
         (
             '\n__device__ int lane() { int x; asm("mov.u32 %0, %laneid;" : "=r"(x)); return x; }',
             "2: inline PTX is not supported by the emulator: write it in CUDA C++",
