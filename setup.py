@@ -45,6 +45,7 @@ setup(
         ],
         "tinycnn.lessons": ["page/*.html", "page/*.css", "page/*.js"],
         "tinycnn.emulator": [
+            "intrinsics.json",
             "unsupported.json",
             "runtime/*.h",
             "runtime/*.cpp",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import re
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -25,6 +26,7 @@ from tinycnn.emulator.compiler import (
     is_x86,
     processor,
     run,
+    uninitialised,
 )
 from tinycnn.emulator.unsupported import explained
 
@@ -40,6 +42,7 @@ MOST_SHARED = 227 * 1024  # bytes of shared memory that a block can have at most
 # Of the kernels alone. A kernel that copies too much is for `check` to report; the C library's own check of memcpy and
 # its like, which Ubuntu's compiler puts in unasked, ends the whole of Python.
 KERNEL_FLAGS = ["-U_FORTIFY_SOURCE"]
+PLAIN = ["-std=c++17", "-O1", "-Wuninitialized"]
 
 
 # ---------------------------------------------------------------- sources
@@ -62,7 +65,7 @@ def with_includes(path: str | Path) -> list[Path]:
 @functools.cache
 def own_sources(mode: str) -> bytes:
     """What the runtime consists of."""
-    own = ["cudasim.h", "kernel_table.h", "runtime.h", "tools.h", "host.h", "errors.h"]
+    own = ["cudasim.h", "intrinsics.h", "kernel_table.h", "runtime.h", "tools.h", "host.h", "errors.h"]
     return b"".join((HERE / name).read_bytes() for name in own + RUNTIME[mode])
 
 
@@ -116,7 +119,7 @@ def build(path: str | Path, kernels: Iterable[str], mode: str = FAST) -> Path:
     flags = [*compiler.flags(mode), *(compiler.instrumented if mode == HOOKED else []), *KERNEL_FLAGS]
     where = path if mode == DEBUG else path.name  # gdb is to find the source; otherwise equal content is equal
     # Every file can be told apart by what it was made of, so a file in the cache is never changed, only added.
-    key = hash_of(compiler, processor(), flags, own_sources(mode), headers.content(), where, *contents, *kernels)
+    key = hash_of(compiler, processor(), flags, PLAIN, own_sources(mode), headers.content(), where, *contents, *kernels)
     name = f"{path.stem}-{mode}-{key}.so"
     if known := cache.find(name):
         return known
@@ -131,10 +134,20 @@ def build(path: str | Path, kernels: Iterable[str], mode: str = FAST) -> Path:
             header = [*headers.flags(folder, source.contents.values(), whole), "-I", path.parent]
             compiled = [*flags, *maps, *header, "-c", "wrapper.cpp", "-o", "wrapper.o"]
             try:
-                run(compiler.command, compiled, folder, path)
+                warnings = run(compiler.command, compiled, folder, path)
             except BuildError as error:
-                raise explained(error, source) from None
+                if mode != HOOKED or "recursi" not in error.log:
+                    raise explained(error, source) from None
+                # A function that calls itself cannot be inlined, as trace.cpp would have it.
+                warnings = run(compiler.command, ["-DCUDASIM_RECURSIVE", *compiled], folder, path)
             parts: list[object] = ["wrapper.o", runtime(compiler, mode, folder)]
+            if "uninitialized" in warnings:
+                # In the hooked build's loops "may be" is all that the compiler says; where it is sure, this one tells.
+                plain = [*PLAIN, *header, "-c", "wrapper.cpp", "-o", "plain.o"]
+                warnings = run(compiler.command, plain, folder, path)
+            if used := uninitialised(warnings, path.parent):
+                (folder / "warnings.cpp").write_text(_warnings(used))
+                parts.append("warnings.cpp")
             dynamic = [s.name for s in elf.variables(folder / "wrapper.o") if s.is_tls and not s.defined and s.name]
             if dynamic:
                 (folder / "dynamic.cpp").write_text(dynamic_shared(dynamic))
@@ -158,6 +171,12 @@ def runtime(compiler: Compiler, mode: str, folder: Path) -> Path:
     run(compiler.command, [*flags, "-c", "runtime.cpp", "-o", "runtime.o"], folder, "the emulator's runtime")
     cache.keep(folder / "runtime.o", folder.parent / name)
     return folder.parent / name
+
+
+def _warnings(used: Sequence[tuple[str, int, str, str]]) -> str:
+    """What the compiler said, as a variable that Python finds: of a file in the cache nobody else knows it."""
+    visible = 'extern "C" __attribute__((visibility("default")))'
+    return f"{visible} const char cudasim_warnings[] = {json.dumps(json.dumps(used))};\n"
 
 
 def dynamic_shared(names: Sequence[str]) -> str:

@@ -67,6 +67,8 @@ def save(path: Path, launch: Launch, selected: Sequence[int]) -> Path:
         name = known or f"a{len(arrays)}"
         places.append(name)
         arrays[name] = value
+    variables = {name: f"v{i}" for i, name in enumerate(launch.variables)}
+    arrays |= {variables[name]: values for name, values in launch.variables.items()}
     description = json.dumps(
         {
             "path": str(path),
@@ -76,6 +78,7 @@ def save(path: Path, launch: Launch, selected: Sequence[int]) -> Path:
             "shared": int(launch.shared),
             "cooperative": launch.cooperative,
             "selected": selected,
+            "variables": variables,
             "args": places,
         }
     )

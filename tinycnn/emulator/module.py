@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -141,6 +142,15 @@ class Module:
         self.variables = {s.name: s for s in symbols if not s.is_tls}
 
     @property
+    def uninitialised(self) -> list[tuple[str, int, str, str]]:
+        """(file, line, function, what the compiler said) of variables that are used before they have a value."""
+        if "cudasim_warnings" not in self.variables:
+            return []
+        size = self.variables["cudasim_warnings"].size
+        text = bytes((ctypes.c_char * size).in_dll(self.library, "cudasim_warnings")).rstrip(b"\0")
+        return [(file, line, function, said) for file, line, function, said in json.loads(text)]
+
+    @property
     def kernels(self) -> list[str]:
         """The names of the kernels."""
         return list(self._kernels)
@@ -159,6 +169,14 @@ class Module:
             raise KeyError(f"{self.path.name} has no __constant__ array {name!r}")
         size = self.variables[name].size
         return np.frombuffer(memoryview((ctypes.c_char * size).in_dll(self.library, name)).cast("B"), dtype)
+
+    def set_variable(self, name: str, values: np.ndarray) -> None:
+        """What a __constant__ or __device__ variable holds from here on. LaunchError if there is none, or no room."""
+        symbol = next((s for s in self.variables.values() if elf.plain_name(s.name) == name), None)
+        if symbol is None or symbol.size < values.nbytes:
+            has = "no such variable" if symbol is None else f"{symbol.size} bytes there"
+            raise LaunchError(f"{self.path.name}: {name} is given {values.nbytes} bytes, and the file has {has}")
+        ctypes.memmove(self.base + symbol.value, np.ascontiguousarray(values).ctypes.data, values.nbytes)
 
     def launch(
         self, kernel: str, grid: tuple[int, ...], block: tuple[int, ...], args: Sequence[Any], shared: int = 0,

@@ -136,6 +136,7 @@ class Allocation(ctypes.Structure):
         ("owner", ctypes.c_int),
         ("line", ctypes.c_int),
         ("freed_line", ctypes.c_int),
+        ("fresh", ctypes.c_int),
         ("file", ctypes.c_char * 256),
         ("memory", ctypes.c_void_p),
     ]

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from tinycnn.emulator import instrument
-from tinycnn.emulator.checking import ENDLESS
+from tinycnn.emulator.checking import CRASH, ENDLESS
 from tinycnn.emulator.instrument import MOST_SECONDS, Watched
 from tinycnn.emulator.launches import Launch
 from tinycnn.emulator.module import KernelError
@@ -205,7 +205,7 @@ def running(
     watched.module.library.cudasim_forget_rows()
     with watched.watch(launch, trace=True, only=only, seconds=seconds, record=record):
         problems = watched.module.problems()
-        if problems and problems[0].kind == ENDLESS:
+        if problems and problems[0].kind in (ENDLESS, CRASH) and problems[0].pc:
             file, line = watched.places([problems[0].pc])[problems[0].pc]
             raise KernelError(f"{launch.kernel}: {file}:{line}: {problems[0].message.decode()}")
         if problems:

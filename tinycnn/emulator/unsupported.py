@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tinycnn.emulator import syntax
-from tinycnn.emulator.compiler import BuildError
+from tinycnn.emulator.compiler import BuildError, refused
 from tinycnn.emulator.sources import Sources
 
 FILE = Path(__file__).with_name("unsupported.json")
@@ -49,6 +49,8 @@ def header_advice(name: str) -> str | None:
 
 def name_advice(name: str) -> str | None:
     """What to do without something of CUDA's, '' where nothing is known; None for a name that is not CUDA's."""
+    if name in refused():  # an intrinsic
+        return refused()[name]
     return next((advice for names, advice in known()["names"].items() if re.fullmatch(names, name)), None)
 
 

@@ -64,7 +64,9 @@ def _arrays(program: Program, call: Call) -> list[Array]:
         ours = [(name, p) for address, name, p in pointers if a.begin <= address < a.begin + a.size]
         name = "/".join(dict.fromkeys(name for name, _ in ours)) or f"what was allocated at line {a.line}"
         size = min((p.size for _, p in ours if p.size), default=4)
-        found.append(Array(name, a.begin, a.begin + a.size, np.dtype(f"V{size}")))
+        array = Array(name, a.begin, a.begin + a.size, np.dtype(f"V{size}"))
+        array.unset = bool(a.fresh)
+        found.append(array)
     return found
 
 
@@ -122,7 +124,9 @@ class ProgramCheck:
         problems.sort(key=lambda problem: problem.kind)
         where = watched.places([pc for p in problems for pc in (p.pc, p.other_pc) if pc])
         for problem in problems:
-            self._add(checking._report(watched, watched, problem, where))  # type: ignore[arg-type]
+            report = checking._report(watched, watched, problem, where)  # type: ignore[arg-type]
+            if problem.kind != checking.SKIPPED or not checking.returns_before(watched.path, watched.kernel, report):
+                self._add(report)
         library.cudasim_unwatch()
 
     def end(self, status: int) -> None:
@@ -217,8 +221,8 @@ def watch(
     watched: WatchedLaunch, library: ctypes.CDLL, seconds: float, check: bool = False, trace: bool = False
 ) -> None:
     """Tell the tools of a launch's arrays."""
-    rows = [instrument.GlobalArray(a.begin, a.size, min(a.granule, a.dtype.itemsize)) for a in watched.arrays]
-    table = (instrument.GlobalArray * (len(rows) or 1))(*rows)
+    rows = [(a.begin, a.size, min(a.granule, a.dtype.itemsize), a.unset) for a in watched.arrays]
+    table = (instrument.GlobalArray * (len(rows) or 1))(*(instrument.GlobalArray(*row) for row in rows))
     library.cudasim_watch(table, len(rows), watched.shared, int(check), int(trace), ctypes.c_double(seconds))
 
 

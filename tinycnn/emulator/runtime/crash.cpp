@@ -8,10 +8,10 @@
 
 #include "runtime.h"
 
+// The linker's: where this file is in memory. They are no functions, but gdb loses its way where they are variables.
 extern "C" {
-extern char __ehdr_start[] __attribute__((visibility("hidden")));  // the linker's: where this file is in memory
-extern char etext[] __attribute__((visibility("hidden")));  // the end of its code
-extern char _end[] __attribute__((visibility("hidden")));
+void __ehdr_start() __attribute__((visibility("hidden")));
+void _end() __attribute__((visibility("hidden")));
 }
 
 namespace cudasim {
@@ -19,11 +19,15 @@ namespace cudasim {
 bool on_a_fiber();                   // fibers.cpp
 bool on_a_stack(uintptr_t address);
 
-bool in_this_file(uintptr_t address) {
-    return address - (uintptr_t)__ehdr_start < (uintptr_t)(_end - __ehdr_start);
-}
+uintptr_t file_begin() { return (uintptr_t)__ehdr_start; }
+uintptr_t file_end() { return (uintptr_t)_end; }
+bool in_this_file(uintptr_t address) { return address - file_begin() < file_end() - file_begin(); }
 
-static bool is_code(uintptr_t address) { return address - (uintptr_t)__ehdr_start < (uintptr_t)(etext - __ehdr_start); }
+// The kernels are linked before the runtime, and of the runtime this comes first.
+CUDASIM_EXPORT const Problem* cudasim_problems(int* count);
+static bool is_kernel_code(uintptr_t address) {
+    return in_this_file(address) && address < (uintptr_t)cudasim_problems;
+}
 
 uintptr_t interrupted_at(void* context) {
 #if defined(__x86_64__)
@@ -53,15 +57,15 @@ static sigset_t mask_before;
 static pthread_t crashing_thread;
 alignas(16) static char signal_stack[64 * 1024];  // the thread's own may be full
 
-// The instruction in the kernel, or, where that is in a function of the C library, what called this: an address of our
-// code among what lies on the stack.
+// The instruction in the kernel, or, where that is in a function of the C library, what called this: an address of the
+// kernel's code among what lies on the stack.
 static uintptr_t place_of(void* context, uintptr_t address) {
     uintptr_t pc = interrupted_at(context);
-    if (in_this_file(pc)) return pc + 1;  // as a hook knows it: the instruction after
+    if (is_kernel_code(pc)) return pc + 1;  // as a hook knows it: the instruction after
     uintptr_t sp = stack_pointer(context);
     for (int i = 0; i < 4096 && on_a_stack(sp + 8 * i) && on_a_stack(sp + 8 * i + 7); ++i) {
         uintptr_t word = ((uintptr_t*)sp)[i];
-        if (word != address && is_code(word)) return word;
+        if (word != address && is_kernel_code(word)) return word;
     }
     return 0;
 }
@@ -85,7 +89,7 @@ static void on_crash(int number, siginfo_t* info, void* context) {
         return;
     }
     uintptr_t address = number == SIGSEGV ? (uintptr_t)info->si_addr : 0, pc = place_of(context, address);
-    Problem* p = find_problem(Kind::Crash, pc ? pc - (uintptr_t)__ehdr_start : 0, 0, {nullptr, 0});
+    Problem* p = find_problem(Kind::Crash, pc ? pc - file_begin() : 0, 0, {nullptr, 0});
     if (p && !p->count++) {
         tell_who(*p, current);
         snprintf(p->message, sizeof p->message, "%s", text_of(number, address));

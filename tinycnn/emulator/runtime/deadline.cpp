@@ -29,11 +29,11 @@ void begin_time_limit(double seconds) {
     Problem* p = find_problem(Kind::Endless, pc, 0, {nullptr, 0});
     if (p && !p->count++) {
         tell_who(*p, current);
-        snprintf(p->message, sizeof p->message,
-                 "the launch has not ended after %g seconds, and this thread is here. Threads run one after the other, "
-                 "each until it ends or waits at a barrier or a warp intrinsic: a loop that waits for what another "
-                 "thread writes does not end",
-                 most_seconds);
+        snprintf(p->message, sizeof p->message, "the launch has not ended after %g seconds, and this thread is here. %s",
+                 most_seconds,
+                 together ? "All blocks run at once: what it waits for, if it waits, no thread of the grid does any more"
+                          : "Blocks run one after the other: a loop that waits for another block does not end, unless "
+                            "the launch is cooperative");
     }
     stop_launch();
 }

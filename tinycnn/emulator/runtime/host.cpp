@@ -38,6 +38,7 @@ enum class Owner : int { Device, Managed, Pinned, Registered };
 struct Allocation {  // as Python reads it
     uint64_t begin, size;
     int owner, line, freed_line;  // freed_line: 0 while it lives
+    int fresh;                    // nobody has written there yet: no copy to it, no launch since
     char file[256];
     void* memory;                 // what is to be given back
 };
@@ -164,7 +165,7 @@ static cudaError_t allocate(void** p, size_t size, Owner owner, Site site) {
     begin += -begin % ALIGNMENT;
     memset((void*)begin, UNWRITTEN, size);
     Allocation& a = allocations.add();
-    a = {begin, size, (int)owner, site.line, 0, "", memory};
+    a = {begin, size, (int)owner, site.line, 0, owner == Owner::Device, "", memory};
     snprintf(a.file, sizeof a.file, "%s", site.file);
     if (begin < lowest) lowest = begin;
     if (begin + size > highest) highest = begin + size;
@@ -277,6 +278,7 @@ static cudaError_t check_copy(const void* to, const void* from, size_t to_size, 
     if (kind < cudaMemcpyHostToHost || kind > cudaMemcpyDefault)
         return fail(cudaErrorInvalidMemcpyDirection, site, "there is no kind of copy %d", (int)kind);
     if (broken) return last_error = broken;
+    if (Allocation* a = allocation_of(to)) a->fresh = 0;
     bool any = kind == cudaMemcpyDefault;
     bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
     bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
@@ -448,6 +450,7 @@ cudaError_t launch(const Call& call) {
     int failures = cudasim_launch(call.run, call.arguments, grid, block, (unsigned)call.shared, nullptr, 0, stacks,
                                   call.cooperative);
     if (listener) listener(1, &call, failures);
+    for (int i = 0; i < allocations.size; ++i) allocations.items[i].fresh = 0;
     running_call = {};
     in_launch = false;
     if (failures == NO_MEMORY)
@@ -585,7 +588,7 @@ cudaError_t cudaHostRegister(void* p, size_t size, unsigned, Site site) {
     if (!p || !size) return fail(cudaErrorInvalidValue, site, "there is no memory to register");
     if (allocation_of(p)) return fail(cudaErrorHostMemoryAlreadyRegistered, site, "this memory is registered already");
     Allocation& a = allocations.add();
-    a = {(uint64_t)p, size, (int)Owner::Registered, site.line, 0, "", nullptr};
+    a = {(uint64_t)p, size, (int)Owner::Registered, site.line, 0, 0, "", nullptr};
     snprintf(a.file, sizeof a.file, "%s", site.file);
     if ((uintptr_t)p < lowest) lowest = (uintptr_t)p;
     if ((uintptr_t)p + size > highest) highest = (uintptr_t)p + size;
@@ -674,6 +677,7 @@ cudaError_t cudaMemset2D(void* p, size_t pitch, int value, size_t width, size_t 
     if (broken) return last_error = broken;
     if (cudaError_t error = check_side(p, bytes_of_rows(pitch, width, height), true, false, "destination", site))
         return error;
+    if (Allocation* a = allocation_of(p)) a->fresh = 0;
     for (size_t y = 0; y < height; ++y) memset((char*)p + y * pitch, value, width);
     return cudaSuccess;
 }

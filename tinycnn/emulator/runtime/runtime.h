@@ -18,12 +18,13 @@ enum class State : uint8_t { Unstarted, Ready, Running, Yielded, AtBarrier, AtWa
 struct Access {  // a load or store that a thread is about to make (hooks.cpp)
     uintptr_t pc, address;
     int size;
-    uint8_t write, atomic;
+    uint8_t write, atomic, is_volatile;
 };
 
 struct Thread {
     uint3 index;
     State state;
+    bool abandoned;   // ended by us, at a fault
     int fiber;        // whose stack it is on, from its first wait on
     Site site;        // where it waits
     uintptr_t pc;     // the instruction after its last barrier or intrinsic call
@@ -94,7 +95,7 @@ bool warp_waits_disagree();
 
 // ---------------------------------------------------------------- problems (problems.cpp)
 
-enum class Kind : int { None, Race, OutOfBounds, Misaligned, Uninitialised, Barrier, WarpIntrinsic, Trap, Endless, Crash };
+enum class Kind : int { None, Race, OutOfBounds, Misaligned, Uninitialised, Barrier, WarpIntrinsic, Trap, Endless, Crash, Skipped };
 
 struct Problem {               // as Python reads it
     int kind;
@@ -114,6 +115,8 @@ Problem* find_problem(Kind kind, uint64_t pc, uint64_t other_pc, Site site);
 
 // ---------------------------------------------------------------- signals (crash.cpp)
 
+uintptr_t file_begin();  // where this built file is in memory
+uintptr_t file_end();
 bool in_this_file(uintptr_t address);
 uintptr_t interrupted_at(void* context);  // the instruction, in a signal handler
 

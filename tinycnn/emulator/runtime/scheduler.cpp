@@ -55,8 +55,12 @@ void make_ready(int thread) {
 
 // ---------------------------------------------------------------- who runs next
 
+constexpr int PATIENCE = 1000;  // how often a thread may look for what another does before that has its turn
+int patience;
+
 static void run_as(int thread) {
     current = thread;
+    patience = PATIENCE;
     threads[thread].state = State::Running;
     threadIdx = threads[thread].index;
 }
@@ -69,6 +73,15 @@ static int take_ready() {
             return i * 64 + bit;
         }
     return -1;
+}
+
+// The threads that let others run are ready again. False if there are none.
+bool take_up_again() {
+    if (!block.yielded) return false;
+    for (int i = 0; i < block.size; ++i)
+        if (threads[i].state == State::Yielded) make_ready(i);
+    block.yielded = 0;
+    return true;
 }
 
 static void deadlock();
@@ -90,7 +103,7 @@ static void leave() {
         if (issue_one_request()) continue;
 #endif
         if (release_active_mask()) continue;
-        if (together && go_to_another_block()) continue;
+        if (together ? go_to_another_block() : take_up_again()) continue;
         if (together && !go_to_a_stuck_block()) break;  // all have ended
         deadlock();
         break;
@@ -138,14 +151,13 @@ void wait_as(State state) {
     leave();
 }
 
-// Called where a thread may be waiting for what another block does.
 void yield() {
-    if (!together) return;
     ++block.yielded;
     wait_as(State::Yielded);
 }
 
 [[noreturn]] void abandon() {
+    threads[current].abandoned = true;
     finished();
     // The fiber must not be taken, and so overwritten, while this code runs on it: it is given back the next time.
     if (retired_fiber >= 0) give_back_fiber(retired_fiber, false);
@@ -294,7 +306,10 @@ void begin_block(uint3 index) {
     block.barriers = 0;
     block.failed = false;
     for (uint64_t& word : block.ready) word = 0;
-    for (int i = 0; i < block.size; ++i) threads[i].state = State::Unstarted;
+    for (int i = 0; i < block.size; ++i) {
+        threads[i].state = State::Unstarted;
+        threads[i].abandoned = false;
+    }
     for (int warp = 0; warp * 32 < block.size; ++warp) block.live_lanes[warp] = ~0u >> (32 - lanes_in(warp));
     reset_warps();
 #ifdef CUDASIM_HOOKED
@@ -341,6 +356,12 @@ char* shared_address(int i) {
 }
 int64_t shared_size(int i, unsigned dynamic_bytes) { return i < dynamic_count ? dynamic_bytes : shared_arrays[i].size; }
 int shared_arrays_count() { return shared_count; }
+
+bool is_shared(uintptr_t address) {
+    for (int i = 0; i < shared_count; ++i)
+        if (address - (uintptr_t)shared_address(i) < (uintptr_t)shared_arrays[i].size) return true;
+    return false;
+}
 
 void poison_shared(unsigned dynamic_bytes) {
     for (int i = 0; i < shared_count; ++i) memset(shared_address(i), 0xff, shared_size(i, dynamic_bytes));

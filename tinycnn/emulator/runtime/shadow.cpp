@@ -139,7 +139,7 @@ static void uninitialised(const Access& now, int id, uintptr_t at) {
     if (!p || p->count++) return;
     tell_who(*p, current);
     p->region = id;
-    p->space = Shared;
+    p->space = region_at(id).space;
     p->offset = (int64_t)(at - region_at(id).begin);
     p->size = now.size;
 }
@@ -188,16 +188,23 @@ static void forget_before(Cell& cell) {
     extras[cell.extra].older = 0;
 }
 
-static void access_cell(Cell& cell, uint8_t bytes, uint8_t every_byte, int space, const Access& now, int id, uintptr_t at) {
+// Volatile accesses of two warps are no race: a thread may look until another has written. Within a warp they are: it
+// is code that takes the lanes for one.
+static bool apart(const Record& before) {
+    return before.block != block_number || warp_of(before.thread) != warp_of(current);
+}
+
+static void access_cell(Cell& cell, uint8_t bytes, uint8_t every_byte, int space, bool unset, const Access& now, int id, uintptr_t at) {
     Record me = {block_number, block.barriers,     known[warp_of(current)].of[lane_of(current)][lane_of(current)],
-                 (uint32_t)now.pc, (uint16_t)current, bytes};
+                 (uint32_t)now.pc, (uint16_t)current, bytes, (bool)now.is_volatile};
     auto conflicts = [&](const Record& before, bool before_wrote, int address = 0) {
         if (!(before.bytes & bytes) || ordered(before, space, address)) return false;
+        if (before.is_volatile && now.is_volatile && apart(before)) return false;
         race(before, now, before_wrote, id, at);
         return true;
     };
-    if (space == Shared) {
-        if (cell.initialised_by != block_number) cell.initialised_by = block_number, cell.initialised = 0;
+    if (unset) {
+        if (space == Shared && cell.initialised_by != block_number) cell.initialised_by = block_number, cell.initialised = 0;
         if ((!now.write || now.atomic) && (bytes & ~cell.initialised)) uninitialised(now, id, at);
         if (now.write) cell.initialised |= bytes;
     }
@@ -237,7 +244,7 @@ void shadow_access(Region& region, int id, const Access& now) {
         if (next > end) next = end;
         uint8_t bytes = 0;
         for (uintptr_t byte = at; byte < next; ++byte) bytes |= 1 << (byte % region.granule);
-        access_cell(region.cells[index], bytes, (1 << region.granule) - 1, region.space, now, id, region.begin + at);
+        access_cell(region.cells[index], bytes, (1 << region.granule) - 1, region.space, region.unset, now, id, region.begin + at);
         at = next;
     }
     if (now.atomic && region.space == Global) {

@@ -15,6 +15,7 @@ char* shared_address(int i);  // scheduler.cpp
 int64_t shared_size(int i, unsigned dynamic_bytes);
 int shared_arrays_count();
 void begin_block(uint3 index);
+bool take_up_again();
 uint3 index_of(int64_t block_number);
 
 struct Resident {
@@ -86,9 +87,7 @@ bool go_to_another_block() {
             next.begun = true;
             begin_block(index_of(next.number));
         }
-        for (int thread = 0; block.yielded && thread < block.size; ++thread)
-            if (threads[thread].state == State::Yielded) make_ready(thread);
-        block.yielded = 0;
+        take_up_again();
         return true;
     }
     return false;

@@ -12,6 +12,7 @@ struct Cell;
 struct Region {          // an array
     uintptr_t begin, end;
     int space, granule;  // granule: bytes of its elements, at most 4, that one shadow cell watches
+    bool unset;          // begins as nobody has written it
     Cell* cells;         // shadow.cpp; of shared memory, those of the running block
     Cell* all_cells;     // of every block that runs at once
     uint8_t* touched;    // trace.cpp: for each sector, 1 if read, 2 if written
@@ -41,6 +42,7 @@ struct Record {       // an access that was made
     uint32_t pc;
     uint16_t thread;
     uint8_t bytes;    // which of the cell's bytes
+    bool is_volatile;
 };
 
 extern bool checking, tracing;

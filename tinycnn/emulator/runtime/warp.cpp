@@ -31,6 +31,9 @@ void reset_warps() {
     char text[400];
     if (lane < 0)
         snprintf(text, sizeof text, "%s: lane %d %s", NAMES[(int)meeting.operation], lane_of(thread), why);
+    else if (lane < lanes_in(warp_of(thread)) && meeting.mask >> lane & 1)
+        snprintf(text, sizeof text, "%s: lane %d reads lane %d, which %s: your mask 0x%08x names lanes that have returned",
+                 NAMES[(int)meeting.operation], lane_of(thread), lane, why, meeting.mask);
     else
         snprintf(text, sizeof text,
                  "%s: lane %d reads lane %d, which %s; mend the width, or the mask and the block so that they have it",
