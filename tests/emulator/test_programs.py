@@ -210,6 +210,7 @@ def test_files_with_launches_in_a_header_are_one_program():
 
 
 FAULTS = [  # (kind, a part of its line, a part of the message)
+    ("uninitialised", "reads what nobody wrote", "global memory: reads x[0], which"),
     ("out-of-bounds", "fill's line", "in memory of the host"),
     ("host-access", "the host reads the device's", "the host reads memory of the device"),
     ("cuda-error", "one too many", "copies 260 bytes, but the destination"),
@@ -283,6 +284,32 @@ def test_a_program_reads_what_the_command_is_given(tmp_path):
     program = tmp_path / "reads.cu"
     program.write_text('int main() { int n = 0; while (scanf("%d", &n) == 1) printf("%d\\n", 2 * n); }\n')
     assert run(program, given="4 21\n") == (0, "8\n42\n", "")
+
+
+# ---------------------------------------------------------------- kernel files with a launch comment
+
+
+def test_a_kernel_file_may_have_nvidias_headers_and_host_code_of_its_own(tmp_path):
+    file = tmp_path / "kernel.cu"
+    file.write_text(
+        "// launch: kernel=twice grid=2 block=32 x=float[64] y=float[64]\n"
+        "#include <cassert>\n#include <cooperative_groups.h>\n#include <cuda_fp16.h>\n#include <cuda_runtime.h>\n"
+        "#include <vector>\n"
+        "#if __CUDA_ARCH__ < 700 || !defined(__CUDACC__)\n#error needs sm_70\n#endif\n"
+        "__global__ void twice(const float* x, float* y) {\n"
+        "    auto block = cooperative_groups::this_thread_block();\n"
+        "    int i = blockIdx.x * blockDim.x + threadIdx.x;\n"
+        "    assert(i < 64);\n"
+        "    y[i] = __half2float(__float2half(x[i]) * __float2half(2.0f));\n"
+        "    block.sync();\n"
+        "}\n"
+        "void host(const std::vector<float>& x, float* y) {\n"
+        "    float* d; cudaMalloc(&d, 4 * x.size());\n"
+        "    twice<<<2, 32>>>(d, y);\n"
+        "}\n"
+    )
+    done = CliRunner().invoke(check, [str(file)])
+    assert (done.exit_code, done.output) == (0, "1 launch of 1 kernel: 0 reports\n")
 
 
 # ---------------------------------------------------------------- tracing

@@ -15,6 +15,7 @@ from tinycnn.emulator import syntax
 
 INCLUDE = re.compile(rb'^([ \t]*#[ \t]*include[ \t]*)(["<])([^">\n]+)[">]', re.MULTILINE)
 _NEEDS_PARSING = re.compile(rb"<<<|__global__")
+_MAIN = re.compile(rb"\bmain\s*\(")
 _LAUNCHES = re.compile(rb"<<[ \t]*<")
 
 
@@ -34,7 +35,14 @@ class Sources(NamedTuple):
     @property
     def has_main(self) -> bool:
         """Whether one of them defines main."""
-        return any(b"main" in text and "main" in syntax.definitions(text).functions for text in self.contents.values())
+        return any(_defines_main(text) for text in self.contents.values())
+
+
+def _defines_main(text: bytes) -> bool:
+    if not _MAIN.search(text):
+        return False
+    # What the parser cannot make sense of, the compiler is to tell.
+    return "main" in syntax.definitions(text).functions or syntax.parse(text).has_error
 
 
 def find(include: re.Match[bytes], file: Path, folders: Sequence[Path]) -> Path:

@@ -12,6 +12,15 @@ __global__ void barrier(float* x, bool right) {
     if (right || threadIdx.x < 16) __syncthreads();  // the barrier
     x[threadIdx.x] = 1;
 }
+__global__ void double_all(float* x) { x[threadIdx.x] *= 2; }  // reads what nobody wrote
+void use_what_nobody_wrote(bool right) {
+    float* x;
+    cudaMalloc(&x, n * sizeof(float));
+    if (right) cudaMemset(x, 0, n * sizeof(float));
+    double_all<<<1, 64>>>(x);
+    double_all<<<1, 64>>>(x);
+    cudaFree(x);
+}
 void use_host_memory(bool right) {
     float* x = (float*)malloc(n * sizeof(float));
     if (right) cudaMallocManaged(&x, n * sizeof(float));
@@ -86,6 +95,7 @@ void divergent_barrier(bool right) {
 
 int main(int argc, char** argv) {
     bool right = argc > 1;
+    use_what_nobody_wrote(right);
     use_host_memory(right);
     read_device_memory(right);
     copy_too_much(right);
