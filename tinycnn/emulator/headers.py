@@ -15,7 +15,8 @@ ALIASES = (  # parts of cuda_runtime.h
     "builtin_types.h channel_descriptor.h crt/host_defines.h cuda.h cuda_device_runtime_api.h cuda_profiler_api.h "
     "cuda_runtime_api.h cudaProfiler.h device_atomic_functions.h device_functions.h device_launch_parameters.h "
     "device_types.h driver_types.h host_defines.h math_constants.h math_functions.h sm_20_atomic_functions.h "
-    "sm_20_intrinsics.h sm_30_intrinsics.h vector_functions.h vector_types.h"
+    "sm_20_intrinsics.h sm_30_intrinsics.h sm_32_atomic_functions.h sm_32_intrinsics.h sm_35_intrinsics.h "
+    "sm_60_atomic_functions.h sm_61_intrinsics.h vector_functions.h vector_types.h"
 ).split()
 _HOST_CODE = re.compile(rb"<<[ \t]*<|\bcuda[A-Z]|\b__managed__\b")
 
