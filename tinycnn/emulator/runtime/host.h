@@ -494,13 +494,15 @@ inline cudaError_t cudaStreamAttachMemAsync(cudaStream_t stream, void*, size_t =
     return cudasim::check_stream(stream, site);
 }
 inline cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void* data, CUDASIM_HERE) {
-    function(data);
-    return cudasim::check_stream(stream, site);
+    if (cudaError_t error = cudasim::check_stream(stream, site)) return error;
+    function(data);  // which may destroy the stream
+    return cudaSuccess;
 }
 inline cudaError_t cudaStreamAddCallback(cudaStream_t stream, cudaStreamCallback_t function, void* data, unsigned,
                                          CUDASIM_HERE) {
+    if (cudaError_t error = cudasim::check_stream(stream, site)) return error;
     function(stream, cudaSuccess, data);
-    return cudasim::check_stream(stream, site);
+    return cudaSuccess;
 }
 inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned, CUDASIM_HERE) {
     return cudaEventCreate(event, site);
