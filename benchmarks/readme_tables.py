@@ -15,7 +15,9 @@ one-kernel, step-paths: from results/emulator/step_paths.json, which step_paths.
 planner-rows: the same times, each layer's quickest one beside what is predicted of it;
 fast-kernels, fast-kernels-in-short: from results/nvrtc/fast_compile.json;
 keras-layers, keras-model, keras-losses, keras-optimizers, keras-callbacks: what is there, from the code;
-intrinsics, intrinsics-refused: of CUDA's, from tinycnn/emulator/intrinsics.json.
+intrinsics, intrinsics-refused: of CUDA's, from tinycnn/emulator/intrinsics.json;
+cuda-functions, cuda-headers, cuda-refused-headers, cuda-refused-names, cuda-programs: what of CUDA the emulator has
+and refuses, from the headers, the data and the test programs that say so.
 Of networks, beside-keras, training-speed and step-profile there is a short form, NAME-in-short: the rows that people
 look for.
 """
@@ -445,6 +447,71 @@ def in_lines(names):
     return "\n".join(f"- {what}: " + " ".join(f"`{name}`" for name in those) for what, those in names.items())
 
 
+def cuda_functions(results):
+    """Those that host.h declares, by what they are about."""
+    from tinycnn.emulator import headers
+
+    text = (headers.RUNTIME / "host.h").read_text(encoding="utf-8")
+    left = dict.fromkeys(re.findall(r"\b(cuda[A-Z]\w*)\(", text))
+    subjects = {
+        "symbols": r"\w*Symbol",
+        "errors": r"\w*Error",
+        "copies": "Memcpy|Memset",
+        "memory": "Malloc|Free|HostAlloc|HostRegister|HostUnregister|HostGet|MemGetInfo|MemPrefetch|MemAdvise|Pointer",
+        "streams and events": "Stream|Event|LaunchHostFunc",
+        "launches": "Launch|Func|Occupancy",
+        "the GPU": "",
+    }
+    rows = []
+    for subject, words in subjects.items():
+        found = sorted(name for name in left if re.match(f"cuda({words})" if words else "", name))
+        left = [name for name in left if name not in found]
+        rows.append([subject, ", ".join(f"`{name}`" for name in found)])
+    return tabulate(rows, headers=["about", "functions"], tablefmt="pipe")
+
+
+def cuda_headers(results):
+    """The headers, with the first sentence of those that are more than another name of cuda_runtime.h."""
+    from tinycnn.emulator import headers
+
+    rows = []
+    for name in headers.names():
+        if name in headers.ALIASES or name in ("cuda_runtime.h", "small_floats.h"):
+            continue
+        comment = re.findall(r"^// ?(.*)$", (headers.FOLDER / name).read_text(encoding="utf-8"), re.MULTILINE)
+        rows.append([f"`{name}`", " ".join(comment).partition(". ")[0].rstrip(".")])
+    rows.append(["`cuda_runtime.h`", "the runtime's functions, below; it need not be included"])
+    rows.append([", ".join(f"`{name}`" for name in headers.ALIASES), "the same as `cuda_runtime.h`"])
+    return tabulate(rows, headers=["header", "what is there"], tablefmt="pipe")
+
+
+def cuda_refused_headers(results):
+    from tinycnn.emulator import unsupported
+
+    rows = [[f"`{start}`", advice] for start, advice in unsupported.known()["headers"].items()]
+    return tabulate(rows, headers=["header that begins with", "instead"], tablefmt="pipe")
+
+
+def cuda_refused_names(results):
+    from tinycnn.emulator import unsupported
+
+    rows = [advice.partition(": ") for advice in unsupported.known()["names"].values() if ": " in advice]
+    return tabulate([(what, advice) for what, _, advice in rows], headers=["what", "instead"], tablefmt="pipe")
+
+
+def cuda_programs(results):
+    """The kernels of the programs that the tests run, beside NumPy."""
+    from tinycnn.emulator import syntax
+
+    rows = []
+    for path in sorted((ROOT / "tests" / "emulator" / "programs").glob("*.cu")):
+        text = path.read_bytes()
+        comment = re.findall(r"^// ?(.*)$", text.decode().partition("\n#include")[0], re.MULTILINE)
+        kernels = ", ".join(f"`{name}`" for name in sorted(syntax.definitions(text).kernels))
+        rows.append([f"`{path.name}`", " ".join(comment).partition(". ")[0].rstrip("."), kernels])
+    return tabulate(rows, headers=["program", "what it is", "its kernels"], tablefmt="pipe")
+
+
 def of_every_file(name, table, otherwise):
     """A function of the results' folder: this table of every device's file of this name, or else this sentence."""
 
@@ -488,6 +555,11 @@ TABLES = {
     "keras-callbacks": keras_callbacks,
     "intrinsics": intrinsics,
     "intrinsics-refused": intrinsics_refused,
+    "cuda-functions": cuda_functions,
+    "cuda-headers": cuda_headers,
+    "cuda-refused-headers": cuda_refused_headers,
+    "cuda-refused-names": cuda_refused_names,
+    "cuda-programs": cuda_programs,
 }  # fmt: skip
 
 

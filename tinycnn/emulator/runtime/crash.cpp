@@ -121,8 +121,12 @@ void unwatch_crashes() {
 
 }  // namespace cudasim
 
-// What the assert of the C library calls.
+// What the assert of the C library calls, in a kernel or in the host code of a program.
 extern "C" void __assert_fail(const char* condition, const char* file, unsigned line, const char*) noexcept {
+    if (!cudasim::on_a_fiber()) {
+        fprintf(stderr, "%s:%u: the assertion `%s` does not hold\n", file, line, condition);
+        abort();
+    }
     char text[400];
     snprintf(text, sizeof text, "the assertion `%s` does not hold", condition);
     cudasim::report(cudasim::Kind::Trap, {file, (int)line}, cudasim::current, text);

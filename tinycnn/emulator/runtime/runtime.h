@@ -77,6 +77,8 @@ void check_barrier();          // release it if everyone who is left has come
 [[noreturn]] void stop_block();
 [[noreturn]] void stop_launch();
 
+constexpr int INTERRUPTED = -1, NO_MEMORY = -2;  // what cudasim_launch returns, if not how many blocks failed
+
 inline int warp_of(int thread) { return thread >> 5; }
 inline int lane_of(int thread) { return thread & 31; }
 inline int lanes_in(int warp) { return block.size - warp * 32 < 32 ? block.size - warp * 32 : 32; }
