@@ -109,6 +109,21 @@ def test_blocks_that_run_one_after_the_other_wait_for_ever(find_line):
     assert report.line == find_line(SOURCE, "while (atomicAdd(counter, 0u) < target)")
 
 
+def test_a_barrier_that_not_all_blocks_come_to_ends_at_its_line(tmp_path):
+    """With the block and the thread that wait; the thread that went out of bounds before is told first."""
+    file = tmp_path / "missing.cu"
+    file.write_text(
+        "__global__ void k(int* x, unsigned* counter) {\n    if (blockIdx.x == 1) x[99] = 1;\n"
+        "    __threadfence();\n    atomicAdd(counter, 1u);\n"
+        "    while (atomicAdd(counter, 0u) < gridDim.x) {}\n}\n"
+    )
+    args = [np.zeros(4, np.int32), np.zeros(1, np.uint32)]
+    outside, endless = emulator.check(file, [Launch("k", (3,), (1,), args, cooperative=True)], seconds=0.2)
+    assert (outside.kind, outside.line, outside.block) == ("out-of-bounds", 2, (1, 0, 0))
+    assert (endless.kind, endless.line) == ("endless", 5) and endless.block in ((0, 0, 0), (2, 0, 0))
+    assert "All blocks run at once" in endless.message
+
+
 def test_all_blocks_are_traced():
     """A store of every block, in every step."""
     found = emulator.trace(SOURCE, launch("by_atomics<0>", blocks=3), blocks=1)
