@@ -199,7 +199,7 @@ def test_what_cannot_be_is_one_line(cell, line, said):
     [
         ("check --nope", "No such option '--nope'"),
         ("trace ::cpy", "cell.cu has no launch of 'cpy'; of: copy"),
-        ("trace other.cu", "Got unexpected extra argument"),
+        ("trace other.cu", "of kernels one is traced at a time"),
     ],
 )
 def test_what_the_command_refuses_is_its_line(cell, line, said):

@@ -5,8 +5,10 @@
 // known. Each error is remembered with its line; Python asks for them at the end (program.py).
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <time.h>
 
 #include "host.h"
@@ -520,6 +522,7 @@ extern "C" int cudasim_main(int argc, char** argv) __attribute__((weak));  // ma
 
 CUDASIM_EXPORT int cudasim_run(int argc, char** argv) {
     main_thread = pthread_self();
+    prctl(PR_SET_PDEATHSIG, SIGKILL);  // it prints to where its command does, and is not to outlive that
     setvbuf(stdout, nullptr, _IOLBF, 0);  // what it has printed is to be read when it is ended
     in_main = true;
     if (!setjmp(end_place)) end_status = cudasim_main(argc, argv);
