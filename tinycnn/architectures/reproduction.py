@@ -1,7 +1,8 @@
 """Training documented networks by their documented recipes: what is trained, and what is kept of it.
 
 A folder holds it all: results.json, which is written after every epoch and from which the rest is made; table.md and
-a picture of each network (reproduction_report.py); and in `unfinished` the checkpoints of trainings that are not done.
+a picture of each network (reproduction_report.py); and in `unfinished` the checkpoints of trainings that are not done,
+beside each the row of one that a worker of a cluster trains (reproduction_jobs.py).
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import tinycnn
 from tinycnn.architectures import ARCHITECTURES, build, get, reproduction_report, schedule_function
@@ -28,6 +29,8 @@ from tinycnn.utils import hardware
 FIGURES = ("loss", "acc", "val_loss", "val_acc")
 TIMES = ("seconds", "cpu_seconds")
 PACKAGES = ("tinycnn", "numpy", "numba")
+FACTS = ("network", "seed", "epochs", "data", "images", "device")  # what makes two rows those of one training
+UNFINISHED = "unfinished"
 
 Row = dict[str, Any]  # of results.json, see Results
 
@@ -60,7 +63,8 @@ class Results:
     history, which has for each finished epoch loss, acc, val_loss, val_acc, seconds (by the clock, validation
     included) and cpu_seconds (of all threads of the process).
 
-    Makes the folder. Raises ValueError for a results.json that is damaged, OSError where nothing can be written.
+    Makes the folder, and takes in what workers of a cluster have left there; those that still train for an earlier
+    command stop. Raises ValueError for a results.json that is damaged, OSError where nothing can be written.
     """
 
     def __init__(self, folder: str | PathLike):
@@ -68,7 +72,14 @@ class Results:
         self.path = self.folder / "results.json"
         self.rows = read(self.path) if self.path.exists() else []
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.permit.unlink(missing_ok=True)
+        self.take_in()
         self.write()  # before hours are spent on what could not be written
+
+    @property
+    def permit(self) -> Path:
+        """The file that names the command which workers train for (reproduction_jobs.py)."""
+        return self.folder / ".permit"
 
     def row(self, run: Run, data: Dataset) -> Row:
         """The row of this Run with this data on the current device, a new one if there is none."""
@@ -77,14 +88,29 @@ class Results:
         for row in self.rows:
             if facts.items() <= row.items():
                 return row
-        machine = hardware.gpu() if device == "cuda" else hardware.device()
-        return {**facts, "machine": machine, "history": {name: [] for name in (*FIGURES, *TIMES)}}
+        return {**facts, "machine": machine(device), "history": {name: [] for name in (*FIGURES, *TIMES)}}
 
     def keep(self, row: Row) -> None:
         """Take the row in, and write results.json and table.md."""
         if all(row is not other for other in self.rows):
             self.rows.append(row)
         self.write()
+
+    def take_in(self) -> list[Row]:
+        """Take in the rows that workers have left; those of them that have more epochs than what was there."""
+        news = []
+        for path in sorted((self.folder / UNFINISHED).glob("*.json")):
+            (left,) = read(path)
+            facts = {name: left[name] for name in FACTS}
+            known = next((row for row in self.rows if facts.items() <= row.items()), None)
+            if known is None:
+                self.rows.append(left)
+            elif len(left["history"]["loss"]) > len(known["history"]["loss"]):
+                known.update(left)
+            else:
+                continue
+            news.append(known or left)
+        return news
 
     def write(self) -> None:
         facts = {"versions": hardware.versions(PACKAGES), "rows": self.rows}
@@ -93,8 +119,18 @@ class Results:
 
     def checkpoint(self, row: Row) -> Path:
         """Where this row's training is kept until it is finished."""
-        words = [row[name] for name in ("network", "seed", "epochs", "data", "images", "device")]
-        return self.folder / "unfinished" / (re.sub(r"[^a-z0-9]+", "-", str(words).lower()).strip("-") + ".safetensors")
+        return checkpoint(self.folder, row)
+
+
+def checkpoint(folder: Path, row: Row) -> Path:
+    """The file in the results' folder where a row's training is kept until it is finished."""
+    words = [row[name] for name in FACTS]
+    return folder / UNFINISHED / (re.sub(r"[^a-z0-9]+", "-", str(words).lower()).strip("-") + ".safetensors")
+
+
+def machine(device: str) -> str:
+    """What this device computes on here."""
+    return hardware.gpu() if device == "cuda" else hardware.device()
 
 
 def read(path: Path) -> list[Row]:
@@ -111,10 +147,18 @@ def read(path: Path) -> list[Row]:
     return rows
 
 
+class Kept(Protocol):
+    """Where a training is kept: Results, or, on a worker of a cluster, a file for it alone."""
+
+    def keep(self, row: Row) -> None: ...
+
+    def checkpoint(self, row: Row) -> Path: ...
+
+
 class Keeper(Callback):
     """Puts every finished epoch into the row, before its checkpoint is written."""
 
-    def __init__(self, results: Results, row: Row):
+    def __init__(self, results: Kept, row: Row):
         self.results, self.row = results, row
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
@@ -145,15 +189,29 @@ def reproduce(runs: Iterable[Run], data: Dataset, results: Results) -> None:
         try:
             train(run, row, data, results)
         finally:
-            if row["history"]["loss"]:
-                reproduction_report.draw(results.rows, run.network, results.folder)
-                results.write()  # the table links to the picture
+            show(row, results)
 
 
-def train(run: Run, row: Row, data: Dataset, results: Results) -> None:
+def show(row: Row, results: Results) -> None:
+    """Draw the curves of this row's network, and let the table link to them."""
+    if row["history"]["loss"]:
+        reproduction_report.draw(results.rows, row["network"], results.folder)
+        results.write()
+
+
+def train(run: Run, row: Row, data: Dataset, results: Kept) -> None:
     """Train the rest of one Run."""
     path = results.checkpoint(row)
     model = begin(run, row, path)
+    describe(run, model, data)
+    fit(run, row, data, results, model)
+    path.unlink()
+    with suppress(OSError):  # another training's checkpoint may lie there
+        path.parent.rmdir()
+
+
+def describe(run: Run, model: Model, data: Dataset) -> None:
+    """Print what is trained how."""
     recipe, optimizer = model.recipe, model.optimizer
     assert recipe and optimizer  # `build` gives them, and the checkpoint keeps them
     rate = f"{optimizer.name} at {recipe['learning_rate']:g}{' on a schedule' if recipe['schedule'] else ''}"
@@ -164,6 +222,14 @@ def train(run: Run, row: Row, data: Dataset, results: Results) -> None:
     )
     if model.device.remark:
         print(f"note: {model.device.remark}", flush=True)
+
+
+def fit(
+    run: Run, row: Row, data: Dataset, results: Kept, model: Model, verbose: int = 1, others: Sequence[Callback] = ()
+) -> None:
+    """Train the model for the epochs that it lacks, each of them kept; others: callbacks beside the recipe's."""
+    recipe, path = model.recipe, results.checkpoint(row)
+    assert recipe
     schedule = schedule_function(recipe["schedule"])
     path.parent.mkdir(exist_ok=True)
     model.fit(
@@ -172,21 +238,22 @@ def train(run: Run, row: Row, data: Dataset, results: Results) -> None:
         batch_size=recipe["batch_size"],
         epochs=run.epochs,
         validation_data=(data.x_test, labels_for(model.loss, data.y_test, data.classes)),
+        verbose=verbose,
         callbacks=[
+            *others,
             *([LearningRateScheduler(schedule)] if schedule else []),
             Keeper(results, row),
             ModelCheckpoint(path),
         ],
         initial_epoch=model.epoch,
     )
-    path.unlink()
-    with suppress(OSError):  # another training's checkpoint may lie there
-        path.parent.rmdir()
 
 
 def begin(run: Run, row: Row, path: Path) -> Model:
     """The model as its checkpoint has it, or a new one."""
     if path.exists() and row["history"]["loss"]:
-        return load_model(path)
+        model = load_model(path)
+        if model.epoch <= len(row["history"]["loss"]):  # else a worker wrote on that nobody was waiting for any more
+            return model
     tinycnn.set_random_seed(run.seed)
     return build(run.network)

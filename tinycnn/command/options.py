@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +15,8 @@ from tinycnn.devices.base import PATHS
 from tinycnn.fit.files import check_writable, json_text
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from tinycnn.models import Model
 
 
@@ -70,6 +73,31 @@ def limit_option(command: Callable[..., None]) -> Callable[..., None]:
     """--limit N"""
     text = "Use only the first N training and the first N validation images."
     return click.option("--limit", type=click.IntRange(min=1), metavar="N", help=text)(command)
+
+
+def cluster_options(command: Callable[..., None]) -> Callable[..., None]:
+    """--workers N and --scheduler ADDRESS"""
+    workers = "Share the work among N processes on this machine."
+    scheduler = "Share it among the workers of the Dask scheduler there."
+    for option in (
+        click.option("--scheduler", metavar="ADDRESS", help=scheduler),
+        click.option("--workers", type=click.IntRange(min=1), metavar="N", help=workers),
+    ):
+        command = option(command)
+    return command
+
+
+def cluster_client(workers: int | None, scheduler: str | None) -> AbstractContextManager[Client | None]:
+    """A client of what those options name, or of nothing where neither was given. Raises UsageError for both."""
+    if workers is None and scheduler is None:
+        return nullcontext()
+    if workers is not None and scheduler is not None:
+        raise click.UsageError("--workers starts workers here, --scheduler has some: give one of the two")
+    try:
+        from tinycnn.cluster import connected
+    except ImportError as error:
+        raise click.UsageError(f"a cluster needs Dask ({error}): pip install 'tinycnn[cluster]'") from None
+    return connected(workers, scheduler)
 
 
 def use(device: str | None, path: str | None = None) -> None:

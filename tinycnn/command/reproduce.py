@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import click
 
-from tinycnn.command.options import Interrupted, data_option, device_option, limit_option, use
+from tinycnn.command.options import (
+    Interrupted,
+    cluster_client,
+    cluster_options,
+    data_option,
+    device_option,
+    limit_option,
+    use,
+)
 
 
 @click.command()
@@ -20,6 +28,7 @@ from tinycnn.command.options import Interrupted, data_option, device_option, lim
 @device_option
 @data_option
 @limit_option
+@cluster_options
 def reproduce(
     networks: tuple[str, ...],
     epochs: int | None,
@@ -28,20 +37,31 @@ def reproduce(
     device: str | None,
     data: str | None,
     limit: int | None,
+    workers: int | None,
+    scheduler: str | None,
 ) -> None:
     """Train documented networks by their documented recipe, and write what they reached into one table.
 
     Without ARCH all 27, the smallest first, which takes days on a CPU. What DIR holds already is not trained again,
     and an interrupted training goes on from its last whole epoch.
+
+    With --workers or --scheduler several are trained at a time, with the same figures; the workers of a scheduler need
+    DIR and the data at the same place.
     """
     from tinycnn import datasets
     from tinycnn.architectures import reproduction, reproduction_report
 
     runs = reproduction.plan(networks, epochs, seeds)
     use(device)
-    results = reproduction.Results(out)
     try:
-        reproduction.reproduce(runs, datasets.load(data, limit=limit), results)
+        with cluster_client(workers, scheduler) as client:
+            results = reproduction.Results(out)
+            if client is None:
+                reproduction.reproduce(runs, datasets.load(data, limit=limit), results)
+            else:
+                from tinycnn.architectures import reproduction_jobs
+
+                reproduction_jobs.reproduce(client, runs, results, data, limit)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; the same command goes on, {out} holds what is finished") from None
     click.echo(f"\n{reproduction_report.table(results.rows)}\n\n{out}: results.json, table.md and the curves")
