@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from tinycnn.models import Model
 
 
+INTERRUPTED = 130  # what a shell reports for a command that Ctrl-C ended
+DIVERGED = 3
+
+
 class Interrupted(Exception):
     """Ctrl-C; says how far a command came and how to go on."""
 

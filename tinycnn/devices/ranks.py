@@ -1,10 +1,10 @@
 """A device made of several processes, its ranks, each of which computes a part of every batch.
 
-`of(get_device("cpu"), communicator, "part")` is the cpu device of one rank. What `fit` and `evaluate` ask it for is asked
-of the whole batch, and it answers for its part:
+`of(get_device("cpu"), communicator, "part")` is the cpu device of one rank. What `fit` and `evaluate` ask it for is
+asked of the whole batch, and it answers for its part:
 
-* gather_batch gathers this rank's images. Those before them are other ranks', so dropout draws the words of the mask that
-  belong to these images, and all ranks together have the masks of one process.
+* gather_batch gathers this rank's images. Those before them are other ranks', so dropout draws the words of the mask
+  that belong to these images, and all ranks together have the masks of one process.
 * softmax_crossentropy gives the loss and the right answers of the whole batch, and this part's share of the gradient.
 * summed, which the optimisers call, adds up the ranks' gradients. Every rank then makes the same update.
 
@@ -13,9 +13,9 @@ moving statistics are those of all parts, by their numbers of images. Or over th
 two messages a layer and step; a step then is that of one process, to rounding.
 
 The sums have a fixed order. A sum by MPI itself may be formed in another order with every library and every network. So
-MPI only moves numbers here: each rank is sent its share of every rank's vector, adds it up in the order of the ranks, and
-sends the result to all. A number is added up in one place only, so all ranks have the same bits, and as many ranks have
-the same bits from run to run.
+MPI only moves numbers here: each rank is sent its share of every rank's vector, adds it up in the order of the ranks,
+and sends the result to all. A number is added up in one place only, so all ranks have the same bits, and as many ranks
+have the same bits from run to run.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from tinycnn.devices import DEVICES
 from tinycnn.devices.base import Array, Device, Mask
 from tinycnn.shapes import Shape
 
@@ -70,13 +69,13 @@ def add_up_arrays(communicator: Communicator, arrays: Sequence[np.ndarray]) -> l
 
 
 class Part(NamedTuple):
-    """What a rank has of a batch of `batch` images: `count` of them, from number `first` on.
+    """What a rank has of a batch of `batch` images: `images` of them, from number `first` on.
 
     A rank that has none computes with one all the same, whose loss and gradient count nothing.
     """
 
     first: int
-    count: int
+    images: int
     batch: int
 
     @classmethod
@@ -87,7 +86,7 @@ class Part(NamedTuple):
     @property
     def share(self) -> float:
         """Of the batch's mean."""
-        return self.count / self.batch
+        return self.images / self.batch
 
 
 class Whole(NamedTuple):
@@ -107,7 +106,7 @@ class OneRank(Device):
 
     def __init__(self, dtype: str, communicator: Communicator, statistics: str):
         super().__init__(dtype)
-        self.communicator, self.statistics = communicator, statistics
+        self.communicator, self.statistics, self.ranks = communicator, statistics, communicator.size
         self.bytes_summed = 0
         self.mine = Part(0, 1, 1)
         self.moving: list[Array] = []  # statistics that this step has moved by those of a part
@@ -120,13 +119,13 @@ class OneRank(Device):
     def gather_batch(self, images: Array, labels: Array, order: Array, start: Array, size: int) -> tuple[Array, Array]:
         self.mine, self.moving = Part.of(self.communicator.rank, self.communicator.size, size), []
         begin = self.asarray(self.numpy(start) + self.mine.first, "int64")
-        return super().gather_batch(images, labels, order, begin, max(self.mine.count, 1))  # type: ignore[safe-super]
+        return super().gather_batch(images, labels, order, begin, max(self.mine.images, 1))  # type: ignore[safe-super]
 
     def softmax_crossentropy(
         self, logits: Array, labels: Array, weights: Array | None = None, totals: Array | None = None
     ) -> tuple[Array, Array, Array]:
         loss, correct, dlogits = super().softmax_crossentropy(logits, labels, weights)  # type: ignore[safe-super]
-        figures = [self.numpy(loss) * self.mine.share, self.numpy(correct) * min(self.mine.count, 1)]
+        figures = [self.numpy(loss) * self.mine.share, self.numpy(correct) * min(self.mine.images, 1)]
         moved = [self.numpy(array) * self.mine.share for array in self.moving]
         mean, right, *statistics = self.sums([array.astype(np.float64) for array in [*figures, *moved]])
         for array, values in zip(self.moving, statistics, strict=True):
@@ -196,7 +195,7 @@ class OneRank(Device):
         mean = self.elementwise("divide", self.reduce("sum", x, axes), float(rows))
         away = self.elementwise("subtract", x, mean)
         squares = self.reduce("sum", self.elementwise("multiply", away, away), axes)
-        counted = rows if self.mine.count else 0
+        counted = rows if self.mine.images else 0
         sent = np.concatenate([[counted], self.numpy(mean).astype(np.float64), self.numpy(squares)])
         got = np.empty((self.communicator.size, 1 + 2 * C))
         self.communicator.Allgather(sent, got)
@@ -219,7 +218,7 @@ class OneRank(Device):
         dbeta, dgamma = self.reduce("sum", dy, axes), self.reduce("sum", of("multiply", dy, x_hat), axes)
         means = [self.asarray(a / saved.rows) for a in self.sums([self.numpy(dbeta), self.numpy(dgamma)])]
         inner = of("subtract", of("subtract", dy, means[0]), of("multiply", x_hat, means[1]))
-        counts = float(min(self.mine.count, 1))  # the image of a rank that has none moves with the others' sums
+        counts = float(min(self.mine.images, 1))  # the image of a rank that has none moves with the others' sums
         dx = of("multiply", inner, of("multiply", of("multiply", gamma, saved.inverse_std), counts))
         return dx, dgamma, dbeta
 
@@ -229,10 +228,11 @@ def of(device: Device, communicator: Communicator, statistics: str) -> Device:
     if device.name not in ABLE:
         raise ValueError(
             f"the {device.name} device trains in one process, for its recorded steps have no room for what ranks send "
-            f"one another; take --device {' or '.join(ABLE)}"
+            f"one another; those that can be ranks: {', '.join(ABLE)}"
         )
     if statistics not in STATISTICS:
         raise ValueError(f"batch normalisation takes its statistics over {' or '.join(STATISTICS)}, not {statistics!r}")
     kind = type(f"OneRankOf{type(device).__name__}", (OneRank, type(device)), {})
     made: Device = kind(device.dtype, communicator, statistics)
+    made.path = device.path
     return made
