@@ -1,4 +1,4 @@
-"""How fast one network trains by several processes: images a second for 1 and 2 ranks, and the bytes they add up a step.
+"""How fast one network trains by several processes: images a second, and the bytes that they add up a step.
 
     python benchmarks/scaling.py                          # two networks, in about two minutes
     python benchmarks/scaling.py go-crazy --ranks 1 2 4

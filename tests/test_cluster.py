@@ -1,5 +1,6 @@
 """Jobs on Dask's workers: the same figures as without, a worker that is killed, Ctrl-C, and what is refused."""
 
+import importlib
 import json
 import os
 import sys
@@ -11,7 +12,9 @@ from tinycnn import command as cli
 from tinycnn import datasets
 from tinycnn.architectures import ARCHITECTURES, reproduction, reproduction_jobs
 from tinycnn.architectures import reproduction_report as report
+from tinycnn.command import options
 
+gradcheck = importlib.import_module("tinycnn.command.gradcheck")  # `command.gradcheck` is the command itself
 cluster = pytest.importorskip("tinycnn.cluster")
 import cluster_jobs  # noqa: E402
 
@@ -101,7 +104,18 @@ def test_what_a_job_raises_is_raised(client):
     assert all(square == number**2 for number, square in done.items())
 
 
+def test_gradients_are_checked_by_workers_as_without(client):
+    checks = [gradcheck.Check(name, "reference", "float64") for name in ("relu", "softmax")]
+    assert dict(options.shared(client, gradcheck.reports, checks)) == dict(
+        options.shared(None, gradcheck.reports, checks)
+    )
+
+
 # ---------------------------------------------------------------- without workers
+
+
+def test_all_documented_networks_are_a_target_of_gradcheck():
+    assert gradcheck.targets("networks") == list(ARCHITECTURES)
 
 
 def job_of(folder, limit=300, permit="mine"):

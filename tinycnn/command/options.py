@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from tinycnn.models import Model
 
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 
 INTERRUPTED = 130  # what a shell reports for a command that Ctrl-C ended
 DIVERGED = 3
@@ -91,8 +94,13 @@ def cluster_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def cluster_client(workers: int | None, scheduler: str | None) -> AbstractContextManager[Client | None]:
-    """A client of what those options name, or of nothing where neither was given. Raises UsageError for both."""
+def cluster_client(
+    workers: int | None, scheduler: str | None, folders: Iterable[str] = ()
+) -> AbstractContextManager[Client | None]:
+    """A client of what those options name, or of nothing where neither was given. Raises UsageError for both.
+
+    folders: where its workers find modules that are not installed.
+    """
     if workers is None and scheduler is None:
         return nullcontext()
     if workers is not None and scheduler is not None:
@@ -101,7 +109,18 @@ def cluster_client(workers: int | None, scheduler: str | None) -> AbstractContex
         from tinycnn.cluster import connected
     except ImportError as error:
         raise click.UsageError(f"a cluster needs Dask ({error}): pip install 'tinycnn[cluster]'") from None
-    return connected(workers, scheduler)
+    return connected(workers, scheduler, folders)
+
+
+def shared(
+    client: Client | None, function: Callable[[Job], Result], jobs: Iterable[Job]
+) -> Iterator[tuple[Job, Result]]:
+    """(job, function(job)) of each job: of a client's workers as they come in, else one after the other here."""
+    if client is None:
+        return ((job, function(job)) for job in jobs)
+    from tinycnn.cluster import finished
+
+    return finished(client, function, jobs)
 
 
 def use(device: str | None, path: str | None = None) -> None:
