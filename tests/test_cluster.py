@@ -59,7 +59,8 @@ def test_a_job_whose_worker_was_killed_goes_on_at_another_one_to_the_same_bits(
     monkeypatch.setattr(reproduction_jobs, "work", cluster_jobs.work_and_be_killed)
     results = reproduction.Results(tmp_path / "out")
     capsys.readouterr()
-    reproduction_jobs.reproduce(client, reproduction.plan(["tiny"], 4, 2), results, "synthetic", 300)
+    data = datasets.load("synthetic", limit=300)
+    reproduction_jobs.reproduce(client, reproduction.plan(["tiny"], 4, 2), data, results, "synthetic", 300)
     begun = [tuple(map(int, line.split())) for line in (tmp_path / "out" / "begun").read_text().splitlines()]
     of_seed_1 = [(process, epoch) for seed, process, epoch in begun if seed == 1]
     assert [epoch for _, epoch in of_seed_1] == [0, 1, 2, 2, 3]  # the epoch that was cut off, and not those before it
@@ -74,6 +75,7 @@ def test_a_job_whose_worker_was_killed_goes_on_at_another_one_to_the_same_bits(
     assert not (tmp_path / "out" / "unfinished").exists() and not results.permit.exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_done_and_a_command_without_a_cluster_goes_on(client, alone, tmp_path, monkeypatch):
     tell = reproduction_jobs.Display.tell
 
@@ -81,10 +83,10 @@ def test_ctrl_c_keeps_what_is_done_and_a_command_without_a_cluster_goes_on(clien
         tell(display, rows)
         raise KeyboardInterrupt
 
-    runs = reproduction.plan(["tiny"], 4, 2)
+    runs, data = reproduction.plan(["tiny"], 4, 2), datasets.load("synthetic", limit=300)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(reproduction_jobs.Display, "tell", told)
-        reproduction_jobs.reproduce(client, runs, reproduction.Results(tmp_path / "out"), "synthetic", 300)
+        reproduction_jobs.reproduce(client, runs, data, reproduction.Results(tmp_path / "out"), "synthetic", 300)
     kept = figures(tmp_path / "out")
     assert any(row["loss"] for row in kept.values())
     for seed, row in kept.items():
@@ -92,7 +94,7 @@ def test_ctrl_c_keeps_what_is_done_and_a_command_without_a_cluster_goes_on(clien
             assert values == figures(alone)[seed][name][: len(values)]
     # The workers may still be at a batch: they find no permit there, or that of nobody.
     results = reproduction.Results(tmp_path / "out")
-    reproduction.reproduce(runs, datasets.load("synthetic", limit=300), results)
+    reproduction.reproduce(runs, data, results)
     assert figures(tmp_path / "out") == figures(alone)
 
 
@@ -152,7 +154,7 @@ def test_other_data_at_a_worker_are_an_error(tmp_path):
 )
 def test_a_cluster_that_cannot_be_is_refused_in_one_line(options, words, capsys, tmp_path):
     with pytest.raises(SystemExit) as end:
-        cli.main(["reproduce", "tiny", *options, "--data", "synthetic", "--out", str(tmp_path / "out")])
+        cli.main(["reproduce", "tiny", *options, *"--data synthetic --limit 20 --out".split(), str(tmp_path / "out")])
     error = capsys.readouterr().err
     assert end.value.code == 2 and error.count("\n") == 1 and words in error and not (tmp_path / "out").exists()
 

@@ -12,13 +12,14 @@ import re
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
 
 import tinycnn
 from tinycnn.architectures import ARCHITECTURES, build, get, reproduction_report, schedule_function
+from tinycnn.architectures.explanations import EXPLANATIONS, RECIPE, explanations_of
 from tinycnn.callbacks import Callback, LearningRateScheduler, ModelCheckpoint
 from tinycnn.datasets import Dataset
 from tinycnn.fit.files import json_text, write_atomically
@@ -29,7 +30,7 @@ from tinycnn.utils import hardware
 FIGURES = ("loss", "acc", "val_loss", "val_acc")
 TIMES = ("seconds", "cpu_seconds")
 PACKAGES = ("tinycnn", "numpy", "numba")
-FACTS = ("network", "seed", "epochs", "data", "images", "device")  # what makes two rows those of one training
+FACTS = ("network", "seed", "epochs", "data", "images", "device", "explanation")  # see facts_of
 UNFINISHED = "unfinished"
 
 Row = dict[str, Any]  # of results.json, see Results
@@ -37,11 +38,15 @@ Row = dict[str, Any]  # of results.json, see Results
 
 @dataclass(frozen=True)
 class Run:
-    """One training: which network, from which seed, for how many epochs."""
+    """One training: which network, from which seed, for how many epochs, and what of its recipe is changed."""
 
     network: str
     seed: int
     epochs: int
+    explanation: str = RECIPE  # the name of one of explanations.py
+
+    def __str__(self) -> str:
+        return f"{self.network}, seed {self.seed}" + (f", {self.explanation}" if self.explanation else "")
 
 
 def plan(names: Iterable[str] = (), epochs: int | None = None, seeds: int = 1) -> list[Run]:
@@ -53,15 +58,24 @@ def plan(names: Iterable[str] = (), epochs: int | None = None, seeds: int = 1) -
     return [Run(name, seed, epochs or get(name).recipe.epochs) for seed in range(seeds) for name in names]
 
 
+def plan_to_explain(names: Iterable[str], epochs: int | None = None, seeds: int = 1) -> list[Run]:
+    """The Runs that show what each Explanation changes, beside those of the recipe as it is. Raises UnknownNetwork."""
+    return [
+        replace(run, explanation=explanation)
+        for run in plan(names, epochs, seeds)
+        for explanation in explanations_of(run.network)
+    ]
+
+
 # ---------------------------------------------------------------- what is kept
 
 
 class Results:
     """The rows of a folder's results.json, one a Run, and what is made from them.
 
-    A row: network, seed, epochs (that it is to train), data (its name), images (to train on), device, machine, and
-    history, which has for each finished epoch loss, acc, val_loss, val_acc, seconds (by the clock, validation
-    included) and cpu_seconds (of all threads of the process).
+    A row: network, seed, epochs (that it is to train), explanation (what of the recipe was changed, if anything was),
+    data (its name), images (to train on), device, machine, and history, which has for each finished epoch loss, acc,
+    val_loss, val_acc, seconds (by the clock, validation included) and cpu_seconds (of all threads of the process).
 
     Makes the folder, and takes in what workers of a cluster have left there; those that still train for an earlier
     command stop. Raises ValueError for a results.json that is damaged, OSError where nothing can be written.
@@ -83,12 +97,7 @@ class Results:
 
     def row(self, run: Run, data: Dataset) -> Row:
         """The row of this Run with this data on the current device, a new one if there is none."""
-        device = tinycnn.get_device().name
-        facts = {**asdict(run), "data": data.name, "images": len(data.x_train), "device": device}
-        for row in self.rows:
-            if facts.items() <= row.items():
-                return row
-        return {**facts, "machine": machine(device), "history": {name: [] for name in (*FIGURES, *TIMES)}}
+        return row_of(run, data, self.rows)
 
     def keep(self, row: Row) -> None:
         """Take the row in, and write results.json and table.md."""
@@ -96,13 +105,19 @@ class Results:
             self.rows.append(row)
         self.write()
 
+    def borrow(self, path: Path, names: Iterable[str]) -> None:
+        """Take in the finished rows of another results.json, where there is one, for these networks."""
+        for row in read(path) if path.exists() else []:
+            finished = len(row["history"]["loss"]) == row["epochs"]
+            if finished and row["network"] in names and same(row, self.rows) is None:
+                self.rows.append(row)
+
     def take_in(self) -> list[Row]:
         """Take in the rows that workers have left; those of them that have more epochs than what was there."""
         news = []
         for path in sorted((self.folder / UNFINISHED).glob("*.json")):
             (left,) = read(path)
-            facts = {name: left[name] for name in FACTS}
-            known = next((row for row in self.rows if facts.items() <= row.items()), None)
+            known = same(left, self.rows)
             if known is None:
                 self.rows.append(left)
             elif len(left["history"]["loss"]) > len(known["history"]["loss"]):
@@ -122,9 +137,30 @@ class Results:
         return checkpoint(self.folder, row)
 
 
+def row_of(run: Run, data: Dataset, rows: Iterable[Row]) -> Row:
+    """That of these rows which is of this Run with this data on the current device, a new one if there is none."""
+    device = tinycnn.get_device().name
+    facts = {**asdict(run), "data": data.name, "images": len(data.x_train), "device": device}
+    if found := same(facts, rows):
+        return found
+    if run.explanation == RECIPE:
+        del facts["explanation"]
+    return {**facts, "machine": machine(device), "history": {name: [] for name in (*FIGURES, *TIMES)}}
+
+
+def same(row: Row, rows: Iterable[Row]) -> Row | None:
+    """That of these rows which is of the same training, if there is one."""
+    return next((other for other in rows if facts_of(other) == facts_of(row)), None)
+
+
+def facts_of(row: Row) -> tuple[Any, ...]:
+    """What makes two rows those of one training."""
+    return tuple(row.get(name, RECIPE) for name in FACTS)
+
+
 def checkpoint(folder: Path, row: Row) -> Path:
     """The file in the results' folder where a row's training is kept until it is finished."""
-    words = [row[name] for name in FACTS]
+    words = [fact for fact in facts_of(row) if fact != RECIPE]
     return folder / UNFINISHED / (re.sub(r"[^a-z0-9]+", "-", str(words).lower()).strip("-") + ".safetensors")
 
 
@@ -184,7 +220,7 @@ def reproduce(runs: Iterable[Run], data: Dataset, results: Results) -> None:
         row = results.row(run, data)
         done = len(row["history"]["loss"])
         if done == run.epochs:
-            print(f"{run.network}, seed {run.seed}: finished already")
+            print(f"{run}: finished already")
             continue
         try:
             train(run, row, data, results)
@@ -193,9 +229,10 @@ def reproduce(runs: Iterable[Run], data: Dataset, results: Results) -> None:
 
 
 def show(row: Row, results: Results) -> None:
-    """Draw the curves of this row's network, and let the table link to them."""
-    if row["history"]["loss"]:
-        reproduction_report.draw(results.rows, row["network"], results.folder)
+    """Draw the curves of this row's network, and let the table link to them, where all trained by the recipe."""
+    if row["history"]["loss"] and not row.get("explanation"):
+        rows = [other for other in results.rows if not other.get("explanation")]
+        reproduction_report.draw(rows, row["network"], results.folder)
         results.write()
 
 
@@ -216,7 +253,7 @@ def describe(run: Run, model: Model, data: Dataset) -> None:
     assert recipe and optimizer  # `build` gives them, and the checkpoint keeps them
     rate = f"{optimizer.name} at {recipe['learning_rate']:g}{' on a schedule' if recipe['schedule'] else ''}"
     print(
-        f"{run.network}, seed {run.seed}: {model.count_params():,} parameters on {model.device.name}, "
+        f"{run}: {model.count_params():,} parameters on {model.device.name}, "
         f"{len(data.x_train):,} images of {data.name}, {rate}, batches of {recipe['batch_size']}",
         flush=True,
     )
@@ -230,18 +267,23 @@ def fit(
     """Train the model for the epochs that it lacks, each of them kept; others: callbacks beside the recipe's."""
     recipe, path = model.recipe, results.checkpoint(row)
     assert recipe
-    schedule = schedule_function(recipe["schedule"])
+    change = EXPLANATIONS[run.explanation]
+    data, schedule = change.data(data), schedule_function(recipe["schedule"])
+    if schedule:
+        documented = schedule
+        others = [*others, LearningRateScheduler(lambda epoch: documented(max(0, epoch + change.epochs_ahead)))]
     path.parent.mkdir(exist_ok=True)
     model.fit(
         data.x_train,
         labels_for(model.loss, data.y_train, data.classes),
-        batch_size=recipe["batch_size"],
+        batch_size=change.batch_size or recipe["batch_size"],
         epochs=run.epochs,
         validation_data=(data.x_test, labels_for(model.loss, data.y_test, data.classes)),
         verbose=verbose,
+        shuffle=change.shuffle,
         callbacks=[
             *others,
-            *([LearningRateScheduler(schedule)] if schedule else []),
+            *(make() for make in change.callbacks),
             Keeper(results, row),
             ModelCheckpoint(path),
         ],
@@ -256,4 +298,6 @@ def begin(run: Run, row: Row, path: Path) -> Model:
         if model.epoch <= len(row["history"]["loss"]):  # else a worker wrote on that nobody was waiting for any more
             return model
     tinycnn.set_random_seed(run.seed)
-    return build(run.network)
+    model = build(run.network)
+    EXPLANATIONS[run.explanation].change(model)
+    return model

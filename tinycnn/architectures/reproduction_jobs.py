@@ -34,7 +34,7 @@ _building = threading.Lock()  # a worker may have several threads, and the sessi
 
 @dataclass(frozen=True)
 class Job:
-    """One training as a worker is handed it. row: what is kept of it; data, limit: as datasets.load takes them."""
+    """One training as a worker is handed it. row: what is kept of it; source, limit: what to load the data by."""
 
     run: Run
     row: Row
@@ -42,11 +42,11 @@ class Job:
     permit: str
     device: str
     dtype: str
-    data: str | None
+    source: str | None
     limit: int | None
 
     def __str__(self) -> str:
-        return f"{self.run.network}, seed {self.run.seed}"
+        return str(self.run)
 
 
 # ---------------------------------------------------------------- on a worker
@@ -99,7 +99,7 @@ def work(job: Job) -> bool:
     if len(row["history"]["loss"]) == job.run.epochs:
         return True
     with use_device(job.device, job.dtype) as device:
-        data = load(job.data, job.limit)
+        data = load(job.source, job.limit)
         if (data.name, len(data.x_train)) != (row["data"], row["images"]):
             here = f"{len(data.x_train):,} images of {data.name}"
             raise ValueError(f"a worker has other data: {here}, not {row['images']:,} of {row['data']}")
@@ -117,9 +117,9 @@ def work(job: Job) -> bool:
 
 
 @lru_cache(maxsize=1)
-def load(data: str | None, limit: int | None) -> Dataset:
+def load(source: str | None, limit: int | None) -> Dataset:
     """The data, read once in every worker."""
-    return datasets.load(data, limit=limit)
+    return datasets.load(source, limit=limit)
 
 
 # ---------------------------------------------------------------- who hands the jobs out
@@ -156,26 +156,28 @@ class Display:
 
 def name_of(row: Row) -> str:
     """'go-crazy, seed 0'"""
-    return f"{row['network']}, seed {row['seed']}"
+    return str(Run(row["network"], row["seed"], row["epochs"], row.get("explanation", "")))
 
 
 def reproduce(
-    client: Client, runs: Iterable[Run], results: Results, data: str | None = None, limit: int | None = None
+    client: Client, runs: Iterable[Run], data: Dataset, results: Results, source: str | None, limit: int | None
 ) -> None:
     """Have workers train what is not finished yet. Whatever ends this, every epoch that was finished is kept.
 
-    data, limit: as datasets.load takes them. Raises what a job raised, and ClusterError for one that none survives.
+    source, limit: what the workers load the data by. Raises what a job raised, and ClusterError for one on which its
+    workers died again and again.
     """
     from tinycnn import cluster
 
-    found, device, permit = load(data, limit), current_device(), uuid.uuid4().hex
+    device, permit = current_device(), uuid.uuid4().hex
     jobs = []
     for run in runs:
-        row = results.row(run, found)
+        row = results.row(run, data)
         if len(row["history"]["loss"]) == run.epochs:
-            print(f"{run.network}, seed {run.seed}: finished already")
+            print(f"{run}: finished already")
         else:
-            jobs.append(Job(run, row, results.folder.resolve(), permit, device.name, device.dtype, data, limit))
+            folder = results.folder.resolve()
+            jobs.append(Job(run, row, folder, permit, device.name, device.dtype, source, limit))
     display = Display([job.row for job in jobs])
 
     def look() -> None:
@@ -189,13 +191,13 @@ def reproduce(
             if not done:
                 raise cluster.ClusterError(f"another command has begun to train into {results.folder}")
             look()
-            show(results.row(job.run, found), results)
+            show(results.row(job.run, data), results)
     finally:
         display.bar.close()
         results.permit.unlink(missing_ok=True)
         look()
         for job in jobs:
-            put_away(results.row(job.run, found), results)
+            put_away(results.row(job.run, data), results)
 
 
 def put_away(row: Row, results: Results) -> None:
