@@ -7,13 +7,14 @@ import pytest
 
 import tinycnn
 from tinycnn import command as cli
-from tinycnn.architectures import ARCHITECTURES, Architecture, Params, build, catalogue, notation, reproduction
+from tinycnn.architectures import ARCHITECTURES, Architecture, Params, catalogue, notation, reproduction
 from tinycnn.architectures import explanation_report as report
 from tinycnn.architectures.explanations import EXPLANATIONS, RECIPE, UnbiasedVariance, explanations_of
 from tinycnn.callbacks import Callback
 from tinycnn.datasets import Dataset
 from tinycnn.fit.data import Resident
-from tinycnn.models import load_model
+from tinycnn.layers import BatchNormalization, Dense, Flatten
+from tinycnn.models import Sequential, load_model
 
 pytestmark = pytest.mark.usefixtures("reference")
 
@@ -85,17 +86,17 @@ def test_another_epsilon_stays_through_a_checkpoint(tiny, tmp_path):
     assert [m.optimizer.epsilon for m in (model, load_model(tmp_path / "b.safetensors"))] == [1e-8, 1e-8]
 
 
-def test_the_unbiased_moving_variance_is_that_of_the_batches_times_m_by_m_less_one(tiny):
-    tinycnn.set_random_seed(3)
-    model, found = build("tiny"), data()
-    model.fit(
-        found.x_train, np.eye(10)[found.y_train], batch_size=8, epochs=2, shuffle=False, verbose=0,
-        validation_data=(found.x_test, np.eye(10)[found.y_test]), callbacks=[UnbiasedVariance()],
-    )  # fmt: skip
-    want, momentum = 1.0, 0.99
-    for images in (slice(0, 8), slice(8, 16), slice(16, 20)) * 2:  # of the last batch M is another
-        want = want * momentum + np.var(found.x_train[images].astype(np.float64), ddof=1) * (1 - momentum)
-    assert model.layers[0].moving_variance.numpy() == pytest.approx([want], rel=1e-6)
+def test_the_unbiased_moving_variance_is_that_of_the_batches_times_m_by_m_less_one():
+    # Of flat images M is the number of images, and of the last batch another one.
+    model = Sequential([Flatten(input_shape=(2, 3, 1)), BatchNormalization(), Dense(3, activation="softmax")])
+    model.compile("sgd")
+    x, y = np.random.default_rng(0).uniform(0, 1, (20, 2, 3, 1)).astype(np.float32), np.eye(3)[np.arange(20) % 3]
+    arguments = {"batch_size": 8, "epochs": 2, "shuffle": False, "verbose": 0, "validation_data": (x, y)}
+    model.fit(x, y, callbacks=[UnbiasedVariance()], **arguments)
+    want, momentum = np.ones(6), 0.99
+    for images in (slice(0, 8), slice(8, 16), slice(16, 20)) * 2:
+        want = want * momentum + np.var(x[images].reshape(-1, 6).astype(np.float64), axis=0, ddof=1) * (1 - momentum)
+    np.testing.assert_allclose(model.layers[1].moving_variance.numpy(), want, rtol=1e-6)
 
 
 def test_the_unbiased_moving_variance_changes_no_weight(tiny, tmp_path):
