@@ -112,7 +112,7 @@ def work(job: Job) -> bool:
             reproduction.fit(job.run, row, data, kept, model, verbose=0, others=[permit])
         except Withdrawn:
             return False
-    kept.checkpoint(row).unlink()
+    kept.checkpoint(row).unlink(missing_ok=True)
     return True
 
 
@@ -201,7 +201,9 @@ def reproduce(
 
 
 def put_away(row: Row, results: Results) -> None:
-    """Remove the row that a worker left, which results.json has."""
+    """Remove what workers have left of a row that results.json has, but for the checkpoint of an unfinished one."""
     OneRow(results.folder).row_file(row).unlink(missing_ok=True)
+    if len(row["history"]["loss"]) == row["epochs"]:  # one that was taken for dead may have written on
+        results.checkpoint(row).unlink(missing_ok=True)
     with suppress(OSError):  # checkpoints may lie there
         (results.folder / UNFINISHED).rmdir()

@@ -232,7 +232,15 @@ def of(device: Device, communicator: Communicator, statistics: str) -> Device:
         )
     if statistics not in STATISTICS:
         raise ValueError(f"batch normalisation takes its statistics over {' or '.join(STATISTICS)}, not {statistics!r}")
-    kind = type(f"OneRankOf{type(device).__name__}", (OneRank, type(device)), {})
-    made: Device = kind(device.dtype, communicator, statistics)
+    made: Device = class_of(device)(device.dtype, communicator, statistics)
     made.path = device.path
     return made
+
+
+def class_of(device: Device) -> Callable[[str, Communicator, str], Device]:
+    """The class of one rank of this device."""
+    if device.name == "cpu":
+        from tinycnn.devices.cpu.rank import CpuRank
+
+        return CpuRank
+    return type(f"OneRankOf{type(device).__name__}", (OneRank, type(device)), {})
