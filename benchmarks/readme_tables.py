@@ -12,6 +12,8 @@ scaling: from results/*/scaling.json;
 cudnn: from results/*/conv_cudnn.json and layers_cudnn.json;
 step-profile: from results/*/profile_steps.json;
 planner: from tinycnn/devices/gpu/fast/cost.json, which fit_cost_model.py makes of results/nvidia-h200/fast_conv.json;
+planner-rows: the same times, each layer's quickest one beside what is predicted of it;
+fast-kernels, fast-kernels-in-short: from results/nvrtc/fast_compile.json;
 keras-layers, keras-model, keras-losses, keras-optimizers, keras-callbacks: what is there, from the code.
 Of networks, beside-keras, training-speed and step-profile there is a short form, NAME-in-short: the rows that people
 look for.
@@ -25,6 +27,7 @@ import sys
 from collections import Counter
 from functools import partial
 from pathlib import Path
+from statistics import median
 
 import machine
 import report
@@ -276,6 +279,90 @@ def planner(results):
     return f"{of}\n\n{markdown(lines, names, left=2)}"
 
 
+def planner_rows(results):
+    """For each layer and direction the quickest of the measured times, and what the model predicts of that tile."""
+    import fit_cost_model
+    from fit_cost_model import cost
+
+    facts, rows = fit_cost_model.read()
+    predicted = {row: row.predicted(cost.Coefficients(**cost.fitted()["coefficients"][row.family])) for row in rows}
+    best = {}
+    for row in rows:
+        if row.problem not in best or row.us < best[row.problem].us:
+            best[row.problem] = row
+    flop = {(r["direction"], r["name"], tuple(r["networks"])): r["flop"] for r in facts["rows"]}
+    lines = [
+        [
+            row.problem[1], row.direction, row.family.split()[0], f"{row.us:.1f}", f"{predicted[row]:.1f}",
+            f"{predicted[row] / row.us:.2f}", f"{flop[problem] / row.us / 1e6:.1f}",
+        ]
+        for problem, row in sorted(best.items(), key=lambda item: (flop[item[0]], item[0][1]))
+    ]  # fmt: skip
+    told = fit_cost_model.errors({row: predicted[row] for row in best.values()})
+    head = (
+        f"{facts['card']}, {facts['date']}, commit {facts['commit']}: the kernels of a {facts['path']}. Of these "
+        f"{len(lines)} times half are within a factor of {told['median']:.2f} of what is predicted, all within "
+        f"{told['worst']:.2f}."
+    )
+    columns = ("layer", "direction", "kernel", "measured µs", "predicted µs", "predicted / measured", "TFLOP/s")
+    return f"{head}\n\n{markdown(lines, columns, left=3)}"
+
+
+def fast_kernels_in_short(content, path):
+    """What NVRTC makes of the kernels of kernels/fast, by architecture and kernel."""
+    import fast_compile
+
+    found = {}
+    for row in field(content, "rows", path):
+        found.setdefault((row["arch"], row["kernel"].split("<")[0]), []).append(row)
+    lines = []
+    for (arch, kernel), rows in sorted(found.items()):
+        shares = sorted(row["loop"][1] / row["loop"][0] for row in rows if row["loop"] and row["loop"][0])
+        registers, warps = ([row[name] for row in rows] for name in ("registers", "warps"))
+        lines.append([
+            arch, kernel, len(rows), f"{min(registers)} to {max(registers)}", sum(row["spills"] for row in rows),
+            f"{median(warps):.0%}", f"{median(row['code'] for row in rows) / 1024:.0f} KB",
+            *([f"{median(shares):.0%}", f"{shares[0]:.0%} to {shares[-1]:.0%}"] if shares else
+              ["no nvdisasm" if rows[0]["loop"] is None else fast_compile.NO_LOOP, "-"]),
+        ])  # fmt: skip
+    names = ("architecture", "kernel", "kernels", "registers", "bytes spilled", "warps", "code", "FFMA")
+    names += ("lowest to highest",)
+    return f"{compiled_by(content, path)}\n\n{markdown(lines, names, left=2)}"
+
+
+def compiled_by(content, path):
+    """What was compiled, for which cards, and by what."""
+    cards = {row["arch"]: row["card"] for row in content["rows"]}
+    of = ", ".join(f"{arch} ({card})" for arch, card in sorted(cards.items()))
+    return f"Batches of {field(content, 'batch', path)}, for {of}; commit {content['commit']}; {used(content, path)}."
+
+
+def fast_kernels(content, path):
+    """The same for every layer and direction: a number for each architecture, in their order."""
+    import fast_compile
+
+    found = {}
+    for row in sorted(field(content, "rows", path), key=lambda row: row["arch"]):
+        found.setdefault((row["layer"], row["direction"]), []).append(row)
+
+    def each(rows, text):
+        texts = [text(row) for row in rows]
+        return texts[0] if len(set(texts)) == 1 else " / ".join(texts)
+
+    lines = [
+        [
+            layer, direction, each(rows, lambda row: row["kernel"].split("_")[1]),
+            each(rows, lambda row: str(row["threads"])), each(rows, lambda row: str(row["registers"])),
+            each(rows, lambda row: f"{row['shared'] / 1024:.1f}"), each(rows, lambda row: f"{row['warps']:.0%}"),
+            each(rows, lambda row: str(row["spills"])), each(rows, lambda row: f"{row['code'] / 1024:.0f}"),
+            each(rows, fast_compile.share_of),
+        ]
+        for (layer, direction), rows in found.items()
+    ]  # fmt: skip
+    names = ("layer", "direction", "kernel", "threads", "registers", "shared KB", "warps", "spills", "code KB", "FFMA")
+    return f"{compiled_by(content, path)}\n\n{markdown(lines, names, left=3)}"
+
+
 # ---------------------------------------------------------------- what of Keras is there
 
 
@@ -319,13 +406,14 @@ def keras_layers(results):
 def keras_model(results):
     from tinycnn import models
 
-    names = ("compile", "fit", "evaluate", "predict", "summary", "save", "load_weights", "get_layer", "get_weights",
-             "set_weights", "count_params")  # fmt: skip
+    names = ("compile", "fit", "evaluate", "predict", "fit_generator", "evaluate_generator", "predict_generator",
+             "summary", "save", "save_weights", "load_weights", "to_json", "get_config", "from_config", "get_layer",
+             "get_weights", "set_weights", "count_params")  # fmt: skip
     methods = [(f"Model.{name}", getattr(models.Model, name)) for name in names]
     methods = [("Model", models.Model), ("Sequential", models.Sequential), *methods]
-    return members_table(
-        [*methods, ("Sequential.add", models.Sequential.add), ("load_model", models.load_model)], "function"
-    )
+    others = [("Sequential.add", models.Sequential.add)]
+    others += [(name, getattr(models, name)) for name in ("load_model", "model_from_json")]
+    return members_table([*methods, *others], "function")
 
 
 def keras_losses(results):
@@ -361,6 +449,7 @@ besides = of_every_file(
 )
 steps = of_every_file("profile_steps.json", step_profile, NO_GPU)
 speeds = of_every_file("train_frameworks.json", training_speed, "Not measured yet: `make bench` measures this machine.")
+NOT_COMPILED = "Not compiled yet: `python benchmarks/fast_compile.py` needs NVRTC, and no GPU."
 TABLES = {
     "networks": networks_table,
     "networks-in-short": partial(networks_table, only=NETWORKS_IN_SHORT),
@@ -379,6 +468,9 @@ TABLES = {
     "step-profile": steps,
     "step-profile-in-short": partial(steps, only=STEPS_IN_SHORT),
     "planner": planner,
+    "planner-rows": planner_rows,
+    "fast-kernels": of_every_file("fast_compile.json", fast_kernels, NOT_COMPILED),
+    "fast-kernels-in-short": of_every_file("fast_compile.json", fast_kernels_in_short, NOT_COMPILED),
     "keras-layers": keras_layers,
     "keras-model": keras_model,
     "keras-losses": keras_losses,

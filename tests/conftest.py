@@ -95,6 +95,7 @@ TOO_LARGE_FOR_THE_SIMULATOR = (
     "test_checkpoint.py",
     "test_fit_again.py",
     "test_frozen.py",
+    "test_generators.py",
     "test_models.py",
     "test_threads_that_train_and_predict_at_once_give_what_each_gives_alone",
     "test_weights_of_images.py",
@@ -209,6 +210,14 @@ def run(capsys):
         return end.value.code or 0, captured.out, captured.err
 
     return call
+
+
+@pytest.fixture(autouse=True)
+def no_times_of_this_machine(monkeypatch, tmp_path_factory):
+    """What was measured of kernels here is not what tests plan by."""
+    from tinycnn.devices.gpu.fast import measured
+
+    monkeypatch.setattr(measured, "folder", lambda: tmp_path_factory.getbasetemp() / "no times")
 
 
 @pytest.fixture(autouse=True)

@@ -620,6 +620,11 @@ FAST = (
         "emulator", "fast/conv_small_filter", "a band is overwritten while others read it", CHECK,
     ),
     Mutant(
+        "fast-bias-pixels", "kernels/fast/conv_small_filter.cu",
+        "pixel < TP * Q; pixel += BIAS_ROWS)", "pixel < TP * Q; pixel += BIAS_THREADS)",
+        "emulator", FAST_RIGHT.format("conv_small_filter"), "pixels that no thread adds to the bias's gradient", TEST,
+    ),
+    Mutant(
         "fast-sliding", "kernels/fast/conv_small_filter.cu",
         "a[s][c] = a[s + STRIDE_W][c];", "a[s][c] = a[s + 1][c];",
         "emulator", FAST_RIGHT.format("conv_small_filter"), "pixels slide on by one, whatever the stride", TEST,

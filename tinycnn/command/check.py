@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 from tinycnn import emulator, limited
 from tinycnn.command.options import json_option, print_json
@@ -27,9 +28,12 @@ from tinycnn.emulator.compiler import BUILD_SECONDS
 @click.command(epilog=HELP)
 @click.argument("targets", nargs=-1, metavar="[TARGET ...]")
 @seconds_option
+@click.option(
+    "--print", "printed", multiple=True, metavar="NAME", help="An array to print after each launch that has it."
+)
 @json_option
 @with_errors
-def check(targets: tuple[str, ...], seconds: float, as_json: bool) -> None:
+def check(targets: tuple[str, ...], seconds: float, printed: tuple[str, ...], as_json: bool) -> None:
     """Find races, accesses out of bounds, divergent barriers and more in kernels, on the CPU. All of tinycnn's if no
     TARGET is given. The exit status is 1 if there is something to report.
 
@@ -41,7 +45,8 @@ def check(targets: tuple[str, ...], seconds: float, as_json: bool) -> None:
     for target, path, launches in wanted or [("", path, launches_of(path, None)) for path in own_files()]:
         if not launches:
             continue
-        found = emulator.check(path, launches, seconds) if is_own(path) else check_apart(target, path, seconds)
+        own = is_own(path)
+        found = emulator.check(path, launches, seconds) if own else check_apart(target, path, seconds, printed)
         kernels += dict.fromkeys(launch.kernel for launch in launches)
         reports += found
         launched += len(launches)
@@ -57,9 +62,9 @@ def check(targets: tuple[str, ...], seconds: float, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def check_apart(target: str, path: Path, seconds: float) -> list[emulator.Report]:
+def check_apart(target: str, path: Path, seconds: float, printed: Sequence[str] = ()) -> list[emulator.Report]:
     """The reports of a kernel file of one's own, checked in a child process; one more if that was ended by it."""
-    outcome = limited.run("tinycnn.command.check:job", {"target": target, "seconds": seconds})
+    outcome = limited.run("tinycnn.command.check:job", {"target": target, "seconds": seconds, "printed": printed})
     shown(outcome.printed)
     reports = [emulator.Report(**report) for report in (outcome.values or [[]])[-1]]
     if outcome.ended:
@@ -67,12 +72,15 @@ def check_apart(target: str, path: Path, seconds: float) -> list[emulator.Report
     return reports
 
 
-def job(target: str, seconds: float) -> Iterator[limited.At | list[dict[str, Any]]]:
+def job(target: str, seconds: float, printed: Sequence[str] = ()) -> Iterator[limited.At | list[dict[str, Any]]]:
     """What the child does: the reports so far, again after every launch."""
     path, launches = find(target)
     yield limited.At("the build", BUILD_SECONDS)
     checker = emulator.Checker(path, [launch.kernel for launch in launches])
     for launch in launches:
         yield limited.At(launch.kernel, launch_seconds(seconds))
-        checker.run(launch, seconds)
+        results = checker.run(launch, seconds)
+        for name, value in zip(launch.names, results, strict=False):
+            if name in printed:
+                print(f"{launch.kernel}: {name} = {np.array2string(value, max_line_width=120)}", flush=True)
         yield [report.as_json() for report in checker.reports]

@@ -14,7 +14,7 @@ from tinycnn.command.options import json_option, print_json, print_table
 from tinycnn.devices import DEVICES, DeviceError, get_device
 from tinycnn.devices.default import choice
 from tinycnn.devices.gpu.cuda import cuda_extra, driver_version, numba_extra
-from tinycnn.devices.gpu.fast import cubins
+from tinycnn.devices.gpu.fast import cubins, measured
 from tinycnn.emulator import cache as emulator_cache
 from tinycnn.emulator.compiler import CompilerMissing, find_compiler
 from tinycnn.utils.hardware import numpy_remedy, version
@@ -110,6 +110,14 @@ def cuda_cache() -> dict[str, Any]:
     return {"device": "cuda", "folder": str(folder), "files": files, "bytes": size, "emptied_by": f"rm -f {kept}"}
 
 
+def times() -> dict[str, Any]:
+    """What is kept of times that `tinycnn plan --measure` took: where, how many files and bytes, how to empty it."""
+    folder = measured.folder()
+    sizes = [path.stat().st_size for path in folder.glob("*.json")]
+    emptied_by = f"rm -f {shlex.quote(str(folder))}/*.json"
+    return {"folder": str(folder), "files": len(sizes), "bytes": sum(sizes), "emptied_by": emptied_by}
+
+
 def data() -> str:
     """Where MNIST would be read from, in words."""
     folder = os.environ.get("TINYCNN_DATA")
@@ -125,6 +133,7 @@ def report() -> dict[str, Any]:
         "devices": [{"name": n, "usable": u, "reason": r} for n, u, r in devices()],
         "default": choice()._asdict(),
         "caches": caches(),
+        "times": times(),
         "data": data(),
     }
 
@@ -155,4 +164,6 @@ def doctor(as_json: bool) -> None:
         [(c["device"], c["files"], f"{c['bytes'] / 2**20:.1f} MB", c["emptied_by"]) for c in facts["caches"]],
         ("compiled kernels of", "files", "size", "emptied by"),
     )
+    kept = facts["times"]
+    click.echo(f"\nTimes that tinycnn plan --measure took: of {kept['files']} GPUs, emptied by {kept['emptied_by']}")
     click.echo(f"\nMNIST is read from: {facts['data']}")

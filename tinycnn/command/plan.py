@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from tinycnn.command.options import json_option, print_json, print_table
-from tinycnn.command.planned import about, find_card, one_direction, step
+from tinycnn.command.planned import about, find_card, gpu_to_measure, one_direction, step, take_times, wanted_by
 from tinycnn.shapes import Geometry, Padding, Pair, explicit_padding
 
 DIRECTIONS = {"forward": ["forward"], "data": ["backward_data"], "filter": ["backward_filter"]}
@@ -49,6 +49,7 @@ class Sizes(click.ParamType):
 @click.option("--padding", type=click.Choice(["valid", "same"]), help="Of conv2d; valid if not given.")
 @click.option("--direction", type=click.Choice(list(DIRECTIONS)), help="Of conv2d; all if not given.")
 @click.option("--batch-size", type=click.IntRange(1, MOST), help="Images of a network's step; 128 if not given.")
+@click.option("--measure", is_flag=True, help="First measure the best ones on this machine's GPU; the times are kept.")
 @click.option("--card", "name", metavar="CARD", help="As h200, t4, a100; this machine's GPU, else h200, if not given.")
 @json_option
 def plan(
@@ -59,6 +60,7 @@ def plan(
     padding: str | None,
     direction: str | None,
     batch_size: int | None,
+    measure: bool,
     name: str | None,
     as_json: bool,
 ) -> None:
@@ -66,21 +68,28 @@ def plan(
 
     For conv2d with a --shape and --filters: the best candidates of each direction, and why the first is taken. For a
     network: every convolution and dense layer of a training step. Times are measured where they were, else predicted.
+    Those that --measure takes decide from then on, in training too.
     """
     of_conv2d = {"--shape": shape, "--filters": filters, "--stride": stride, "--padding": padding}
     of_conv2d["--direction"] = direction
-    card = find_card(name)
+    device = gpu_to_measure(name) if measure else None
+    card = device.driver.card if device else find_card(name)
     if target == "conv2d":
         if batch_size is not None:
             raise click.UsageError("--batch-size is for networks; of conv2d it is the first number of --shape")
         if shape is None or filters is None:
             raise click.UsageError("conv2d needs its --shape, as 128x28x28x32, and --filters, as 3x3x64")
         layer = geometry(shape, filters, (stride or 1,) * 2, padding or "valid")
-        found = [one_direction(layer, d, card) for d in DIRECTIONS[direction or "all"]]
+        directions = DIRECTIONS[direction or "all"]
+        if device:
+            take_times([(layer, d, False) for d in directions], device)
+        found = [one_direction(layer, d, card) for d in directions]
         facts: dict[str, Any] = {"layer": layer._asdict(), "directions": found}
     else:
         for option in (o for o, value in of_conv2d.items() if value is not None):
             raise click.UsageError(f"{option} is for conv2d; {target!r} is taken for a network")
+        if device:
+            take_times(wanted_by(target, batch_size or 128), device)
         facts = step(target, batch_size or 128, card)
     facts = {"card": card.name, **facts, "model": about()}
     if as_json:

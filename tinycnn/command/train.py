@@ -18,6 +18,7 @@ from tinycnn.command.options import (
     Positive,
     check_file,
     check_picture,
+    checkpoint,
     data_option,
     device_option,
     find_network,
@@ -26,6 +27,7 @@ from tinycnn.command.options import (
     use,
 )
 from tinycnn.devices.ranks import STATISTICS
+from tinycnn.fit.files import check_network_file
 from tinycnn.session import set_random_seed
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("network", metavar="ARCH|NOTATION|FILE.safetensors")
+@click.argument("network", metavar="ARCH|NOTATION|FILE.py:NAME|FILE.safetensors")
 @click.option("--epochs", type=click.IntRange(min=1), help="The documented number if not given.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="The documented size if not given.")
 @click.option("--optimizer", type=click.Choice(["sgd", "adam", "adadelta"]), help="The documented one if not given.")
@@ -58,7 +60,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="With mpirun: over what batch normalisation takes its statistics, each rank's part of a batch or all of it.",
 )
-@click.option("--save", metavar="FILE.safetensors", help="Write the model there after every epoch.")
+@click.option("--save", metavar="FILE", help="Write the model there after every epoch, as .safetensors or .h5.")
 @click.option("--resume", is_flag=True, help="Go on from the file that --save names, if it is there.")
 @click.option("--plot", metavar="FILE", help="Draw the loss and accuracy curves to a PNG, SVG or PDF.")
 @click.option("--log", metavar="FILE.jsonl", help="Write one JSON object an epoch.")
@@ -69,7 +71,8 @@ def train(
 ) -> None:  # fmt: skip
     """Train a network and print what it reached.
 
-    Settings that are not given are the documented ones. A FILE.safetensors goes on where it was saved.
+    Settings that are not given are the documented ones. A FILE.safetensors goes on where it was saved. A FILE.py is
+    run, as the code of your own that it is, and NAME is a Model or Sequential in it, or a function that makes one.
 
     `mpirun -n N tinycnn train ...` has N processes train one network, each with a part of every batch.
     """
@@ -109,11 +112,12 @@ class Options(NamedTuple):
 def prepare(options: Options, team: Team | None = None) -> tuple[Model, Settings, Dataset]:
     """What is to be trained, how, and on what. Raises UsageError or ValueError before hours are spent."""
     from tinycnn import datasets
+    from tinycnn.command import program
 
     save, log = options.save, options.log
     if options.resume and not save:
         raise click.UsageError("--resume goes on from the file that --save names; give --save too")
-    check_file(save)
+    check_file(save, check_network_file)
     check_file(log)
     if save is not None and log is not None and os.path.realpath(save) == os.path.realpath(log):
         raise click.UsageError(f"--save and --log both name {save}")
@@ -122,28 +126,57 @@ def prepare(options: Options, team: Team | None = None) -> tuple[Model, Settings
     if team is not None:
         team.take_part()
     set_random_seed(options.seed or 0)
+    own = program.run(options.network) if program.is_named(options.network) else None
     if options.resume and save and os.path.exists(save):
-        model = find_network(save)
-        refuse_another_network(model, options.network, save)
+        model = checkpoint(save, own and own.layers())
+        refuse_another_network(model, own.network() if own else described(options.network), save)
     else:
-        model = find_network(options.network)
+        model = own.network() if own else find_network(options.network)
     settings = Settings.of(model, options.epochs, options.batch_size, options.optimizer, options.lr, options.seed)
     if settings.batch_size < model.device.ranks:
         raise ValueError(f"{model.device.ranks} ranks cannot share a batch of {settings.batch_size}: take fewer ranks")
-    return model, settings, datasets.load(options.data, model.seed, synthetic_fallback=True, limit=options.limit)
+    found = datasets.load(options.data, model.seed, synthetic_fallback=True, limit=options.limit)
+    if model.output is None:
+        model.build(found.x_train.shape[1:])  # type: ignore[attr-defined]  # a Sequential's
+    return model, settings, found
 
 
-def refuse_another_network(model: Model, text: str, path: str) -> None:
-    """Raises UsageError unless `model`, which `path` holds, is the network that `text` stands for."""
+def described(text: str) -> Model:
+    """The network that `text` stands for, its weights not drawn."""
     from tinycnn import session
-    from tinycnn.architectures.notation import notation
 
     with session.without_initial_weights():
-        wanted = find_network(text)
-    if notation(wanted) != notation(model):
+        return find_network(text)
+
+
+def refuse_another_network(model: Model, wanted: Model, path: str) -> None:
+    """Raises UsageError unless `model`, which `path` holds, has the layers of `wanted`, connected likewise."""
+    if wanted.output is None and model.input is not None:
+        wanted.build(model.input.shape)  # type: ignore[attr-defined]  # a Sequential's
+    if structure(wanted) != structure(model):
         raise click.UsageError(
-            f"{path} holds another network, {notation(model)}, not {notation(wanted)}; give --save another file"
+            f"{path} holds another network, {written(model)}, not {written(wanted)}; give --save another file"
         )
+
+
+def structure(model: Model) -> list[tuple]:
+    """What a network is, without names and weights: for each place its layer, with all options, and what it reads."""
+    place = {symbol: number for number, symbol in enumerate(model.symbols)}
+    layers = list(dict.fromkeys(symbol.layer for symbol in model.symbols))
+    return [
+        (s.layer.type, s.layer.options(), layers.index(s.layer), [place[source] for source in s.inputs])
+        for s in model.symbols
+    ]
+
+
+def written(model: Model) -> str:
+    """A network in the notation, or where there is none for it, its layers."""
+    from tinycnn.architectures.notation import notation
+
+    try:
+        return notation(model)
+    except ValueError:
+        return "->".join(layer.type for layer in model.layers)
 
 
 @dataclass(frozen=True)

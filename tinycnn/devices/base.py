@@ -20,6 +20,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -350,6 +351,13 @@ class Device(ABC):
     @abstractmethod
     def advance(self, counters: Sequence[tuple[Array, int]]) -> None:
         """counter += amount, in place, for up to three pairs (int64 array of one element, whole number)."""
+
+    def batches_of(self, size: int) -> AbstractContextManager[None]:
+        """Inside, what is chosen by the size of a batch is chosen for `size` images, for smaller batches too.
+
+        So the last batch of an epoch, which is smaller than the others, takes the kernels that are there.
+        """
+        return nullcontext()
 
     @abstractmethod
     def record(self, step: Callable[[], None]) -> Callable[[], None]:

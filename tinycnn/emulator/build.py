@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import re
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -19,17 +20,17 @@ from tinycnn.emulator.compiler import (
     DEBUG,
     FAST,
     HOOKED,
-    INSTRUMENTED,
     BuildError,
     Compiler,
     find_compiler,
     is_x86,
     processor,
     run,
+    uninitialised,
 )
 
 HERE = Path(__file__).parent / "runtime"
-CORE = ["problems.cpp", "fibers.cpp", "warp.cpp", "scheduler.cpp", "interrupts.cpp"]
+CORE = ["problems.cpp", "fibers.cpp", "warp.cpp", "scheduler.cpp", "together.cpp", "interrupts.cpp", "crash.cpp"]
 TOOLS = ["shadow.cpp", "handover.cpp", "trace.cpp", "deadline.cpp", "hooks.cpp"]
 RUNTIME = {FAST: CORE, DEBUG: CORE, HOOKED: CORE + TOOLS}
 
@@ -40,6 +41,7 @@ MOST_SHARED = 227 * 1024  # bytes of shared memory that a block can have at most
 # Of the kernels alone. A kernel that copies too much is for `check` to report; the C library's own check of memcpy and
 # its like, which Ubuntu's compiler puts in unasked, ends the whole of Python.
 KERNEL_FLAGS = ["-U_FORTIFY_SOURCE"]
+PLAIN = ["-std=c++17", "-O1", "-Wuninitialized"]
 
 
 # ---------------------------------------------------------------- sources
@@ -62,7 +64,7 @@ def with_includes(path: str | Path) -> list[Path]:
 @functools.cache
 def _own_sources(mode: str) -> bytes:
     """What the runtime consists of."""
-    headers = ["cudasim.h", "kernel_table.h", "runtime.h", "tools.h"]
+    headers = ["cudasim.h", "intrinsics.h", "kernel_table.h", "runtime.h", "tools.h"]
     return b"".join((HERE / name).read_bytes() for name in headers + RUNTIME[mode])
 
 
@@ -107,10 +109,10 @@ def build(path: str | Path, kernels: Iterable[str], mode: str = FAST) -> Path:
             raise BuildError(f"{name!r} is not the name of a kernel, like 'copy' or 'copy<float>'")
     compiler = find_compiler()
     contents = [item for file in with_includes(path) for item in (file.name, file.read_bytes())]
-    flags = [*compiler.flags(mode), *KERNEL_FLAGS]
+    flags = [*compiler.flags(mode), *(compiler.instrumented if mode == HOOKED else []), *KERNEL_FLAGS]
     where = path if mode == DEBUG else path.name  # gdb is to find the source; otherwise equal content is equal
     # Every file can be told apart by what it was made of, so a file in the cache is never changed, only added.
-    key = _hash(compiler, processor(), flags, _own_sources(mode), where, *contents, *kernels)
+    key = _hash(compiler, processor(), flags, PLAIN, _own_sources(mode), where, *contents, *kernels)
     name = f"{path.stem}-{mode}-{key}.so"
     if known := cache.find(name):
         return known
@@ -121,11 +123,23 @@ def build(path: str | Path, kernels: Iterable[str], mode: str = FAST) -> Path:
             (folder / "wrapper.cpp").write_text(wrapper(path, kernels, compiler.kind))
             names = {f"{folder}": BUILT_IN, f"{path.parent}/": "", f"{HERE}/": "cudasim/"} if mode != DEBUG else {}
             maps = [f"-ffile-prefix-map={old}={new}" for old, new in names.items()]
-            hooks = INSTRUMENTED if mode == HOOKED else []
             header = ["-include", HERE / "cudasim.h", "-I", path.parent]
-            compiled = [*flags, *hooks, *maps, *header, "-c", "wrapper.cpp", "-o", "wrapper.o"]
-            run(compiler.command, compiled, folder, path)
+            compiled = [*flags, *maps, *header, "-c", "wrapper.cpp", "-o", "wrapper.o"]
+            try:
+                warnings = run(compiler.command, compiled, folder, path)
+            except BuildError as error:
+                if mode != HOOKED or "recursi" not in error.log:
+                    raise
+                # A function that calls itself cannot be inlined, as trace.cpp would have it.
+                warnings = run(compiler.command, ["-DCUDASIM_RECURSIVE", *compiled], folder, path)
             parts: list[object] = ["wrapper.o", _runtime(compiler, mode, folder)]
+            if "uninitialized" in warnings:
+                # In the hooked build's loops "may be" is all that the compiler says; where it is sure, this one tells.
+                plain = [*PLAIN, *header, "-c", "wrapper.cpp", "-o", "plain.o"]
+                warnings = run(compiler.command, plain, folder, path)
+            if used := uninitialised(warnings, path.parent):
+                (folder / "warnings.cpp").write_text(_warnings(used))
+                parts.append("warnings.cpp")
             dynamic = [s.name for s in elf.variables(folder / "wrapper.o") if s.is_tls and not s.defined and s.name]
             if dynamic:
                 (folder / "dynamic.cpp").write_text(_dynamic_shared(dynamic))
@@ -149,6 +163,12 @@ def _runtime(compiler: Compiler, mode: str, folder: Path) -> Path:
     run(compiler.command, [*flags, "-c", "runtime.cpp", "-o", "runtime.o"], folder, "the emulator's runtime")
     cache.keep(folder / "runtime.o", folder.parent / name)
     return folder.parent / name
+
+
+def _warnings(used: Sequence[tuple[str, int, str, str]]) -> str:
+    """What the compiler said, as a variable that Python finds: of a file in the cache nobody else knows it."""
+    visible = 'extern "C" __attribute__((visibility("default")))'
+    return f"{visible} const char cudasim_warnings[] = {json.dumps(json.dumps(used))};\n"
 
 
 def _dynamic_shared(names: Sequence[str]) -> str:

@@ -12,7 +12,9 @@ struct Cell;
 struct Region {          // an array
     uintptr_t begin, end;
     int space, granule;  // granule: bytes of its elements, at most 4, that one shadow cell watches
-    Cell* cells;         // shadow.cpp
+    bool unset;          // begins as nobody has written it
+    Cell* cells;         // shadow.cpp; of shared memory, those of the running block
+    Cell* all_cells;     // of every block that runs at once
     uint8_t* touched;    // trace.cpp: for each sector, 1 if read, 2 if written
 };
 
@@ -40,6 +42,7 @@ struct Record {       // an access that was made
     uint32_t pc;
     uint16_t thread;
     uint8_t bytes;    // which of the cell's bytes
+    bool is_volatile;
 };
 
 extern bool checking, tracing;
@@ -49,16 +52,22 @@ extern uintptr_t image_begin;  // where this file is loaded: instructions are to
 void begin_time_limit(double seconds);
 [[noreturn]] void stop_overdue(uintptr_t pc);
 
-void shadow_begin(Region& region);
+void shadow_begin(Region& region, int copies);
+void shadow_enter(Region& region, int copy);
+void shadow_begin_launch(int blocks);
+void shadow_enter_block(int slot);
 void shadow_access(Region& region, int id, const Access& access);
 void shadow_begin_block();
 void shadow_after_barrier();
 void shadow_forget();
-extern uint32_t known[MAX_WARPS][32][32];  // [warp][lane][of lane]: its clock, as far as heard of
+struct WarpClocks { uint32_t of[32][32]; };   // [lane][of lane]: its clock, as far as heard of
+extern OfEachBlock<WarpClocks> known;         // [warp]
 extern uint32_t block_number;              // from 1
 
 // handover.cpp
 bool any_fence();
+void handover_begin_launch(int blocks);
+void handover_enter_block(int slot);
 void handover_begin_block();
 void handover_atomic(int& number);
 void handover_meet(int first, int count, const bool* came);
@@ -68,7 +77,6 @@ void handover_forget();
 void trace_begin(Region& region);
 void trace_request(int warp, unsigned lanes);
 int region_of(uintptr_t address);
-bool in_this_file(uintptr_t address);
 Region& region_at(int id);
 
 }  // namespace cudasim
