@@ -12,9 +12,13 @@ scaling: from results/*/scaling.json;
 cudnn: from results/*/conv_cudnn.json and layers_cudnn.json;
 step-profile: from results/*/profile_steps.json;
 planner: from tinycnn/devices/gpu/fast/cost.json, which fit_cost_model.py makes of results/nvidia-h200/fast_conv.json;
+one-kernel, step-paths: from results/emulator/step_paths.json, which step_paths.py counts;
 planner-rows: the same times, each layer's quickest one beside what is predicted of it;
 fast-kernels, fast-kernels-in-short: from results/nvrtc/fast_compile.json;
-keras-layers, keras-model, keras-losses, keras-optimizers, keras-callbacks: what is there, from the code.
+keras-layers, keras-model, keras-losses, keras-optimizers, keras-callbacks: what is there, from the code;
+intrinsics, intrinsics-refused: of CUDA's, from tinycnn/emulator/intrinsics.json;
+cuda-functions, cuda-headers, cuda-refused-headers, cuda-refused-names, cuda-programs: what of CUDA the emulator has
+and refuses, from the headers, the data and the test programs that say so.
 Of networks, beside-keras, training-speed and step-profile there is a short form, NAME-in-short: the rows that people
 look for.
 """
@@ -279,6 +283,20 @@ def planner(results):
     return f"{of}\n\n{markdown(lines, names, left=2)}"
 
 
+def one_kernel(results):
+    """Which network fits whom, a training step as one kernel; or why not."""
+    import step_paths as counted
+
+    return counted.fits_table(results)
+
+
+def step_paths(results):
+    """What a step costs on each path."""
+    import step_paths as counted
+
+    return counted.paths_table(results)
+
+
 def planner_rows(results):
     """For each layer and direction the quickest of the measured times, and what the model predicts of that tile."""
     import fit_cost_model
@@ -434,6 +452,91 @@ def keras_callbacks(results):
     return members_table(subclasses(callbacks, callbacks.Callback), "callback")
 
 
+def listed_intrinsics():
+    return json.loads((ROOT / "tinycnn" / "emulator" / "intrinsics.json").read_text(encoding="utf-8"))
+
+
+def intrinsics(results):
+    return in_lines(listed_intrinsics()["works"])
+
+
+def intrinsics_refused(results):
+    instead = {}
+    for name, text in listed_intrinsics()["refused"].items():
+        instead.setdefault(text, []).append(name)
+    return in_lines(instead)
+
+
+def in_lines(names):
+    """{what: names}, in lines: a table of them would be too wide."""
+    return "\n".join(f"- {what}: " + " ".join(f"`{name}`" for name in those) for what, those in names.items())
+
+
+def cuda_functions(results):
+    """Those that host.h declares, by what they are about."""
+    from tinycnn.emulator import headers
+
+    text = (headers.RUNTIME / "host.h").read_text(encoding="utf-8")
+    left = dict.fromkeys(re.findall(r"\b(cuda[A-Z]\w*)\(", text))
+    subjects = {
+        "symbols": r"\w*Symbol",
+        "errors": r"\w*Error",
+        "copies": "Memcpy|Memset",
+        "memory": "Malloc|Free|HostAlloc|HostRegister|HostUnregister|HostGet|MemGetInfo|MemPrefetch|MemAdvise|Pointer",
+        "streams and events": "Stream|Event|LaunchHostFunc",
+        "launches": "Launch|Func|Occupancy",
+        "the GPU": "",
+    }
+    rows = []
+    for subject, words in subjects.items():
+        found = sorted(name for name in left if re.match(f"cuda({words})" if words else "", name))
+        left = [name for name in left if name not in found]
+        rows.append([subject, ", ".join(f"`{name}`" for name in found)])
+    return tabulate(rows, headers=["about", "functions"], tablefmt="pipe")
+
+
+def cuda_headers(results):
+    """The headers, with the first sentence of those that are more than another name of cuda_runtime.h."""
+    from tinycnn.emulator import headers
+
+    rows = []
+    for name in headers.names():
+        if name in headers.ALIASES or name in ("cuda_runtime.h", "small_floats.h"):
+            continue
+        comment = re.findall(r"^// ?(.*)$", (headers.FOLDER / name).read_text(encoding="utf-8"), re.MULTILINE)
+        rows.append([f"`{name}`", " ".join(comment).partition(". ")[0].rstrip(".")])
+    rows.append(["`cuda_runtime.h`", "the runtime's functions, below; it need not be included"])
+    rows.append([", ".join(f"`{name}`" for name in headers.ALIASES), "the same as `cuda_runtime.h`"])
+    return tabulate(rows, headers=["header", "what is there"], tablefmt="pipe")
+
+
+def cuda_refused_headers(results):
+    from tinycnn.emulator import unsupported
+
+    rows = [[f"`{start}`", advice] for start, advice in unsupported.known()["headers"].items()]
+    return tabulate(rows, headers=["header that begins with", "instead"], tablefmt="pipe")
+
+
+def cuda_refused_names(results):
+    from tinycnn.emulator import unsupported
+
+    rows = [advice.partition(": ") for advice in unsupported.known()["names"].values() if ": " in advice]
+    return tabulate([(what, advice) for what, _, advice in rows], headers=["what", "instead"], tablefmt="pipe")
+
+
+def cuda_programs(results):
+    """The kernels of the programs that the tests run, beside NumPy."""
+    from tinycnn.emulator import syntax
+
+    rows = []
+    for path in sorted((ROOT / "tests" / "emulator" / "programs").glob("*.cu")):
+        text = path.read_bytes()
+        comment = re.findall(r"^// ?(.*)$", text.decode().partition("\n#include")[0], re.MULTILINE)
+        kernels = ", ".join(f"`{name}`" for name in sorted(syntax.definitions(text).kernels))
+        rows.append([f"`{path.name}`", " ".join(comment).partition(". ")[0].rstrip("."), kernels])
+    return tabulate(rows, headers=["program", "what it is", "its kernels"], tablefmt="pipe")
+
+
 def of_every_file(name, table, otherwise):
     """A function of the results' folder: this table of every device's file of this name, or else this sentence."""
 
@@ -468,6 +571,8 @@ TABLES = {
     "step-profile": steps,
     "step-profile-in-short": partial(steps, only=STEPS_IN_SHORT),
     "planner": planner,
+    "one-kernel": one_kernel,
+    "step-paths": step_paths,
     "planner-rows": planner_rows,
     "fast-kernels": of_every_file("fast_compile.json", fast_kernels, NOT_COMPILED),
     "fast-kernels-in-short": of_every_file("fast_compile.json", fast_kernels_in_short, NOT_COMPILED),
@@ -476,6 +581,13 @@ TABLES = {
     "keras-losses": keras_losses,
     "keras-optimizers": keras_optimizers,
     "keras-callbacks": keras_callbacks,
+    "intrinsics": intrinsics,
+    "intrinsics-refused": intrinsics_refused,
+    "cuda-functions": cuda_functions,
+    "cuda-headers": cuda_headers,
+    "cuda-refused-headers": cuda_refused_headers,
+    "cuda-refused-names": cuda_refused_names,
+    "cuda-programs": cuda_programs,
 }  # fmt: skip
 
 

@@ -183,7 +183,7 @@ def test_the_environment_names_the_path_of_devices_that_have_it(monkeypatch):
 
     assert ReferenceDevice("float32").path == "general"
     monkeypatch.setenv("TINYCNN_PATH", "quick")
-    with pytest.raises(ValueError, match="TINYCNN_PATH is general or fast, not 'quick'"):
+    with pytest.raises(ValueError, match="TINYCNN_PATH is general or fast or one-kernel, not 'quick'"):
         EmulatorDevice()
 
 

@@ -200,3 +200,8 @@ def test_a_process_knows_by_its_launcher_that_it_is_a_rank(monkeypatch, variable
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert launching.launched() == want
+
+
+def test_a_rank_says_why_it_takes_no_step_as_one_kernel():
+    mine = ranks.of(tinycnn.get_device("emulator"), types.SimpleNamespace(rank=0, size=2), "part")
+    assert "one of several ranks" in mine.whole_step(None, None, 8)

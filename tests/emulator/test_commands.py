@@ -52,7 +52,7 @@ def test_check_says_that_all_is_well(files):
 
 
 def test_a_check_of_one_file_does_not_make_the_launches_of_all(files, monkeypatch):
-    monkeypatch.setattr("tinycnn.command.check.own_files", lambda: pytest.fail("all files were asked for"))
+    monkeypatch.setattr("tinycnn.command.check.own_targets", lambda: pytest.fail("all files were asked for"))
     assert run(check, "good.cu").exit_code == 0
 
 
@@ -346,6 +346,11 @@ def test_the_trace_of_a_kernel_with_a_fault_is_a_line_too(files, tmp_path):
         done = run(trace, "fault.cu", "--seconds", "0.05", "--json")
         answer = json.loads(done.stdout)
         assert done.exit_code == 1 and answer["kernel"] == "fault" and words in answer["error"]
+
+
+def test_an_array_is_printed_when_asked_for(files, tmp_path):
+    done = run(check, fault(tmp_path, "y[3] = 2.5f;".replace("y[3]", "if (threadIdx.x == 3) y[3]")), "--print", "y")
+    assert done.exit_code == 0 and "fault: y = [1.  1.  1.  2.5 1. " in done.stderr
 
 
 def test_what_a_kernel_prints_is_kept_apart_from_what_the_command_says(files, tmp_path):

@@ -15,6 +15,7 @@ from tinycnn.devices import DEVICES, DeviceError, get_device
 from tinycnn.devices.default import choice
 from tinycnn.devices.gpu.cuda import cuda_extra, driver_version, numba_extra
 from tinycnn.devices.gpu.fast import cubins, measured
+from tinycnn.devices.gpu.step import run as step_run
 from tinycnn.emulator import cache as emulator_cache
 from tinycnn.emulator.compiler import CompilerMissing, find_compiler
 from tinycnn.utils.hardware import numpy_remedy, version
@@ -90,6 +91,7 @@ def caches() -> list[dict[str, Any]]:
             "emptied_by": f"rm -f {built}",
         },
         cuda_cache(),
+        generated(),
     ]
     try:
         from tinycnn.devices.cpu import cache as cpu_cache
@@ -101,6 +103,15 @@ def caches() -> list[dict[str, Any]]:
         {"device": "cpu", "folder": str(cpu.path), "files": cpu.files, "bytes": cpu.bytes, "emptied_by": emptied_by},
         *described,
     ]
+
+
+def generated() -> dict[str, Any]:
+    """The same of the kernel files that were generated, a training step each."""
+    folder = step_run.chosen_folder()
+    sizes = [path.stat().st_size for path in folder.glob("*.cu")]
+    emptied_by = f"rm -f {shlex.quote(str(folder))}/*.cu"
+    words = {"device": "cuda and emulator, on the path one-kernel", "folder": str(folder)}
+    return {**words, "files": len(sizes), "bytes": sum(sizes), "emptied_by": emptied_by}
 
 
 def cuda_cache() -> dict[str, Any]:

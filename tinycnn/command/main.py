@@ -27,6 +27,7 @@ from tinycnn.command.options import DIVERGED, INTERRUPTED, Diverged, Interrupted
 from tinycnn.command.plan import plan
 from tinycnn.command.predict import predict
 from tinycnn.command.reproduce import reproduce
+from tinycnn.command.run import run
 from tinycnn.command.summary import summary
 from tinycnn.command.trace import trace
 from tinycnn.command.train import train
@@ -89,7 +90,7 @@ def cli() -> None:
 
 
 for command in (
-    train, evaluate, predict, filters, summary, list_networks, reproduce, gradcheck, compare, kernels, plan, check,
+    train, evaluate, predict, filters, summary, list_networks, reproduce, gradcheck, compare, kernels, plan, run, check,
     trace, debug, lesson,
     doctor,
     exercise, judge, grade, lab,

@@ -62,7 +62,10 @@ def device_option(command: Callable[..., None]) -> Callable[..., None]:
 
 def path_option(command: Callable[..., None]) -> Callable[..., None]:
     """--path NAME"""
-    text = "How the device computes, where it has two ways: by the general kernels, or by ones compiled for each layer."
+    text = (
+        "How the device computes, where it has several ways: by the general kernels, by ones compiled for each layer, "
+        "or a training step as one kernel (an error where that cannot be)."
+    )
     return click.option("--path", type=click.Choice(PATHS), help=text)(command)
 
 
@@ -133,9 +136,7 @@ def use(device: str | None, path: str | None = None) -> None:
     if device:
         context.with_resource(use_device(device))
     if path:
-        current, before = current_device(), current_device().path
-        current.path = path  # refuses what it has not
-        context.call_on_close(lambda: setattr(current, "path", before))
+        context.with_resource(current_device().taking(path))  # refuses what it has not
 
 
 # ---------------------------------------------------------------- networks

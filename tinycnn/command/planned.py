@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tinycnn.command.options import find_network
+from tinycnn.command.planned_step import one_kernel
 from tinycnn.devices import get_device
 from tinycnn.devices.checks import compile_gate
 from tinycnn.devices.gpu import cards
@@ -149,6 +150,7 @@ def step(target: str, batch: int, card: Card) -> dict[str, Any]:
         rows.append({"layer": product.layer, "direction": product.direction, **row_of(best, card)})
     return {
         "batch": batch,
+        "one_kernel": one_kernel(model, batch, card),
         "launches": rows,
         "sum_us": sum(row["us"] for row in rows),
         "rest": {**others._asdict(), "us_from_memory": others.bytes / card.bandwidth * 1e6},

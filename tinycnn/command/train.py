@@ -137,7 +137,7 @@ def prepare(options: Options, team: Team | None = None) -> tuple[Model, Settings
         raise ValueError(f"{model.device.ranks} ranks cannot share a batch of {settings.batch_size}: take fewer ranks")
     found = datasets.load(options.data, model.seed, synthetic_fallback=True, limit=options.limit)
     if model.output is None:
-        model.build(found.x_train.shape[1:])  # type: ignore[attr-defined]  # a Sequential's
+        model(found.x_train[:1])  # a Sequential takes its shape from them
     return model, settings, found
 
 

@@ -27,6 +27,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from tinycnn.devices.base import Array, Device, Mask
+from tinycnn.devices.network import Network, Rule
 from tinycnn.shapes import Shape
 
 STATISTICS = ("part", "whole")
@@ -113,6 +114,9 @@ class OneRank(Device):
 
     def record(self, step: Callable[[], None]) -> Callable[[], None]:
         return step
+
+    def whole_step(self, network: Network, rule: Rule, batch: int) -> str:
+        return "it is one of several ranks, which add up their gradients within a step"
 
     # ---------------------------------------------------------------- a batch and its loss
 
@@ -234,6 +238,7 @@ def of(device: Device, communicator: Communicator, statistics: str) -> Device:
         raise ValueError(f"batch normalisation takes its statistics over {' or '.join(STATISTICS)}, not {statistics!r}")
     made: Device = class_of(device)(device.dtype, communicator, statistics)
     made.path = device.path
+    made.path_is_forced = device.path_is_forced
     return made
 
 

@@ -170,16 +170,20 @@ def trace(path: str | Path, launch: Launch, blocks: int | None = MOST_BLOCKS, se
     watched = instrument.Watched(path, [launch.kernel])
     total = int(np.prod(launch.grid, dtype=np.int64))
     only = some_blocks(launch, blocks)
+    with running(watched, launch, only, seconds):
+        return counted(watched, launch.kernel, total, total if only is None else len(only))
+
+
+def counted(watched: Watched, kernel: str, blocks: int, traced_blocks: int) -> Trace:
+    """What was counted in the launch that has just ended, while it is still watched."""
     library = watched.module.library
     library.cudasim_rows.restype = ctypes.POINTER(_Row)
-    with running(watched, launch, only, seconds):
-        count = ctypes.c_int()
-        table = library.cudasim_rows(ctypes.byref(count))
-        rows = [_Row.from_buffer_copy(table[i]) for i in range(count.value)]
-        fewest = SECTOR * sum(_touched(library, region) for region in range(len(watched.arrays)))
+    count = ctypes.c_int()
+    table = library.cudasim_rows(ctypes.byref(count))
+    rows = [_Row.from_buffer_copy(table[i]) for i in range(count.value)]
+    fewest = SECTOR * sum(_touched(library, region) for region in range(len(watched.arrays)))
     moved = SECTOR * sum(row.sectors for row in rows)
-    traced = total if only is None else len(only)
-    return Trace(launch.kernel, _by_line(watched, rows), total, traced, moved, fewest)
+    return Trace(kernel, _by_line(watched, rows), blocks, traced_blocks, moved, fewest)
 
 
 def some_blocks(launch: Launch, most: int | None) -> list[int] | None:

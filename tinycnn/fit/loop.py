@@ -6,7 +6,7 @@ import difflib
 import time
 import warnings
 from collections.abc import Callable, Iterable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +16,7 @@ from tinycnn import callbacks as cb
 from tinycnn.devices.base import Array
 from tinycnn.fit.data import Resident, TrainingData, check_batch_size, resident
 from tinycnn.fit.progress import Progress
+from tinycnn.fit.whole_steps import ONE_KERNEL, WholeSteps, whole_steps
 from tinycnn.tensor import Tensor, no_grad
 
 if TYPE_CHECKING:
@@ -218,7 +219,9 @@ def fit(model: Model, data: TrainingData, plan: Plan) -> cb.History:
     history = cb.History(model.history, plan.initial_epoch)
     model.history, model.stop_training, model.epoch = history, False, plan.initial_epoch
     listeners = Listeners(plan.callbacks, model, facts)
-    with _as_compiled(model):
+    whole = whole_steps(model, data.train, plan.batch_size, listeners)
+    device = model.device
+    with _as_compiled(model), nullcontext() if whole or device.path != ONE_KERNEL else device.taking("general"):
         listeners.tell("on_train_begin")
         for epoch in range(plan.initial_epoch, plan.epochs):
             if model.stop_training:
@@ -226,7 +229,7 @@ def fit(model: Model, data: TrainingData, plan: Plan) -> cb.History:
             listeners.tell("on_epoch_begin", epoch)
             began = time.perf_counter()
             progress = Progress(plan.verbose, epoch, plan.epochs, count, batches)
-            logs = run_epoch(model, steps, plan, progress, listeners)
+            logs = run_epoch(model, steps, plan, progress, listeners, whole)
             seconds = time.perf_counter() - began
             if validation is not None:
                 logs.update(listeners.logs(*validation.evaluate(plan.batch_size, listeners), prefix="val_"))
@@ -257,10 +260,15 @@ class _as_compiled:
             weight.requires_grad = required
 
 
-def run_epoch(model: Model, steps: Steps, plan: Plan, progress: Progress, listeners: Listeners) -> cb.Logs:
+def run_epoch(
+    model: Model, steps: Steps, plan: Plan, progress: Progress, listeners: Listeners, whole: WholeSteps | None = None
+) -> cb.Logs:
     """One pass over the data; the figures of the training, means over its batches."""
     assert model.optimizer is not None
     steps.start(steps.data.drawn(model, plan.shuffle))
+    if whole is not None:
+        with progress:
+            return listeners.logs(*steps.means(whole.run_epoch(steps, plan.batch_size, progress)))
     done = 0
     with progress, closing(steps.data.batches(plan.batch_size)) as sizes:
         for batch, size in enumerate(sizes):

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from tinycnn import initializers, philox, session
 from tinycnn.careful import Careful
 from tinycnn.devices import current_device
+from tinycnn.layers import configs
 from tinycnn.shapes import Pair, Shape, ShapeError
 from tinycnn.tensor import Tensor
 
@@ -206,7 +207,19 @@ class Layer(Weighted):
         return shape
 
     def options(self) -> dict[str, Any]:
-        return {}
+        """The constructor's arguments; of a layer that was written for Keras what its own get_config adds."""
+        if type(self).get_config is Layer.get_config:
+            return {}
+        return {name: value for name, value in self.get_config().items() if name not in configs.ABOUT}
+
+    def get_config(self) -> dict[str, Any]:
+        """Keras 2's description of the layer: its name, whether it is trained, and its constructor's arguments."""
+        return configs.config_of(self, {} if type(self).options is Layer.options else self.options())
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Layer:
+        """A layer with new weights, from what `get_config` gave, here or in Keras. Raises ValueError."""
+        return configs.made_from(cls, config)
 
     def formula(self) -> str:
         """How the number of parameters comes about, as in '3x3x1x8 + 8 = 80'; '' without parameters."""

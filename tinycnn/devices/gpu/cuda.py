@@ -268,7 +268,7 @@ class CudaDriver(Driver):
 
     def _compile(self, file: str, kernel: str, ctype: str) -> None:
         """A file with all of its kernels, or of kernels.SPECIALISED one kernel."""
-        if file in kernels.SPECIALISED:
+        if kernels.is_specialised(file):
             self.build([(file, kernel)])
             return
         names = kernels.instances(file, ctype)

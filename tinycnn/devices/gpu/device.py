@@ -31,6 +31,7 @@ from tinycnn.devices.gpu.launches import (
     relu,
     softmax_crossentropy,
 )
+from tinycnn.devices.gpu.step.run import whole_step
 
 # How many images a full batch of this thread has; 0 where nobody has said so.
 _full_batch: ContextVar[int] = ContextVar("full_batch", default=0)
@@ -195,5 +196,6 @@ class KernelDevice(Device):
     sgd_step = optimizers.sgd_step
     adam_step = optimizers.adam_step
     adadelta_step = optimizers.adadelta_step
+    whole_step = whole_step
     gather_batch = bookkeeping.gather_batch
     advance = bookkeeping.advance

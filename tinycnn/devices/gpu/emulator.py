@@ -69,7 +69,7 @@ class EmulatorDriver(Driver):
         cooperative: bool = False,
     ) -> None:  # fmt: skip
         if (file, kernel) not in self.modules:
-            self._load(file, (kernel,) if file in kernels.SPECIALISED else kernels.instances(file, ctype))
+            self._load(file, (kernel,) if kernels.is_specialised(file) else kernels.instances(file, ctype))
         if cooperative:
             held = resident(self.card, math.prod(block), LEAST_REGISTERS, shared) * self.card.multiprocessors
             check_resident(kernel, grid, held, self.card.name)

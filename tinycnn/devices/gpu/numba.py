@@ -19,7 +19,7 @@ from numba import config
 from numpy.typing import DTypeLike
 
 from tinycnn.devices import DeviceError
-from tinycnn.devices.base import Array
+from tinycnn.devices.base import Array, Device
 from tinycnn.devices.gpu import Driver, KernelDevice
 from tinycnn.devices.gpu.cuda import gpu_count, numba_extra, out_of_memory
 from tinycnn.devices.gpu.emulator import EmulatorDriver
@@ -178,6 +178,7 @@ class NumbaDevice(KernelDevice):
     """The kernels in Python, in float32 or float64."""
 
     name = "numba"
+    whole_step = Device.whole_step  # its kernels are not these
 
     def __init__(self, dtype: str = "float32"):
         cuda = find_numba_cuda()

@@ -2,31 +2,33 @@
 //
 // What a kernel has written over by then nobody knows. So foreign kernels run in a process of their own (limited.py);
 // here it is only told which thread crashed, and where.
+#include <link.h>
 #include <pthread.h>
 #include <signal.h>
 #include <ucontext.h>
 
 #include "runtime.h"
 
-// The linker's: where this file is in memory. They are no functions, but gdb loses its way where they are variables.
-extern "C" {
-void __ehdr_start() __attribute__((visibility("hidden")));
-void _end() __attribute__((visibility("hidden")));
-}
-
 namespace cudasim {
 
 bool on_a_fiber();                   // fibers.cpp
 bool on_a_stack(uintptr_t address);
 
-uintptr_t file_begin() { return (uintptr_t)__ehdr_start; }
-uintptr_t file_end() { return (uintptr_t)_end; }
-bool in_this_file(uintptr_t address) { return address - file_begin() < file_end() - file_begin(); }
-
 // The kernels are linked before the runtime, and of the runtime this comes first.
 CUDASIM_EXPORT const Problem* cudasim_problems(int* count);
+
+// Where this built file is in memory. (The linker has a name for that, but gdb loses its way in files that use it.)
+static uintptr_t file_begin;
+static int look_at_file(dl_phdr_info* file, size_t, void*) {
+    for (int i = 0; i < file->dlpi_phnum; ++i) {
+        uintptr_t begin = file->dlpi_addr + file->dlpi_phdr[i].p_vaddr;
+        if (file->dlpi_phdr[i].p_type != PT_LOAD) continue;
+        if ((uintptr_t)cudasim_problems - begin < file->dlpi_phdr[i].p_memsz) return file_begin = file->dlpi_addr, 1;
+    }
+    return 0;
+}
 static bool is_kernel_code(uintptr_t address) {
-    return in_this_file(address) && address < (uintptr_t)cudasim_problems;
+    return address > file_begin && address < (uintptr_t)cudasim_problems;
 }
 
 uintptr_t interrupted_at(void* context) {
@@ -89,7 +91,7 @@ static void on_crash(int number, siginfo_t* info, void* context) {
         return;
     }
     uintptr_t address = number == SIGSEGV ? (uintptr_t)info->si_addr : 0, pc = place_of(context, address);
-    Problem* p = find_problem(Kind::Crash, pc ? pc - file_begin() : 0, 0, {nullptr, 0});
+    Problem* p = find_problem(Kind::Crash, pc ? pc - file_begin : 0, 0, {nullptr, 0});
     if (p && !p->count++) {
         tell_who(*p, current);
         snprintf(p->message, sizeof p->message, "%s", text_of(number, address));
@@ -99,6 +101,7 @@ static void on_crash(int number, siginfo_t* info, void* context) {
 }
 
 void watch_crashes() {
+    if (!file_begin) dl_iterate_phdr(look_at_file, nullptr);
     crashing_thread = pthread_self();
     pthread_sigmask(SIG_SETMASK, nullptr, &mask_before);
     stack_t stack = {};
@@ -118,8 +121,12 @@ void unwatch_crashes() {
 
 }  // namespace cudasim
 
-// What the assert of the C library calls.
+// What the assert of the C library calls, in a kernel or in the host code of a program.
 extern "C" void __assert_fail(const char* condition, const char* file, unsigned line, const char*) noexcept {
+    if (!cudasim::on_a_fiber()) {
+        fprintf(stderr, "%s:%u: the assertion `%s` does not hold\n", file, line, condition);
+        abort();
+    }
     char text[400];
     snprintf(text, sizeof text, "the assertion `%s` does not hold", condition);
     cudasim::report(cudasim::Kind::Trap, {file, (int)line}, cudasim::current, text);

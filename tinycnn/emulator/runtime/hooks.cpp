@@ -7,7 +7,10 @@
 #include "tools.h"
 
 extern "C" {
-extern char __bss_start[] __attribute__((visibility("hidden")));  // the linker's: of variables that begin as zeros
+// The linker's: where this file is in memory, and in it the variables that begin as zeros.
+extern char __ehdr_start[] __attribute__((visibility("hidden")));
+extern char __bss_start[] __attribute__((visibility("hidden")));
+extern char _end[] __attribute__((visibility("hidden")));
 }
 
 namespace cudasim {
@@ -24,8 +27,13 @@ static Region* regions;
 static int region_count, last_region;
 static unsigned dynamic_shared;
 static bool watching;
+static const int64_t* traced_blocks;  // their numbers, rising; null: all
+static int64_t traced_count;
+static bool tracing_some;
 bool checking, tracing;
 uintptr_t image_begin;
+
+bool in_this_file(uintptr_t address) { return address - image_begin < (uintptr_t)_end - image_begin; }
 
 Region& region_at(int id) { return regions[id]; }
 
@@ -43,7 +51,7 @@ CUDASIM_EXPORT void cudasim_watch(const GlobalArray* arrays, int count, unsigned
     checking = check;
     tracing = trace;
     dynamic_shared = dynamic_bytes;
-    image_begin = file_begin();
+    image_begin = (uintptr_t)__ehdr_start;
     region_count = last_region = 0;
     regions = (Region*)calloc(count + shared_arrays_count() + 1, sizeof(Region));  // + 1: never none
     for (int i = 0; i < count; ++i) 
@@ -53,8 +61,15 @@ CUDASIM_EXPORT void cudasim_watch(const GlobalArray* arrays, int count, unsigned
     watching = true;
 }
 
+// The whole grid is to run, as the program needs its results, but only these of its blocks are to be traced.
+CUDASIM_EXPORT void cudasim_trace_only(const int64_t* blocks, int64_t count) {
+    tracing_some = true;
+    traced_blocks = blocks;
+    traced_count = count;
+}
+
 CUDASIM_EXPORT void cudasim_unwatch() {
-    watching = false;
+    watching = tracing_some = false;
     shadow_forget();
     for (int i = 0; i < region_count; ++i) {
         free(regions[i].all_cells);
@@ -87,7 +102,7 @@ static int nearest_region(uintptr_t address) {
 // Whether an address is where the file's variables are, and ours, and in none of them that a kernel may touch.
 static bool between_variables(uintptr_t at) {
     auto holds = [at](const void* begin, size_t size) { return at - (uintptr_t)begin < size; };
-    return holds(__bss_start, file_end() - (uintptr_t)__bss_start) && !holds(&threadIdx, sizeof threadIdx) &&
+    return holds(__bss_start, _end - __bss_start) && !holds(&threadIdx, sizeof threadIdx) &&
            !holds(&blockIdx, sizeof blockIdx) && !holds(&blockDim, sizeof blockDim) &&
            !holds(&gridDim, sizeof gridDim) && !holds(&together, sizeof together) &&
            !holds(&patience, sizeof patience);
@@ -104,12 +119,17 @@ static void report_access(Kind kind, int region, const Access& access) {
     p->size = access.size;
     p->write = access.write;
     p->space = region < 0 ? Global : regions[region].space;
+    if (kind != Kind::OutOfBounds) return;
+    char text[300];
+    if (whose(access.address, text, sizeof text))
+        snprintf(p->message, sizeof p->message, "%s %d bytes %s", access.write ? "writes" : "reads", access.size, text);
 }
 
 static void access(const void* address, int size, bool write, bool atomic, void* return_address,
                    bool is_volatile = false) {
     uintptr_t at = (uintptr_t)address;
-    if (!watching || on_a_stack(at)) return;
+    if (!watching) return host_access(at, size, write, (uintptr_t)return_address - file_begin());
+    if (on_a_stack(at) || may_read(at)) return;
     Access a = {(uintptr_t)return_address - image_begin, at, size, write, atomic, is_volatile};
     int id = region_of(at);
     if (id < 0) {
@@ -150,6 +170,7 @@ void on_atomic(const void* address, int size, const void* pc) {
 
 static void range(const void* address, size_t size, bool write, void* pc) {
     const char* at = (const char*)address;
+    if (!watching) return host_access((uintptr_t)at, size, write, (uintptr_t)pc - file_begin());
     size_t step = ((uintptr_t)at | size) % 4 ? 1 : 4;
     for (size_t i = 0; i < size; i += step) access(at + i, (int)step, write, false, pc);
 }
@@ -183,6 +204,12 @@ void tools_enter_block(int slot) {
 
 void tools_begin_block() {
     poison_shared(dynamic_shared);
+    if (tracing_some) {
+        uint3 b = block.index;
+        int64_t number = ((int64_t)b.z * gridDim.y + b.y) * gridDim.x + b.x;
+        tracing = traced_count && *traced_blocks == number;
+        if (tracing) ++traced_blocks, --traced_count;
+    }
     for (int i = 0; i < block.size; ++i) threads[i].last_access = 0;
     shadow_begin_block();
 }

@@ -77,6 +77,8 @@ void check_barrier();          // release it if everyone who is left has come
 [[noreturn]] void stop_block();
 [[noreturn]] void stop_launch();
 
+constexpr int INTERRUPTED = -1, NO_MEMORY = -2;  // what cudasim_launch returns, if not how many blocks failed
+
 inline int warp_of(int thread) { return thread >> 5; }
 inline int lane_of(int thread) { return thread & 31; }
 inline int lanes_in(int warp) { return block.size - warp * 32 < 32 ? block.size - warp * 32 : 32; }
@@ -113,9 +115,6 @@ Problem* find_problem(Kind kind, uint64_t pc, uint64_t other_pc, Site site);
 
 // ---------------------------------------------------------------- signals (crash.cpp)
 
-uintptr_t file_begin();  // where this built file is in memory
-uintptr_t file_end();
-bool in_this_file(uintptr_t address);
 uintptr_t interrupted_at(void* context);  // the instruction, in a signal handler
 
 #ifdef CUDASIM_HOOKED

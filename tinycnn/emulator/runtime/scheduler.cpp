@@ -367,8 +367,6 @@ void poison_shared(unsigned dynamic_bytes) {
     for (int i = 0; i < shared_count; ++i) memset(shared_address(i), 0xff, shared_size(i, dynamic_bytes));
 }
 
-constexpr int INTERRUPTED = -1, NO_MEMORY = -2;
-
 uint3 index_of(int64_t number) {
     return {(unsigned)(number % gridDim.x), (unsigned)(number / gridDim.x % gridDim.y),
             (unsigned)(number / gridDim.x / gridDim.y)};

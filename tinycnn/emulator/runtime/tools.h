@@ -48,6 +48,11 @@ struct Record {       // an access that was made
 extern bool checking, tracing;
 extern uintptr_t image_begin;  // where this file is loaded: instructions are told apart by their distance from it
 
+// host.cpp
+bool may_read(uintptr_t address);                              // a launch's arguments, which lie with the host
+void host_access(uintptr_t address, size_t size, bool write, uintptr_t pc);
+bool whose(uintptr_t address, char* text, size_t size);        // of an address in no array: false if nothing is known
+
 // deadline.cpp
 void begin_time_limit(double seconds);
 [[noreturn]] void stop_overdue(uintptr_t pc);
@@ -77,6 +82,7 @@ void handover_forget();
 void trace_begin(Region& region);
 void trace_request(int warp, unsigned lanes);
 int region_of(uintptr_t address);
+bool in_this_file(uintptr_t address);
 Region& region_at(int id);
 
 }  // namespace cudasim
