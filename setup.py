@@ -79,6 +79,8 @@ setup(
         "numba": ["numba-cuda>=0.30", "greenlet>=3"],
         "numba12": ["numba-cuda[cu12]>=0.30", "greenlet>=3"],
         "numba13": ["numba-cuda[cu13]>=0.30", "greenlet>=3"],
+        "cluster": ["distributed>=2024.8"],
+        "mpi": ["mpi4py>=4", "mpich>=4.2; sys_platform == 'linux'"],
         "zig": ["ziglang>=0.13"],
         "augment": ["scipy>=1.10"],
         "hdf5": ["h5py>=3.8"],
@@ -107,6 +109,9 @@ setup(
             "uvicorn>=0.30",
             "httpx2>=2; python_version >= '3.11'",  # for Starlette's TestClient
             "httpx>=0.27; python_version < '3.11'",
+            "distributed>=2024.8",
+            "mpi4py>=4; sys_platform == 'linux'",
+            "mpich>=4.2; sys_platform == 'linux'",
             "axe-core-python>=0.1",  # what looks for barriers in the lessons' pages
         ],
     },

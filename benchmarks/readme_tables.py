@@ -8,6 +8,7 @@ networks: the documented networks, from tinycnn.architectures and results/*/repr
 beside-keras: from results/*/compare.json;
 accuracy-vs-keras: from results/*/accuracy_vs_keras.json;
 training-speed: from results/*/train_frameworks.json;
+scaling: from results/*/scaling.json;
 cudnn: from results/*/conv_cudnn.json and layers_cudnn.json;
 step-profile: from results/*/profile_steps.json;
 planner: from tinycnn/devices/gpu/fast/cost.json, which fit_cost_model.py makes of results/nvidia-h200/fast_conv.json;
@@ -184,6 +185,30 @@ def reached_table(content, only):
     names = ["network", "framework", "configuration", "epochs", "best accuracy"]
     names += [f"seconds to {accuracy}", "without compiling"]
     return f"\n\nUntil the validation accuracy is {accuracy}:\n\n{markdown(lines, names, left=3)}"
+
+
+def scaling(content, path):
+    """How fast several processes train one network, beside one process on one core."""
+    from scaling import OVER
+
+    rows = field(content, "rows", path)
+    alone = {row["network"]: row for row in rows if (row["ranks"], row["threads"]) == (1, 1)}
+    lines = []
+    for row in rows:
+        speed = field(row, "images_per_s", path)
+        times = speed["median"] / alone[row["network"]]["images_per_s"]["median"] if row["network"] in alone else None
+        lines.append([
+            f"`{row['network']}`", OVER[row["statistics"]] if row["statistics"] else "-", row["ranks"], row["threads"],
+            f"{speed['median']:,.0f}", f"{speed['min']:,.0f} to {speed['max']:,.0f}",
+            "-" if times is None else f"{times:.2f}", f"{row['bytes_summed']:,.0f}",
+        ])  # fmt: skip
+    names = ["network", "statistics over", "ranks", "threads of each", "images/s", "lowest to highest"]
+    names += ["times one core", "bytes summed a step"]
+    head = (
+        f"{field(content, 'device', path)}; batches of {content['batch']}, medians of {content['epochs']} epochs of "
+        f"{content['steps']} steps; commit {content['commit'] or 'unknown'}; {used(content, path)}."
+    )
+    return f"{head}\n\n{markdown(lines, names, left=2)}"
 
 
 def left_out(content):
@@ -539,6 +564,9 @@ TABLES = {
     ),
     "training-speed": speeds,
     "training-speed-in-short": partial(speeds, only=FRAMEWORKS_IN_SHORT),
+    "scaling": of_every_file(
+        "scaling.json", scaling, "Not measured yet: `python benchmarks/scaling.py` measures this machine."
+    ),
     "cudnn": cudnn_table,
     "step-profile": steps,
     "step-profile-in-short": partial(steps, only=STEPS_IN_SHORT),

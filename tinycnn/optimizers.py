@@ -99,7 +99,7 @@ class Optimizer(Careful):
         """Update tensors in place by their `.grad`, the step's counter being moved on: what of it can be recorded."""
         gradients: list[Any] = [p.gradient if self.takes_slices else p.grad for p in parameters]
         arrays = [g.data if isinstance(g, Tensor) else g for g in gradients]
-        self.update(self.device, [p.data for p in parameters], arrays)
+        self.update(self.device, [p.data for p in parameters], list(self.device.summed(arrays)))
 
     def update(self, device: Device, parameters: list[Array], gradients: list[Any]) -> None:
         """The rule of a subclass, in place. Raises NotImplementedError where it has none."""

@@ -23,7 +23,7 @@ from tinycnn.command.kernels import kernels
 from tinycnn.command.lab import lab
 from tinycnn.command.lesson import lesson
 from tinycnn.command.list import list_networks
-from tinycnn.command.options import Diverged, Interrupted, printable
+from tinycnn.command.options import DIVERGED, INTERRUPTED, Diverged, Interrupted, printable
 from tinycnn.command.plan import plan
 from tinycnn.command.predict import predict
 from tinycnn.command.reproduce import reproduce
@@ -33,9 +33,6 @@ from tinycnn.command.trace import trace
 from tinycnn.command.train import train
 from tinycnn.devices import DeviceError
 from tinycnn.emulator import BuildError, KernelError
-
-INTERRUPTED = 130  # what a shell reports for a command that Ctrl-C ended
-DIVERGED = 3
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

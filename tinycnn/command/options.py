@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -14,8 +15,17 @@ from tinycnn.devices.base import PATHS
 from tinycnn.fit.files import HDF5_NAMES, check_writable, json_text
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from tinycnn.layers import Layer
     from tinycnn.models import Model
+
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+INTERRUPTED = 130  # what a shell reports for a command that Ctrl-C ended
+DIVERGED = 3
 
 
 class Interrupted(Exception):
@@ -77,6 +87,47 @@ def limit_option(command: Callable[..., None]) -> Callable[..., None]:
     """--limit N"""
     text = "Use only the first N training and the first N validation images."
     return click.option("--limit", type=click.IntRange(min=1), metavar="N", help=text)(command)
+
+
+def cluster_options(command: Callable[..., None]) -> Callable[..., None]:
+    """--workers N and --scheduler ADDRESS"""
+    workers = "Share the work among N processes on this machine."
+    scheduler = "Share it among the workers of the Dask scheduler there."
+    for option in (
+        click.option("--scheduler", metavar="ADDRESS", help=scheduler),
+        click.option("--workers", type=click.IntRange(min=1), metavar="N", help=workers),
+    ):
+        command = option(command)
+    return command
+
+
+def cluster_client(
+    workers: int | None, scheduler: str | None, folders: Iterable[str] = ()
+) -> AbstractContextManager[Client | None]:
+    """A client of what those options name, or of nothing where neither was given. Raises UsageError for both.
+
+    folders: where its workers find modules that are not installed.
+    """
+    if workers is None and scheduler is None:
+        return nullcontext()
+    if workers is not None and scheduler is not None:
+        raise click.UsageError("--workers starts workers here, --scheduler has some: give one of the two")
+    try:
+        from tinycnn.cluster import connected
+    except ImportError as error:
+        raise click.UsageError(f"a cluster needs Dask ({error}): pip install 'tinycnn[cluster]'") from None
+    return connected(workers, scheduler, folders)
+
+
+def shared(
+    client: Client | None, function: Callable[[Job], Result], jobs: Iterable[Job]
+) -> Iterator[tuple[Job, Result]]:
+    """(job, function(job)) of each job: of a client's workers as they come in, else one after the other here."""
+    if client is None:
+        return ((job, function(job)) for job in jobs)
+    from tinycnn.cluster import finished
+
+    return finished(client, function, jobs)
 
 
 def use(device: str | None, path: str | None = None) -> None:

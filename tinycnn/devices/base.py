@@ -104,6 +104,7 @@ class Device(ABC):
 
     name: str
     remark = ""  # what a user has to know before reading its times
+    ranks = 1  # processes that compute a batch together (ranks.py)
     paths: tuple[str, ...] = ("general",)  # the ways in which it can compute the same, to rounding
 
     def __init__(self, dtype: str = "float32"):
@@ -267,6 +268,10 @@ class Device(ABC):
         """A gradient that can be computed with: what came of *_backward is not to be read in any other way, but by
         the steps of the optimisers below."""
         return gradient
+
+    def summed(self, gradients: Sequence[Array | Slices]) -> Sequence[Array | Slices]:
+        """The gradients of a step over all processes that train together (ranks.py): as they are in one alone."""
+        return gradients
 
     # ---------------------------------------------------------------- the other layers
 
