@@ -242,9 +242,9 @@ def test_the_loss_of_probabilities_is_keras_s_up_to_its_clipping(keras, float64)
 def test_output_sizes_are_keras_s(keras, n, k, step, padding):
     if padding == "valid" and n < k:
         with pytest.raises(ValueError, match=f"subtracting {k} from {n}"):
-            layers.Conv2D(2, k, strides=step).output_shape((n, n, 1))
+            layers.Conv2D(2, k, strides=step).shape_after((n, n, 1))
         return
     want = keras.layers.Conv2D(2, k, strides=step, padding=padding).compute_output_shape((None, n, n, 1))
-    assert layers.Conv2D(2, k, strides=step, padding=padding).output_shape((n, n, 1)) == want[1:]
+    assert layers.Conv2D(2, k, strides=step, padding=padding).shape_after((n, n, 1)) == want[1:]
     want = keras.layers.MaxPooling2D(k, strides=step, padding=padding).compute_output_shape((None, n, n, 1))
-    assert layers.MaxPooling2D(k, strides=step, padding=padding).output_shape((n, n, 1)) == want[1:]
+    assert layers.MaxPooling2D(k, strides=step, padding=padding).shape_after((n, n, 1)) == want[1:]

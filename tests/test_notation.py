@@ -42,7 +42,7 @@ def describing_only(float64):
 def describe(model):
     """Everything but the names: each connection's layer, options, shape and inputs, in order."""
     place = {symbol: i for i, symbol in enumerate(model.symbols)}
-    return [(s.layer.type, s.layer.options(), s.shape, [place[i] for i in s.inputs]) for s in model.symbols]
+    return [(s.layer.type, s.layer.options(), s.extents, [place[i] for i in s.inputs]) for s in model.symbols]
 
 
 def layers_of(text, **arguments):
@@ -73,7 +73,7 @@ def test_every_layer_with_its_options():
     ]
     assert [(la.type, la.options()) for la in model.layers] == [(la.type, la.options()) for la in expected]
     assert type(model) is Sequential and model.optimizer is None
-    assert model.input.shape == (28, 28, 1) and model.output.shape == (10,)
+    assert model.input.extents == (28, 28, 1) and model.output.extents == (10,)
 
 
 def test_a_plain_network_is_keras_s_plain_network():
@@ -116,7 +116,7 @@ def test_branches_are_joined_along_the_channels():
     normalised = BatchNormalization()(Conv2D(3, 3, padding="same", activation="relu")(x))
     joined = Concatenate()([Conv2D(2, 1, activation="relu")(x), normalised, pooled, x])
     expected = Model(inputs=x, outputs=Dense(10, activation="softmax")(Flatten()(joined)))
-    assert joined.shape == (28, 28, 10)
+    assert joined.extents == (28, 28, 10)
     assert type(model) is Model and describe(model) == describe(expected)
 
 
@@ -159,7 +159,7 @@ def test_the_classifier_has_as_many_classes_as_are_asked_for():
         Dense(10, activation="relu").options(),
         Dense(3, activation="softmax").options(),
     ]
-    assert parse("CN(3,8)", input_shape=(8, 8, 2), classes=3).symbols[-1].shape == (3,)
+    assert parse("CN(3,8)", input_shape=(8, 8, 2), classes=3).symbols[-1].extents == (3,)
     with pytest.raises(ValueError, match="classes"):
         parse("FL()", classes=0)
 
@@ -230,7 +230,7 @@ def test_documented_networks_survive_the_round_trip(name):
 def images_layers(draw, symbol, depth):
     """A few layers after `symbol` that keep images images."""
     for _ in range(draw(st.integers(0, 3))):
-        height, width, _ = symbol.shape
+        height, width, _ = symbol.extents
         kind = draw(st.sampled_from(["conv", "conv", "pool", "norm", "drop", "act", "branches"]))
         windows = st.tuples(st.integers(1, min(height, 4)), st.integers(1, min(width, 4)))
         strides, padding = st.tuples(st.integers(1, 2), st.integers(1, 2)), st.sampled_from(["valid", "same"])
@@ -254,7 +254,7 @@ def images_layers(draw, symbol, depth):
             layer = Activation(draw(st.sampled_from(["relu", "linear"])))
         elif depth:
             ends = [draw(images_layers(symbol, depth - 1)) for _ in range(draw(st.integers(2, 3)))]
-            if len({end.shape[:2] for end in ends}) == 1:
+            if len({end.extents[:2] for end in ends}) == 1:
                 symbol = Concatenate()(ends)
             continue
         else:
@@ -269,13 +269,13 @@ def networks(draw):
     inputs = Input(draw(st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 3))))
     symbol = draw(images_layers(inputs, 2))
     if draw(st.booleans()):
-        symbol = Conv2D(10, symbol.shape[:2], activation=draw(st.sampled_from([None, "relu"])))(symbol)
+        symbol = Conv2D(10, symbol.extents[:2], activation=draw(st.sampled_from([None, "relu"])))(symbol)
     symbol = Flatten()(symbol)
     for _ in range(draw(st.integers(0, 2))):
         symbol = Dense(draw(st.sampled_from([3, 10])), activation=draw(st.sampled_from([None, "relu", "softmax"])))(
             symbol
         )
-    if symbol.shape == (10,) and draw(st.booleans()):
+    if symbol.extents == (10,) and draw(st.booleans()):
         return Model(inputs=inputs, outputs=Activation("softmax")(symbol))
     return Model(inputs=inputs, outputs=Dense(10, activation="softmax")(symbol))
 
@@ -283,7 +283,7 @@ def networks(draw):
 @given(networks())
 def test_random_networks_survive_the_round_trip(model):
     text = notation(model)
-    again = parse(text, input_shape=model.input.shape)
+    again = parse(text, input_shape=model.input.extents)
     assert describe(again) == describe(model)
     assert notation(again) == text
 
@@ -405,4 +405,4 @@ def test_any_text_is_a_network_or_a_plain_error(text):
         model = parse(text)
     except (NotationError, ShapeError):
         return
-    assert model.output.shape == (10,) and describe(parse(notation(model))) == describe(model)
+    assert model.output.extents == (10,) and describe(parse(notation(model))) == describe(model)

@@ -276,10 +276,3 @@ def test_a_batch_size_of_none_is_keras_s_default(float64):
     model = linear(optimizers.SGD(0.1))
     model.fit(x, y, batch_size=None, epochs=np.int64(2), verbose=0)
     assert model.optimizer.iterations == 4  # 32 and 8, twice
-
-
-def test_a_model_as_a_layer_is_refused_by_name(float64):
-    with pytest.raises(TypeError, match="layer, not Sequential"):
-        Sequential([linear(), Dense(2)])
-    with pytest.raises(TypeError, match="model"):
-        linear()(Input((8, 8, 1)))

@@ -14,6 +14,7 @@ from tinycnn import losses, optimizers, session
 from tinycnn.callbacks import Callback, History
 from tinycnn.devices import current_device, use_device
 from tinycnn.devices.base import Array
+from tinycnn.expressions import in_order
 from tinycnn.fit import checkpoint, data, loop, summary
 from tinycnn.layers import BatchNormalization, Dropout, Input, InputLayer, Layer, Symbol, Weighted
 from tinycnn.layers.normalization import compute_dropped
@@ -37,6 +38,8 @@ FIT_OTHERWISE = {
 class Model(Weighted):
     """A network from the Symbol that `Input` returned to one that a layer returned (or a list of such).
 
+    Called on Symbols it is a layer of another network, with which it shares its weights.
+
     >>> from tinycnn.layers import Dense, Flatten
     >>> x = Input(shape=(28, 28, 1))
     >>> model = Model(inputs=x, outputs=Dense(10, activation="softmax")(Flatten()(x)))
@@ -46,12 +49,18 @@ class Model(Weighted):
 
     settable: tuple[str, ...] = ("trainable", "stop_training")
 
-    def __init__(self, inputs: Symbol, outputs: Symbol | Sequence[Symbol], name: str | None = None):
-        if not isinstance(inputs, Symbol) or not isinstance(inputs.layer, InputLayer):
-            raise TypeError("Model(inputs=...) takes what Input(shape=...) returned, and only one")
+    def __init__(
+        self, inputs: Symbol | Sequence[Symbol] | None = None, outputs: Symbol | Sequence[Symbol] | None = None,
+        name: str | None = None, *, input: Any = None, output: Any = None,
+    ):  # fmt: skip
+        """input, output: Keras 1's names of inputs, outputs."""
+        inputs, outputs = inputs if input is None else input, outputs if output is None else output
+        for symbol in as_list(inputs):
+            if not isinstance(symbol, Symbol) or not isinstance(symbol.layer, InputLayer):
+                raise TypeError("Model(inputs=...) takes what Input(shape=...) returned")
         self._prepare(name, "model")
-        self._connect(inputs, outputs)
-        self.layers: list[Layer] = list(dict.fromkeys(symbol.layer for symbol in self.symbols))
+        self._connect(as_list(inputs), outputs)
+        self.layers: list[Any] = list(dict.fromkeys(symbol.owner or symbol.layer for symbol in self.symbols))
 
     def _prepare(self, name: str | None, kind: str) -> None:
         self.name = name or session.next_name(kind)
@@ -68,9 +77,10 @@ class Model(Weighted):
         self.device = current_device()
         self.step: Array = self.device.zeros((1,), "int64")  # training passes so far: dropout masks depend on it
 
-    def _connect(self, inputs: Symbol, outputs: Symbol | Sequence[Symbol]) -> None:
-        # Of a Sequential whose input's shape is not known yet both are None.
-        self.input: Any = inputs
+    def _connect(self, inputs: list[Symbol], outputs: Any) -> None:
+        outputs = outputs[0] if isinstance(outputs, (list, tuple)) and len(outputs) == 1 else outputs
+        # One of each, or a list of several. Of a Sequential whose input's shape is not known yet both are None.
+        self.input: Any = inputs if len(inputs) > 1 else inputs[0]
         self.output: Any = outputs
         self.symbols = symbols_between(inputs, outputs)
         self.dropped = dropped_at_once(self.symbols, outputs)
@@ -86,34 +96,74 @@ class Model(Weighted):
 
         training: batch-norm by the batch's statistics, dropout on. Raises ShapeError for images of another shape.
         """
-        if isinstance(x, Symbol):
-            raise TypeError(f"{self.name} is a model, and cannot be a layer of another: connect its layers one by one")
-        tensor = x if isinstance(x, Tensor) else Tensor(x, device=self.device)
-        if self.input is None or tensor.shape[1:] != self.input.shape:
-            takes = ("N", *self.input.shape) if self.input else "nothing yet"
-            raise ShapeError(f"{self.name} takes images of shape {takes}, not {tensor.shape}")
+        given = as_list(x)
+        if given and isinstance(given[0], Symbol):
+            return self.connected(given)
+        many = isinstance(self.input, list)
+        tensors = [v if isinstance(v, Tensor) else Tensor(v, device=self.device) for v in (given if many else [x])]
+        if [t.shape[1:] for t in tensors] != [i.extents for i in self.inputs]:
+            takes = " and ".join(str(("N", *i.extents)) for i in self.inputs) or "nothing yet"
+            raise ShapeError(
+                f"{self.name} takes images of shape {takes}, not {' and '.join(str(t.shape) for t in tensors)}"
+            )
         if training:
             self.device.advance([(self.step, 1)])
-        return self.forward(tensor, training)
+        return self.forward(tensors if many else tensors[0], training)
 
-    def forward(self, x: Tensor, training: bool, to_logits: bool = False) -> Any:
-        """The output for a Tensor of images that fits; the counter of training passes has been moved on.
+    def connected(self, inputs: list[Symbol]) -> Any:
+        """The outputs of a copy of the network on other inputs: its layers and their weights are in both."""
+        if [i.extents for i in inputs] != [i.extents for i in self.inputs]:
+            raise ShapeError(f"{self.name} takes {self.input_shape}, not {[i.shape for i in inputs]}")
+        copies = dict(zip(self.inputs, inputs, strict=True))
+        for symbol in self.symbols[len(inputs) :]:
+            before = [copies[i] for i in symbol.inputs]
+            copies[symbol] = symbol.layer(before if len(before) > 1 else before[0])
+            copies[symbol].owner = self
+        outputs = [copies[symbol] for symbol in self.outputs]
+        return outputs if isinstance(self.output, (list, tuple)) else outputs[0]
+
+    def forward(self, x: Tensor | Sequence[Tensor], training: bool, to_logits: bool = False) -> Any:
+        """The output for a Tensor of images that fits (a list of such for several inputs); the counter of training
+        passes has been moved on.
 
         to_logits: stop ahead of the last layer's softmax, which the loss takes in one with itself.
         """
-        values = {self.symbols[0]: x}
-        for symbol in self.symbols[1:]:
+        inputs = self.inputs
+        values = dict(zip(inputs, as_list(x), strict=True))
+        for symbol in self.symbols[len(inputs) :]:
             if training and symbol in self.dropped:
                 values[self.dropped[symbol]] = compute_dropped(symbol, values, self.dropped[symbol])
             elif symbol not in values:
                 values[symbol] = symbol.compute(values, training, to_logits and symbol is self.output)
         return [values[o] for o in self.output] if isinstance(self.output, (list, tuple)) else values[self.output]
 
+    @property
+    def inputs(self) -> list[Symbol]:
+        """The Symbols that the network begins with."""
+        return [] if self.input is None else as_list(self.input)
+
+    @property
+    def outputs(self) -> list[Symbol]:
+        """The Symbols that it ends with."""
+        return [] if self.output is None else as_list(self.output)
+
+    @property
+    def input_shape(self) -> Any:
+        """(None, H, W, C); a list of such for several inputs; None where it is not known yet."""
+        shapes = [symbol.shape for symbol in self.inputs]
+        return shapes if len(shapes) > 1 else shapes[0] if shapes else None
+
+    @property
+    def output_shape(self) -> Any:
+        """(None, classes); a list of such for several outputs; None where it is not known yet."""
+        shapes = [symbol.shape for symbol in self.outputs]
+        return shapes if isinstance(self.output, (list, tuple)) else shapes[0] if shapes else None
+
     # ---------------------------------------------------------------- weights
 
     @property
     def weights(self) -> list[Tensor]:
-        return [w for layer in self.layers for w in layer.weights]
+        return list({id(w): w for layer in self.layers for w in layer.weights}.values())  # a layer may be in two models
 
     @property
     def trainable(self) -> bool:
@@ -125,8 +175,12 @@ class Model(Weighted):
         for layer in self.layers:
             layer.trainable = value
 
-    def get_layer(self, name: str) -> Layer:
-        """The layer called `name`. Raises ValueError."""
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
+        """The layer called `name`, or that at place `index`. Raises ValueError."""
+        if index is not None:
+            if not 0 <= index < len(self.layers):
+                raise ValueError(f"{self.name} has {len(self.layers)} layers, and none at {index}")
+            return self.layers[index]
         for layer in self.layers:
             if layer.name == name:
                 return layer
@@ -254,7 +308,7 @@ class Sequential(Model):
     >>> from tinycnn.layers import Dense, Flatten
     >>> model = Sequential([Flatten(input_shape=(28, 28, 1)), Dense(10, activation="softmax")])
     >>> model.output.shape
-    (10,)
+    (None, 10)
     """
 
     def __init__(self, layers: Iterable[Layer | Symbol] | None = None, name: str | None = None):
@@ -268,60 +322,90 @@ class Sequential(Model):
         """Append a layer. Raises ShapeError where it does not fit the one before it."""
         if isinstance(layer, Symbol):  # what Input(shape=...) returns
             layer = layer.layer
-        if not isinstance(layer, Layer):
+        if not isinstance(layer, (Layer, Model)):
             raise TypeError(f"add() takes a layer, not {type(layer).__name__}")
         if self.layers and isinstance(layer, InputLayer):
             raise ValueError("an input can only be the first layer")
-        if not self.layers and layer.input_shape is not None:
-            self.input = self.output = Input(layer.input_shape)
+        first = (
+            layer.input.extents if isinstance(layer, Model) and layer.inputs else getattr(layer, "given_shape", None)
+        )
+        if not self.layers and first is not None:
+            self.input = self.output = Input(first)
         if isinstance(layer, InputLayer):
             return
         if self.output is not None and self.input is not None:
             with use_device(self.device):
-                self._connect(self.input, layer(self.output))
+                self._connect([self.input], layer(self.output))
         self.layers.append(layer)
 
-    def build(self, input_shape: Sequence[int]) -> None:
-        """Make the weights for images of `input_shape` (H, W, C)."""
-        symbol = inputs = Input(input_shape)
+    def pop(self) -> None:
+        """Take the last layer away. Raises TypeError where there is none."""
+        if not self.layers:
+            raise TypeError(f"{self.name} has no layers")
+        self.layers.pop()
+        if self.input is not None:
+            self._connect_again(self.input)
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Make the weights for images of `input_shape` (None, H, W, C)."""
+        if not input_shape or input_shape[0] is not None:
+            raise ValueError(f"build() takes the shape of a batch, (None, H, W, C), not {tuple(input_shape)}")
+        self._connect_again(Input(batch_shape=input_shape))
+
+    def _connect_again(self, inputs: Symbol) -> None:
+        symbol = inputs
         with use_device(self.device):  # it may no longer be the current one
             for layer in self.layers:
                 symbol = layer(symbol)
-        self._connect(inputs, symbol)
+        self._connect([inputs], symbol)
 
-    def __call__(self, x: Tensor | ArrayLike, training: bool = False) -> Any:
-        if self.output is None and not isinstance(x, Symbol):
-            self.build(x.shape[1:] if isinstance(x, Tensor) else np.shape(x)[1:])
+    def __call__(self, x: Any, training: bool = False) -> Any:
+        if self.output is None:
+            self.build(x.shape if isinstance(x, Symbol) else (None, *np.shape(x)[1:]))
         return super().__call__(x, training)
 
+    def predict_proba(self, x: ArrayLike, batch_size: int | None = None, verbose: int = 0) -> Any:
+        """What `predict` gives."""
+        return self.predict(x, batch_size, verbose)
 
-def symbols_between(inputs: Symbol, outputs: Symbol | Sequence[Symbol]) -> list[Symbol]:
-    """Every Symbol that `outputs` depends on, each after its inputs. Raises ValueError where `inputs` is not one."""
-    order: dict[Symbol, bool] = {}
-    # Depth first without recursion: a network may be deeper than Python's stack.
-    stack = [(o, False) for o in reversed(outputs if isinstance(outputs, (list, tuple)) else [outputs])]
-    while stack:
-        symbol, inputs_done = stack.pop()
-        if not isinstance(symbol, Symbol):
-            raise TypeError(f"Model(outputs=...) takes what a layer returned for an Input, not {type(symbol).__name__}")
-        if inputs_done:
-            order[symbol] = True
-        elif symbol not in order:
-            stack.append((symbol, True))
-            stack.extend((before, False) for before in reversed(symbol.inputs))
-    starts = [symbol for symbol in order if not symbol.inputs]
-    if starts != [inputs]:
+    def predict_classes(self, x: ArrayLike, batch_size: int | None = None, verbose: int = 0) -> np.ndarray:
+        """The class of each image (M,), that of the largest output; (M, 1), whether it is over 0.5, of a single one."""
+        answers = self.predict(x, batch_size, verbose)
+        return (answers > 0.5).astype("int32") if answers.shape[-1] == 1 else answers.argmax(axis=-1)
+
+
+def first_shape(layer: Layer | Model) -> Sequence[int] | None:
+    """The shape of the images, without the batch, where a network's first layer, or model, says it."""
+    if isinstance(layer, Model):
+        return layer.input.extents if layer.inputs else None
+    return layer.given_shape
+
+
+def as_list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def symbols_between(inputs: list[Symbol], outputs: Any) -> list[Symbol]:
+    """The inputs, and every Symbol that `outputs` depends on, each after its inputs.
+
+    Raises ValueError where they depend on other inputs, or not on all of these.
+    """
+    for output in as_list(outputs):
+        if not isinstance(output, Symbol):
+            raise TypeError(f"Model(outputs=...) takes what a layer returned for an Input, not {type(output).__name__}")
+    order: list[Any] = in_order(as_list(outputs))
+    if {symbol for symbol in order if not symbol.inputs} != set(inputs):
         raise ValueError("the outputs do not depend on the given input alone")
-    return list(order)
+    return [*inputs, *(symbol for symbol in order if symbol.inputs)]
 
 
-def dropped_at_once(symbols: list[Symbol], outputs: Symbol | Sequence[Symbol]) -> dict[Symbol, Symbol]:
+def dropped_at_once(symbols: list[Symbol], outputs: Any) -> dict[Symbol, Symbol]:
     """{the Symbol of a BatchNormalization: that of the Dropout which alone uses it}.
 
     While training the two are computed as one operation, and what lies between them is never written down. Classes that
     are derived from these may do something else, and are left alone.
     """
-    wanted = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+    wanted = as_list(outputs)
     users = Counter([*wanted, *(i for symbol in symbols for i in symbol.inputs)])
     return {
         symbol.inputs[0]: symbol

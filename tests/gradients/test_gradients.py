@@ -175,7 +175,7 @@ def loss_and_gradients(model, x, y, training):
 def outcome(build, size):
     """Random images of this size, and one-hot labels."""
     rng = rng_of(16)
-    classes = build().output.shape[0]
+    classes = build().output.extents[0]
     return normal(rng, *size), one_hot(rng.integers(0, classes, size[0]), classes)
 
 

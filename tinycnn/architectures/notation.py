@@ -275,13 +275,13 @@ def make(step: Step, text: str) -> Layer:
 
 def classifier(symbol: Symbol, last: Step, classes: int) -> list[Layer]:
     """The layers that the text left out after `symbol`, which the step `last` gave."""
-    if symbol.shape == (classes,) and getattr(symbol.layer, "activation", None) == "softmax":
+    if symbol.extents == (classes,) and getattr(symbol.layer, "activation", None) == "softmax":
         return []
-    if symbol.shape == (1, 1, classes):
+    if symbol.extents == (1, 1, classes):
         if last.code == "CN" and "activation" not in last.options:
             symbol.layer.activation = None
         return [Flatten(), Activation("softmax")]
-    flatten = [Flatten()] if len(symbol.shape) > 1 else []
+    flatten = [Flatten()] if len(symbol.extents) > 1 else []
     return [*flatten, Dense(classes, activation="softmax")]
 
 

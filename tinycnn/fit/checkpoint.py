@@ -224,18 +224,19 @@ def rebuild(config: dict[str, Any], sequential: type, functional: type, known: M
         for node in config["graph"]:
             layer, inputs = layers[node["layer"]], [symbols[i] for i in node["inputs"]]
             if isinstance(layer, InputLayer):
-                symbols.append(all_layers.Symbol(layer.input_shape or (), layer))
+                symbols.append(layer.input)
             else:
                 symbols.append(layer(inputs if len(inputs) > 1 else inputs[0]))
                 symbols[-1].use = node.get("use", symbols[-1].use)
     if config["class"] == "Sequential":
         model = sequential(name=config["name"])
         model.layers = layers[1:]
-        model._connect(symbols[0], symbols[-1])
+        model._connect(symbols[:1], symbols[-1])
     else:
         outputs = config["outputs"]
         places = [symbols[i] for i in outputs] if isinstance(outputs, list) else symbols[outputs]
-        model = functional(symbols[0], places, name=config["name"])
+        starts = [symbol for symbol in symbols if isinstance(symbol.layer, InputLayer)]
+        model = functional(starts, places, name=config["name"])
     model.seed, model.recipe, model.epoch = config["seed"], config["recipe"], config["epoch"]
     model.epochs_trained = config.get("epochs_trained", model.epoch)
     return model

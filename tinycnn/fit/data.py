@@ -33,7 +33,7 @@ def check_images(x: Any, model: Model, what: str) -> np.ndarray:
         raise ValueError(f"{what} must be an array of numbers, not of {x.dtype}")
     if x.ndim == 0 or len(x) == 0:
         raise ValueError(f"{what} is empty: there is nothing to learn from or to predict")
-    wanted = None if model.input is None else model.input.shape
+    wanted = None if model.input is None else model.input.extents
     if wanted is not None and x.shape[1:] != wanted:
         hint = ""
         if (*x.shape[1:], 1) == wanted:
@@ -53,7 +53,7 @@ def check_labels(y: Any, model: Model, count: int, what: str) -> np.ndarray:
         raise ValueError(f"{what} must be an array of numbers, not of {y.dtype}")
     if y.ndim == 0 or len(y) != count:
         raise ShapeError(f"{what} has {len(y) if y.ndim else 0} labels for {count} images")
-    (classes,) = model.output.shape
+    (classes,) = model.output.extents
     if model.loss is losses.sparse_categorical_crossentropy:
         return losses.one_hot(y, classes)
     if y.shape[1:] != (classes,):
@@ -135,11 +135,11 @@ def resident(
         raise RuntimeError(f"compile {model.name} before training or evaluating it: model.compile(optimizer='adam')")
     images = check_images(x, model, names[0])
     if model.output is None:
-        model.build(images.shape[1:])  # type: ignore[attr-defined]  # a Sequential's
+        model.build((None, *images.shape[1:]))  # type: ignore[attr-defined]  # a Sequential's
     if isinstance(model.output, (list, tuple)):
         raise ValueError(f"{model.name} has {len(model.output)} outputs; it takes one to train or evaluate")
-    if len(model.output.shape) != 1:
-        raise ShapeError(f"{model.name} ends with shape {model.output.shape}, not (classes,): add Flatten()")
+    if len(model.output.extents) != 1:
+        raise ShapeError(f"{model.name} ends with shape {model.output.extents}, not (classes,): add Flatten()")
     if getattr(model.output.layer, "activation", None) != "softmax":
         raise ValueError(losses.NO_SOFTMAX)
     labels = check_labels(y, model, len(images), names[1])

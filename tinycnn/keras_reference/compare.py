@@ -82,7 +82,7 @@ def trial_for(model: Model, steps: int) -> Trial:
     assert model.optimizer is not None  # a compiled model has one
     size = model.count_params()
     batch, share = (3, 0.1) if size > LARGE else (4, 1)
-    count, shape, classes = steps * batch, model.input.shape, model.output.shape[-1]
+    count, shape, classes = steps * batch, model.input.extents, model.output.extents[-1]
     images, labels = synthetic.digits(count)
     x: np.ndarray = images[..., None].astype(np.float32) / 255
     if shape != x.shape[1:]:

@@ -128,7 +128,7 @@ class Twin:
     def __init__(self, model: Model):
         self.keras, self.jax = keras_on_jax()
         made: dict[layers.Layer, list] = {}
-        values = {model.input: self.keras.Input(model.input.shape)}
+        values = {model.input: self.keras.Input(model.input.extents)}
         for symbol in model.symbols[1:]:
             value = [values[i] for i in symbol.inputs]
             value = value if len(value) > 1 else value[0]

@@ -1,13 +1,12 @@
 """The layers, with the face that Keras gives them, in the files that Keras 2 has them in."""
 
 from tinycnn.layers.base import Input, InputLayer, Layer, Symbol, Weighted
-from tinycnn.layers.convolutional import Conv2D
+from tinycnn.layers.convolutional import Conv2D, Convolution2D
 from tinycnn.layers.core import Activation, Dense, Dropout, Flatten
 from tinycnn.layers.merge import Concatenate
 from tinycnn.layers.normalization import BatchNormalization
 from tinycnn.layers.pooling import MaxPooling2D
 
-Convolution2D = Conv2D
 MaxPool2D = MaxPooling2D
 
 __all__ = [

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinycnn import functional as F
-from tinycnn import initializers, philox
+from tinycnn import initializers, philox, session
 from tinycnn.devices.base import Array, Mask
 from tinycnn.layers.base import Layer, affine_formula, check_activation, positive
 from tinycnn.shapes import Shape, ShapeError
@@ -22,7 +22,7 @@ class Dense(Layer):
         units: the number of outputs.
         activation: None, 'relu' (fused into the kernel) or 'softmax'.
         use_bias: whether a number is added to each output.
-        kernel_initializer: the name of one of tinycnn.initializers.
+        kernel_initializer, bias_initializer: the name of one of tinycnn.initializers.
 
     Shapes:
         x (N, inputs), kernel (inputs, units), bias (units,) -> (N, units).
@@ -32,26 +32,28 @@ class Dense(Layer):
 
     >>> from tinycnn.layers import Input
     >>> Dense(10, activation="softmax")(Input((784,))).shape
-    (10,)
+    (None, 10)
     """
 
     kind = "dense"
 
     def __init__(
         self, units: int, activation: str | None = None, use_bias: bool = True,
-        kernel_initializer: str = "glorot_uniform", name: str | None = None, input_shape: Sequence[int] | None = None,
+        kernel_initializer: str = "glorot_uniform", bias_initializer: str = "zeros", name: str | None = None,
+        input_shape: Sequence[int] | None = None,
     ):  # fmt: skip
         super().__init__(name, input_shape)
         self.units = positive(units, "units")
         self.activation = check_activation(activation)
         self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
 
-    def build(self, shape: Shape) -> None:
+    def make_weights(self, shape: Shape) -> None:
         self.kernel = self.add_weight("kernel", (shape[0], self.units), self.kernel_initializer)
-        self.bias = self.add_weight("bias", (self.units,), "zeros") if self.use_bias else None
+        self.bias = self.add_weight("bias", (self.units,), self.bias_initializer) if self.use_bias else None
 
-    def output_shape(self, shape: Shape) -> Shape:
+    def shape_after(self, shape: Shape) -> Shape:
         if len(shape) != 1:
             raise ShapeError(f"{self.name} needs flat inputs, not {shape}: put Flatten() before it")
         return (self.units,)
@@ -70,6 +72,7 @@ class Dense(Layer):
             "activation": self.activation,
             "use_bias": self.use_bias,
             "kernel_initializer": self.kernel_initializer,
+            **({} if self.bias_initializer == "zeros" else {"bias_initializer": self.bias_initializer}),
         }
 
     def formula(self) -> str:
@@ -80,7 +83,7 @@ class Dropout(Layer):
     """Zero a share `rate` of the inputs while training, and divide the rest by 1 - rate (Srivastava et al., 2014).
 
     Args:
-        rate: in [0, 1).
+        rate: in [0, 1). seed: of its masks, in [0, 2**64); that of the session if None.
 
     Shapes:
         x of any shape -> the same.
@@ -94,8 +97,11 @@ class Dropout(Layer):
 
     kind = "dropout"
 
-    def __init__(self, rate: float, name: str | None = None, input_shape: Sequence[int] | None = None):
+    def __init__(
+        self, rate: float, seed: int | None = None, name: str | None = None, input_shape: Sequence[int] | None = None
+    ):
         super().__init__(name, input_shape)
+        self.seed = self.seed if seed is None else session.check_seed(seed)
         if not isinstance(rate, numbers.Real) or not 0 <= rate < 1:
             raise ValueError(f"{self.name}: the dropout rate must be in [0, 1), not {rate!r}")
         self.rate: float = float(rate)
@@ -129,12 +135,12 @@ class Flatten(Layer):
 
     >>> from tinycnn.layers import Input
     >>> Flatten()(Input((4, 4, 8))).shape
-    (128,)
+    (None, 128)
     """
 
     kind = "flatten"
 
-    def output_shape(self, shape: Shape) -> Shape:
+    def shape_after(self, shape: Shape) -> Shape:
         return (math.prod(shape),)
 
     def call(self, x: Tensor, training: bool) -> Tensor:
@@ -160,7 +166,7 @@ class Activation(Layer):
         super().__init__(name, input_shape)
         self.activation = check_activation(activation)
 
-    def output_shape(self, shape: Shape) -> Shape:
+    def shape_after(self, shape: Shape) -> Shape:
         if self.activation == "softmax" and len(shape) != 1:
             raise ShapeError(f"{self.name}: softmax needs flat inputs, not {shape}: put Flatten() before it")
         return shape

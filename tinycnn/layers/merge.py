@@ -19,7 +19,7 @@ class Concatenate(Layer):
 
     >>> from tinycnn.layers import Input
     >>> Concatenate()([Input((8, 8, 3)), Input((8, 8, 5))]).shape
-    (8, 8, 8)
+    (None, 8, 8, 8)
     """
 
     kind = "concatenate"
@@ -29,7 +29,7 @@ class Concatenate(Layer):
         if axis not in (-1, 3):
             raise ValueError(f"{self.name}: images are NHWC, so channels are joined along axis -1, not {axis!r}")
 
-    def output_shape(self, shapes: list[Shape]) -> Shape:
+    def shape_after(self, shapes: list[Shape]) -> Shape:
         if not isinstance(shapes, list) or len(shapes) < 2:
             raise ShapeError(f"{self.name} takes a list of at least two inputs")
         if len({s[:-1] for s in shapes}) != 1:

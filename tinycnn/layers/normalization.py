@@ -40,7 +40,7 @@ class BatchNormalization(Layer):
         if not (0 <= self.momentum <= 1 and self.epsilon > 0):
             raise ValueError(f"{self.name}: momentum must be in [0, 1] and epsilon positive, not {momentum}, {epsilon}")
 
-    def build(self, shape: Shape) -> None:
+    def make_weights(self, shape: Shape) -> None:
         channels = shape[-1:]
         self.gamma = self.add_weight("gamma", channels, "ones")
         self.beta = self.add_weight("beta", channels, "zeros")

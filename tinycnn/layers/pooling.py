@@ -25,7 +25,7 @@ class MaxPooling2D(Layer):
 
     >>> from tinycnn.layers import Input
     >>> MaxPooling2D((2, 2))(Input((28, 28, 8))).shape
-    (14, 14, 8)
+    (None, 14, 14, 8)
     """
 
     kind = "max_pooling2d"
@@ -37,9 +37,9 @@ class MaxPooling2D(Layer):
         super().__init__(name, input_shape)
         self.window = pair(pool_size, "pool_size")
         self.stride = self.window if strides is None else pair(strides, "strides")
-        self.padding = check_padding(padding)
+        self.padding = check_padding(str(padding).lower())
 
-    def output_shape(self, shape: Shape) -> Shape:
+    def shape_after(self, shape: Shape) -> Shape:
         if len(shape) != 3:
             raise ShapeError(f"{self.name} needs images of shape (H, W, C), not {shape}")
         return (*window_output(shape, self.window, self.stride, self.padding, self.name), shape[-1])
