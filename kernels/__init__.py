@@ -13,6 +13,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 
 INSTANCES: dict[str, tuple[str, ...]] = {
+    "add": ("add<T>",),
     "batchnorm": (
         *(f"batchnorm_statistics<T, {width}>" for width in (1, 4)),
         *(
@@ -49,7 +50,7 @@ INSTANCES: dict[str, tuple[str, ...]] = {
         for index in ("unsigned char", "int")
         for width in (1, 4)
     ),
-    "optimizers": ("sgd<T>", "adam<T>", "adadelta<T>"),
+    "optimizers": ("sgd<T>", "adam<T>", "adadelta<T>", "rmsprop<T>"),
     "reduce": ("reduce<T>",),
     "relu": ("relu_forward<T>", "relu_backward<T>"),
     "softmax_crossentropy": (

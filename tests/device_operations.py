@@ -144,6 +144,7 @@ ARGUMENTS = {
         lambda on: (*(on.several() for _ in range(4)), on.number(0.1), step_of(3), (0.9, 0.999), 1e-7),
     ],
     "adadelta_step": [lambda on: (*(on.several() for _ in range(4)), on.number(0.5), 0.95, 1e-7)],
+    "rmsprop_step": [lambda on: (*(on.several() for _ in range(3)), on.number(0.1), 0.9, 1e-7)],
     "elementwise": [
         *(
             (lambda on, name=name: (name, on.few(3, 1, 5), on.few(4, 1)))
@@ -160,6 +161,10 @@ ARGUMENTS = {
         lambda on: ("sum", on.normal(3, 4, 5), 1),
     ],
     "transpose": [lambda on: (on.normal(3, 5), (1, 0)), lambda on: (on.normal(2, 3, 4, 5), (2, 0, -1, 1))],
+    "add": [
+        lambda on: ([on.normal(2, 3, 5), on.normal(2, 3, 5)],),
+        lambda on: ([on.normal(7) for _ in range(6)],),
+    ],
     "concatenate": [lambda on: ([on.normal(2, 3, 1), on.normal(2, 3, 5), on.normal(2, 3, 2)],)],
     "split": [lambda on: (on.normal(2, 3, 8), [1, 5, 2])],
     "gather_batch": [lambda on: (on.normal(9, 3, 2, 1), on.normal(9, 4), on.rng.permutation(9), step_of(2), 5)],

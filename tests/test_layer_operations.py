@@ -410,7 +410,21 @@ def test_softmax_crossentropy_of_many_rows(device):
     assert_close(device.numpy(dlogits), (np.exp(log_p) - one_hot(labels, 10)) / 1037, 10, scale=1 / 1037)
 
 
-# ---------------------------------------------------------------- concatenate and split
+# ---------------------------------------------------------------- add, concatenate and split
+
+
+@pytest.mark.parametrize("shape", [(5,), (2, 3, 5), (3, 7, 4, 17), (1,)], ids=str)
+@pytest.mark.parametrize("count", [2, 3, 4, 5, 9])
+def test_add_adds_up_any_number_of_arrays_in_their_order(device, shape, count):
+    rng = rng_of(18)
+    arrays = [(normal(rng, *shape) * 10.0**k).astype(device.dtype) for k in range(count)]
+    want = arrays[0]
+    for array in arrays[1:]:
+        want = want + array
+    given = on(device, *arrays)
+    assert_same_bits(device.numpy(device.add(given)), want)
+    for before, after in zip(arrays, given, strict=True):
+        assert_same_bits(device.numpy(after), before)
 
 
 @given(

@@ -172,6 +172,26 @@ def test_adadelta(device):
     check_optimiser(device, update, 2, oracle)
 
 
+def test_rmsprop(device):
+    def update(device, p, g, state, rate, step):
+        device.rmsprop_step(p, g, state[0], rate, 0.9, 1e-7)
+
+    def oracle(p, gradients, rates):
+        """From the sums that the running mean stands for."""
+        for t, rate in enumerate(rates, start=1):
+            square = sum(0.1 * 0.9 ** (t - i) * gradients[i - 1] ** 2 for i in range(1, t + 1))
+            p = p - rate * gradients[t - 1] / (np.sqrt(square) + 1e-7)
+        return p
+
+    check_optimiser(device, update, 1, oracle)
+
+
+def test_rmsprop_adds_epsilon_to_the_root_and_not_below_it(device):
+    p, g, a, rate = on(device, [1.0], [1e-6], [0.0], [1.0])
+    device.rmsprop_step([p], [g], [a], rate, 0.9, 1e-6)
+    assert_close(device.numpy(p), [1 - 1 / (math.sqrt(0.1) + 1)], 5)
+
+
 # ---------------------------------------------------------------- arrays and tensor arithmetic
 
 BINARY = {"add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.divide}
@@ -301,6 +321,7 @@ def passes(device, scale=1.0):
     done["softmax"] = [p], [device.softmax_backward(dyd, p)]
     (labels,) = on(device, one_hot(np.arange(67) % 6, 6))
     done["softmax_crossentropy"] = list(device.softmax_crossentropy(logits, labels)), []
+    done["add"] = [device.add([dev_x, normed, rectified])], []
     done["concatenate"] = [device.concatenate([dev_x, normed])], device.split(dyn, [1, 2])
     return done
 

@@ -359,6 +359,27 @@ def flatten(x: Tensor) -> Tensor:
     return reshape(x, x.shape[0], prod(x.shape[1:]))
 
 
+def add(tensors: Iterable[Tensor]) -> Tensor:
+    """The sum of tensors of one shape, added in their order.
+
+    Shapes:
+        two or more of any shape -> the same.
+
+    Raises:
+        ShapeError: where there are fewer, or where their shapes differ.
+
+    >>> add([Tensor([1.0]), Tensor([2.0]), Tensor([4.0])]).item()
+    7.0
+    """
+    tensors = list(tensors)
+    require(
+        len(tensors) > 1 and len({t.shape for t in tensors}) == 1,
+        f"add: it takes two or more of one shape; got {[t.shape for t in tensors]}",
+    )
+    y = device_of("add", *tensors).add([t.data for t in tensors])
+    return output_of("add", tensors, y, lambda dy: (dy,) * len(tensors))
+
+
 def concatenate(tensors: Iterable[Tensor]) -> Tensor:
     """Join tensors along their last axis, the channels.
 

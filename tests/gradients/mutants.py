@@ -42,6 +42,7 @@ TWO_PLACES = "test_models.py::test_a_dropout_behind_a_batch_normalisation_has_th
 EQUAL_MAXIMA = "gradients/test_gradients.py::test_the_gradient_of_equal_maxima_goes_to_the_first"
 
 LARGE_WINDOWS = "test_layer_operations.py::test_pooling_finds_the_maximum_at_the_last_place_of_a_large_window"
+RMSPROP = "test_operations.py::test_rmsprop"
 TOTALS = "test_operations.py::test_totals_sum_the_loss_by_image_and_the_hits"
 
 AUTOGRAD = (
@@ -318,6 +319,17 @@ KERNELS = (
         "emulator", "optimizers", "warps' sums are read before they are written", CHECK,
     ),
     Mutant(
+        "rmsprop-epsilon", "kernels/optimizers.cu",
+        "rate * g / (sqrt(a) + epsilon)", "rate * g / sqrt(a + epsilon)",
+        "emulator", f"{RMSPROP}_adds_epsilon_to_the_root_and_not_below_it", "epsilon inside the root", TEST,
+    ),
+    Mutant(
+        "cpu-rmsprop-mean", f"{CPU}/optimizers.py",
+        "a_k = a[k] + new * (g[k] * g[k] - a[k])\n        a[k] = a_k\n        p[k] -= learning_rate * g[k]",
+        "a_k = a[k] + new * g[k] * g[k]\n        a[k] = a_k\n        p[k] -= learning_rate * g[k]",
+        "cpu", RMSPROP, "the squares are summed and never forgotten", TEST,
+    ),
+    Mutant(
         "block-rows-odd", "kernels/batchnorm.cu",
         "const int half = (left + 1) / 2;", "const int half = left / 2;",
         "emulator", "batchnorm", "the last row lost where a block halves an odd number of them",
@@ -382,6 +394,16 @@ KERNELS = (
         "host-split-offset", f"{HOST}/layout.py",
         "copy_columns(device, array, part, size, first, 0)", "copy_columns(device, array, part, size, 0, 0)",
         "emulator", "concatenate", "every part takes the first one's gradient",
+    ),
+    Mutant(
+        "add-last", "kernels/add.cu",
+        "if (k + 1 >= count) break;", "if (k + 2 >= count) break;",
+        "emulator", "add", "the last array is left out",
+    ),
+    Mutant(
+        "add-sum-so-far", f"{HOST}/add.py",
+        "first, rest = y, rest[AT_ONCE - 1 :]", "rest = rest[AT_ONCE - 1 :]",
+        "emulator", "add", "of more than four arrays the sum of the first ones is lost",
     ),
     Mutant(
         "layout-offset", "kernels/layout.cu",

@@ -301,6 +301,10 @@ class Device(ABC):
         """
 
     @abstractmethod
+    def add(self, arrays: Sequence[Array]) -> Array:
+        """The sum of at least two arrays of one shape, added in their order."""
+
+    @abstractmethod
     def concatenate(self, arrays: Sequence[Array]) -> Array:
         """Along the last axis."""
 
@@ -334,6 +338,13 @@ class Device(ABC):
         mean_delta: Sequence[Array], learning_rate: Array, rho: float, epsilon: float,
     ) -> None:  # fmt: skip
         """Adadelta in Keras's form (epsilon inside both roots)."""
+
+    @abstractmethod
+    def rmsprop_step(
+        self, parameters: Sequence[Array], gradients: Sequence[Array], mean_square: Sequence[Array],
+        learning_rate: Array, rho: float, epsilon: float,
+    ) -> None:  # fmt: skip
+        """a = rho*a + (1 - rho)*g^2; p -= lr * g / (sqrt(a) + epsilon), as in Keras 2: epsilon outside the root."""
 
     @abstractmethod
     def gather_batch(self, images: Array, labels: Array, order: Array, start: Array, size: int) -> tuple[Array, Array]:

@@ -284,6 +284,10 @@ def binary(operation: str) -> Iterator[Case]:
     for shapes in BROADCASTS:
         label = " and ".join("x".join(map(str, shape)) for shape in shapes)
         yield Case(operation, label, OPERATORS[operation], positive(*shapes))
+    if operation == "add":
+        for count in (2, 3, 6):  # a network's branches; the kernel takes four at once
+            yield Case("add", f"{count} of one shape", lambda *parts: F.add(parts), normal(*[(2, 3, 5)] * count))
+        yield Case("add", "one thrice", lambda x: F.add([x, x * 2.0, x]), normal((2, 3)))
 
 
 def unary(operation: str) -> Iterator[Case]:

@@ -3,7 +3,7 @@
 from tinycnn.layers.base import Input, InputLayer, Layer, Symbol, Weighted
 from tinycnn.layers.convolutional import Conv2D
 from tinycnn.layers.core import Activation, Dense, Dropout, Flatten
-from tinycnn.layers.merge import Concatenate
+from tinycnn.layers.merge import Add, Concatenate
 from tinycnn.layers.normalization import BatchNormalization
 from tinycnn.layers.pooling import MaxPooling2D
 
@@ -11,6 +11,6 @@ Convolution2D = Conv2D
 MaxPool2D = MaxPooling2D
 
 __all__ = [
-    "Activation", "BatchNormalization", "Concatenate", "Conv2D", "Convolution2D", "Dense", "Dropout", "Flatten",
+    "Activation", "Add", "BatchNormalization", "Concatenate", "Conv2D", "Convolution2D", "Dense", "Dropout", "Flatten",
     "Input", "InputLayer", "Layer", "MaxPool2D", "MaxPooling2D", "Symbol", "Weighted",
 ]  # fmt: skip

@@ -95,6 +95,11 @@ def lowered(**limits: int) -> Iterator[None]:
 # ---------------------------------------------------------------- the operations of a kernel file, at one shape
 
 
+def add(on: Operations, *shape: int) -> None:
+    for count in (2, 3, 6):
+        on.device.add([on.normal(*shape) for _ in range(count)])
+
+
 def relu(on: Operations, *shape: int) -> None:
     y = on.device.relu_forward(on.normal(*shape))
     on.device.relu_backward(on.normal(*shape), y)
@@ -221,6 +226,7 @@ def optimizers(on: Operations) -> None:
     on.device.sgd_step(arrays(), gradients(), arrays(), rate, 0.9, True)
     on.device.adam_step(arrays(), gradients(), arrays(), arrays(), rate, on.counter(2), (0.9, 0.999), 1e-7)
     on.device.adadelta_step(arrays(), gradients(), arrays(), arrays(), rate, 0.95, 1e-7)
+    on.device.rmsprop_step(arrays(), gradients(), arrays(), rate, 0.9, 1e-7)
 
 
 def more_maxpool2d(on: Operations) -> None:
@@ -252,6 +258,7 @@ class Cases(NamedTuple):
 
 
 CASES = {
+    "add": Cases(add, "any shape", ((31, 33, 2), (7,))),
     "batchnorm": Cases(batchnorm, "...,C", ((2, 19, 21, 3), (5, 61, 8), (1, 9, 260), (3, 1028), (9, 259), (3, 1))),
     "bookkeeping": Cases(bookkeeping, "N,H,W,C", ((5, 4, 3, 1), (5, 8, 5, 2)), more_bookkeeping),
     "conv1x1": Cases(conv1x1, "N,H,W,C,K", ((2, 5, 7, 3, 5), (2, 5, 7, 9, 12), (2, 5, 7, 20, 33))),

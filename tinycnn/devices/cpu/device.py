@@ -9,6 +9,7 @@ from tinycnn.devices import DeviceError
 from tinycnn.devices.activation_first import ActivationFirst
 from tinycnn.devices.base import Array
 from tinycnn.devices.cpu import (
+    add,
     batchnorm,
     conv1x1,
     conv2d,
@@ -62,6 +63,7 @@ class CpuDevice(ActivationFirst, NumpyArrays):
 
     # ---------------------------------------------------------------- the other layers
 
+    add = staticmethod(add.add)
     relu_forward = staticmethod(relu.relu_forward)
     relu_backward = staticmethod(relu.relu_backward)
     maxpool2d_forward = staticmethod(maxpool2d.maxpool2d_forward)
@@ -80,6 +82,7 @@ class CpuDevice(ActivationFirst, NumpyArrays):
     sgd_step = staticmethod(optimizers.sgd_step)
     adam_step = staticmethod(optimizers.adam_step)
     adadelta_step = staticmethod(optimizers.adadelta_step)
+    rmsprop_step = staticmethod(optimizers.rmsprop_step)
 
     def gather_batch(self, images: Array, labels: Array, order: Array, start: Array, size: int) -> tuple[Array, Array]:
         rows = order[start[0] : start[0] + size]

@@ -15,6 +15,7 @@ from tinycnn.devices.base import Array, Device
 from tinycnn.devices.gpu.driver import Driver
 from tinycnn.devices.gpu.fast.launches import OPERATIONS
 from tinycnn.devices.gpu.launches import (
+    add,
     batchnorm,
     bookkeeping,
     conv1x1,
@@ -158,6 +159,7 @@ class KernelDevice(Device):
 
     # ---------------------------------------------------------------- the other layers
 
+    add = add.add
     relu_forward = relu.relu_forward
     relu_backward = relu.relu_backward
     maxpool2d_forward = maxpool2d.maxpool2d_forward
@@ -176,5 +178,6 @@ class KernelDevice(Device):
     sgd_step = optimizers.sgd_step
     adam_step = optimizers.adam_step
     adadelta_step = optimizers.adadelta_step
+    rmsprop_step = optimizers.rmsprop_step
     gather_batch = bookkeeping.gather_batch
     advance = bookkeeping.advance

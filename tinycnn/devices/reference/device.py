@@ -5,6 +5,7 @@ from __future__ import annotations
 from tinycnn.devices.activation_first import ActivationFirst
 from tinycnn.devices.numpy_arrays import NumpyArrays
 from tinycnn.devices.reference import (
+    add,
     batchnorm,
     conv1x1,
     conv2d,
@@ -37,6 +38,7 @@ class ReferenceDevice(ActivationFirst, NumpyArrays):
 
     # ---------------------------------------------------------------- the other layers
 
+    add = staticmethod(add.add)
     relu_forward = staticmethod(relu.relu_forward)
     relu_backward = staticmethod(relu.relu_backward)
     maxpool2d_forward = staticmethod(maxpool2d.maxpool2d_forward)
@@ -55,3 +57,4 @@ class ReferenceDevice(ActivationFirst, NumpyArrays):
     sgd_step = staticmethod(optimizers.sgd_step)
     adam_step = staticmethod(optimizers.adam_step)
     adadelta_step = staticmethod(optimizers.adadelta_step)
+    rmsprop_step = staticmethod(optimizers.rmsprop_step)
