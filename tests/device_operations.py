@@ -103,6 +103,20 @@ ARGUMENTS = {
             ((1, 2), (1, 0)),
         ),
     ],
+    "avgpool2d_forward": [
+        lambda on: (on.normal(2, 6, 5, 1), (2, 2), (2, 2), UNPADDED),
+        lambda on: (on.normal(1, 7, 6, 5), (3, 2), (2, 1), ((1, 2), (1, 0))),
+        lambda on: (on.normal(1, 4, 4, 20), (2, 2), (2, 2), UNPADDED),
+    ],
+    "avgpool2d_backward": [
+        lambda on: (on.normal(2, 3, 2, 1), (2, 6, 5, 1), (2, 2), (2, 2), UNPADDED),
+        lambda on: (on.normal(1, 4, 6, 5), (1, 7, 6, 5), (3, 2), (2, 1), ((1, 2), (1, 0))),
+        lambda on: (on.normal(1, 2, 2, 20), (1, 4, 4, 20), (2, 2), (2, 2), UNPADDED),
+    ],
+    "globalavgpool2d_forward": [lambda on: (on.normal(3, 4, 5, 7),), lambda on: (on.normal(1, 1, 1, 40),)],
+    "globalavgpool2d_backward": [lambda on: (on.normal(3, 7), (3, 4, 5, 7))],
+    "globalmaxpool2d_forward": [lambda on: (on.few(3, 4, 5, 7),), lambda on: (on.few(1, 1, 1, 40),)],
+    "globalmaxpool2d_backward": [lambda on: (on.normal(3, 7), x := on.few(3, 2, 5, 7), x.max(axis=(1, 2)))],
     "batchnorm_forward": [
         lambda on: (on.normal(3, 4, 5, 1), *(on.positive(1) for _ in range(4)), 0.9, 1e-3),
         lambda on: (on.normal(7, 6), *(on.positive(6) for _ in range(4)), 0.75, 1e-5),

@@ -116,7 +116,16 @@ def branches():
     return Model(x, layers.Dense(3, activation="softmax")(y))
 
 
-NETWORKS = [convolutions, strided, pools, normalised, branches]
+def means():
+    x = layers.Input(shape=(13, 11, 2))
+    y = layers.AveragePooling2D((3, 2), strides=(1, 2), padding="same")(layers.Conv2D(4, (3, 3))(x))
+    y = layers.AveragePooling2D((2, 2), padding="same")(y)
+    y = layers.Conv2D(6, (2, 2))(layers.AveragePooling2D((2, 1), strides=1)(y))
+    y = layers.Concatenate()([layers.GlobalAveragePooling2D()(y), layers.GlobalMaxPooling2D()(y)])
+    return Model(x, layers.Dense(3, activation="softmax")(y))
+
+
+NETWORKS = [convolutions, strided, pools, normalised, branches, means]
 
 
 @pytest.mark.slow_on("numba")
@@ -140,6 +149,20 @@ def test_the_gradient_of_equal_maxima_goes_where_keras_sends_it(keras, device):
         y.backward(upstream)
         assert np.array_equal(y.numpy(), np.asarray(want))
         assert_close(inputs.grad.numpy(), np.asarray(back(upstream)[0]), 9)
+
+
+def test_the_gradient_of_equal_maxima_of_an_image_is_shared_as_keras_shares_it(keras, device):
+    import jax
+
+    rng = np.random.default_rng(3)
+    x = rng.integers(0, 3, (2, 7, 6, 3)).astype(np.float64)
+    want, back = jax.vjp(keras.layers.GlobalMaxPooling2D(), x)
+    upstream = normal(rng, *want.shape)
+    inputs = tinycnn.Tensor(x, requires_grad=True)
+    y = F.globalmaxpool2d(inputs)
+    y.backward(upstream)
+    assert np.array_equal(y.numpy(), np.asarray(want))
+    assert_close(inputs.grad.numpy(), np.asarray(back(upstream)[0]), 42)
 
 
 # ---------------------------------------------------------------- optimisers

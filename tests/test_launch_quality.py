@@ -183,6 +183,14 @@ CALLS = {
     "maxpool2d, data": lambda d: d.maxpool2d_backward(
         d.zeros(COARSE), d.zeros(COARSE, "uint8"), PIXELS, (2, 2), (2, 2), NO_PADDING
     ),
+    "avgpool2d": lambda d: d.avgpool2d_forward(d.zeros(PIXELS), (2, 2), (2, 2), NO_PADDING),
+    "avgpool2d, data": lambda d: d.avgpool2d_backward(d.zeros(COARSE), PIXELS, (2, 2), (2, 2), NO_PADDING),
+    "global mean": lambda d: d.globalavgpool2d_forward(d.zeros((BATCH, 7, 7, 64))),
+    "global mean, data": lambda d: d.globalavgpool2d_backward(d.zeros((BATCH, 64)), (BATCH, 7, 7, 64)),
+    "global maximum": lambda d: d.globalmaxpool2d_forward(d.zeros((BATCH, 7, 7, 64))),
+    "global maximum, data": lambda d: d.globalmaxpool2d_backward(
+        d.zeros((BATCH, 64)), d.zeros((BATCH, 7, 7, 64)), d.zeros((BATCH, 64))
+    ),
     "conv2d with relu and bias, backward": lambda d: d.conv2d_backward(
         *[d.zeros((BATCH, 14, 14, 32))] * 2, d.zeros(WIDE[0]), d.zeros(WIDE[1]), (1, 1), ONE, Wanted(True, True, True)
     ),
@@ -289,6 +297,12 @@ LAUNCHES = {
     ],
     "maxpool2d": [("maxpool2d_forward<float, unsigned char, 4>", (2, 128), (256,), 0, {})],
     "maxpool2d, data": [("maxpool2d_backward<float, unsigned char, 4>", (5, 128), (256,), 0, {})],
+    "avgpool2d": [("avgpool2d_forward<float, 4>", (2, 128), (256,), 0, {})],
+    "avgpool2d, data": [("avgpool2d_backward<float, 4>", (5, 128), (256,), 0, {})],
+    "global mean": [("globalavgpool2d_forward<float>", (256,), (32, 8), 1024, {})],
+    "global mean, data": [("globalavgpool2d_backward<float>", (1568,), (256,), 0, {})],
+    "global maximum": [("globalmaxpool2d_forward<float>", (256,), (32, 8), 1024, {})],
+    "global maximum, data": [("globalmaxpool2d_backward<float>", (256,), (32, 8), 1024, {})],
     "conv2d with relu and bias, backward": [
         ("conv2d_backward_filter<float, true>", (176, 3), (192,), 26880, {"load dynamic_memory": 4.0}),
         (

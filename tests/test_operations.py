@@ -308,6 +308,15 @@ def passes(device, scale=1.0):
     pooled, argmax = device.maxpool2d_forward(dev_x, (3, 2), (2, 1), ((1, 0), (0, 1)))
     (dyp,) = on(device, normal(rng, *pooled.shape) * scale)
     done["maxpool2d"] = [pooled], [device.maxpool2d_backward(dyp, argmax, x.shape, (3, 2), (2, 1), ((1, 0), (0, 1)))]
+    done["avgpool2d"] = (
+        [device.avgpool2d_forward(dev_x, (3, 2), (2, 1), ((1, 0), (0, 1)))],
+        [device.avgpool2d_backward(dyp, x.shape, (3, 2), (2, 1), ((1, 0), (0, 1)))],
+    )
+    (dyg,), best = on(device, normal(rng, 5, 3) * scale), device.globalmaxpool2d_forward(dev_x)
+    done["globalpool2d"] = (
+        [device.globalavgpool2d_forward(dev_x), best],
+        [device.globalavgpool2d_backward(dyg, x.shape), device.globalmaxpool2d_backward(dyg, dev_x, best)],
+    )
     gamma, beta, mean, variance, dyn = on(
         device, normal(rng, 3), normal(rng, 3), np.zeros(3), np.ones(3), normal(rng, *x.shape) * scale
     )
@@ -395,6 +404,9 @@ def test_more_images_than_a_grid_has_rows(device):
     assert np.array_equal(device.numpy(y).ravel(), x.reshape(N, 4).max(axis=1))
     dx = device.maxpool2d_backward(y, argmax, x.shape, (2, 2), (2, 2), ((0, 0), (0, 0)))
     assert np.array_equal(device.numpy(dx), np.where(x == x.max(axis=(1, 2, 3), keepdims=True), x, 0))
+    mean = device.avgpool2d_forward(dev_x, (2, 2), (2, 2), ((0, 0), (0, 0)))
+    assert_close(device.numpy(mean).ravel(), x.reshape(N, 4).mean(axis=1), 4)
+    assert np.array_equal(device.numpy(device.globalmaxpool2d_forward(dev_x)), x.max(axis=(1, 2)))
 
 
 def test_nan_in_the_input_is_not_hidden(device):

@@ -16,6 +16,7 @@ from tinycnn.devices.gpu.driver import Driver
 from tinycnn.devices.gpu.fast.launches import OPERATIONS
 from tinycnn.devices.gpu.launches import (
     add,
+    avgpool2d,
     batchnorm,
     bookkeeping,
     conv1x1,
@@ -23,6 +24,7 @@ from tinycnn.devices.gpu.launches import (
     dense,
     dropout,
     elementwise,
+    globalpool2d,
     layout,
     maxpool2d,
     optimizers,
@@ -164,6 +166,12 @@ class KernelDevice(Device):
     relu_backward = relu.relu_backward
     maxpool2d_forward = maxpool2d.maxpool2d_forward
     maxpool2d_backward = maxpool2d.maxpool2d_backward
+    avgpool2d_forward = avgpool2d.avgpool2d_forward
+    avgpool2d_backward = avgpool2d.avgpool2d_backward
+    globalavgpool2d_forward = globalpool2d.globalavgpool2d_forward
+    globalavgpool2d_backward = globalpool2d.globalavgpool2d_backward
+    globalmaxpool2d_forward = globalpool2d.globalmaxpool2d_forward
+    globalmaxpool2d_backward = globalpool2d.globalmaxpool2d_backward
     batchnorm_forward = batchnorm.batchnorm_forward
     batchnorm_inference = batchnorm.batchnorm_inference
     batchnorm_backward = batchnorm.batchnorm_backward
