@@ -69,6 +69,7 @@ OPTIMIZERS = {
     "nesterov": lambda: optimizers.SGD(0.05, momentum=0.9, nesterov=True),
     "adam": lambda: optimizers.Adam(0.01, beta_1=0.8),
     "adadelta": lambda: optimizers.Adadelta(rho=0.9),
+    "rmsprop": lambda: optimizers.RMSprop(rho=0.8),
 }
 
 

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracles import (
     POOLS,
+    avgpool,
+    avgpool_gradient,
     batchnorm,
     batchnorm_gradient,
     counter,
@@ -105,6 +107,71 @@ def test_padding_never_wins_in_pooling(device):
     y, argmax = device.maxpool2d_forward(dev_x, (3, 3), (1, 1), ((1, 1), (1, 1)))
     assert (device.numpy(y) == -5).all()
     assert device.numpy(argmax)[0, 0, 0, 0] == 4  # the first pixel of the window that lies in the image
+
+
+def check_avgpool(device, x, pool, stride, kind, rng):
+    padding = padding_of(kind, x.shape, pool, stride)
+    want = avgpool(x, pool, stride, padding)
+    dy = normal(rng, *want.shape)
+    dev_x, dev_dy = on(device, x, dy)
+    length = pool[0] * pool[1]
+    assert_close(device.numpy(device.avgpool2d_forward(dev_x, pool, stride, padding)), want, length)
+    dx = device.avgpool2d_backward(dev_dy, x.shape, pool, stride, padding)
+    assert_close(device.numpy(dx), avgpool_gradient(dy, x.shape, pool, stride, padding), length)
+
+
+@pytest.mark.parametrize("kind", ["valid", "same"])
+@pytest.mark.parametrize("pool, stride", POOLS, ids=str)
+@pytest.mark.parametrize("x_shape", [(2, 11, 13, 3), (1, 4, 5, 1), (3, 8, 6, 20)], ids=str)
+def test_average_pooling_leaves_padding_out_of_the_mean_and_shares_the_gradient(device, x_shape, pool, stride, kind):
+    rng = rng_of(30)
+    check_avgpool(device, normal(rng, *x_shape), pool, stride, kind, rng)
+
+
+@given(data=st.data(), seed=seeds)
+def test_average_pooling_of_any_shape(device, data, seed):
+    pool = data.draw(st.tuples(st.integers(1, 4), st.integers(1, 4)), "pool")
+    kind = data.draw(st.sampled_from(["valid", "same"]), "padding")
+    least = pool if kind == "valid" else (1, 1)
+    shape = data.draw(
+        st.tuples(st.integers(1, 3), st.integers(least[0], 9), st.integers(least[1], 9), st.integers(1, 9)), "x"
+    )
+    stride = data.draw(st.tuples(st.integers(1, 4), st.integers(1, 4)), "stride")
+    rng = rng_of(seed)
+    check_avgpool(device, normal(rng, *shape), pool, stride, kind, rng)
+
+
+GLOBAL = [(2, 7, 7, 20), (3, 4, 5, 3), (1, 1, 1, 1), (2, 28, 28, 1), (5, 1, 3, 70)]
+
+
+@pytest.mark.parametrize("shape", GLOBAL, ids=str)
+def test_global_pooling_takes_the_mean_or_the_maximum_of_each_channel(device, shape):
+    rng, (N, H, W, C) = rng_of(31), shape
+    x, dy = spaced(rng, *shape), normal(rng, N, C)
+    dev_x, dev_dy = on(device, x, dy)
+    mean, best = device.globalavgpool2d_forward(dev_x), device.globalmaxpool2d_forward(dev_x)
+    assert_close(device.numpy(mean), np.einsum("nhwc->nc", x) / (H * W), H * W, scale=np.abs(x).max())
+    assert np.array_equal(device.numpy(best), np.sort(x.reshape(N, H * W, C), axis=1)[:, -1])
+    want = np.einsum("nc,hw->nhwc", dy, np.full((H, W), 1 / (H * W)))
+    assert_close(device.numpy(device.globalavgpool2d_backward(dev_dy, shape)), want)
+    want = np.zeros((N, H * W, C))
+    for n, c in np.ndindex(N, C):
+        want[n, x[n, :, :, c].argmax(), c] = dy[n, c]
+    dx = device.globalmaxpool2d_backward(dev_dy, dev_x, best)
+    assert_close(device.numpy(dx), want.reshape(shape))
+
+
+def test_equal_maxima_of_an_image_share_the_gradient_and_so_do_nans(device):
+    x = np.zeros((1, 2, 3, 3))
+    x[0, :, :, 1] = [[-1, 5, 2], [5, 5, 4]]
+    x[0, 0, :, 2] = [np.nan, 7, np.nan]
+    dev_x, dy = on(device, x, [[6.0, 6.0, 6.0]])
+    best = device.globalmaxpool2d_forward(dev_x)
+    np.testing.assert_array_equal(device.numpy(best), [[0, 5, np.nan]])
+    dx = device.numpy(device.globalmaxpool2d_backward(dy, dev_x, best))
+    assert dx[0, :, :, 0].tolist() == [[1, 1, 1], [1, 1, 1]]
+    assert dx[0, :, :, 1].tolist() == [[0, 2, 0], [2, 2, 0]]
+    assert dx[0, :, :, 2].tolist() == [[3, 0, 3], [0, 0, 0]]
 
 
 # ---------------------------------------------------------------- batch normalisation
@@ -410,7 +477,21 @@ def test_softmax_crossentropy_of_many_rows(device):
     assert_close(device.numpy(dlogits), (np.exp(log_p) - one_hot(labels, 10)) / 1037, 10, scale=1 / 1037)
 
 
-# ---------------------------------------------------------------- concatenate and split
+# ---------------------------------------------------------------- add, concatenate and split
+
+
+@pytest.mark.parametrize("shape", [(5,), (2, 3, 5), (3, 7, 4, 17), (1,)], ids=str)
+@pytest.mark.parametrize("count", [2, 3, 4, 5, 9])
+def test_add_adds_up_any_number_of_arrays_in_their_order(device, shape, count):
+    rng = rng_of(18)
+    arrays = [(normal(rng, *shape) * 10.0**k).astype(device.dtype) for k in range(count)]
+    want = arrays[0]
+    for array in arrays[1:]:
+        want = want + array
+    given = on(device, *arrays)
+    assert_same_bits(device.numpy(device.add(given)), want)
+    for before, after in zip(arrays, given, strict=True):
+        assert_same_bits(device.numpy(after), before)
 
 
 @given(

@@ -66,6 +66,7 @@ PART_OF = {  # kernels that do a part of an operation, or that have its work at 
     "sgd": "sgd_step",
     "adam": "adam_step",
     "adadelta": "adadelta_step",
+    "rmsprop": "rmsprop_step",
 }
 
 

@@ -45,10 +45,11 @@ class Watcher(callbacks.Callback):
 # ---------------------------------------------------------------- learning
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adadelta"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adadelta", "rmsprop"])
 def test_training_lowers_the_loss_and_learns_what_can_be_told_apart(device, optimizer):
     x, y = toy(60)
-    model = linear({"sgd": optimizers.SGD(0.1), "adam": optimizers.Adam(0.02), "adadelta": "adadelta"}[optimizer])
+    made = {"sgd": optimizers.SGD(0.1), "adam": optimizers.Adam(0.02), "rmsprop": optimizers.RMSprop(0.02)}
+    model = linear(made.get(optimizer, optimizer))
     history = fit(model, x, y, epochs=12).history
     assert history["loss"][-1] < 0.5 * history["loss"][0]
     loss, accuracy = model.evaluate(*toy(30, seed=1), verbose=0)

@@ -171,7 +171,7 @@ def test_an_optimizer_that_holds_another_network_s_state_is_refused(float64):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"optimizer": "rmsprop"}, "rmsprop.*sgd, adam, adadelta"),
+        ({"optimizer": "nadam"}, "nadam.*sgd, adam, adadelta, rmsprop"),
         ({"loss": "mse"}, "mse.*categorical_crossentropy"),
         ({"metrics": ["f1"]}, "f1.*accuracy"),
     ],

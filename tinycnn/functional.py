@@ -197,6 +197,68 @@ def maxpool2d(x: Tensor, pool: int | Pair = 2, stride: int | Pair | None = None,
     return output_of("maxpool2d", (x,), y, backward)
 
 
+def avgpool2d(x: Tensor, pool: int | Pair = 2, stride: int | Pair | None = None, padding: str = "valid") -> Tensor:
+    """The mean of every window. With 'same', pixels outside the image do not count, as in Keras.
+
+    Args:
+        x: images. pool: the window, an int or (rows, columns). stride: the pool's size if None.
+        padding: 'valid' or 'same'.
+
+    Shapes:
+        x (N,H,W,C) -> (N,P,Q,C).
+
+    Raises:
+        ShapeError: where the window does not fit into the image. ValueError: for another padding.
+
+    >>> avgpool2d(Tensor([[[[1.0], [5.0]], [[3.0], [2.0]]]])).item()
+    2.75
+    """
+    pool = pair(pool, "pool")
+    stride = pool if stride is None else pair(stride, "stride")
+    require(x.ndim == 4, f"avgpool2d: the images must have shape (N, H, W, C), not {x.shape}")
+    window_output(x.shape, pool, stride, check_padding(padding), "avgpool2d")
+    pads, device, x_shape = window_padding(x.shape[1:3], pool, stride, padding), x.device, x.shape
+    y = device.avgpool2d_forward(x.data, pool, stride, pads)
+    backward = lambda dy: (device.avgpool2d_backward(dy, x_shape, pool, stride, pads),)  # noqa: E731
+    return output_of("avgpool2d", (x,), y, backward)
+
+
+def globalavgpool2d(x: Tensor) -> Tensor:
+    """The mean of each channel over all pixels.
+
+    Shapes:
+        x (N,H,W,C) -> (N,C).
+
+    Raises:
+        ShapeError: for another number of axes.
+
+    >>> globalavgpool2d(Tensor([[[[1.0], [5.0]], [[3.0], [2.0]]]])).item()
+    2.75
+    """
+    require(x.ndim == 4, f"globalavgpool2d: the images must have shape (N, H, W, C), not {x.shape}")
+    device, x_shape = x.device, x.shape
+    y = device.globalavgpool2d_forward(x.data)
+    return output_of("globalavgpool2d", (x,), y, lambda dy: (device.globalavgpool2d_backward(dy, x_shape),))
+
+
+def globalmaxpool2d(x: Tensor) -> Tensor:
+    """The maximum of each channel over all pixels. Of equal maxima each takes the same share of the gradient.
+
+    Shapes:
+        x (N,H,W,C) -> (N,C).
+
+    Raises:
+        ShapeError: for another number of axes.
+
+    >>> globalmaxpool2d(Tensor([[[[1.0], [5.0]], [[3.0], [2.0]]]])).item()
+    5.0
+    """
+    require(x.ndim == 4, f"globalmaxpool2d: the images must have shape (N, H, W, C), not {x.shape}")
+    device = x.device
+    y = device.globalmaxpool2d_forward(x.data)
+    return output_of("globalmaxpool2d", (x,), y, lambda dy: (device.globalmaxpool2d_backward(dy, x.data, y),))
+
+
 def batchnorm(
     x: Tensor, gamma: Tensor, beta: Tensor, moving_mean: Tensor, moving_variance: Tensor, training: bool,
     momentum: float = 0.99, epsilon: float = 1e-3, mask: Mask | None = None,
@@ -357,6 +419,27 @@ def flatten(x: Tensor) -> Tensor:
     (1, 4)
     """
     return reshape(x, x.shape[0], prod(x.shape[1:]))
+
+
+def add(tensors: Iterable[Tensor]) -> Tensor:
+    """The sum of tensors of one shape, added in their order.
+
+    Shapes:
+        two or more of any shape -> the same.
+
+    Raises:
+        ShapeError: where there are fewer, or where their shapes differ.
+
+    >>> add([Tensor([1.0]), Tensor([2.0]), Tensor([4.0])]).item()
+    7.0
+    """
+    tensors = list(tensors)
+    require(
+        len(tensors) > 1 and len({t.shape for t in tensors}) == 1,
+        f"add: it takes two or more of one shape; got {[t.shape for t in tensors]}",
+    )
+    y = device_of("add", *tensors).add([t.data for t in tensors])
+    return output_of("add", tensors, y, lambda dy: (dy,) * len(tensors))
 
 
 def concatenate(tensors: Iterable[Tensor]) -> Tensor:

@@ -191,11 +191,33 @@ class Adadelta(Optimizer):
         return {**super().options(), "rho": self.rho, "epsilon": self.epsilon}
 
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adadelta": Adadelta}
+class RMSprop(Optimizer):
+    """Tieleman and Hinton, 2012, in Keras 2's form: epsilon outside the root. (Keras 3 adds it inside.)"""
+
+    slots = ("mean_square",)
+    takes_slices = True
+
+    def __init__(
+        self, learning_rate: float = 0.001, rho: float = 0.9, epsilon: float | None = 1e-7, lr: float | None = None,
+        decay: float = 0.0,
+    ):  # fmt: skip
+        super().__init__(learning_rate, lr, decay)
+        self.rho = checked(rho, "rho", "[0, 1]")
+        self.epsilon = checked(1e-7 if epsilon is None else epsilon, "epsilon", "[0, inf)")
+
+    def update(self, device: Device, parameters: list[Array], gradients: list[Array]) -> None:
+        mean_square = (self.state or {})["mean_square"]
+        device.rmsprop_step(parameters, gradients, mean_square, self.rate_on_device, self.rho, self.epsilon)
+
+    def options(self) -> dict[str, Any]:
+        return {**super().options(), "rho": self.rho, "epsilon": self.epsilon}
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adadelta": Adadelta, "rmsprop": RMSprop}
 
 
 def get(optimizer: str | Optimizer, **options: Any) -> Optimizer:
-    """An optimiser from its name ('sgd', 'adam', 'adadelta') or as it is. Raises ValueError for another name."""
+    """An optimiser from its name, one of OPTIMIZERS, or as it is. Raises ValueError for another name."""
     if isinstance(optimizer, Optimizer):
         return optimizer
     cls = OPTIMIZERS.get(str(optimizer).lower())

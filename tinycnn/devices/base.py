@@ -247,6 +247,30 @@ class Device(ABC):
         """dx of `x_shape`: each dy added where its maximum was. Windows may overlap."""
 
     @abstractmethod
+    def avgpool2d_forward(self, x: Array, pool: Pair, stride: Pair, padding: Padding) -> Array:
+        """x (N,H,W,C) -> y (N,P,Q,C), the mean of those pixels under each window that lie in the image."""
+
+    @abstractmethod
+    def avgpool2d_backward(self, dy: Array, x_shape: Shape, pool: Pair, stride: Pair, padding: Padding) -> Array:
+        """dx of `x_shape`: each dy shared equally by the pixels that it is the mean of. Windows may overlap."""
+
+    @abstractmethod
+    def globalavgpool2d_forward(self, x: Array) -> Array:
+        """x (N,H,W,C) -> y (N,C), the mean of each channel."""
+
+    @abstractmethod
+    def globalavgpool2d_backward(self, dy: Array, x_shape: Shape) -> Array:
+        """dy (N,C) -> dx of `x_shape`: dy / (H*W) at every pixel."""
+
+    @abstractmethod
+    def globalmaxpool2d_forward(self, x: Array) -> Array:
+        """x (N,H,W,C) -> y (N,C), the maximum of each channel. A NaN is larger than any number."""
+
+    @abstractmethod
+    def globalmaxpool2d_backward(self, dy: Array, x: Array, y: Array) -> Array:
+        """dx: dy at the pixel that has the maximum; where several have it, they share it equally, as in Keras."""
+
+    @abstractmethod
     def batchnorm_forward(
         self, x: Array, gamma: Array, beta: Array, moving_mean: Array, moving_variance: Array, momentum: float,
         epsilon: float, mask: Mask | None = None,
@@ -301,6 +325,10 @@ class Device(ABC):
         """
 
     @abstractmethod
+    def add(self, arrays: Sequence[Array]) -> Array:
+        """The sum of at least two arrays of one shape, added in their order."""
+
+    @abstractmethod
     def concatenate(self, arrays: Sequence[Array]) -> Array:
         """Along the last axis."""
 
@@ -334,6 +362,13 @@ class Device(ABC):
         mean_delta: Sequence[Array], learning_rate: Array, rho: float, epsilon: float,
     ) -> None:  # fmt: skip
         """Adadelta in Keras's form (epsilon inside both roots)."""
+
+    @abstractmethod
+    def rmsprop_step(
+        self, parameters: Sequence[Array], gradients: Sequence[Array], mean_square: Sequence[Array],
+        learning_rate: Array, rho: float, epsilon: float,
+    ) -> None:  # fmt: skip
+        """a = rho*a + (1 - rho)*g^2; p -= lr * g / (sqrt(a) + epsilon), as in Keras 2: epsilon outside the root."""
 
     @abstractmethod
     def gather_batch(self, images: Array, labels: Array, order: Array, start: Array, size: int) -> tuple[Array, Array]:

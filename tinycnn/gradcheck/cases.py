@@ -186,13 +186,27 @@ def dense() -> Iterator[Case]:
 def maxpool2d() -> Iterator[Case]:
     odd = [((3, 2), (1, 1), "same"), ((2, 3), (3, 1), "valid"), ((3, 3), (2, 2), "same"), ((2, 2), (3, 3), "valid")]
     for window, stride, padding in used_windows("MP", "pool_size") + odd:
-        yield pooling_case((2, 5, 6, 3), window, stride, padding)
-    yield pooling_case((1, 5, 3, 4), (2, 2), (1, 2), "same")  # vectors of four
+        yield pooling_case("maxpool2d", (2, 5, 6, 3), window, stride, padding)
+    yield pooling_case("maxpool2d", (1, 5, 3, 4), (2, 2), (1, 2), "same")  # vectors of four
 
 
-def pooling_case(x_shape: Shape, window: Pair, stride: Pair, padding: str) -> Case:
+def avgpool2d() -> Iterator[Case]:
+    for window, stride, padding in (
+        ((2, 2), (2, 2), "valid"), ((2, 2), (2, 2), "same"), ((3, 2), (1, 1), "same"), ((2, 3), (3, 1), "valid"),
+        ((3, 3), (2, 2), "same"), ((2, 2), (3, 3), "valid"),
+    ):  # fmt: skip
+        yield pooling_case("avgpool2d", (2, 5, 6, 3), window, stride, padding)
+    yield pooling_case("avgpool2d", (1, 5, 3, 4), (2, 2), (1, 2), "same")  # vectors of four
+
+
+def pooling_case(operation: str, x_shape: Shape, window: Pair, stride: Pair, padding: str) -> Case:
     label = f"{window[0]}x{window[1]} stride {stride[0]}x{stride[1]} {padding}, C{x_shape[3]}"
-    return Case("maxpool2d", label, lambda x: F.maxpool2d(x, window, stride, padding), spaced(x_shape))
+    return Case(operation, label, lambda x: getattr(F, operation)(x, window, stride, padding), spaced(x_shape))
+
+
+def globalpool2d(operation: str) -> Iterator[Case]:
+    for shape in ((2, 3, 5, 3), (3, 2, 1, 5), (1, 3, 9, 35)):  # the last: channels of two blocks
+        yield Case(operation, "x".join(map(str, shape)), getattr(F, operation), spaced(shape))
 
 
 def batchnorm() -> Iterator[Case]:
@@ -284,6 +298,10 @@ def binary(operation: str) -> Iterator[Case]:
     for shapes in BROADCASTS:
         label = " and ".join("x".join(map(str, shape)) for shape in shapes)
         yield Case(operation, label, OPERATORS[operation], positive(*shapes))
+    if operation == "add":
+        for count in (2, 3, 6):  # a network's branches; the kernel takes four at once
+            yield Case("add", f"{count} of one shape", lambda *parts: F.add(parts), normal(*[(2, 3, 5)] * count))
+        yield Case("add", "one thrice", lambda x: F.add([x, x * 2.0, x]), normal((2, 3)))
 
 
 def unary(operation: str) -> Iterator[Case]:
@@ -318,10 +336,11 @@ OPERATIONS: dict[str, Callable[[], Iterator[Case]]] = {
     **{
         make.__name__: make
         for make in (
-            conv2d, conv1x1, dense, maxpool2d, batchnorm, batchnorm_inference, dropout, relu, softmax,
+            conv2d, conv1x1, dense, maxpool2d, avgpool2d, batchnorm, batchnorm_inference, dropout, relu, softmax,
             softmax_crossentropy, concatenate, flatten,
         )
     },
+    **{name: partial(globalpool2d, name) for name in ("globalavgpool2d", "globalmaxpool2d")},
     **{name: partial(binary, name) for name in OPERATORS},
     **{name: partial(unary, name) for name in FUNCTIONS},
     "matmul": matmul,

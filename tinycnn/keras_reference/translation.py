@@ -8,8 +8,18 @@ from tinycnn import layers
 from tinycnn.optimizers import Optimizer
 
 # Keras's layers of the same names take the same options; those of images must be told where the channels are.
-OF_IMAGES = (layers.Conv2D, layers.MaxPooling2D, layers.Flatten)
-OF_ANYTHING = (layers.Dense, layers.BatchNormalization, layers.Dropout, layers.Activation, layers.Concatenate)
+OF_IMAGES = (
+    layers.Conv2D, layers.MaxPooling2D, layers.AveragePooling2D, layers.GlobalAveragePooling2D,
+    layers.GlobalMaxPooling2D, layers.Flatten,
+)  # fmt: skip
+OF_ANYTHING = (
+    layers.Dense,
+    layers.BatchNormalization,
+    layers.Dropout,
+    layers.Activation,
+    layers.Add,
+    layers.Concatenate,
+)
 
 
 def keras_layer(layer: layers.Layer, **replaced: Any) -> Any:

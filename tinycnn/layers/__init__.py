@@ -3,13 +3,17 @@
 from tinycnn.layers.base import Input, InputLayer, Layer, Symbol, Weighted
 from tinycnn.layers.convolutional import Conv2D, Convolution2D
 from tinycnn.layers.core import Activation, Dense, Dropout, Flatten
-from tinycnn.layers.merge import Concatenate
+from tinycnn.layers.merge import Add, Concatenate
 from tinycnn.layers.normalization import BatchNormalization
-from tinycnn.layers.pooling import MaxPooling2D
+from tinycnn.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
 
 MaxPool2D = MaxPooling2D
+AvgPool2D = AveragePooling2D
+GlobalAvgPool2D = GlobalAveragePooling2D
+GlobalMaxPool2D = GlobalMaxPooling2D
 
 __all__ = [
-    "Activation", "BatchNormalization", "Concatenate", "Conv2D", "Convolution2D", "Dense", "Dropout", "Flatten",
-    "Input", "InputLayer", "Layer", "MaxPool2D", "MaxPooling2D", "Symbol", "Weighted",
+    "Activation", "Add", "AveragePooling2D", "AvgPool2D", "BatchNormalization", "Concatenate", "Conv2D",
+    "Convolution2D", "Dense", "Dropout", "Flatten", "GlobalAveragePooling2D", "GlobalAvgPool2D", "GlobalMaxPool2D",
+    "GlobalMaxPooling2D", "Input", "InputLayer", "Layer", "MaxPool2D", "MaxPooling2D", "Symbol", "Weighted",
 ]  # fmt: skip

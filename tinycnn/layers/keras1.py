@@ -36,7 +36,7 @@ POSITIONS: dict[str, tuple[str, ...]] = {
     "Activation": ("activation",),
     "Concatenate": ("axis",),
     "BatchNormalization": ("axis", "momentum", "epsilon", "center", "scale"),
-    "MaxPooling2D": ("pool_size", "strides", "padding", "data_format"),
+    "Pooling2D": ("pool_size", "strides", "padding", "data_format"),
     "Lambda": ("function", "output_shape", "mask", "arguments"),
     "Reshape": ("target_shape",),
 }  # fmt: skip

@@ -8,6 +8,41 @@ from tinycnn.shapes import Shape, ShapeError
 from tinycnn.tensor import Tensor
 
 
+class Add(Layer):
+    """The sum of several inputs of one shape.
+
+    Shapes:
+        a list of x_i of one shape -> the same.
+
+    Raises:
+        ShapeError: when it is connected, where there are fewer than two, or shapes differ.
+
+    >>> from tinycnn.layers import Input
+    >>> Add()([Input((8, 8, 3)), Input((8, 8, 3))]).shape
+    (None, 8, 8, 3)
+    """
+
+    kind = "add"
+
+    def __init__(self, name: str | None = None):
+        super().__init__(name)
+
+    def shape_after(self, shapes: list[Shape]) -> Shape:
+        return same_shape(shapes, self.name)
+
+    def call(self, inputs: list[Tensor], training: bool) -> Tensor:
+        return F.add(inputs)
+
+
+def same_shape(shapes: list[Shape], name: str) -> Shape:
+    """The shape that at least two inputs of the layer `name` have. Raises ShapeError."""
+    if not isinstance(shapes, list) or len(shapes) < 2:
+        raise ShapeError(f"{name} takes a list of at least two inputs")
+    if len(set(shapes)) != 1:
+        raise ShapeError(f"{name}: the shapes of all inputs must be equal; got {shapes}")
+    return shapes[0]
+
+
 class Concatenate(Layer):
     """Join several inputs along the channels.
 

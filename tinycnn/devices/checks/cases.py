@@ -73,6 +73,11 @@ class Operations:
         dy, wanted = self.normal(*y.shape), EVERY if relu else NO_BIAS
         self.device.conv2d_backward(dy, y if relu else None, x, w, stride, padding, wanted)
 
+    def average(self, x_shape: Shape, pool: Pair, stride: Pair, padding: Padding = UNPADDED) -> None:
+        """Both passes of one average pooling."""
+        y = self.device.avgpool2d_forward(self.normal(*x_shape), pool, stride, padding)
+        self.device.avgpool2d_backward(self.normal(*y.shape), x_shape, pool, stride, padding)
+
     def pool(self, x_shape: Shape, pool: Pair, stride: Pair, padding: Padding = UNPADDED) -> None:
         """Both passes of one max pooling."""
         y, argmax = self.device.maxpool2d_forward(self.normal(*x_shape), pool, stride, padding)
@@ -95,9 +100,18 @@ def lowered(**limits: int) -> Iterator[None]:
 # ---------------------------------------------------------------- the operations of a kernel file, at one shape
 
 
+def add(on: Operations, *shape: int) -> None:
+    for count in (2, 3, 6):
+        on.device.add([on.normal(*shape) for _ in range(count)])
+
+
 def relu(on: Operations, *shape: int) -> None:
     y = on.device.relu_forward(on.normal(*shape))
     on.device.relu_backward(on.normal(*shape), y)
+
+
+def avgpool2d(on: Operations, N: int, H: int, W: int, C: int) -> None:
+    on.average((N, H, W, C), (2, 2), (2, 2))
 
 
 def batchnorm(on: Operations, *shape: int) -> None:
@@ -143,6 +157,13 @@ def elementwise(on: Operations, *shape: int) -> None:
     on.device.elementwise("exp", a)
 
 
+def globalpool2d(on: Operations, N: int, H: int, W: int, C: int) -> None:
+    x, dy = on.normal(N, H, W, C), on.normal(N, C)
+    on.device.globalavgpool2d_forward(x)
+    on.device.globalavgpool2d_backward(dy, x.shape)
+    on.device.globalmaxpool2d_backward(dy, x, on.device.globalmaxpool2d_forward(x))
+
+
 def layout(on: Operations, *shape: int) -> None:
     x = on.normal(*shape)
     on.device.transpose(x, tuple(reversed(range(len(shape)))))
@@ -172,6 +193,11 @@ def bookkeeping(on: Operations, size: int, *shape: int) -> None:
 
 
 # ---------------------------------------------------------------- what one shape does not reach
+
+
+def more_avgpool2d(on: Operations) -> None:
+    on.average((1, 6, 7, 8), (3, 2), (2, 1), ((1, 1), (0, 1)))
+    on.average((2, 5, 6, 3), (2, 2), (3, 3))
 
 
 def more_conv2d(on: Operations) -> None:
@@ -221,6 +247,7 @@ def optimizers(on: Operations) -> None:
     on.device.sgd_step(arrays(), gradients(), arrays(), rate, 0.9, True)
     on.device.adam_step(arrays(), gradients(), arrays(), arrays(), rate, on.counter(2), (0.9, 0.999), 1e-7)
     on.device.adadelta_step(arrays(), gradients(), arrays(), arrays(), rate, 0.95, 1e-7)
+    on.device.rmsprop_step(arrays(), gradients(), arrays(), rate, 0.9, 1e-7)
 
 
 def more_maxpool2d(on: Operations) -> None:
@@ -252,6 +279,8 @@ class Cases(NamedTuple):
 
 
 CASES = {
+    "add": Cases(add, "any shape", ((31, 33, 2), (7,))),
+    "avgpool2d": Cases(avgpool2d, "N,H,W,C", ((2, 7, 9, 3),), more_avgpool2d),
     "batchnorm": Cases(batchnorm, "...,C", ((2, 19, 21, 3), (5, 61, 8), (1, 9, 260), (3, 1028), (9, 259), (3, 1))),
     "bookkeeping": Cases(bookkeeping, "N,H,W,C", ((5, 4, 3, 1), (5, 8, 5, 2)), more_bookkeeping),
     "conv1x1": Cases(conv1x1, "N,H,W,C,K", ((2, 5, 7, 3, 5), (2, 5, 7, 9, 12), (2, 5, 7, 20, 33))),
@@ -259,6 +288,7 @@ CASES = {
     "dense": Cases(dense, "N,I,O", ((5, 13, 3), (7, 300, 10), (35, 37, 39)), more_dense),
     "dropout": Cases(dropout, "any shape", ((5, 7, 3),)),
     "elementwise": Cases(elementwise, "any shape", ((5, 7, 3),), more_elementwise),
+    "globalpool2d": Cases(globalpool2d, "N,H,W,C", ((2, 7, 9, 3), (1, 3, 5, 35))),
     "layout": Cases(layout, "any shape", ((33, 35),), more_layout),
     "maxpool2d": Cases(maxpool2d, "N,H,W,C", ((2, 7, 9, 3),), more_maxpool2d),
     "optimizers": Cases(None, "", (), optimizers),

@@ -15,6 +15,8 @@ from tinycnn.devices.base import Array, Device
 from tinycnn.devices.gpu.driver import Driver
 from tinycnn.devices.gpu.fast.launches import OPERATIONS
 from tinycnn.devices.gpu.launches import (
+    add,
+    avgpool2d,
     batchnorm,
     bookkeeping,
     conv1x1,
@@ -22,6 +24,7 @@ from tinycnn.devices.gpu.launches import (
     dense,
     dropout,
     elementwise,
+    globalpool2d,
     layout,
     maxpool2d,
     optimizers,
@@ -158,10 +161,17 @@ class KernelDevice(Device):
 
     # ---------------------------------------------------------------- the other layers
 
+    add = add.add
     relu_forward = relu.relu_forward
     relu_backward = relu.relu_backward
     maxpool2d_forward = maxpool2d.maxpool2d_forward
     maxpool2d_backward = maxpool2d.maxpool2d_backward
+    avgpool2d_forward = avgpool2d.avgpool2d_forward
+    avgpool2d_backward = avgpool2d.avgpool2d_backward
+    globalavgpool2d_forward = globalpool2d.globalavgpool2d_forward
+    globalavgpool2d_backward = globalpool2d.globalavgpool2d_backward
+    globalmaxpool2d_forward = globalpool2d.globalmaxpool2d_forward
+    globalmaxpool2d_backward = globalpool2d.globalmaxpool2d_backward
     batchnorm_forward = batchnorm.batchnorm_forward
     batchnorm_inference = batchnorm.batchnorm_inference
     batchnorm_backward = batchnorm.batchnorm_backward
@@ -176,5 +186,6 @@ class KernelDevice(Device):
     sgd_step = optimizers.sgd_step
     adam_step = optimizers.adam_step
     adadelta_step = optimizers.adadelta_step
+    rmsprop_step = optimizers.rmsprop_step
     gather_batch = bookkeeping.gather_batch
     advance = bookkeeping.advance

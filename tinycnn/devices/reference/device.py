@@ -5,11 +5,14 @@ from __future__ import annotations
 from tinycnn.devices.activation_first import ActivationFirst
 from tinycnn.devices.numpy_arrays import NumpyArrays
 from tinycnn.devices.reference import (
+    add,
+    avgpool2d,
     batchnorm,
     conv1x1,
     conv2d,
     dense,
     dropout,
+    globalpool2d,
     maxpool2d,
     optimizers,
     relu,
@@ -37,10 +40,17 @@ class ReferenceDevice(ActivationFirst, NumpyArrays):
 
     # ---------------------------------------------------------------- the other layers
 
+    add = staticmethod(add.add)
     relu_forward = staticmethod(relu.relu_forward)
     relu_backward = staticmethod(relu.relu_backward)
     maxpool2d_forward = staticmethod(maxpool2d.maxpool2d_forward)
     maxpool2d_backward = staticmethod(maxpool2d.maxpool2d_backward)
+    avgpool2d_forward = staticmethod(avgpool2d.avgpool2d_forward)
+    avgpool2d_backward = staticmethod(avgpool2d.avgpool2d_backward)
+    globalavgpool2d_forward = staticmethod(globalpool2d.globalavgpool2d_forward)
+    globalavgpool2d_backward = staticmethod(globalpool2d.globalavgpool2d_backward)
+    globalmaxpool2d_forward = staticmethod(globalpool2d.globalmaxpool2d_forward)
+    globalmaxpool2d_backward = staticmethod(globalpool2d.globalmaxpool2d_backward)
     batchnorm_forward = staticmethod(batchnorm.batchnorm_forward)
     batchnorm_inference = staticmethod(batchnorm.batchnorm_inference)
     batchnorm_backward = staticmethod(batchnorm.batchnorm_backward)
@@ -55,3 +65,4 @@ class ReferenceDevice(ActivationFirst, NumpyArrays):
     sgd_step = staticmethod(optimizers.sgd_step)
     adam_step = staticmethod(optimizers.adam_step)
     adadelta_step = staticmethod(optimizers.adadelta_step)
+    rmsprop_step = staticmethod(optimizers.rmsprop_step)
