@@ -132,11 +132,11 @@ def tinycnn_trainer(model, x, y, batch):
         return loop.Steps(model, data.resident(model, x, to_categorical(y, classes), ("x", "y")))
 
     steps, nobody = steps_over(x, y), loop.Listeners([], model, {})
-    sizes = steps.data.batch_sizes(batch)
+    plan = loop.Plan.of(batch, 1, 0, True, 0, None)
     model.optimizer.bind(model.trained)
 
     def epoch():
-        loss = loop.run_epoch(model, steps, sizes, True, Progress(0, 0, 1, len(x)), nobody)["loss"]
+        loss = loop.run_epoch(model, steps, plan, Progress(0, 0, 1, len(x)), nobody)["loss"]
         model.epochs_trained += 1
         return loss
 

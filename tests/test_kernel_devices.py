@@ -1,6 +1,7 @@
 """What the devices of the CUDA kernels have beyond every device: chunks of shared memory, recorded launches, and the
 cuda device's logic, on a stand-in for CuPy."""
 
+import itertools
 import sys
 
 import numpy as np
@@ -270,7 +271,7 @@ def peek(x, where):
     return output_of("peek", (x,), y, lambda dy: (passed_on(dy, where == "backward"),))
 
 
-def trained(device, monkeypatch, optimizer=optimizers.Adam, count=22, between=()):
+def trained(device, monkeypatch, optimizer=optimizers.Adam, count=22, between=(), by_generator=False):
     """(the weights, the history) of a small network with every kind of layer after three epochs of uneven batches."""
     monkeypatch.setitem(tinycnn.devices._made, (device.name, "float32"), device)
     tinycnn.session.clear_session()
@@ -288,7 +289,12 @@ def trained(device, monkeypatch, optimizer=optimizers.Adam, count=22, between=()
         model.add(layers.Flatten())
         model.add(layers.Dense(3, activation="softmax"))
         model.compile(optimizer(), "categorical_crossentropy", ["accuracy"])
-        history = model.fit(x, y, batch_size=8, epochs=3, verbose=0, validation_data=(x[:6], y[:6]))
+        options = {"epochs": 3, "verbose": 0, "validation_data": (x[:6], y[:6])}
+        if by_generator:
+            batches = [(x[start : start + 8], y[start : start + 8]) for start in range(0, count, 8)]
+            history = model.fit_generator(itertools.cycle(batches), steps_per_epoch=len(batches), **options)
+        else:
+            history = model.fit(x, y, batch_size=8, **options)
     return [np.array(w) for w in model.get_weights()], history.history["loss"]
 
 
@@ -318,6 +324,12 @@ def test_a_step_recorded_and_replayed_trains_as_one_that_is_launched(stand_in, r
     # 22 images are two batches of 8 and one of 6, three times; the six validation images one batch.
     runs = sorted((r.runs, r.graph.launches) for r in recordings)
     assert runs == [(3, 2), (3, 2), (6, 5)]
+
+
+def test_a_recorded_step_takes_each_batch_that_a_generator_gives(stand_in, recordings, monkeypatch):
+    found = trained(cuda.CudaDevice(), monkeypatch, by_generator=True)
+    assert_same_training(found, trained(EmulatorDevice(), monkeypatch, by_generator=True))
+    assert sorted((r.runs, r.graph.launches) for r in recordings) == [(3, 2), (3, 2), (6, 5)]
 
 
 def without_graphs(monkeypatch):

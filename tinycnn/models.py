@@ -15,7 +15,7 @@ from tinycnn.callbacks import Callback, History
 from tinycnn.devices import current_device, use_device
 from tinycnn.devices.base import Array
 from tinycnn.expressions import in_order
-from tinycnn.fit import checkpoint, data, loop, summary
+from tinycnn.fit import checkpoint, data, formats, keras_config, loop, streams, summary
 from tinycnn.layers import BatchNormalization, Dropout, Input, InputLayer, Layer, Symbol, Weighted
 from tinycnn.layers.normalization import compute_dropped
 from tinycnn.shapes import ShapeError
@@ -209,16 +209,17 @@ class Model(Weighted):
         self.trained = self.trainable_weights if self.weights else None
 
     def fit(
-        self, x: ArrayLike, y: ArrayLike, batch_size: int | None = None, epochs: int = 1, verbose: int = 1,
+        self, x: Any, y: ArrayLike | None = None, batch_size: int | None = None, epochs: int = 1, verbose: int = 1,
         callbacks: Iterable[Callback] | None = None, validation_split: float = 0.0,
-        validation_data: Sequence[ArrayLike] | None = None, shuffle: bool = True,
+        validation_data: Any = None, shuffle: bool = True,
         class_weight: Mapping[int, float] | None = None, sample_weight: ArrayLike | None = None,
         initial_epoch: int = 0, nb_epoch: int | None = None, **others: Any,
     ) -> History:  # fmt: skip
         """Train, and return the History.
 
         Args:
-            x: images. y: one-hot labels, or whole numbers with the sparse loss.
+            x: images; or a generator or Sequence of batches, for which `fit_generator` tells the arguments.
+            y: one-hot labels, or whole numbers with the sparse loss.
             batch_size: 32 if None. epochs: the epoch to end with; nb_epoch: Keras 1's name of it.
             verbose: 0 nothing, 1 a progress bar (on a terminal) and a line an epoch, 2 a line an epoch.
             callbacks: of tinycnn.callbacks, or your own.
@@ -235,6 +236,13 @@ class Model(Weighted):
             ValueError: for data that do not fit, are empty or not finite. RuntimeError: before compile().
             TypeError: for an argument of Keras's that is not here; it names what does its work.
         """
+        if streams.is_source(x):
+            apart = {"y": y, "batch_size": batch_size, "sample_weight": sample_weight}
+            streams.refuse_apart({**apart, "validation_split": validation_split or None})
+            return self.fit_generator(
+                x, epochs=nb_epoch or epochs, verbose=verbose, callbacks=callbacks, validation_data=validation_data,
+                class_weight=class_weight, shuffle=shuffle, initial_epoch=initial_epoch, **others,
+            )  # fmt: skip
         for argument in others:
             remedy = FIT_OTHERWISE.get(argument)
             raise TypeError(f"fit() has no argument {argument!r}" + (f": {remedy}" if remedy else ""))
@@ -244,32 +252,102 @@ class Model(Weighted):
         plan = loop.Plan.of(batch_size, nb_epoch or epochs, initial_epoch, shuffle, verbose, callbacks)
         return loop.fit(self, sets, plan)
 
-    def evaluate(
-        self, x: ArrayLike, y: ArrayLike, batch_size: int | None = None, verbose: int = 1,
-        sample_weight: ArrayLike | None = None, callbacks: Iterable[Callback] | None = None,
+    def fit_generator(
+        self, generator: Any, steps_per_epoch: float | None = None, epochs: int = 1, verbose: int = 1,
+        callbacks: Iterable[Callback] | None = None, validation_data: Any = None,
+        validation_steps: float | None = None, class_weight: Mapping[int, float] | None = None,
+        max_queue_size: int = 10, workers: int = 1, use_multiprocessing: bool = False, shuffle: bool = True,
+        initial_epoch: int = 0,
+    ) -> History:  # fmt: skip
+        """Train on the batches that a generator or a utils.Sequence gives, and return the History.
+
+        Args:
+            generator: gives (x, y) or (x, y, weights) a batch, without an end; a Sequence is gone through again and
+                again.
+            steps_per_epoch: how many batches make an epoch, rounded up; all of a Sequence if None.
+            validation_data: (x, y), (x, y, weights), or a generator or Sequence, of which validation_steps batches are
+                measured.
+            max_queue_size: how many batches one thread may fetch ahead. workers: 0 for no thread; more than one, and
+                use_multiprocessing, make no difference.
+            shuffle: whether the batches of a Sequence come in an order of its own in each pass.
+
+        Raises:
+            ValueError: for batches that do not fit, or a generator that ends too early. What it raises is raised here.
+        """
+        ahead = max_queue_size if workers else 0
+        sets = streams.training_data(
+            self, generator, steps_per_epoch, validation_data, validation_steps, class_weight, shuffle, ahead
+        )
+        return loop.fit(self, sets, loop.Plan.of(None, epochs, initial_epoch, shuffle, verbose, callbacks))
+
+    def evaluate_generator(
+        self, generator: Any, steps: float | None = None, callbacks: Iterable[Callback] | None = None,
+        max_queue_size: int = 10, workers: int = 1, use_multiprocessing: bool = False, verbose: int = 0,
     ) -> float | list[float]:  # fmt: skip
-        """[loss, accuracy] in inference mode, or the loss alone without metrics. The batch size is 128 if None."""
+        """The same as `evaluate`, of `steps` batches that a generator gives, or of all of a Sequence."""
+        count = streams.count_steps(generator, steps, "steps")
+        source = streams.Source(generator, ahead=max_queue_size if workers else 0)
+        measured = loop.measure(self, streams.Stream(self, source, count, ("x", "y")), 0, list(callbacks or []))
+        return self._as_evaluated(*measured, verbose)
+
+    def predict_generator(
+        self, generator: Any, steps: float | None = None, callbacks: Iterable[Callback] | None = None,
+        max_queue_size: int = 10, workers: int = 1, use_multiprocessing: bool = False, verbose: int = 0,
+    ) -> Any:  # fmt: skip
+        """The same as `predict`, of `steps` batches that a generator gives: x, or (x, y), whose y is passed over."""
+        count = streams.count_steps(generator, steps, "steps")
+        source = streams.Source(generator, ahead=max_queue_size if workers else 0)
+        return self._predict(streams.images(self, source, count), {"steps": count}, callbacks)
+
+    def evaluate(
+        self, x: Any, y: ArrayLike | None = None, batch_size: int | None = None, verbose: int = 1,
+        sample_weight: ArrayLike | None = None, callbacks: Iterable[Callback] | None = None,
+        steps: float | None = None,
+    ) -> float | list[float]:  # fmt: skip
+        """[loss, accuracy] in inference mode, or the loss alone without metrics. The batch size is 128 if None.
+
+        x may be a generator or a Sequence of batches, of which `steps` are measured.
+        """
+        if streams.is_source(x):
+            streams.refuse_apart({"y": y, "batch_size": batch_size, "sample_weight": sample_weight})
+            return self.evaluate_generator(x, steps, callbacks, verbose=verbose)
+        streams.refuse_steps(steps)
         loss, accuracy = loop.evaluate(
             self, x, y, 128 if batch_size is None else batch_size, sample_weight, list(callbacks or [])
         )
+        return self._as_evaluated(loss, accuracy, verbose)
+
+    def _as_evaluated(self, loss: float, accuracy: float, verbose: int) -> float | list[float]:
         if verbose:
             print(f"loss {loss:.4f}" + (f"  acc {accuracy:.4f}" if self.metrics else ""))
         return [loss, accuracy] if self.metrics else loss
 
     def predict(
-        self, x: ArrayLike, batch_size: int | None = None, verbose: int = 0,
-        callbacks: Iterable[Callback] | None = None,
+        self, x: Any, batch_size: int | None = None, verbose: int = 0,
+        callbacks: Iterable[Callback] | None = None, steps: float | None = None,
     ) -> Any:  # fmt: skip
-        """The output for images (M, H, W, C) in inference mode, as a NumPy array (a list for several outputs)."""
+        """The output for images (M, H, W, C) in inference mode, as a NumPy array (a list for several outputs).
+
+        x may be a generator or a Sequence of batches, of which `steps` are looked at.
+        """
+        if streams.is_source(x):
+            streams.refuse_apart({"batch_size": batch_size})
+            return self.predict_generator(x, steps, callbacks)
+        streams.refuse_steps(steps)
         size = data.check_batch_size(128 if batch_size is None else batch_size)
         images = data.check_images(x, self, "x")
-        listeners = loop.Listeners(list(callbacks or []), self, {"batch_size": size, "samples": len(images)})
+        parts = (images[start : start + size] for start in range(0, len(images), size))
+        return self._predict(parts, {"batch_size": size, "samples": len(images)}, callbacks)
+
+    def _predict(self, images: Iterable, facts: dict[str, Any], callbacks: Iterable[Callback] | None) -> Any:
+        """The outputs for batches of images, joined. facts: what callbacks are told in `params`."""
+        listeners = loop.Listeners(list(callbacks or []), self, facts)
         batches = []
         listeners.tell("on_predict_begin")
         with no_grad():
-            for batch, start in enumerate(range(0, len(images), size)):
+            for batch, part in enumerate(images):
                 listeners.tell("on_predict_batch_begin", batch)
-                y = self(images[start : start + size])
+                y = self(part)
                 batches.append([o.numpy().copy() for o in (y if isinstance(y, list) else [y])])
                 listeners.tell("on_predict_batch_end", batch)
         listeners.tell("on_predict_end")
@@ -285,18 +363,37 @@ class Model(Weighted):
     def save(self, path: str | os.PathLike) -> None:
         """Write weights, configuration and optimiser state to a safetensors file; `load_model` reads it.
 
-        A symbolic link is followed. Raises OSError where the file cannot be written, ValueError where what stands
-        there is no regular file, or where a layer of your own has no options() that could be written.
+        A name that ends in .h5 or .hdf5 makes it an HDF5 file, which Keras reads too. A symbolic link is followed.
+        Raises OSError where the file cannot be written, ValueError where what stands there is no regular file, or where
+        a layer of your own has no options() that could be written.
         """
-        checkpoint.save(self, path)
+        formats.save(self, path)
 
     def save_weights(self, path: str | os.PathLike) -> None:
         """The same without the optimiser and the history."""
-        checkpoint.save(self, path, weights_only=True)
+        formats.save(self, path, weights_only=True)
 
-    def load_weights(self, path: str | os.PathLike) -> None:
-        """Take the weights from a file that `save` wrote. Raises CheckpointError for another network's."""
-        checkpoint.load_weights(self, path)
+    def load_weights(self, path: str | os.PathLike, by_name: bool = False) -> None:
+        """Take the weights from a file of tinycnn's, or from an HDF5 file of Keras's: `.h5` or `.weights.h5`.
+
+        by_name: of an HDF5 file only the layers that are called as some here. Raises CheckpointError for another
+        network's.
+        """
+        formats.load_weights(self, path, by_name)
+
+    def get_config(self) -> dict[str, Any]:
+        """The network without its weights as plain data, in Keras 2's form."""
+        return keras_config.model_config(self)["config"]
+
+    @classmethod
+    def from_config(cls, config: Any, custom_objects: Mapping[str, type[Layer]] | None = None) -> Model:
+        """A network, with new weights, from what `get_config` gave, here or in Keras. Raises ValueError."""
+        kind = "Sequential" if issubclass(cls, Sequential) else "Model"
+        return keras_config.model_from({"class_name": kind, "config": config}, kinds(custom_objects))
+
+    def to_json(self, **options: Any) -> str:
+        """The network without its weights as JSON, in Keras 2's form; options: json.dumps's."""
+        return keras_config.to_json(self, **options)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}: {len(self.layers)} layers, {self.count_params():,} parameters>"
@@ -419,6 +516,8 @@ def dropped_at_once(symbols: list[Symbol], outputs: Any) -> dict[Symbol, Symbol]
 def load_model(path: str | os.PathLike, custom_objects: Mapping[str, type[Layer]] | None = None) -> Model:
     """The compiled model that `save` or ModelCheckpoint wrote to `path`, with its optimiser and its history.
 
+    Of an HDF5 file that Keras 2 or 3 wrote, the network, its weights, and how it is trained.
+
     `model.fit(..., initial_epoch=model.epoch)` goes on where it stopped.
 
     Args:
@@ -427,4 +526,19 @@ def load_model(path: str | os.PathLike, custom_objects: Mapping[str, type[Layer]
     Raises:
         CheckpointError: for what is no such file, is damaged, or has a layer that is not known.
     """
-    return checkpoint.load(path, Sequential, Model, custom_objects or {})
+    return formats.load(path, kinds(custom_objects))
+
+
+def model_from_json(text: str, custom_objects: Mapping[str, type[Layer]] | None = None) -> Model:
+    """A network, with new weights, from what `to_json` wrote, here or in Keras 2 or 3. Raises ValueError.
+
+    >>> from tinycnn.layers import Dense
+    >>> model_from_json(Sequential([Dense(10, input_shape=(784,))], name="small").to_json())
+    <Sequential small: 1 layers, 7,850 parameters>
+    """
+    return keras_config.from_json(text, kinds(custom_objects))
+
+
+def kinds(custom_objects: Mapping[str, type[Layer]] | None) -> keras_config.Kinds:
+    """What networks are made of, with layers of one's own."""
+    return keras_config.Kinds(Sequential, Model, {**checkpoint.LAYERS, **(custom_objects or {})})

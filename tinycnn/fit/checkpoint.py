@@ -117,15 +117,23 @@ def save(model: Model, path: str | os.PathLike, weights_only: bool = False) -> N
     if model.output is None:
         raise ValueError(f"{model.name} has no weights yet: give its first layer input_shape=, or build() it")
     tensors = {name: w.numpy() for name, w in weight_names(model).items()}
-    if not weights_only and model.optimizer is not None and model.optimizer.state is not None:
-        for slot, arrays in model.optimizer.state.items():
-            for i, array in enumerate(arrays):
-                tensors[f"optimizer.{slot}.{i}"] = model.device.numpy(array)
+    if not weights_only:
+        tensors |= optimizer_state(model)
     try:
         metadata = {"tinycnn": json_text(configuration(model, weights_only))}
     except TypeError as error:
         raise ValueError(f"{model.name} has a layer whose options() cannot be written as JSON: {error}") from None
     write_atomically(path, to_bytes({n: np.ascontiguousarray(t) for n, t in tensors.items()}, metadata))
+
+
+def optimizer_state(model: Model) -> dict[str, np.ndarray]:
+    """{name in the file: array} of what the optimiser keeps of each weight; empty before the first step."""
+    state = {} if model.optimizer is None or model.optimizer.state is None else model.optimizer.state
+    return {
+        f"optimizer.{slot}.{i}": model.device.numpy(array)
+        for slot, arrays in state.items()
+        for i, array in enumerate(arrays)
+    }
 
 
 # ---------------------------------------------------------------- reading
@@ -143,8 +151,17 @@ def read(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray]
         raise CheckpointError(f"{path} is not a safetensors file, or is damaged: {error}") from error
     if "tinycnn" not in metadata:
         raise CheckpointError(f"{path} was not written by tinycnn: its header has no 'tinycnn' field")
+    config = checked(metadata["tinycnn"], path)
+    for name, array in tensors.items():
+        if array.dtype not in (np.float32, np.float64):
+            raise CheckpointError(f"{path} is damaged: its weight {name!r} is of {array.dtype}, not of float32")
+    return config, tensors
+
+
+def checked(text: str, path: str | os.PathLike) -> dict[str, Any]:
+    """The configuration that a file has as text. Raises CheckpointError where it is none."""
     try:
-        config = json.loads(metadata["tinycnn"])
+        config = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: the 'tinycnn' field of its header is damaged: {error}") from error
     if not isinstance(config, dict) or config.get("format") != FORMAT:
@@ -152,10 +169,7 @@ def read(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray]
     fault = fault_of(config)
     if fault:
         raise CheckpointError(f"{path}: the 'tinycnn' field of its header is damaged: {fault}")
-    for name, array in tensors.items():
-        if array.dtype not in (np.float32, np.float64):
-            raise CheckpointError(f"{path} is damaged: its weight {name!r} is of {array.dtype}, not of float32")
-    return config, tensors
+    return config
 
 
 def fill(weights: dict[str, Tensor], tensors: dict[str, np.ndarray], path: str | os.PathLike) -> None:
@@ -186,14 +200,20 @@ def load_weights(model: Model, path: str | os.PathLike) -> None:
     fill(weight_names(model), read(path)[1], path)
 
 
-def load(path: str | os.PathLike, sequential: type, functional: type, custom: Mapping[str, type[Layer]]) -> Model:
+def load(path: str | os.PathLike, sequential: type, functional: type, known: Mapping[str, type[Layer]]) -> Model:
     """The model of a file, ready to go on training. Raises CheckpointError, FileNotFoundError.
 
     sequential, functional: the classes of networks in a row and of graphs (models.py, which uses this file).
-    custom: the classes of layers that are not tinycnn's, by name.
+    known: the classes of layers, by name.
     """
-    config, tensors = read(path)
-    known = {**LAYERS, **custom}
+    return model_of(*read(path), path, sequential, functional, known)
+
+
+def model_of(
+    config: dict[str, Any], tensors: dict[str, np.ndarray], path: str | os.PathLike, sequential: type,
+    functional: type, known: Mapping[str, type[Layer]],
+) -> Model:  # fmt: skip
+    """The same of what was read from a file."""
     unknown = [entry["type"] for entry in config["layers"] if entry["type"] not in known]
     if unknown:
         raise CheckpointError(

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn import losses
+from tinycnn import losses, philox
 from tinycnn.devices.base import Array, Device
 from tinycnn.shapes import ShapeError
 from tinycnn.tensor import Tensor
 
 if TYPE_CHECKING:
+    from tinycnn.fit.streams import Stream
     from tinycnn.models import Model
 
 # ---------------------------------------------------------------- what is let in
 
 
+def whole_number(value: Any, what: str, least: int) -> int:
+    """A whole number as an int. Raises ValueError for another value, or one below `least`."""
+    if not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"{what} must be a whole number of at least {least}, not {value!r}")
+    return int(value)
+
+
 def check_batch_size(size: Any) -> int:
     """A batch size as an int. Raises ValueError."""
-    if not isinstance(size, (int, np.integer)) or size < 1:
-        raise ValueError(f"batch_size must be a whole number of at least 1, not {size!r}")
-    return int(size)
+    return whole_number(size, "batch_size", 1)
 
 
 def check_images(x: Any, model: Model, what: str) -> np.ndarray:
@@ -117,10 +123,25 @@ class Resident:
             return x, y, None
         return x, y, self.device.gather_batch(self.labels, self.weights, self.order, self.start, size)[1]
 
+    def drawn(self, model: Model, shuffle: bool) -> np.ndarray:
+        """The order of an epoch: that of the data, or one drawn by how many epochs the model has been trained in all,
+        so that no two of them see the same one."""
+        if not shuffle:
+            return np.arange(self.count)
+        return philox.permutation(self.count, model.seed, philox.stream_id(philox.SHUFFLE), model.epochs_trained)
+
     def batch_sizes(self, batch_size: int) -> list[int]:
         """The size of each batch; the last may be smaller."""
         full, rest = divmod(self.count, batch_size)
         return [batch_size] * full + [rest] * (rest > 0)
+
+    def batches(self, batch_size: int) -> Generator[int]:
+        """The size of each batch, one after the other."""
+        yield from self.batch_sizes(batch_size)
+
+    def steps_of(self, batch_size: int) -> int:
+        """How many batches make an epoch."""
+        return len(self.batch_sizes(batch_size))
 
 
 def resident(
@@ -131,30 +152,47 @@ def resident(
 
     names: what to call x and y in errors. weights: of the images, by_class: of the classes.
     """
-    if model.loss is None:
-        raise RuntimeError(f"compile {model.name} before training or evaluating it: model.compile(optimizer='adam')")
+    return Resident(model.device, *checked(model, x, y, names, weights, by_class))
+
+
+def checked(
+    model: Model, x: Any, y: Any, names: tuple[str, str], weights: Any, by_class: Mapping[int, float] | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """(images, labels, a weight for each image or None), fit for the model, or for a batch of it."""
+    check_compiled(model)
     images = check_images(x, model, names[0])
     if model.output is None:
         model.build((None, *images.shape[1:]))  # type: ignore[attr-defined]  # a Sequential's
+    check_trainable(model)
+    labels = check_labels(y, model, len(images), names[1])
+    factors = check_weights(weights, len(images), f"the weights of {names[0]}")
+    if by_class is not None:
+        of_class = class_weights(by_class, labels)
+        factors = of_class if factors is None else factors * of_class
+    return images, labels, factors
+
+
+def check_compiled(model: Model) -> None:
+    if model.loss is None:
+        raise RuntimeError(f"compile {model.name} before training or evaluating it: model.compile(optimizer='adam')")
+
+
+def check_trainable(model: Model) -> None:
+    """Raises RuntimeError where a built model was not compiled, ValueError where its output has no loss."""
+    check_compiled(model)
     if isinstance(model.output, (list, tuple)):
         raise ValueError(f"{model.name} has {len(model.output)} outputs; it takes one to train or evaluate")
     if len(model.output.extents) != 1:
         raise ShapeError(f"{model.name} ends with shape {model.output.extents}, not (classes,): add Flatten()")
     if getattr(model.output.layer, "activation", None) != "softmax":
         raise ValueError(losses.NO_SOFTMAX)
-    labels = check_labels(y, model, len(images), names[1])
-    factors = check_weights(weights, len(images), f"the weights of {names[0]}")
-    if by_class is not None:
-        of_class = class_weights(by_class, labels)
-        factors = of_class if factors is None else factors * of_class
-    return Resident(model.device, images, labels, factors)
 
 
 class TrainingData(NamedTuple):
     """What an epoch trains on, and what is measured after it, or None."""
 
-    train: Resident
-    validation: Resident | None
+    train: Resident | Stream
+    validation: Resident | Stream | None
 
     @classmethod
     def of(
@@ -169,13 +207,20 @@ class TrainingData(NamedTuple):
             rest = () if sample_weight is None else (sample_weight[first:],)
             validation_data = (x[first:], y[first:], *rest)
             x, y, sample_weight = x[:first], y[:first], None if sample_weight is None else sample_weight[:first]
-        if validation_data is not None and (
-            not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3)
-        ):
-            raise ValueError("validation_data is (x, y) or (x, y, sample weights)")
+        check_validation(validation_data)
         train = resident(model, x, y, ("x", "y"), sample_weight, class_weight)
-        if validation_data is None:
-            return cls(train, None)
-        names = "the validation x", "the validation y"
-        x_val, y_val, *weights = validation_data
-        return cls(train, resident(model, x_val, y_val, names, weights[0] if weights else None))
+        return cls(train, validation_set(model, validation_data))
+
+
+def check_validation(given: Any) -> None:
+    if given is not None and (not isinstance(given, (tuple, list)) or len(given) not in (2, 3)):
+        raise ValueError("validation_data is (x, y) or (x, y, sample weights)")
+
+
+def validation_set(model: Model, given: Any) -> Resident | None:
+    """What is measured after an epoch, from Model.fit's validation_data. Raises ValueError."""
+    check_validation(given)
+    if given is None:
+        return None
+    x, y, *weights = given
+    return resident(model, x, y, ("the validation x", "the validation y"), weights[0] if weights else None)

@@ -6,19 +6,20 @@ import difflib
 import time
 import warnings
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from tinycnn import callbacks as cb
-from tinycnn import philox
 from tinycnn.devices.base import Array
 from tinycnn.fit.data import Resident, TrainingData, check_batch_size, resident
 from tinycnn.fit.progress import Progress
 from tinycnn.tensor import Tensor, no_grad
 
 if TYPE_CHECKING:
+    from tinycnn.fit.streams import Stream
     from tinycnn.models import Model
 
 # ---------------------------------------------------------------- steps
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 class Steps:
     """What happens for one batch, in training and in inference, recorded once for each batch size."""
 
-    def __init__(self, model: Model, data: Resident):
+    def __init__(self, model: Model, data: Resident | Stream):
         self.model, self.data, self.device = model, data, model.device
         self.totals = self.device.zeros((2,), "float64")  # loss summed over images, right answers
         self.recordings: dict[Any, Callable[[], None]] = {}
@@ -81,16 +82,17 @@ class Steps:
 
     def evaluate(self, batch_size: int, listeners: Listeners) -> tuple[float, float]:
         """(loss, accuracy) over all data in inference mode."""
-        self.start(np.arange(self.data.count))
+        self.start(self.data.drawn(self.model, shuffle=False))
         listeners.tell("on_test_begin")
         done = 0
-        for batch, size in enumerate(self.data.batch_sizes(batch_size)):
-            listeners.tell("on_test_batch_begin", batch)
-            self.recorded(self.infer, size)[0]()
-            done += size
-            if listeners.hear("on_test_batch_end"):
-                listeners.tell("on_test_batch_end", batch, listeners.logs(*self.means(done)))
-        loss, accuracy = self.means(self.data.count)
+        with closing(self.data.batches(batch_size)) as sizes:
+            for batch, size in enumerate(sizes):
+                listeners.tell("on_test_batch_begin", batch)
+                self.recorded(self.infer, size)[0]()
+                done += size
+                if listeners.hear("on_test_batch_end"):
+                    listeners.tell("on_test_batch_end", batch, listeners.logs(*self.means(done)))
+        loss, accuracy = self.means(done)
         listeners.tell("on_test_end", listeners.logs(loss, accuracy))
         return loss, accuracy
 
@@ -180,9 +182,15 @@ def evaluate(
     model: Model, x: Any, y: Any, batch_size: int, weights: Any = None, callbacks: list[Any] | None = None
 ) -> tuple[float, float]:
     """(loss, accuracy) in inference mode. weights: of the images in the loss."""
-    data, size = resident(model, x, y, ("x", "y"), weights), check_batch_size(batch_size)
-    listeners = Listeners(callbacks or [], model, {"batch_size": size, "samples": data.count})
-    return Steps(model, data).evaluate(size, listeners)
+    size = check_batch_size(batch_size)
+    return measure(model, resident(model, x, y, ("x", "y"), weights), size, callbacks or [])
+
+
+def measure(model: Model, data: Resident | Stream, batch_size: int, callbacks: list[Any]) -> tuple[float, float]:
+    """The same of data that are ready; a stream has batches of its own sizes."""
+    counted = {"batch_size": batch_size, "samples": data.count}
+    facts = {"steps": data.steps_of(batch_size)} if data.count is None else counted
+    return Steps(model, data).evaluate(batch_size, Listeners(callbacks, model, facts))
 
 
 def fit(model: Model, data: TrainingData, plan: Plan) -> cb.History:
@@ -199,9 +207,11 @@ def fit(model: Model, data: TrainingData, plan: Plan) -> cb.History:
     optimizer.bind(model.trained)
     steps = Steps(model, data.train)
     validation = None if data.validation is None else Steps(model, data.validation)
-    sizes = data.train.batch_sizes(plan.batch_size)
-    facts = {"verbose": plan.verbose, "epochs": plan.epochs, "steps": len(sizes), "batch_size": plan.batch_size}
-    facts |= {"samples": data.train.count, "do_validation": validation is not None}
+    count, batches = data.train.count, data.train.steps_of(plan.batch_size)
+    facts: dict[str, Any] = {"verbose": plan.verbose, "epochs": plan.epochs, "steps": batches}
+    facts |= {"do_validation": validation is not None}
+    if count is not None:  # a generator does not say
+        facts |= {"batch_size": plan.batch_size, "samples": count}
     history = cb.History(model.history, plan.initial_epoch)
     model.history, model.stop_training, model.epoch = history, False, plan.initial_epoch
     listeners = Listeners(plan.callbacks, model, facts)
@@ -212,8 +222,8 @@ def fit(model: Model, data: TrainingData, plan: Plan) -> cb.History:
                 break
             listeners.tell("on_epoch_begin", epoch)
             began = time.perf_counter()
-            progress = Progress(plan.verbose, epoch, plan.epochs, data.train.count)
-            logs = run_epoch(model, steps, sizes, plan.shuffle, progress, listeners)
+            progress = Progress(plan.verbose, epoch, plan.epochs, count, batches)
+            logs = run_epoch(model, steps, plan, progress, listeners)
             seconds = time.perf_counter() - began
             if validation is not None:
                 logs.update(listeners.logs(*validation.evaluate(plan.batch_size, listeners), prefix="val_"))
@@ -244,21 +254,12 @@ class _as_compiled:
             weight.requires_grad = required
 
 
-def run_epoch(
-    model: Model, steps: Steps, sizes: list[int], shuffle: bool, progress: Progress, listeners: Listeners
-) -> cb.Logs:
-    """One pass over the data; the figures of the training, means over its batches.
-
-    The order is drawn by how many epochs the model has been trained in all, so that no two of them see the same one.
-    """
+def run_epoch(model: Model, steps: Steps, plan: Plan, progress: Progress, listeners: Listeners) -> cb.Logs:
+    """One pass over the data; the figures of the training, means over its batches."""
     assert model.optimizer is not None
-    count = steps.data.count
-    order = np.arange(count)
-    if shuffle:
-        order = philox.permutation(count, model.seed, philox.stream_id(philox.SHUFFLE), model.epochs_trained)
-    steps.start(order)
+    steps.start(steps.data.drawn(model, plan.shuffle))
     done = 0
-    with progress:
+    with progress, closing(steps.data.batches(plan.batch_size)) as sizes:
         for batch, size in enumerate(sizes):
             listeners.tell("on_train_batch_begin", batch)
             model.optimizer.before_step()

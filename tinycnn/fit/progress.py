@@ -11,12 +11,15 @@ REFRESH_SECONDS = 0.2  # reading the loss waits for the device, so it is read no
 
 
 class Progress:
-    """A bar over `count` images, used as a context: `with Progress(...) as p: p.advance(128, read_means)`."""
+    """A bar over `count` images, or over so many batches where their images are not counted (None).
+
+    Used as a context: `with Progress(...) as p: p.advance(128, read_means)`.
+    """
 
     nothing = nullcontext()
 
-    def __init__(self, verbose: int, epoch: int, epochs: int, count: int):
-        self.verbose, self.title, self.count = verbose, f"Epoch {epoch + 1}/{epochs}", count
+    def __init__(self, verbose: int, epoch: int, epochs: int, count: int | None, batches: int = 0):
+        self.verbose, self.title, self.count, self.batches = verbose, f"Epoch {epoch + 1}/{epochs}", count, batches
         self.bar: Any = None
         self.compiled_images, self.compiling_seconds, self.done = 0, 0.0, 0
 
@@ -25,7 +28,8 @@ class Progress:
             from tqdm import tqdm
 
             # disable=None: off where stderr is not a terminal.
-            self.bar = tqdm(total=self.count, desc=self.title, unit=" images", leave=False, disable=None)
+            total, unit = (self.batches, " batches") if self.count is None else (self.count, " images")
+            self.bar = tqdm(total=total, desc=self.title, unit=unit, leave=False, disable=None)
             self.shown = time.monotonic()
         return self
 
@@ -44,7 +48,7 @@ class Progress:
         self.done += images
         if self.bar is None or self.bar.disable:
             return
-        self.bar.update(images)
+        self.bar.update(1 if self.count is None else images)
         if time.monotonic() - self.shown >= REFRESH_SECONDS:
             loss, accuracy = means()
             self.bar.set_postfix_str(f"loss {loss:.4f}, acc {accuracy:.4f}")
