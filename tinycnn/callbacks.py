@@ -117,21 +117,31 @@ class History(Callback):
     def __init__(self, previous: History | None = None, initial_epoch: int = 0):
         self.epoch: list[int] = []
         self.history = Logs()
-        self._rows: list[tuple[int, Logs]] = []
+        self._rows: list[tuple[Logs, dict[str, float]]] = []
         if previous is not None:
-            for epoch, logs in previous.rows():
+            for epoch, (logs, beside) in zip(previous.epoch, previous._rows, strict=True):
                 if epoch < initial_epoch:
-                    self.append(epoch, logs)
+                    self.append(epoch, logs, beside)
 
-    def append(self, epoch: int, logs: dict[str, Any]) -> None:
+    def append(self, epoch: int, logs: Logs, beside: dict[str, float] | None = None) -> None:
+        """Another epoch: its figures, and `lr` and `seconds`, which `history` shows only where a callback put them."""
         self.epoch.append(epoch)
-        self._rows.append((epoch, Logs(logs)))
-        for name, value in logs.items():
-            self.history.setdefault(name, []).append(value)
+        self._rows.append((logs, beside or {}))
+        self.settle()
+
+    def settle(self) -> None:
+        """Take over what callbacks have added to the figures of the last epoch."""
+        shown = dict.fromkeys(name for logs, _ in self._rows for name in logs)
+        rows = [row for _, row in self.rows()]
+        self.history = Logs({name: [row[name] for row in rows if name in row] for name in shown})
 
     def rows(self) -> list[tuple[int, Logs]]:
-        """[(epoch, Logs), ...]"""
-        return list(self._rows)
+        """[(epoch, its figures and lr and seconds), ...]"""
+        return [(epoch, Logs({**logs, **beside})) for epoch, (logs, beside) in zip(self.epoch, self._rows, strict=True)]
+
+    def figures(self) -> list[tuple[int, Logs]]:
+        """[(epoch, its figures), ...], as callbacks are given them."""
+        return [(epoch, logs) for epoch, (logs, _) in zip(self.epoch, self._rows, strict=True)]
 
 
 def checked_rate(rate: Any) -> float:
@@ -159,6 +169,10 @@ class LearningRateScheduler(Callback):
         optimizer.learning_rate = checked_rate(rate)
         if self.verbose:
             print(f"Epoch {epoch + 1:05d}: LearningRateScheduler setting learning rate to {float(rate)}.")
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        assert self.model.optimizer is not None
+        logs["lr"] = self.model.optimizer.learning_rate
 
 
 # ---------------------------------------------------------------- watching a figure
@@ -268,6 +282,8 @@ class ReduceLROnPlateau(Watching):
         self.waited = self.cooling = 0
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        assert self.model.optimizer is not None
+        logs["lr"] = self.model.optimizer.learning_rate
         improved = self.improved(logs)
         if improved is None:
             return
@@ -354,17 +370,22 @@ class _EpochLog(Callback):
     def write(self, epoch: int, logs: dict[str, Any]) -> None:
         raise NotImplementedError
 
+    def rows(self, history: History) -> list[tuple[int, Logs]]:
+        """What is written of the epochs of a history."""
+        return history.figures()
+
     def on_train_begin(self, logs: Any = None) -> None:
         check_writable(self.filename)
         self.file = open(self.filename, "a" if self.append else "w", newline="", encoding="utf-8")
         if not self.append:
-            for epoch, row in self.model.history.rows() if self.model.history else []:
+            for epoch, row in self.rows(self.model.history) if self.model.history else []:
                 self.write(epoch, row)
         self.file.flush()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        assert self.model.history is not None
         try:
-            self.write(epoch, logs)
+            self.write(*self.rows(self.model.history)[-1])
             self.file.flush()
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self.filename)) from error
@@ -397,6 +418,9 @@ class JSONLogger(_EpochLog):
     def __init__(self, filename: str | os.PathLike, **extra: Any):
         super().__init__(filename)
         self.extra = extra
+
+    def rows(self, history: History) -> list[tuple[int, Logs]]:
+        return history.rows()
 
     def write(self, epoch: int, logs: dict[str, Any]) -> None:
         self.file.write(json_text({"epoch": epoch + 1, **logs, **self.extra}) + "\n")

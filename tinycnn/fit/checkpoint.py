@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import numbers
 import os
 import warnings
 from collections.abc import Mapping
@@ -82,9 +83,14 @@ def configuration(model: Model, weights_only: bool) -> dict[str, Any]:
         "step": int(model.device.numpy(model.step)[0]),
         "device": model.device.name,
         "path": model.device.path,
-        "history": [{"epoch": epoch, **logs} for epoch, logs in history],
+        "history": [{"epoch": epoch, **numbers_in(logs)} for epoch, logs in history],
         "recipe": model.recipe,
     }
+
+
+def numbers_in(logs: Mapping[str, Any]) -> dict[str, float]:
+    """The figures among what callbacks have put into an epoch's logs."""
+    return {name: float(value) for name, value in logs.items() if isinstance(value, numbers.Real)}
 
 
 def training_configuration(model: Model) -> dict[str, Any] | None:
@@ -285,4 +291,5 @@ def restore_training(model: Model, config: dict[str, Any], tensors: dict[str, np
     for row in config["history"]:
         figures = {name: math.nan if value is None else value for name, value in row.items()}
         figures = {name: value for name, value in figures.items() if name not in ("epoch", "diverged")}
-        model.history.append(row["epoch"], Logs(figures))
+        beside = {name: figures.pop(name) for name in ("lr", "seconds") if name in figures}
+        model.history.append(row["epoch"], Logs(figures), beside)

@@ -147,7 +147,7 @@ def graph_from(body: dict[str, Any], kinds: Kinds, weights_follow: bool = False)
     for entry in body["layers"]:
         if entry["class_name"] == "InputLayer":
             shape = entry["config"].get("batch_input_shape") or entry["config"]["batch_shape"]
-            places[entry["name"], 0] = Input(tuple(shape[1:]), entry["name"])
+            places[entry["name"], 0] = Input(tuple(shape[1:]), name=entry["name"])
         waiting += [(entry, use, list(sources(node))) for use, node in enumerate(entry["inbound_nodes"])]
     while waiting:
         ready = [job for job in waiting if all(source in places for source in job[2])]

@@ -117,8 +117,6 @@ class Listeners:
         names = ["loss", *metric]
         if params.get("do_validation"):
             names += ["val_loss", *(f"val_{name}" for name in metric)]
-        if "epochs" in params:
-            names += ["lr", "seconds"]
         ours = [type(c).__module__ == cb.__name__ for c in callbacks]
         for index, callback in enumerate(callbacks):
             if not isinstance(callback, cb.Callback):
@@ -227,12 +225,13 @@ def fit(model: Model, data: TrainingData, plan: Plan) -> cb.History:
             seconds = time.perf_counter() - began
             if validation is not None:
                 logs.update(listeners.logs(*validation.evaluate(plan.batch_size, listeners), prefix="val_"))
-            logs.update(lr=optimizer.learning_rate, seconds=seconds)
+            beside = {"lr": optimizer.learning_rate, "seconds": seconds}
             model.epoch, model.epochs_trained = epoch + 1, model.epochs_trained + 1
             if plan.verbose:
-                print(epoch_line(epoch, plan.epochs, logs, progress.speed(seconds)), flush=True)
-            history.append(epoch, logs)
+                print(epoch_line(epoch, plan.epochs, {**logs, **beside}, progress.speed(seconds)), flush=True)
+            history.append(epoch, logs, beside)  # before the callbacks, of which one may save it
             listeners.tell("on_epoch_end", epoch, logs)
+            history.settle()
         listeners.tell("on_train_end")
     return history
 
@@ -275,7 +274,7 @@ def run_epoch(model: Model, steps: Steps, plan: Plan, progress: Progress, listen
     return listeners.logs(*steps.means(done))
 
 
-def epoch_line(epoch: int, epochs: int, logs: cb.Logs, speed: float) -> str:
+def epoch_line(epoch: int, epochs: int, logs: dict[str, Any], speed: float) -> str:
     figures = "  ".join(f"{name} {value:.4f}" for name, value in logs.items() if name not in ("lr", "seconds"))
     rate = f"lr {logs['lr']:.3g}  {logs['seconds']:.1f} s  {speed:,.0f} images/s"
     return f"Epoch {epoch + 1}/{epochs}  {figures}  {rate}"
