@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn import functional as F
 from tinycnn import initializers, philox, session
 from tinycnn.careful import Careful
 from tinycnn.devices import current_device
 from tinycnn.shapes import Pair, Shape, ShapeError
 from tinycnn.tensor import Tensor
 
-ACTIVATIONS = ("linear", "relu", "softmax")
+ACTIVATIONS = ("linear", *F.ACTIVATIONS)
 
 
 def check_activation(activation: str | None) -> str | None:
@@ -199,8 +200,8 @@ class Layer(Weighted):
         return self.call(x, training)
 
     def logits(self, x: Any) -> Tensor:
-        """Of a layer with softmax: what the softmax is computed from."""
-        raise NotImplementedError(f"{self.name} has no softmax")
+        """Of a layer that ends in an activation: what that is computed from."""
+        raise NotImplementedError(f"{self.name} has no activation")
 
     def output_shape(self, shape: Any) -> Shape:
         return shape
