@@ -28,6 +28,8 @@ from tinycnn.devices.checks.cases import CASES, Operations
 # The numbers that CASES[file].at takes. Of optimizers.cu the launches are those of `tinycnn check`.
 SHAPES = {
     "relu": [(128, 24, 24, 20), (128, 10, 10, 16)],
+    "activations": [(128, 24, 24, 20)],
+    "zeropad2d": [(128, 24, 24, 10)],
     "add": [(128, 24, 24, 20)],
     "avgpool2d": [(128, 24, 24, 10)],
     "globalpool2d": [(128, 7, 7, 64)],

@@ -13,6 +13,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 
 INSTANCES: dict[str, tuple[str, ...]] = {
+    "activations": ("activation_forward<T>", "activation_backward<T>"),
     "add": ("add<T>",),
     "avgpool2d": tuple(f"avgpool2d_{way}<T, {width}>" for way in ("forward", "backward") for width in (1, 4)),
     "batchnorm": (
@@ -60,6 +61,7 @@ INSTANCES: dict[str, tuple[str, ...]] = {
         "softmax_backward<T>",
         "softmax_crossentropy<T>",
     ),
+    "zeropad2d": ("zeropad2d<T, 1>", "zeropad2d<T, 4>"),
 }
 
 LADDER = tuple(

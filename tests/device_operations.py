@@ -87,6 +87,22 @@ ARGUMENTS = {
     ],
     "relu_forward": [lambda on: (on.few(3, 4, 5),), lambda on: (on.normal(7),)],
     "relu_backward": [lambda on: (on.normal(3, 4, 5), on.few(3, 4, 5))],
+    "activation_forward": [
+        lambda on, name=name: (name, on.normal(3, 4, 5), 0.3)
+        for name in ("tanh", "sigmoid", "elu", "leaky_relu", "softplus")
+    ],
+    "activation_backward": [
+        lambda on, name=name: (name, on.normal(3, 4, 5), on.normal(3, 4, 5), 0.3)
+        for name in ("tanh", "sigmoid", "elu", "leaky_relu", "softplus")
+    ],
+    "zeropad2d_forward": [
+        lambda on: (on.normal(2, 3, 4, 5), PADDED),
+        lambda on: (on.normal(1, 2, 3, 4), ((0, 3), (0, 0))),
+    ],
+    "zeropad2d_backward": [
+        lambda on: (on.normal(2, 6, 7, 5), PADDED),
+        lambda on: (on.normal(1, 5, 3, 4), ((0, 3), (0, 0))),
+    ],
     "maxpool2d_forward": [
         lambda on: (on.few(2, 6, 5, 1), (2, 2), (2, 2), UNPADDED),
         lambda on: (on.few(1, 7, 6, 5), (3, 2), (2, 1), ((1, 2), (1, 0))),

@@ -125,7 +125,29 @@ def means():
     return Model(x, layers.Dense(3, activation="softmax")(y))
 
 
-NETWORKS = [convolutions, strided, pools, normalised, branches, means]
+def activated():
+    """Every activation, as a layer and in one; padding; and Dense on images."""
+    return Sequential(
+        [
+            layers.ZeroPadding2D(((1, 2), (0, 3)), input_shape=(6, 5, 2)),
+            layers.Conv2D(4, (3, 3), activation="tanh"),
+            layers.LeakyReLU(0.2),
+            layers.Dense(3, activation="sigmoid"),
+            layers.Conv2D(4, 1),
+            layers.ELU(0.7),
+            layers.ZeroPadding2D((0, 1)),
+            layers.Conv2D(3, (2, 2), activation="softmax"),
+            layers.Dense(4, activation="elu"),
+            layers.ReLU(negative_slope=0.1),
+            layers.Activation("softplus"),
+            layers.Flatten(),
+            layers.Dense(3),
+            layers.Softmax(),
+        ]
+    )
+
+
+NETWORKS = [convolutions, strided, pools, normalised, branches, means, activated]
 
 
 @pytest.mark.slow_on("numba")
@@ -235,6 +257,10 @@ def test_the_optimizers_defaults_are_keras_s(keras):
 
 
 def test_the_layers_defaults_are_keras_s(keras):
+    assert layers.ELU().alpha == keras.layers.ELU().alpha
+    assert layers.LeakyReLU().alpha == pytest.approx(keras.layers.LeakyReLU().negative_slope)
+    assert layers.ReLU().negative_slope == keras.layers.ReLU().negative_slope
+    assert layers.ZeroPadding2D().padding == tuple(map(tuple, keras.layers.ZeroPadding2D().padding))
     ours, theirs = layers.BatchNormalization(), keras.layers.BatchNormalization()
     assert (ours.momentum, ours.epsilon) == (theirs.momentum, theirs.epsilon)
     ours, theirs = layers.MaxPooling2D(), keras.layers.MaxPooling2D()

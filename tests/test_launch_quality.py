@@ -194,6 +194,9 @@ CALLS = {
     "conv2d with relu and bias, backward": lambda d: d.conv2d_backward(
         *[d.zeros((BATCH, 14, 14, 32))] * 2, d.zeros(WIDE[0]), d.zeros(WIDE[1]), (1, 1), ONE, Wanted(True, True, True)
     ),
+    "tanh": lambda d: d.activation_forward("tanh", d.zeros(PIXELS), 0.0),
+    "zeropad2d": lambda d: d.zeropad2d_forward(d.zeros(PIXELS), ONE),
+    "zeropad2d, data": lambda d: d.zeropad2d_backward(d.zeros(PIXELS), ONE),
     "relu": lambda d: d.relu_forward(d.zeros(PIXELS)),
     "dropout": lambda d: d.dropout_forward(d.zeros(PIXELS), 0.25, 1, 2, d.zeros((1,), "int64")),
     "batchnorm": batchnorm("forward", PIXELS),
@@ -313,6 +316,9 @@ LAUNCHES = {
             {"store dynamic_memory": 1.33, "load w": 2.83},
         ),
     ],
+    "tanh": [("activation_forward<float>", (576,), (256,), 0, {})],
+    "zeropad2d": [("zeropad2d<float, 4>", (6, 128), (256,), 0, {})],
+    "zeropad2d, data": [("zeropad2d<float, 4>", (4, 128), (256,), 0, {})],
     "relu": [("relu_forward<float>", (576,), (256,), 0, {})],
     "dropout": [("dropout<float>", (576,), (256,), 0, {})],
     "batchnorm": [

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracles import (
     POOLS,
+    activation,
     avgpool,
     avgpool_gradient,
     batchnorm,
@@ -22,7 +23,7 @@ from oracles import (
     seeds,
 )
 
-from tinycnn import philox
+from tinycnn import Tensor, functional, philox
 from tinycnn.devices.base import Mask, Wanted
 
 # ---------------------------------------------------------------- pooling
@@ -475,6 +476,65 @@ def test_softmax_crossentropy_of_many_rows(device):
     assert_close(device.numpy(loss), [-log_p[np.arange(1037), labels].mean()], 1037)
     assert device.numpy(correct)[0] == (logits.argmax(axis=1) == labels).sum()
     assert_close(device.numpy(dlogits), (np.exp(log_p) - one_hot(labels, 10)) / 1037, 10, scale=1 / 1037)
+
+
+# ---------------------------------------------------------------- the other activations
+
+ACTIVATIONS = ["tanh", "sigmoid", "elu", "leaky_relu", "softplus"]
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_an_activation_and_its_derivative(device, name, alpha):
+    rng = rng_of(40)
+    x, dy = spaced(rng, 7, 5, 3), normal(rng, 7, 5, 3)
+    want, slope = activation(name, x, alpha)
+    dev_x, dev_dy = on(device, x, dy)
+    y = device.activation_forward(name, dev_x, alpha)
+    assert_close(device.numpy(y), want)
+    assert_close(device.numpy(device.activation_backward(name, dev_dy, y, alpha)), dy * slope)
+    assert_same_bits(device.numpy(dev_x), x.astype(device.dtype))
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_an_activation_keeps_the_digits_of_small_numbers_and_bears_large_ones(device, name):
+    tiny = np.array([1e-3, -1e-3])
+    want, _ = activation(name, tiny, 0.5)
+    got = device.numpy(device.activation_forward(name, *on(device, tiny), 0.5))
+    np.testing.assert_allclose(got, want, rtol=8 * np.finfo(device.dtype).eps)
+    x = np.array([-3e38, -100.0, 100.0, 3e38])
+    y = device.activation_forward(name, *on(device, x), 0.5)
+    limits = {"tanh": [-1, -1, 1, 1], "sigmoid": [0, 0, 1, 1], "elu": [-0.5, -0.5, *x[2:]],
+              "leaky_relu": [*x[:2] / 2, *x[2:]], "softplus": [0, 0, *x[2:]]}  # fmt: skip
+    np.testing.assert_allclose(device.numpy(y), np.array(limits[name], device.dtype), rtol=1e-6, atol=1e-6)
+    slopes = {"tanh": [0] * 4, "sigmoid": [0] * 4, "leaky_relu": [0.5, 0.5, 1, 1]}.get(name, [0, 0, 1, 1])
+    dx = device.activation_backward(name, *on(device, np.ones(4)), y, 0.5)
+    np.testing.assert_allclose(device.numpy(dx), slopes, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (2, 3, 5), (2, 3, 4, 7)], ids=str)
+def test_softmax_is_taken_over_the_last_axis_whatever_the_others_are(device, shape):
+    x = normal(rng_of(41), *shape)
+    y = functional.softmax(Tensor(x))
+    assert_close(y.numpy().reshape(-1, shape[-1]), np.exp(log_softmax(x.reshape(-1, shape[-1]))), shape[-1])
+
+
+# ---------------------------------------------------------------- padding
+
+
+@pytest.mark.parametrize("padding", [((1, 2), (0, 3)), ((0, 0), (0, 0)), ((2, 0), (1, 0))], ids=str)
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (3, 1, 1, 4), (1, 5, 2, 1)], ids=str)
+def test_padding_puts_zeros_around_images_and_the_way_back_cuts_them_off(device, shape, padding):
+    rng = rng_of(42)
+    x = normal(rng, *shape)
+    (top, bottom), (left, right) = padding
+    dy = normal(rng, shape[0], top + shape[1] + bottom, left + shape[2] + right, shape[3])
+    dev_x, dev_dy = on(device, x, dy)
+    y = device.numpy(device.zeropad2d_forward(dev_x, padding))
+    inside = np.s_[:, top : top + shape[1], left : left + shape[2]]
+    assert y.shape == dy.shape and np.array_equal(y[inside], x)
+    assert np.count_nonzero(y) == np.count_nonzero(x)
+    assert np.array_equal(device.numpy(device.zeropad2d_backward(dev_dy, padding)), dy[inside])
 
 
 # ---------------------------------------------------------------- add, concatenate and split

@@ -375,7 +375,6 @@ def test_what_is_no_network_is_refused_where_it_goes_wrong(text, message):
     "text, message",
     [
         ("MP(14,14)->CN(8,(3,3))", "Negative dimension size caused by subtracting 3 from 2 for conv2d_1"),
-        ("DN(10)", "dense_1 needs flat inputs"),
         ("FL()->CN(8,3)", r"conv2d_1 needs images"),
         ("[CN(8,3)|CN(8,5)]", "concatenate_1: all axes but the last must agree"),
         ("[CN(8,3)|CN(8,29)]", "subtracting 29 from 28 for conv2d_2"),

@@ -326,6 +326,14 @@ def passes(device, scale=1.0):
     done["dropout"] = [dropped], [device.dropout_backward(dyn, 0.3, 5, 6, mask)]
     rectified = device.relu_forward(dev_x)
     done["relu"] = [rectified], [device.relu_backward(dyn, rectified)]
+    for name in ("tanh", "sigmoid", "elu", "leaky_relu", "softplus"):
+        activated = device.activation_forward(name, dev_x, 0.3)
+        done[name] = [activated], [device.activation_backward(name, dyn, activated, 0.3)]
+    padded = device.zeropad2d_forward(dev_x, ((1, 0), (2, 1)))
+    done["zeropad2d"] = (
+        [padded],
+        [device.zeropad2d_backward(device.zeropad2d_forward(dyn, ((1, 0), (2, 1))), ((1, 0), (2, 1)))],
+    )
     p = device.softmax_forward(logits)
     done["softmax"] = [p], [device.softmax_backward(dyd, p)]
     (labels,) = on(device, one_hot(np.arange(67) % 6, 6))

@@ -42,6 +42,7 @@ TWO_PLACES = "test_models.py::test_a_dropout_behind_a_batch_normalisation_has_th
 EQUAL_MAXIMA = "gradients/test_gradients.py::test_the_gradient_of_equal_maxima_goes_to_the_first"
 
 SHARED_MAXIMA = "test_layer_operations.py::test_equal_maxima_of_an_image_share_the_gradient_and_so_do_nans"
+SMALL_AND_LARGE = "test_layer_operations.py::test_an_activation_keeps_the_digits_of_small_numbers_and_bears_large_ones"
 LARGE_WINDOWS = "test_layer_operations.py::test_pooling_finds_the_maximum_at_the_last_place_of_a_large_window"
 RMSPROP = "test_operations.py::test_rmsprop"
 TOTALS = "test_operations.py::test_totals_sum_the_loss_by_image_and_the_hits"
@@ -395,6 +396,42 @@ KERNELS = (
         "host-split-offset", f"{HOST}/layout.py",
         "copy_columns(device, array, part, size, first, 0)", "copy_columns(device, array, part, size, 0, 0)",
         "emulator", "concatenate", "every part takes the first one's gradient",
+    ),
+    Mutant(
+        "tanh-slope", "kernels/activations.cu",
+        "case 0: return T(1) - y * y;", "case 0: return T(1) - y;",
+        "emulator", "tanh", "1 - y instead of 1 - y^2",
+    ),
+    Mutant(
+        "elu-alpha", "kernels/activations.cu",
+        "y > 0 ? T(1) : y + alpha;", "y > 0 ? T(1) : y + T(1);",
+        "emulator", "elu", "the slope of alpha = 1 whatever alpha is",
+    ),
+    Mutant(
+        "softplus-overflow", "kernels/activations.cu",
+        "relu_of(x) + log1p(exp(x > 0 ? -x : x))", "log1p(exp(x))",
+        "emulator", SMALL_AND_LARGE,
+        "exp(x) overflows", TEST,
+    ),
+    Mutant(
+        "cpu-sigmoid-slope", f"{CPU}/activations.py",
+        "return y * (one - y)", "return y",
+        "cpu", "sigmoid", "y instead of y (1 - y)",
+    ),
+    Mutant(
+        "numba-leaky-slope", "kernels/numba/activations.py",
+        "return T(1) if y > 0 else alpha", "return T(1)",
+        "numba", "leaky_relu", "the slope below 0 is that above it",
+    ),
+    Mutant(
+        "padding-guard", "kernels/zeropad2d.cu",
+        "h >= 0 && h < H &&", "h >= 0 && h <= H &&",
+        "emulator", "zeropad2d", "the row behind the last one is read", CHECK,
+    ),
+    Mutant(
+        "host-padding-back", f"{HOST}/zeropad2d.py",
+        "-top - bottom, -left - right, -top, -left)", "-top - bottom, -left - right, -bottom, -right)",
+        "emulator", "zeropad2d", "on the way back as many rows are cut off above as there were below",
     ),
     Mutant(
         "add-last", "kernels/add.cu",

@@ -233,6 +233,18 @@ class Device(ABC):
         """dy where y > 0, else 0. The gradient at exactly 0 is 0, as in Keras."""
 
     @abstractmethod
+    def activation_forward(self, activation: str, x: Array, alpha: float) -> Array:
+        """tanh, sigmoid, elu, leaky_relu or softplus of x, number by number.
+
+        sigmoid 1 / (1 + exp(-x)); elu x where x > 0, else alpha * (exp(x) - 1); leaky_relu x where x > 0, else
+        alpha * x; softplus log(1 + exp(x)). The others do not look at alpha, which is not negative.
+        """
+
+    @abstractmethod
+    def activation_backward(self, activation: str, dy: Array, y: Array, alpha: float) -> Array:
+        """dy times the derivative, which is known by the result y. At x = 0 that of elu and leaky_relu is alpha."""
+
+    @abstractmethod
     def maxpool2d_forward(self, x: Array, pool: Pair, stride: Pair, padding: Padding) -> tuple[Array, Array]:
         """x (N,H,W,C) -> y (N,P,Q,C) and `argmax` of y's shape: r * pool[1] + s of the maximum.
 
@@ -269,6 +281,14 @@ class Device(ABC):
     @abstractmethod
     def globalmaxpool2d_backward(self, dy: Array, x: Array, y: Array) -> Array:
         """dx: dy at the pixel that has the maximum; where several have it, they share it equally, as in Keras."""
+
+    @abstractmethod
+    def zeropad2d_forward(self, x: Array, padding: Padding) -> Array:
+        """x (N,H,W,C) -> y (N, top + H + bottom, left + W + right, C), zero outside x."""
+
+    @abstractmethod
+    def zeropad2d_backward(self, dy: Array, padding: Padding) -> Array:
+        """dx: dy without what lies in the padding."""
 
     @abstractmethod
     def batchnorm_forward(

@@ -20,7 +20,7 @@ from tinycnn import functional as F
 from tinycnn.devices import get_device
 from tinycnn.devices.base import Device, Mask
 from tinycnn.gradcheck.check import Report, gradcheck
-from tinycnn.shapes import Pair, Shape, pair
+from tinycnn.shapes import Padding, Pair, Shape, pair
 from tinycnn.tensor import Tensor
 
 Inputs = Callable[[np.random.Generator], list[np.ndarray]]
@@ -172,6 +172,7 @@ def conv1x1() -> Iterator[Case]:
 
 
 def dense() -> Iterator[Case]:
+    yield Case("dense", "2x3x4 by its last axis", F.dense, normal((2, 3, 4), (4, 5), (5,)))
     sizes = (4, 7, 3), (1, 3, 5), (35, 2, 3), (2, 37, 3), (3, 2, 35), (1, 130, 2)  # the last: a sum in two slices
     for N, inputs, units in sizes:
         yield Case("dense", f"{N}x{inputs}x{units}", F.dense, normal((N, inputs), (inputs, units), (units,)))
@@ -202,6 +203,15 @@ def avgpool2d() -> Iterator[Case]:
 def pooling_case(operation: str, x_shape: Shape, window: Pair, stride: Pair, padding: str) -> Case:
     label = f"{window[0]}x{window[1]} stride {stride[0]}x{stride[1]} {padding}, C{x_shape[3]}"
     return Case(operation, label, lambda x: getattr(F, operation)(x, window, stride, padding), spaced(x_shape))
+
+
+def zeropad2d() -> Iterator[Case]:
+    for C, padding in ((3, ((1, 2), (0, 1))), (4, ((0, 1), (2, 1))), (1, ((0, 0), (0, 0)))):
+        yield Case("zeropad2d", f"{padding}, C{C}", partial_padding(padding), normal((2, 3, 2, C)))
+
+
+def partial_padding(padding: Padding) -> Callable[[Tensor], Tensor]:
+    return lambda x: F.zeropad2d(x, padding)
 
 
 def globalpool2d(operation: str) -> Iterator[Case]:
@@ -252,9 +262,18 @@ def relu() -> Iterator[Case]:
     yield Case("relu", "", F.relu, spaced((3, 5, 3)))
 
 
+def activation(operation: str) -> Iterator[Case]:
+    yield Case(operation, "", getattr(F, operation), spaced((3, 5, 3)))
+    if operation in ("elu", "leaky_relu"):
+        yield Case(operation, "alpha 0.7", lambda x: getattr(F, operation)(x, 0.7), spaced((3, 5)))
+    if operation in F.ACTIVATIONS:
+        function = partial(F.dense, activation=operation)
+        yield Case(operation, "of dense", lambda x, w, b: function(x, w, b), normal((4, 5), (5, 3), (3,)))
+
+
 def softmax() -> Iterator[Case]:
-    for shape in ((4, 5), (3, 10), (2, 37)):
-        yield Case("softmax", f"{shape[0]}x{shape[1]}", F.softmax, normal(shape))
+    for shape in ((4, 5), (3, 10), (2, 37), (2, 3, 4)):
+        yield Case("softmax", "x".join(map(str, shape)), F.softmax, normal(shape))
 
 
 def softmax_crossentropy() -> Iterator[Case]:
@@ -336,10 +355,11 @@ OPERATIONS: dict[str, Callable[[], Iterator[Case]]] = {
     **{
         make.__name__: make
         for make in (
-            conv2d, conv1x1, dense, maxpool2d, avgpool2d, batchnorm, batchnorm_inference, dropout, relu, softmax,
-            softmax_crossentropy, concatenate, flatten,
+            conv2d, conv1x1, dense, maxpool2d, avgpool2d, zeropad2d, batchnorm, batchnorm_inference, dropout,
+            relu, softmax, softmax_crossentropy, concatenate, flatten,
         )
     },
+    **{name: partial(activation, name) for name in ("tanh", "sigmoid", "elu", "leaky_relu", "softplus")},
     **{name: partial(globalpool2d, name) for name in ("globalavgpool2d", "globalmaxpool2d")},
     **{name: partial(binary, name) for name in OPERATORS},
     **{name: partial(unary, name) for name in FUNCTIONS},

@@ -10,16 +10,13 @@ from tinycnn.optimizers import Optimizer
 # Keras's layers of the same names take the same options; those of images must be told where the channels are.
 OF_IMAGES = (
     layers.Conv2D, layers.MaxPooling2D, layers.AveragePooling2D, layers.GlobalAveragePooling2D,
-    layers.GlobalMaxPooling2D, layers.Flatten,
+    layers.GlobalMaxPooling2D, layers.ZeroPadding2D, layers.Flatten,
 )  # fmt: skip
 OF_ANYTHING = (
-    layers.Dense,
-    layers.BatchNormalization,
-    layers.Dropout,
-    layers.Activation,
-    layers.Add,
-    layers.Concatenate,
-)
+    layers.Dense, layers.BatchNormalization, layers.Dropout, layers.Activation, layers.LeakyReLU, layers.ELU,
+    layers.ReLU, layers.Softmax, layers.Add, layers.Concatenate,
+)  # fmt: skip
+RENAMED = {"LeakyReLU": {"alpha": "negative_slope"}}  # arguments that Keras 3 calls otherwise than Keras 2
 
 
 def keras_layer(layer: layers.Layer, **replaced: Any) -> Any:
@@ -32,7 +29,9 @@ def keras_layer(layer: layers.Layer, **replaced: Any) -> Any:
     if not isinstance(layer, OF_IMAGES + OF_ANYTHING):
         raise ValueError(f"{layer.name} ({layer.type}) has no translation to Keras here")
     where = {"data_format": "channels_last"} if isinstance(layer, OF_IMAGES) else {}
-    return getattr(keras.layers, layer.type)(**{**layer.options(), **where, **replaced})
+    names = RENAMED.get(layer.type, {})
+    options = {names.get(name, name): value for name, value in layer.options().items()}
+    return getattr(keras.layers, layer.type)(**{**options, **where, **replaced})
 
 
 def keras_optimizer(optimizer: Optimizer) -> Any:

@@ -1,7 +1,8 @@
 """The layers, with the face that Keras gives them, in the files that Keras 2 has them in."""
 
+from tinycnn.layers.advanced_activations import ELU, LeakyReLU, ReLU, Softmax
 from tinycnn.layers.base import Input, InputLayer, Layer, Symbol, Weighted
-from tinycnn.layers.convolutional import Conv2D, Convolution2D
+from tinycnn.layers.convolutional import Conv2D, Convolution2D, ZeroPadding2D
 from tinycnn.layers.core import Activation, Dense, Dropout, Flatten
 from tinycnn.layers.merge import Add, Concatenate
 from tinycnn.layers.normalization import BatchNormalization
@@ -13,7 +14,8 @@ GlobalAvgPool2D = GlobalAveragePooling2D
 GlobalMaxPool2D = GlobalMaxPooling2D
 
 __all__ = [
-    "Activation", "Add", "AveragePooling2D", "AvgPool2D", "BatchNormalization", "Concatenate", "Conv2D",
+    "ELU", "Activation", "Add", "AveragePooling2D", "AvgPool2D", "BatchNormalization", "Concatenate", "Conv2D",
     "Convolution2D", "Dense", "Dropout", "Flatten", "GlobalAveragePooling2D", "GlobalAvgPool2D", "GlobalMaxPool2D",
-    "GlobalMaxPooling2D", "Input", "InputLayer", "Layer", "MaxPool2D", "MaxPooling2D", "Symbol", "Weighted",
+    "GlobalMaxPooling2D", "Input", "InputLayer", "Layer", "LeakyReLU", "MaxPool2D", "MaxPooling2D", "ReLU", "Softmax",
+    "Symbol", "Weighted", "ZeroPadding2D",
 ]  # fmt: skip

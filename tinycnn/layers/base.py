@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn import functional as F
 from tinycnn import initializers, philox, refusals, session
 from tinycnn.careful import Careful
 from tinycnn.devices import current_device
@@ -23,7 +24,7 @@ from tinycnn.layers import keras1
 from tinycnn.shapes import Pair, Shape, ShapeError
 from tinycnn.tensor import Tensor
 
-ACTIVATIONS = ("linear", "relu", "softmax")
+ACTIVATIONS = ("linear", *F.ACTIVATIONS)
 
 
 def check_activation(activation: str | None) -> str | None:
@@ -280,8 +281,8 @@ class Layer(Weighted):
         return self.call(x, training)
 
     def logits(self, x: Any) -> Tensor:
-        """Of a layer with softmax: what the softmax is computed from."""
-        raise NotImplementedError(f"{self.name} has no softmax")
+        """Of a layer that ends in an activation: what that is computed from."""
+        raise NotImplementedError(f"{self.name} has no activation")
 
     def shape_after(self, shape: Any) -> Shape:
         return shape

@@ -1,14 +1,16 @@
-"""Convolution as a layer."""
+"""Convolution, and padding of one's own, as layers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from tinycnn import functional as F
 from tinycnn import initializers
 from tinycnn.layers.base import Layer, affine_formula, check_activation, positive
-from tinycnn.shapes import Pair, Shape, ShapeError, check_padding, pair, window_output
+from tinycnn.shapes import Padding, Pair, Shape, ShapeError, check_padding, pair, window_output
 from tinycnn.tensor import Tensor
 
 
@@ -19,7 +21,7 @@ class Conv2D(Layer):
         filters: their number K.
         kernel_size, strides: an int or (rows, columns).
         padding: 'valid' or 'same'.
-        activation: None or 'relu', fused into the kernel.
+        activation: None, 'relu' (fused into the kernel), or another of functional.ACTIVATIONS.
         use_bias: whether a number is added to each filter's outputs.
         kernel_initializer, bias_initializer: the name of one of tinycnn.initializers.
 
@@ -50,8 +52,6 @@ class Conv2D(Layer):
         self.stride = pair(strides, "strides")
         self.padding = check_padding(str(padding).lower())
         self.activation = check_activation(activation)
-        if self.activation == "softmax":
-            raise ValueError(f"{self.name}: softmax needs flat inputs: use Flatten() and then Activation('softmax')")
         self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
@@ -90,3 +90,56 @@ class Convolution2D(Conv2D):
     @property
     def type(self) -> str:
         return "Conv2D"
+
+
+class ZeroPadding2D(Layer):
+    """Rows and columns of zeros around images.
+
+    Args:
+        padding: how many on every side; (rows, columns), so many at both ends; or ((top, bottom), (left, right)).
+
+    Shapes:
+        x (N,H,W,C) -> (N, top + H + bottom, left + W + right, C).
+
+    Raises:
+        ValueError: for another padding. ShapeError: when it is connected to what are no images.
+
+    >>> from tinycnn.layers import Input
+    >>> ZeroPadding2D(((1, 0), (2, 2)))(Input((28, 28, 1))).shape
+    (None, 29, 32, 1)
+    """
+
+    kind = "zero_padding2d"
+
+    def __init__(
+        self, padding: int | Pair | Padding = (1, 1), name: str | None = None,
+        input_shape: Sequence[int] | None = None,
+    ):  # fmt: skip
+        super().__init__(name, input_shape)
+        self.padding = on_all_sides(padding, self.name)
+
+    def shape_after(self, shape: Shape) -> Shape:
+        if len(shape) != 3:
+            raise ShapeError(f"{self.name} needs images of shape (H, W, C), not {shape}")
+        (top, bottom), (left, right) = self.padding
+        return top + shape[0] + bottom, left + shape[1] + right, shape[2]
+
+    def call(self, x: Tensor, training: bool) -> Tensor:
+        return F.zeropad2d(x, self.padding)
+
+    def options(self) -> dict[str, Any]:
+        return {"padding": self.padding}
+
+
+def on_all_sides(padding: Any, name: str) -> Padding:
+    """((top, bottom), (left, right)) of a layer's padding in one of its three forms. Raises ValueError."""
+    rows, columns = padding if isinstance(padding, (tuple, list)) and len(padding) == 2 else (padding, padding)
+    sides = [side if isinstance(side, (tuple, list)) else (side, side) for side in (rows, columns)]
+    numbers = [n for side in sides for n in side]
+    if len(numbers) != 4 or not all(isinstance(n, (int, np.integer)) and n >= 0 for n in numbers):
+        raise ValueError(
+            f"{name}: padding is a whole number, two of them or ((top, bottom), (left, right)), none of them negative, "
+            f"not {padding!r}"
+        )
+    (top, bottom), (left, right) = sides
+    return (int(top), int(bottom)), (int(left), int(right))

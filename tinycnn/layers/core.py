@@ -11,7 +11,7 @@ from tinycnn import functional as F
 from tinycnn import initializers, philox, session
 from tinycnn.devices.base import Array, Mask
 from tinycnn.layers.base import Layer, affine_formula, check_activation, positive
-from tinycnn.shapes import Shape, ShapeError
+from tinycnn.shapes import Shape
 from tinycnn.tensor import Tensor
 
 
@@ -20,15 +20,16 @@ class Dense(Layer):
 
     Args:
         units: the number of outputs.
-        activation: None, 'relu' (fused into the kernel) or 'softmax'.
+        activation: None, 'relu' (fused into the kernel), or another of functional.ACTIVATIONS.
         use_bias: whether a number is added to each output.
         kernel_initializer, bias_initializer: the name of one of tinycnn.initializers.
 
     Shapes:
-        x (N, inputs), kernel (inputs, units), bias (units,) -> (N, units).
+        x (N, inputs), kernel (inputs, units), bias (units,) -> (N, units). Inputs of more axes are multiplied along
+        the last: (..., inputs) -> (..., units).
 
     Raises:
-        ValueError: for what is none of these. ShapeError: when it is connected to images that are not flat.
+        ValueError: for what is none of these.
 
     >>> from tinycnn.layers import Input
     >>> Dense(10, activation="softmax")(Input((784,))).shape
@@ -50,17 +51,13 @@ class Dense(Layer):
         self.bias_initializer = initializers.get(bias_initializer)
 
     def make_weights(self, shape: Shape) -> None:
-        self.kernel = self.add_weight("kernel", (shape[0], self.units), self.kernel_initializer)
+        self.kernel = self.add_weight("kernel", (shape[-1], self.units), self.kernel_initializer)
         self.bias = self.add_weight("bias", (self.units,), self.bias_initializer) if self.use_bias else None
 
     def shape_after(self, shape: Shape) -> Shape:
-        if len(shape) != 1:
-            raise ShapeError(f"{self.name} needs flat inputs, not {shape}: put Flatten() before it")
-        return (self.units,)
+        return (*shape[:-1], self.units)
 
     def call(self, x: Tensor, training: bool) -> Tensor:
-        if self.activation == "softmax":
-            return F.softmax(self.logits(x))
         return F.dense(x, self.kernel, self.bias, self.activation)
 
     def logits(self, x: Tensor) -> Tensor:
@@ -151,7 +148,7 @@ class Activation(Layer):
     """An activation as a layer of its own.
 
     Args:
-        activation: 'relu', 'softmax' (of flat inputs) or 'linear'.
+        activation: 'linear' or one of functional.ACTIVATIONS: 'relu', 'softmax' (over the last axis), 'tanh', ...
 
     Shapes:
         x of any shape -> the same.
@@ -166,15 +163,8 @@ class Activation(Layer):
         super().__init__(name, input_shape)
         self.activation = check_activation(activation)
 
-    def shape_after(self, shape: Shape) -> Shape:
-        if self.activation == "softmax" and len(shape) != 1:
-            raise ShapeError(f"{self.name}: softmax needs flat inputs, not {shape}: put Flatten() before it")
-        return shape
-
     def call(self, x: Tensor, training: bool) -> Tensor:
-        if self.activation is None:
-            return x
-        return {"relu": F.relu, "softmax": F.softmax}[self.activation](x)
+        return x if self.activation is None else F.ACTIVATIONS[self.activation](x)
 
     def logits(self, x: Tensor) -> Tensor:
         return x

@@ -19,6 +19,7 @@ from tinycnn.devices.checks import fast_cases
 from tinycnn.devices.gpu import KernelDevice
 from tinycnn.devices.gpu.emulator import EmulatorDriver
 from tinycnn.devices.gpu.launches import conv2d as conv2d_launches
+from tinycnn.devices.gpu.launches.activations import ACTIVATIONS
 from tinycnn.shapes import UNPADDED, Padding, Pair, Shape
 
 EVERY, NO_BIAS = Wanted(True, True, True), Wanted(True, True, False)
@@ -98,6 +99,12 @@ def lowered(**limits: int) -> Iterator[None]:
 
 
 # ---------------------------------------------------------------- the operations of a kernel file, at one shape
+
+
+def activations(on: Operations, *shape: int) -> None:
+    for name in ACTIVATIONS:
+        y = on.device.activation_forward(name, on.normal(*shape), 0.3)
+        on.device.activation_backward(name, on.normal(*shape), y, 0.3)
 
 
 def add(on: Operations, *shape: int) -> None:
@@ -184,6 +191,11 @@ def softmax_crossentropy(on: Operations, N: int, K: int) -> None:
     on.device.softmax_backward(on.normal(N, K), on.device.softmax_forward(logits))
     on.device.softmax_crossentropy(logits, labels)
     on.device.softmax_crossentropy(logits, labels, on.normal(N, 1), on.device.zeros((2,), "float64"))
+
+
+def zeropad2d(on: Operations, N: int, H: int, W: int, C: int) -> None:
+    padding = (1, 2), (0, 1)
+    on.device.zeropad2d_backward(on.device.zeropad2d_forward(on.normal(N, H, W, C), padding), padding)
 
 
 def bookkeeping(on: Operations, size: int, *shape: int) -> None:
@@ -279,6 +291,7 @@ class Cases(NamedTuple):
 
 
 CASES = {
+    "activations": Cases(activations, "any shape", ((5, 7, 3), (260,))),
     "add": Cases(add, "any shape", ((31, 33, 2), (7,))),
     "avgpool2d": Cases(avgpool2d, "N,H,W,C", ((2, 7, 9, 3),), more_avgpool2d),
     "batchnorm": Cases(batchnorm, "...,C", ((2, 19, 21, 3), (5, 61, 8), (1, 9, 260), (3, 1028), (9, 259), (3, 1))),
@@ -295,6 +308,7 @@ CASES = {
     "reduce": Cases(reduce, "any shape", ((7, 3), (17001,)), more_reduce),
     "relu": Cases(relu, "...,C", ((31, 33, 2), (2, 3, 260))),
     "softmax_crossentropy": Cases(softmax_crossentropy, "N,K", ((5, 10), (3, 37), (261, 2))),
+    "zeropad2d": Cases(zeropad2d, "N,H,W,C", ((2, 5, 7, 3), (2, 5, 7, 4))),
     **{file: Cases(None, "", (), partial(fast, file=file)) for file in kernels.FAST},
 }
 

@@ -9,6 +9,7 @@ from tinycnn.devices import DeviceError
 from tinycnn.devices.activation_first import ActivationFirst
 from tinycnn.devices.base import Array
 from tinycnn.devices.cpu import (
+    activations,
     add,
     avgpool2d,
     batchnorm,
@@ -21,6 +22,7 @@ from tinycnn.devices.cpu import (
     optimizers,
     relu,
     softmax_crossentropy,
+    zeropad2d,
 )
 from tinycnn.devices.cpu.memory import pool
 from tinycnn.devices.cpu.processor import settings
@@ -68,6 +70,8 @@ class CpuDevice(ActivationFirst, NumpyArrays):
     add = staticmethod(add.add)
     relu_forward = staticmethod(relu.relu_forward)
     relu_backward = staticmethod(relu.relu_backward)
+    activation_forward = staticmethod(activations.activation_forward)
+    activation_backward = staticmethod(activations.activation_backward)
     maxpool2d_forward = staticmethod(maxpool2d.maxpool2d_forward)
     maxpool2d_backward = staticmethod(maxpool2d.maxpool2d_backward)
     avgpool2d_forward = staticmethod(avgpool2d.avgpool2d_forward)
@@ -76,6 +80,8 @@ class CpuDevice(ActivationFirst, NumpyArrays):
     globalavgpool2d_backward = staticmethod(globalpool2d.globalavgpool2d_backward)
     globalmaxpool2d_forward = staticmethod(globalpool2d.globalmaxpool2d_forward)
     globalmaxpool2d_backward = staticmethod(globalpool2d.globalmaxpool2d_backward)
+    zeropad2d_forward = staticmethod(zeropad2d.zeropad2d_forward)
+    zeropad2d_backward = staticmethod(zeropad2d.zeropad2d_backward)
     batchnorm_forward = staticmethod(batchnorm.batchnorm_forward)
     batchnorm_inference = staticmethod(batchnorm.batchnorm_inference)
     batchnorm_backward = staticmethod(batchnorm.batchnorm_backward)

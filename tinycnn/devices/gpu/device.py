@@ -15,6 +15,7 @@ from tinycnn.devices.base import Array, Device
 from tinycnn.devices.gpu.driver import Driver
 from tinycnn.devices.gpu.fast.launches import OPERATIONS
 from tinycnn.devices.gpu.launches import (
+    activations,
     add,
     avgpool2d,
     batchnorm,
@@ -32,6 +33,7 @@ from tinycnn.devices.gpu.launches import (
     reduce,
     relu,
     softmax_crossentropy,
+    zeropad2d,
 )
 
 # Where a thread notes its launches, as (file, kernel), in place of making them.
@@ -164,6 +166,8 @@ class KernelDevice(Device):
     add = add.add
     relu_forward = relu.relu_forward
     relu_backward = relu.relu_backward
+    activation_forward = activations.activation_forward
+    activation_backward = activations.activation_backward
     maxpool2d_forward = maxpool2d.maxpool2d_forward
     maxpool2d_backward = maxpool2d.maxpool2d_backward
     avgpool2d_forward = avgpool2d.avgpool2d_forward
@@ -172,6 +176,8 @@ class KernelDevice(Device):
     globalavgpool2d_backward = globalpool2d.globalavgpool2d_backward
     globalmaxpool2d_forward = globalpool2d.globalmaxpool2d_forward
     globalmaxpool2d_backward = globalpool2d.globalmaxpool2d_backward
+    zeropad2d_forward = zeropad2d.zeropad2d_forward
+    zeropad2d_backward = zeropad2d.zeropad2d_backward
     batchnorm_forward = batchnorm.batchnorm_forward
     batchnorm_inference = batchnorm.batchnorm_inference
     batchnorm_backward = batchnorm.batchnorm_backward

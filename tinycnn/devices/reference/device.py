@@ -5,6 +5,7 @@ from __future__ import annotations
 from tinycnn.devices.activation_first import ActivationFirst
 from tinycnn.devices.numpy_arrays import NumpyArrays
 from tinycnn.devices.reference import (
+    activations,
     add,
     avgpool2d,
     batchnorm,
@@ -17,6 +18,7 @@ from tinycnn.devices.reference import (
     optimizers,
     relu,
     softmax_crossentropy,
+    zeropad2d,
 )
 
 
@@ -43,6 +45,8 @@ class ReferenceDevice(ActivationFirst, NumpyArrays):
     add = staticmethod(add.add)
     relu_forward = staticmethod(relu.relu_forward)
     relu_backward = staticmethod(relu.relu_backward)
+    activation_forward = staticmethod(activations.activation_forward)
+    activation_backward = staticmethod(activations.activation_backward)
     maxpool2d_forward = staticmethod(maxpool2d.maxpool2d_forward)
     maxpool2d_backward = staticmethod(maxpool2d.maxpool2d_backward)
     avgpool2d_forward = staticmethod(avgpool2d.avgpool2d_forward)
@@ -51,6 +55,8 @@ class ReferenceDevice(ActivationFirst, NumpyArrays):
     globalavgpool2d_backward = staticmethod(globalpool2d.globalavgpool2d_backward)
     globalmaxpool2d_forward = staticmethod(globalpool2d.globalmaxpool2d_forward)
     globalmaxpool2d_backward = staticmethod(globalpool2d.globalmaxpool2d_backward)
+    zeropad2d_forward = staticmethod(zeropad2d.zeropad2d_forward)
+    zeropad2d_backward = staticmethod(zeropad2d.zeropad2d_backward)
     batchnorm_forward = staticmethod(batchnorm.batchnorm_forward)
     batchnorm_inference = staticmethod(batchnorm.batchnorm_inference)
     batchnorm_backward = staticmethod(batchnorm.batchnorm_backward)
