@@ -71,6 +71,7 @@ setup(
         "numba12": ["numba-cuda[cu12]>=0.30", "greenlet>=3"],
         "numba13": ["numba-cuda[cu13]>=0.30", "greenlet>=3"],
         "zig": ["ziglang>=0.13"],
+        "augment": ["scipy>=1.10"],
         "hdf5": ["h5py>=3.8"],
         "notebook": ["ipykernel>=6", "ipython>=7.34"],
         "lab": ["starlette>=0.40", "uvicorn>=0.30"],
@@ -90,6 +91,7 @@ setup(
             "numba-cuda>=0.30; sys_platform != 'darwin'",
             "greenlet>=3",
             "h5py>=3.8",
+            "scipy>=1.10",
             "ipykernel>=6",
             "nbclient>=0.8",  # runs the notebook of docs/
             "starlette>=0.40",

@@ -294,13 +294,14 @@ def keras_layers(results):
 def keras_model(results):
     from tinycnn import models
 
-    names = ("compile", "fit", "evaluate", "predict", "summary", "save", "load_weights", "get_layer", "get_weights",
-             "set_weights", "count_params")  # fmt: skip
+    names = ("compile", "fit", "evaluate", "predict", "fit_generator", "evaluate_generator", "predict_generator",
+             "summary", "save", "save_weights", "load_weights", "to_json", "get_config", "from_config", "get_layer",
+             "get_weights", "set_weights", "count_params")  # fmt: skip
     methods = [(f"Model.{name}", getattr(models.Model, name)) for name in names]
     methods = [("Model", models.Model), ("Sequential", models.Sequential), *methods]
-    return members_table(
-        [*methods, ("Sequential.add", models.Sequential.add), ("load_model", models.load_model)], "function"
-    )
+    others = [("Sequential.add", models.Sequential.add)]
+    others += [(name, getattr(models, name)) for name in ("load_model", "model_from_json")]
+    return members_table([*methods, *others], "function")
 
 
 def keras_losses(results):

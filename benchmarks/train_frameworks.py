@@ -143,8 +143,9 @@ class Data(NamedTuple):
 def training_data(count):
     """Data with `count` images (all if None): MNIST where it is on this machine, else noise, on which the speed does
     not depend but no accuracy is reached."""
-    cache = datasets.download.cache_folder()
-    cached = all((cache / name).exists() for name in datasets.download.SHA256)
+    published = datasets.download.MNIST
+    cache = datasets.download.cache_folder() / published.folder
+    cached = all((cache / name).exists() for name in published.sha256)
     if os.environ.get("TINYCNN_DATA") or cached:
         data = datasets.load(None if os.environ.get("TINYCNN_DATA") else cache)
         if data.x_train.shape[1:] != SHAPE:

@@ -28,9 +28,15 @@ def no_data_and_no_network(monkeypatch, tmp_path):
     monkeypatch.delenv("TINYCNN_DATA", raising=False)
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr(download, "cache_folder", lambda: tmp_path / "cache")
-    monkeypatch.setattr(download, "MIRRORS", ("http://127.0.0.1:1/one/", "http://127.0.0.1:1/two/"))
+    mirrors("http://127.0.0.1:1/one/", "http://127.0.0.1:1/two/", monkeypatch=monkeypatch)
     monkeypatch.setattr(synthetic, "TRAIN", 20)
     monkeypatch.setattr(synthetic, "TEST", 10)
+
+
+def mirrors(*urls, monkeypatch, **more):
+    """Both data sets are downloaded from here."""
+    for name in ("MNIST", "FASHION_MNIST"):
+        monkeypatch.setattr(download, name, getattr(download, name)._replace(mirrors=urls, **more))
 
 
 def small_set(side=28):
@@ -343,7 +349,7 @@ def mirror(tmp_path, monkeypatch):
     """A mirror on this machine, with a small set in MNIST's place: (its URL, its folder, the paths asked of it)."""
     folder = write_folder(tmp_path / "mirror", small_set())
     digests = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.iterdir()}
-    monkeypatch.setattr(download, "SHA256", digests)
+    mirrors("http://127.0.0.1:1/", monkeypatch=monkeypatch, sha256=digests)
     asked = []
 
     class Handler(http.server.SimpleHTTPRequestHandler):
@@ -361,7 +367,7 @@ def mirror(tmp_path, monkeypatch):
 
 def test_mnist_is_downloaded_once_from_the_first_mirror_that_answers(mirror, monkeypatch):
     url, _, asked = mirror
-    monkeypatch.setattr(download, "MIRRORS", ("http://127.0.0.1:1/", url, "http://127.0.0.1:1/"))
+    mirrors("http://127.0.0.1:1/", url, "http://127.0.0.1:1/", monkeypatch=monkeypatch)
     np.testing.assert_array_equal(datasets.load().y_test, np.arange(10))
     assert len(asked) == 4
     datasets.load()
@@ -370,27 +376,27 @@ def test_mnist_is_downloaded_once_from_the_first_mirror_that_answers(mirror, mon
 
 def test_a_damaged_file_in_the_cache_is_downloaded_again(mirror, monkeypatch):
     url, _, asked = mirror
-    monkeypatch.setattr(download, "MIRRORS", (url,))
+    mirrors(url, monkeypatch=monkeypatch)
     datasets.load()
-    (download.cache_folder() / "t10k-labels-idx1-ubyte.gz").write_bytes(b"half a fi")
+    (download.cache_folder() / "mnist" / "t10k-labels-idx1-ubyte.gz").write_bytes(b"half a fi")
     np.testing.assert_array_equal(datasets.load().y_test, np.arange(10))
     assert len(asked) == 5
 
 
 def test_a_download_with_other_content_is_not_kept(mirror, monkeypatch):
     url, folder, _ = mirror
-    monkeypatch.setattr(download, "MIRRORS", (url,))
+    mirrors(url, monkeypatch=monkeypatch)
     idx.write_idx(folder / "train-images-idx3-ubyte.gz", np.zeros((12, 28, 28), np.uint8))
     message = refusal(datasets.load)
     assert url in message and "hash" in message
-    kept = {file.name for file in download.cache_folder().iterdir()}
-    assert kept <= set(download.SHA256) - {"train-images-idx3-ubyte.gz"}
+    kept = {file.name for file in (download.cache_folder() / "mnist").iterdir()}
+    assert kept <= set(download.MNIST.sha256) - {"train-images-idx3-ubyte.gz"}
 
 
 def test_a_failed_download_lists_every_mirror_and_the_remedies(mirror, monkeypatch):
     url, folder, _ = mirror
     (folder / "t10k-labels-idx1-ubyte.gz").unlink()
-    monkeypatch.setattr(download, "MIRRORS", ("http://127.0.0.1:1/", url))
+    mirrors("http://127.0.0.1:1/", url, monkeypatch=monkeypatch)
     with pytest.raises(DownloadError) as caught:
         datasets.load()
     message = str(caught.value)
@@ -403,7 +409,7 @@ def test_the_fallback_is_loud_and_says_what_it_is(capsys):
     assert data.name == "synthetic digits" and "seed 3" in data.source
     np.testing.assert_array_equal(data.y_train, synthetic.load(20, 10, seed=3)[0][1])
     warning = capsys.readouterr().err
-    for expected in ("WARNING", "SYNTHETIC", "not MNIST's", *download.MIRRORS, "--data DIR", "TINYCNN_DATA"):
+    for expected in ("WARNING", "SYNTHETIC", "not MNIST's", *download.MNIST.mirrors, "--data DIR", "TINYCNN_DATA"):
         assert expected in warning
     assert warning.count("\n") > 5
 
@@ -441,6 +447,119 @@ def test_mnist_is_mnist(monkeypatch, recwarn):
     assert y_train[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
     assert np.bincount(y_test).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     assert datasets.load().name == "MNIST"
+
+
+# --- Fashion-MNIST -----------------------------------------------------------------------------------------------
+
+
+def test_the_sums_of_the_published_files_are_those_that_others_check():
+    """As TensorFlow Datasets' and others' lists of checksums have them, by their first digits."""
+    first = [digest[:8] for digest in download.FASHION_MNIST.sha256.values()]
+    assert first == ["3aede38d", "a04f1713", "346e55b9", "67da17c7"]
+    assert all(len(digest) == 64 for digest in download.FASHION_MNIST.sha256.values())
+
+
+def test_fashion_mnist_is_downloaded_into_a_folder_of_its_own(mirror, monkeypatch, recwarn):
+    url, _, asked = mirror
+    mirrors(url, monkeypatch=monkeypatch)
+    (x_train, y_train), (x_test, y_test) = datasets.fashion_mnist.load_data()
+    assert_same((x_train, y_train, x_test, y_test), small_set())
+    assert len(asked) == 4 and not recwarn.list
+    for name in ("fashion-mnist", "fashion_mnist"):
+        assert datasets.load(name).name == "Fashion-MNIST"
+    assert len(asked) == 4 and len(list((download.cache_folder() / "fashion-mnist").iterdir())) == 4
+    datasets.load()
+    assert len(asked) == 8  # MNIST is another set
+
+
+def test_a_failed_download_of_fashion_mnist_is_no_reason_for_digits():
+    for call in (datasets.fashion_mnist.load_data, lambda: datasets.load("fashion-mnist", synthetic_fallback=True)):
+        with pytest.raises(DownloadError, match="Fashion-MNIST is not in .*fashion-mnist"):
+            call()
+
+
+@pytest.mark.parametrize("inside", ["", "fashion-mnist", "fashion_mnist"])
+def test_the_environment_names_fashion_mnist_or_a_folder_with_it(folder, tmp_path, monkeypatch, inside, recwarn):
+    """Known by the sums of its files; else there is a warning that says what it is."""
+    place = folder
+    if inside:
+        (tmp_path / "data").mkdir()
+        place = folder.rename(tmp_path / "data" / inside)
+    monkeypatch.setenv("TINYCNN_DATA", str(place.parent if inside else place))
+    with pytest.warns(UserWarning, match="not Fashion-MNIST"):
+        datasets.fashion_mnist.load_data()
+    digests = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in place.iterdir()}
+    monkeypatch.setattr(download, "FASHION_MNIST", download.FASHION_MNIST._replace(sha256=digests))
+    recwarn.clear()
+    assert_same(sum(datasets.fashion_mnist.load_data(), ()), small_set())
+    assert not recwarn.list and datasets.load(place).name == "Fashion-MNIST"
+
+
+def test_mnist_is_never_given_as_fashion_mnist(folder, mirror, monkeypatch, recwarn):
+    content = tuple(hashlib.sha256(idx.idx_bytes(array)).hexdigest() for array in small_set())
+    monkeypatch.setattr(files, "MNIST_CONTENT", content)
+    monkeypatch.setenv("TINYCNN_DATA", str(folder))
+    with pytest.raises(DownloadError, match="Fashion-MNIST"):
+        mirrors("http://127.0.0.1:1/", monkeypatch=monkeypatch, sha256={"a.gz": "0"})
+        datasets.fashion_mnist.load_data()
+
+
+# --- tables ------------------------------------------------------------------------------------------------------
+
+
+def write_table(path, rows=20, side=3, first="label", change=lambda lines: lines):
+    """A table of random images, the label of row i being i % 10."""
+    pixels = np.random.default_rng(0).integers(0, 256, (rows, side * side))
+    lines = [",".join([first, *(f"pixel{i}" for i in range(side * side))])]
+    lines += [",".join(map(str, [i % 10, *row])) for i, row in enumerate(pixels.tolist())]
+    content = "\n".join(change(lines)).encode()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return pixels.reshape(-1, side, side)
+
+
+@pytest.mark.parametrize("name", ["train.csv", "train.csv.gz"])
+def test_a_table_gives_its_last_rows_for_testing(tmp_path, name):
+    pixels = write_table(tmp_path / name)
+    data = datasets.load(tmp_path / name)
+    assert data.x_train.shape == (18, 3, 3, 1) and data.x_test.shape == (2, 3, 3, 1)
+    np.testing.assert_allclose(np.concatenate([data.x_train, data.x_test])[..., 0], pixels / 255, rtol=1e-6)
+    assert data.y_train.tolist() == [*range(10), *range(8)] and data.y_test.tolist() == [8, 9]
+    assert data.name == os.path.splitext(name)[0]
+
+
+TABLES = {
+    "no label": ({"first": "id"}, "does not name the columns of images"),
+    "no square": ({"change": lambda lines: [line.rsplit(",", 1)[0] for line in lines]}, "does not name the columns"),
+    "no names": ({"change": lambda lines: lines[1:]}, "does not name the columns"),
+    "nothing": ({"change": lambda lines: []}, "does not name the columns"),
+    "names alone": ({"change": lambda lines: lines[:1]}, "its rows have"),
+    "a row cut short": ({"change": lambda lines: [*lines[:-1], lines[-1][:9]]}, "number of columns changed.*row 20"),
+    "short rows": ({"change": lambda lines: [lines[0], "1,2", "3,4"]}, "have 2 numbers for 10 columns"),
+    "a fraction": ({"change": lambda lines: [*lines[:4], "1" + ",0.5" * 9]}, "'0.5'"),
+    "a large number": ({"change": lambda lines: [lines[0], "1" + ",256" * 9]}, "'256'.*0 to 255"),
+    "a label": ({"change": lambda lines: [*lines[:3], "10" + lines[3][1:], *lines[4:]]}, "label number 2 is 10"),
+    "one row": ({"rows": 1}, "holds no pixels"),
+}
+
+
+@pytest.mark.parametrize("case", TABLES)
+def test_what_is_no_table_of_images_is_refused(tmp_path, case):
+    options, fault = TABLES[case]
+    write_table(tmp_path / "train.csv", **options)
+    with pytest.raises(DataError, match=f"train.csv.*{fault}"):
+        datasets.load(tmp_path / "train.csv")
+
+
+# --- colours -----------------------------------------------------------------------------------------------------
+
+
+def test_images_in_colour_are_taken_with_labels_as_cifar_10_has_them(tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (12, 32, 32, 3), dtype=np.uint8), np.arange(12)[:, None] % 10
+    np.savez(tmp_path / "cifar.npz", x_train=x, y_train=y, x_test=x[:10], y_test=y[:10])
+    data = datasets.load(tmp_path / "cifar.npz")
+    assert data.x_train.shape == (12, 32, 32, 3) and data.y_train.tolist() == y[:, 0].tolist()
+    np.testing.assert_allclose(data.x_train, x / 255, rtol=1e-6)
 
 
 # --- the package -------------------------------------------------------------------------------------------------

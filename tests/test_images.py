@@ -205,3 +205,31 @@ def test_only_images_that_an_idx_file_has_are_read(tmp_path):
     for index in (-1, 2):
         with pytest.raises(ValueError, match=f"two has 2 images, 0 to 1; there is no image {index}"):
             read_image(tmp_path / "two", SHAPE, index)
+
+
+# ---------------------------------------------------------------- in colour
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "CMYK", "L"])
+def test_a_network_of_colours_gets_them_as_they_are(tmp_path, mode):
+    colours = np.zeros((32, 32, 3), np.uint8)
+    colours[:, :16] = (255, 0, 0)
+    picture = Image.fromarray(colours).convert(mode)
+    picture.save(path := tmp_path / ("c.tif" if mode == "CMYK" else "c.png"))
+    image, how = read_image(path, (32, 32, 3))
+    want = np.asarray(picture.convert("RGB"), np.float32)[None] / 255
+    assert image.dtype == np.float32 and how == "32x32 picture, in colour"
+    np.testing.assert_allclose(image, want, atol=0.01)
+
+
+def test_what_is_transparent_is_white_in_colour_and_large_pictures_are_scaled(tmp_path):
+    Image.new("RGBA", (90, 60), (255, 0, 0, 0)).save(tmp_path / "c.png")
+    image, how = read_image(tmp_path / "c.png", (32, 32, 3))
+    assert image.shape == (1, 32, 32, 3) and (image == 1).all() and how.startswith("90x60")
+
+
+@pytest.mark.parametrize("channels, message", [(3, "is grey, but the network takes 3"), (2, "is grey")])
+def test_an_idx_file_has_no_colours(tmp_path, channels, message):
+    write_idx(tmp_path / "a", np.zeros((2, 28, 28), np.uint8))
+    with pytest.raises(ValueError, match=message):
+        read_image(tmp_path / "a", (28, 28, channels))

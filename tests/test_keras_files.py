@@ -300,9 +300,19 @@ def test_a_name_of_hdf5_is_never_given_to_another_format(tmp_path):
 @pytest.mark.parametrize("call", ["save", "save_weights", "load_weights", "load_model"])
 def test_keras_files_are_refused_by_name(tmp_path, call):
     mine, path = compiled(), tmp_path / "m.keras"
-    with pytest.raises(CheckpointError, match=r"\.keras files are not read or written.*save\('m.h5'\)"):
+    with pytest.raises(ValueError, match=r"\.keras files are not read or written.*save\('m.h5'\)"):
         models.load_model(path) if call == "load_model" else getattr(mine, call)(path)
     assert not path.exists()
+
+
+def train(model, *listeners):
+    """It says so before anything is trained."""
+
+    class Never(callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            raise AssertionError("training began")
+
+    fit(model, *toy(), callbacks=[*listeners, Never()])
 
 
 def test_without_h5py_the_command_is_named(tmp_path, monkeypatch):
@@ -314,7 +324,8 @@ def test_without_h5py_the_command_is_named(tmp_path, monkeypatch):
         return real(name, *arguments)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    for call in (mine.save, mine.save_weights, mine.load_weights, models.load_model):
+    keep = callbacks.ModelCheckpoint(tmp_path / "m.h5")
+    for call in (mine.save, mine.save_weights, mine.load_weights, models.load_model, lambda _: train(mine, keep)):
         with pytest.raises(ValueError, match=r"pip install 'tinycnn\[hdf5\]'"):
             call(tmp_path / "m.h5")
     assert list(tmp_path.iterdir()) == []

@@ -213,9 +213,11 @@ def test_a_network_is_written_with_everything_that_it_has(text, written):
 def test_a_network_without_a_classifier_is_written_as_it_is():
     x = Flatten()(inputs := Input((4, 4, 1)))
     dense = Dense(10, activation="softmax")(x)
-    assert notation(Model(inputs=inputs, outputs=Flatten()(dense))) == "FL()->DN(10,activation=softmax)->FL()"
-    assert notation(Model(inputs=inputs, outputs=Dense(10)(x))) == "FL()->DN(10,activation=none)"
-    assert notation(Model(inputs=inputs, outputs=Dense(10, activation="relu")(x))) == "FL()->DN(10,activation=relu)"
+    text = "IN(4,4,1)->FL()->DN(10,activation=softmax)->FL()"
+    assert notation(Model(inputs=inputs, outputs=Flatten()(dense))) == text
+    assert notation(Model(inputs=inputs, outputs=Dense(10)(x))) == "IN(4,4,1)->FL()->DN(10,activation=none)"
+    text = "IN(4,4,1)->FL()->DN(10,activation=relu)"
+    assert notation(Model(inputs=inputs, outputs=Dense(10, activation="relu")(x))) == text
 
 
 @pytest.mark.parametrize("name", architectures.ARCHITECTURES)
@@ -405,3 +407,28 @@ def test_any_text_is_a_network_or_a_plain_error(text):
     except (NotationError, ShapeError):
         return
     assert model.output.extents == (10,) and describe(parse(notation(model))) == describe(model)
+
+
+# ---------------------------------------------------------------- images of another shape
+
+
+@pytest.mark.parametrize("text", ["IN(32,32,3)->CN(8,(3,3))->FL()->DN(10)", "IN( 32, 32 ,3 ) CN(8)"])
+def test_a_text_may_say_the_shape_of_its_images(text):
+    model = parse(text)
+    assert model.input.extents == (32, 32, 3)
+    assert notation(model) == "IN(32,32,3)->CN(8,(3,3))->FL()->DN(10)"
+    assert parse(notation(model), input_shape=(9, 9, 1)).input.extents == (32, 32, 3)
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("IN(32,32)->CN(8)", r"expected IN\(rows,columns,channels\).*character 1:"),
+        ("IN(32,0,3)->CN(8)", r"expected IN\(rows,columns,channels\)"),
+        ("IN(32,32,3)", "expected -> and a layer"),
+        ("CN(8)->IN(32,32,3)", r"expected a layer \(CN.*character 8:"),
+    ],
+)
+def test_images_that_are_written_otherwise_are_refused(text, message):
+    with pytest.raises(NotationError, match=message):
+        parse(text)

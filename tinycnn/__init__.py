@@ -17,7 +17,7 @@ moved.install()
 # `import tinycnn` and then `tinycnn.optimizers.Adam()`, as with Keras, without loading everything at once.
 _SUBMODULES = (
     "architectures", "backend", "callbacks", "datasets", "fit", "functional", "gradcheck", "initializers", "layers",
-    "losses", "models", "optimizers", "pictures", "utils",
+    "losses", "models", "optimizers", "pictures", "preprocessing", "utils",
 )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinycnn.fit.files import check_writable, json_text, names_a_field
+from tinycnn.fit.files import check_network_file, check_writable, json_text, names_a_field
 
 if TYPE_CHECKING:
     from tinycnn.models import Model
@@ -331,7 +331,7 @@ class ModelCheckpoint(Watching):
         if names_a_field(self.filepath):
             self.path_of(0, Logs(dict.fromkeys(self.params["metrics"], 0.0)))  # refuses a field that is not measured
         else:
-            check_writable(self.filepath, make_folder=True)
+            check_network_file(self.filepath, make_folder=True, weights_only=self.weights_only)
         if self.best_only:
             self.check_monitor()
             for _, row in self.model.history.rows() if self.model.history else []:

@@ -8,6 +8,7 @@
     FL()                        flatten
     DN(units)                   a dense layer with relu; also DN(units,activation)
     AC(activation)              an activation of its own
+    IN(32,32,3)                 at the beginning: the images, (28,28,1) where it is not said
     [CN(8,1)|MP(3,3,strides=1,padding=same)->BN()|]
                                 branches from the same input, joined along the channels; an empty one passes it on
 
@@ -66,6 +67,7 @@ CODES = {
     "DN": Code(Dense, ("units", "activation"), WEIGHTS),
     "AC": Code(Activation, ("activation",), {}),
 }
+INPUT, USUAL_IMAGES = "IN", (28, 28, 1)
 SHORT = {"kernel_initializer": "init", "use_bias": "bias"}
 TOKEN = re.compile(r"\s*(?P<token>(?P<code>\w+)\s*\((?:[^()]|\([^()]*\))*\)|->|→|[\[\]|]|$)")
 OPENED = re.compile(r"\s*(?P<code>\w+)\s*\(")
@@ -103,6 +105,7 @@ class Reader:
 
     def __init__(self, text: str):
         self.text, self.kernel = text, (3, 3)
+        self.input_shape: tuple[int, ...] | None = None
         self.tokens: list[re.Match] = []
         end = 0
         while not self.tokens or self.token:
@@ -132,6 +135,8 @@ class Reader:
         return self.token in wanted and bool(self.tokens.pop())
 
     def network(self) -> list[Step]:
+        if self.tokens[-1]["code"] == INPUT:
+            self.input_shape = self.images()
         try:
             steps = self.chain()
         except RecursionError:
@@ -139,6 +144,16 @@ class Reader:
         if self.token:
             self.expected("-> and a layer")
         return steps
+
+    def images(self) -> tuple[int, ...]:
+        """The shape of the images, as the text says it before its layers."""
+        numbers = re.fullmatch(r"\w+\s*\(\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*\)", self.token)
+        if numbers is None or "0" in numbers.groups():
+            self.expected("IN(rows,columns,channels)")
+        self.tokens.pop()
+        if not (self.take("->", "→") or self.after_a_space()):
+            self.expected("-> and a layer")
+        return tuple(map(int, numbers.groups()))
 
     def chain(self) -> list[Step]:
         steps = [self.step()]
@@ -216,11 +231,11 @@ def usage(code: str) -> str:
     return f"{code}({', '.join([*first, *(SHORT.get(name, name) + '=' for name in named if name not in first)])})"
 
 
-def parse(text: str, input_shape: Sequence[int] = (28, 28, 1), classes: int = 10) -> Model:
+def parse(text: str, input_shape: Sequence[int] = USUAL_IMAGES, classes: int = 10) -> Model:
     """The network that a text describes.
 
     Args:
-        text: in the notation at the head of this file. input_shape: of its images, (H, W, C).
+        text: in the notation at the head of this file. input_shape: of its images, (H, W, C), where it does not say.
         classes: what its softmax at the end tells apart.
 
     Returns:
@@ -233,11 +248,12 @@ def parse(text: str, input_shape: Sequence[int] = (28, 28, 1), classes: int = 10
     >>> parse("CN(8,(3,3))->MP(2,2)->FL()").count_params()
     13610
     """
-    steps, classes = Reader(text).network(), positive(classes, "classes")
+    reader, classes = Reader(text), positive(classes, "classes")
+    steps = reader.network()
     last = steps[-1]
     if last.code == "DN" and last.options["units"] == classes:
         last.activation = "softmax"
-    inputs = Input(input_shape)
+    inputs = Input(reader.input_shape or input_shape)
     if any(step.branches for step in steps):
         symbol = connect(steps, inputs, text)
         for layer in classifier(symbol, last, classes):
@@ -291,6 +307,8 @@ def classifier(symbol: Symbol, last: Step, classes: int) -> list[Layer]:
 def notation(model: Model) -> str:
     """The text that `parse` makes this network of again, with every kernel written out; no names and no weights.
 
+    The images' shape is written where it is not (28, 28, 1).
+
     Raises:
         ValueError: for a network that has no text: one that does not know its input's shape, has several outputs or
             layers of other kinds, uses a layer twice, or is not made of branches that begin at one place and end in
@@ -309,7 +327,8 @@ def notation(model: Model) -> str:
     text = chain_text(model.output, model.input, "end", before, written)
     if len(written) != len(set(written)):
         raise ValueError(f"{model.name} cannot be written: a layer is used twice, or branches are entangled")
-    return text
+    shape = model.input.shape
+    return text if shape == USUAL_IMAGES or len(shape) != 3 else f"{INPUT}{value_text(shape)}->{text}"
 
 
 def path(symbol: Symbol, before: dict[Symbol, Symbol]) -> list[Symbol]:

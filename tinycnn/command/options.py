@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tinycnn.devices import DEVICES, current_device, use_device
 from tinycnn.devices.base import PATHS
-from tinycnn.fit.files import check_writable, json_text
+from tinycnn.fit.files import HDF5_NAMES, check_writable, json_text
 
 if TYPE_CHECKING:
+    from tinycnn.layers import Layer
     from tinycnn.models import Model
 
 
@@ -57,7 +58,10 @@ def path_option(command: Callable[..., None]) -> Callable[..., None]:
 
 def data_option(command: Callable[..., None]) -> Callable[..., None]:
     """--data DIR"""
-    text = "A folder of IDX files or mnist.npz, or 'synthetic'; TINYCNN_DATA, the cache or a download if not given."
+    text = (
+        "A folder of IDX files, an .npz or .csv file, 'fashion-mnist' or 'synthetic'; TINYCNN_DATA, the cache or a "
+        "download of MNIST if not given."
+    )
     return click.option("--data", metavar="DIR", help=text)(command)
 
 
@@ -87,11 +91,14 @@ def use(device: str | None, path: str | None = None) -> None:
 
 
 def find_network(text: str) -> Model:
-    """The model that a documented name, a notation or a checkpoint file stands for."""
+    """The model that a documented name, a notation, a Python file or a file of a saved network stands for."""
     from tinycnn import architectures
     from tinycnn.architectures import notation
+    from tinycnn.command import program
 
-    if text.endswith(".safetensors") or os.path.exists(text):
+    if program.is_named(text):
+        return program.run(text).network()
+    if text.endswith((".safetensors", *HDF5_NAMES)) or os.path.exists(text):
         return checkpoint(text)
     if "(" in text:
         model = notation.parse(text)
@@ -101,11 +108,11 @@ def find_network(text: str) -> Model:
     return architectures.build(text)
 
 
-def checkpoint(path: str) -> Model:
+def checkpoint(path: str, custom_objects: Mapping[str, type[Layer]] | None = None) -> Model:
     """The model of a file; one that was saved without a way of training gets the usual one."""
     from tinycnn.models import load_model
 
-    model = load_model(path)
+    model = load_model(path, custom_objects)
     if model.loss is None:
         model.compile("adam", "categorical_crossentropy")
     model.metrics = ["acc"]
@@ -115,11 +122,11 @@ def checkpoint(path: str) -> Model:
 # ---------------------------------------------------------------- files
 
 
-def check_file(path: str | None) -> None:
+def check_file(path: str | None, check: Callable[[str], Any] = check_writable) -> None:
     """Refuse a file that could not be written, before hours are spent on what should go into it."""
     if path is not None:
         try:
-            check_writable(path)
+            check(path)
         except (OSError, ValueError) as error:
             raise click.UsageError(str(error)) from None
 

@@ -27,7 +27,8 @@ from tinycnn.command.options import (
 def predict(file: str, image: str, index: int, device: str | None, plot: str | None, as_json: bool) -> None:
     """What a trained network sees in IMAGE, a picture file or an IDX file: the probability of every class.
 
-    A picture is made grey, scaled to the network's size, and inverted if it is dark on light.
+    A picture is scaled to the network's size. For a network of grey images it is made grey, and inverted if it is dark
+    on light.
     """
     from tinycnn.datasets.images import read_image
 

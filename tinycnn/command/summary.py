@@ -8,7 +8,7 @@ from tinycnn.command.options import find_network, json_option, print_json, use
 
 
 @click.command()
-@click.argument("network", metavar="ARCH|NOTATION|FILE")
+@click.argument("network", metavar="ARCH|NOTATION|FILE.py:NAME|FILE")
 @json_option
 def summary(network: str, as_json: bool) -> None:
     """The layers of a network: shapes, parameters and how they come about, receptive fields."""

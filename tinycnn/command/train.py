@@ -17,6 +17,7 @@ from tinycnn.command.options import (
     Positive,
     check_file,
     check_picture,
+    checkpoint,
     data_option,
     device_option,
     find_network,
@@ -24,6 +25,7 @@ from tinycnn.command.options import (
     path_option,
     use,
 )
+from tinycnn.fit.files import check_network_file
 from tinycnn.session import set_random_seed
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("network", metavar="ARCH|NOTATION|FILE.safetensors")
+@click.argument("network", metavar="ARCH|NOTATION|FILE.py:NAME|FILE.safetensors")
 @click.option("--epochs", type=click.IntRange(min=1), help="The documented number if not given.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="The documented size if not given.")
 @click.option(
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
 @path_option
 @data_option
 @limit_option
-@click.option("--save", metavar="FILE.safetensors", help="Write the model there after every epoch.")
+@click.option("--save", metavar="FILE", help="Write the model there after every epoch, as .safetensors or .h5.")
 @click.option("--resume", is_flag=True, help="Go on from the file that --save names, if it is there.")
 @click.option("--plot", metavar="FILE", help="Draw the loss and accuracy curves to a PNG, SVG or PDF.")
 @click.option("--log", metavar="FILE.jsonl", help="Write one JSON object an epoch.")
@@ -61,13 +63,15 @@ def train(
 ) -> None:  # fmt: skip
     """Train a network and print what it reached.
 
-    Settings that are not given are the documented ones. A FILE.safetensors goes on where it was saved.
+    Settings that are not given are the documented ones. A FILE.safetensors goes on where it was saved. A FILE.py is
+    run, as the code of your own that it is, and NAME is a Model or Sequential in it, or a function that makes one.
     """
     from tinycnn import datasets
+    from tinycnn.command import program
 
     if resume and not save:
         raise click.UsageError("--resume goes on from the file that --save names; give --save too")
-    check_file(save)
+    check_file(save, check_network_file)
     check_file(log)
     if save is not None and log is not None and os.path.realpath(save) == os.path.realpath(log):
         raise click.UsageError(f"--save and --log both name {save}")
@@ -75,27 +79,55 @@ def train(
     use(device, path)
     set_random_seed(seed or 0)
     started = time.perf_counter()
+    own = program.run(network) if program.is_named(network) else None
     if resume and save and os.path.exists(save):
-        model = find_network(save)
-        refuse_another_network(model, network, save)
+        model = checkpoint(save, own and own.layers())
+        refuse_another_network(model, own.network() if own else described(network), save)
     else:
-        model = find_network(network)
+        model = own.network() if own else find_network(network)
     settings = Settings.of(model, epochs, batch_size, optimizer, lr, seed)
     found = datasets.load(data, model.seed, synthetic_fallback=True, limit=limit)
+    if model.output is None:
+        model.build(found.x_train.shape[1:])  # type: ignore[attr-defined]  # a Sequential's
     run(model, settings, found, save, plot, log, started)
 
 
-def refuse_another_network(model: Model, text: str, path: str) -> None:
-    """Raises UsageError unless `model`, which `path` holds, is the network that `text` stands for."""
+def described(text: str) -> Model:
+    """The network that `text` stands for, its weights not drawn."""
     from tinycnn import session
-    from tinycnn.architectures.notation import notation
 
     with session.without_initial_weights():
-        wanted = find_network(text)
-    if notation(wanted) != notation(model):
+        return find_network(text)
+
+
+def refuse_another_network(model: Model, wanted: Model, path: str) -> None:
+    """Raises UsageError unless `model`, which `path` holds, has the layers of `wanted`, connected likewise."""
+    if wanted.output is None and model.input is not None:
+        wanted.build(model.input.shape)  # type: ignore[attr-defined]  # a Sequential's
+    if structure(wanted) != structure(model):
         raise click.UsageError(
-            f"{path} holds another network, {notation(model)}, not {notation(wanted)}; give --save another file"
+            f"{path} holds another network, {written(model)}, not {written(wanted)}; give --save another file"
         )
+
+
+def structure(model: Model) -> list[tuple]:
+    """What a network is, without names and weights: for each place its layer, with all options, and what it reads."""
+    place = {symbol: number for number, symbol in enumerate(model.symbols)}
+    layers = list(dict.fromkeys(symbol.layer for symbol in model.symbols))
+    return [
+        (s.layer.type, s.layer.options(), layers.index(s.layer), [place[source] for source in s.inputs])
+        for s in model.symbols
+    ]
+
+
+def written(model: Model) -> str:
+    """A network in the notation, or where there is none for it, its layers."""
+    from tinycnn.architectures.notation import notation
+
+    try:
+        return notation(model)
+    except ValueError:
+        return "->".join(layer.type for layer in model.layers)
 
 
 @dataclass(frozen=True)

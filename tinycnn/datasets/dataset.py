@@ -15,14 +15,17 @@ from tinycnn.datasets import download, files, synthetic
 from tinycnn.datasets.errors import DataError, DownloadError
 
 SYNTHETIC_NAME = "synthetic digits"
+FASHION_NAMES = ("fashion-mnist", "fashion_mnist")
 
 
 @dataclass(frozen=True)
 class Dataset:
     """Images and labels for training and testing.
 
-    x_train, x_test: float32 (N, H, W, 1), from 0 to 1. y_train, y_test: int64 (N,), below `classes`.
-    name: what the data is ("MNIST" only if its content is MNIST's). source: where it came from.
+    x_train, x_test: float32 (N, H, W, 1), or (N, H, W, 3) in colour, from 0 to 1.
+    y_train, y_test: int64 (N,), below `classes`.
+    name: what the data is ("MNIST" only if its content is MNIST's, "Fashion-MNIST" likewise).
+    source: where it came from.
     """
 
     x_train: np.ndarray
@@ -40,8 +43,9 @@ def load(
     """The Dataset that `data` names.
 
     Args:
-        data: a folder with four IDX files or mnist.npz, an .npz file, or "synthetic". None takes what the environment
-            variable TINYCNN_DATA names, else MNIST from the cache, else downloads MNIST into the cache.
+        data: a folder with four IDX files or mnist.npz, an .npz file, a .csv file of Kaggle's digit recogniser,
+            "fashion-mnist", or "synthetic". None takes what the environment variable TINYCNN_DATA names, else MNIST
+            from the cache, else downloads MNIST into the cache.
         seed: of the synthetic digits.
         synthetic_fallback: warn and draw synthetic digits where MNIST cannot be had. A file or folder that was named
             is never replaced so.
@@ -61,7 +65,7 @@ def load(
     try:
         arrays, name, source = find(data, seed, limit)
     except DownloadError as error:
-        if not synthetic_fallback:
+        if not synthetic_fallback or data is not None:
             raise
         _warn(error)
         arrays, name, source = find("synthetic", seed, limit)
@@ -87,9 +91,13 @@ def find(data: str | PathLike | None = None, seed: int = 0, limit: int | None = 
         train, test = (synthetic.TRAIN, synthetic.TEST) if limit is None else (limit, min(limit, synthetic.TEST))
         (x_train, y_train), (x_test, y_test) = synthetic.load(train, test, seed)
         return files.Arrays(x_train, y_train, x_test, y_test), SYNTHETIC_NAME, f"drawn by tinycnn with seed {seed}"
-    path = download.fetch() if data is None else Path(data).expanduser()
+    if data in FASHION_NAMES and not os.path.exists(data):
+        path = download.fetch(download.FASHION_MNIST)
+        return files.read(path), download.FASHION_MNIST.name, str(path)
+    path = download.fetch(download.MNIST) if data is None else Path(data).expanduser()
     arrays = files.read(path)
-    return arrays, files.name_of(arrays, path), str(path)
+    known = download.is_published(download.FASHION_MNIST, path)
+    return arrays, download.FASHION_MNIST.name if known else files.name_of(arrays, path), str(path)
 
 
 def _checked(limit: int | None) -> int | None:
@@ -105,8 +113,8 @@ def _checked(limit: int | None) -> int | None:
 
 
 def _pixels(images: np.ndarray) -> np.ndarray:
-    """uint8 (N, H, W) from 0 to 255 as float32 (N, H, W, 1) from 0 to 1."""
-    return np.divide(images[..., None], 255, dtype=np.float32)
+    """uint8 (N, H, W) or (N, H, W, C) from 0 to 255 as float32 (N, H, W, C) from 0 to 1."""
+    return np.divide(images[..., None] if images.ndim == 3 else images, 255, dtype=np.float32)
 
 
 def _warn(error: DownloadError) -> None:

@@ -6,4 +6,4 @@ class DataError(ValueError):
 
 
 class DownloadError(DataError):
-    """MNIST is not on this machine and could not be downloaded: nothing is wrong with any file here."""
+    """A published data set is not on this machine and could not be downloaded: nothing is wrong with any file here."""

@@ -1,4 +1,4 @@
-"""Image sets in files of MNIST's form: four IDX files, or one .npz with four arrays."""
+"""Image sets in files of MNIST's form: four IDX files, or one .npz with four arrays; or a table (table.py)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ import numpy as np
 
 from tinycnn.datasets.errors import DataError
 from tinycnn.datasets.idx import MOST, idx_bytes, read_idx
+from tinycnn.datasets.table import FOR_TESTING, read_table
 
 CLASSES = 10
 
 
 class Arrays(NamedTuple):
-    """x: uint8 (N, H, W); y: uint8 (N,), each label below CLASSES."""
+    """x: uint8 (N, H, W), or (N, H, W, 3) in colour; y: uint8 (N,), each label below CLASSES."""
 
     x_train: np.ndarray
     y_train: np.ndarray
@@ -42,16 +43,16 @@ MNIST_CONTENT = (
 
 
 def read(path: str | PathLike) -> Arrays:
-    """The Arrays in a folder (four IDX files, else mnist.npz) or in an .npz file.
+    """The Arrays in a folder (four IDX files, else mnist.npz), in an .npz file, or in a .csv file.
 
     An IDX file may be gzipped or not, its name may end in .gz or not and have '.' for the '-' before "idx", and it may
     lie in a folder of its own name.
     Raises DataError, naming the file: missing or damaged files, what is no regular file, images that are not (N, H, W)
-    of one size, no images, different counts of images and labels, labels outside 0 to 9.
+    or (N, H, W, 3) of one size, no images, different counts of images and labels, labels outside 0 to 9.
     """
     path = Path(path)
     if os.path.isfile(path):  # unlike Path.is_file, no PermissionError
-        return _read_npz(path)
+        return _read_csv(path) if path.name.lower().endswith((".csv", ".csv.gz")) else _read_npz(path)
     if not os.path.isdir(path):
         fault = "neither a regular file nor a folder" if os.path.exists(path) else "no such file or folder"
         raise DataError(f"{path}: {fault}. Name {_WANTED}.")
@@ -77,7 +78,8 @@ def name_of(arrays: Arrays, path: str | PathLike) -> str:
 
 
 _WANTED = (
-    f"an .npz file or a folder with {NPZ_FILE} or the four IDX files {', '.join(IDX_FILES)}, each gzipped (.gz) or not"
+    f"an .npz file, a .csv file, or a folder with {NPZ_FILE} or the four IDX files {', '.join(IDX_FILES)}, each "
+    "gzipped (.gz) or not"
 )
 
 
@@ -86,6 +88,14 @@ def _find(folder: Path, name: str) -> Path | None:
     names = [spelling + suffix for spelling in (name, name.replace("-idx", ".idx")) for suffix in ("", ".gz")]
     files = [place / name for place in (folder, *(folder / name for name in names)) for name in names]
     return next((file for file in files if os.path.isfile(file)), None)
+
+
+def _read_csv(path: Path) -> Arrays:
+    images, labels = read_table(path)
+    first = len(images) - len(images) // FOR_TESTING
+    arrays = Arrays(images[:first], labels[:first], images[first:], labels[first:])
+    _check(arrays, [f"{path}: {name}" for name in Arrays._fields])
+    return arrays
 
 
 def _read_npz(path: Path) -> Arrays:
@@ -103,7 +113,8 @@ def _read_npz(path: Path) -> Arrays:
         raise DataError(f"{path}: {large[0]} unpacks to more than {MOST:,} bytes. Take a smaller set.")
     if missing:
         raise DataError(f"{path}: has no array {', '.join(missing)}. Save x_train, y_train, x_test and y_test in it.")
-    arrays = Arrays(*found)
+    # As CIFAR-10 has them, labels may be (N, 1).
+    arrays = Arrays(*(a[:, 0] if i % 2 and a.ndim == 2 and a.shape[1] == 1 else a for i, a in enumerate(found)))
     _check(arrays, [f"{path}: {name}" for name in Arrays._fields])
     return Arrays(*(array.astype(np.uint8, copy=False) for array in arrays))
 
@@ -112,10 +123,10 @@ def _check(arrays: Arrays, names: Sequence[str]) -> None:
     """Raise DataError unless the four arrays, known to the user as `names`, make a data set."""
     x_train, y_train, x_test, y_test = names
     for images, name in ((arrays.x_train, x_train), (arrays.x_test, x_test)):
-        if images.dtype != np.uint8 or images.ndim != 3:
+        if images.dtype != np.uint8 or not (images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3))):
             raise DataError(
                 f"{name}: is {images.dtype} of shape {images.shape}; images are uint8 of shape (N, H, W), "
-                "magic number 0x00000803 in an IDX file. Replace it with the images."
+                "magic number 0x00000803 in an IDX file, or (N, H, W, 3). Replace it with the images."
             )
         if 0 in images.shape:
             raise DataError(f"{name}: holds no pixels: its shape is {images.shape}. Replace it with the images.")

@@ -2,7 +2,7 @@
 
 The digits of MNIST are light ink on black, from 0 to 1, and fill their image. A picture is brought to that in steps,
 each a function here: decoded, by its own bit depth and turned as its camera was held; its transparent parts filled;
-scaled; and inverted where it is dark ink on light paper.
+scaled; and inverted where it is dark ink on light paper. A network that takes colours gets them as they are.
 """
 
 from __future__ import annotations
@@ -27,23 +27,25 @@ def read_image(path: str | PathLike, shape: tuple[int, ...], index: int = 0) -> 
 
     Args:
         path: a PNG, JPEG, BMP, GIF, TIFF, WebP or PPM picture, or an IDX file, gzipped or not.
-        shape: what the network takes, (H, W, 1). index: which image of an IDX file, from 0.
+        shape: what the network takes, (H, W, 1), or (H, W, 3) in colour. index: which image of an IDX file, from 0.
 
     Shapes:
-        -> float32 (1, H, W, 1), from 0 to 1.
+        -> float32 (1, H, W, C), from 0 to 1.
 
     Returns:
-        (image, how): `how` says what was done to it. A picture is made grey and scaled; where it is light on its border
-        it is taken for dark writing on paper and inverted.
+        (image, how): `how` says what was done to it. A grey picture is scaled; where it is light on its border it is
+        taken for dark writing on paper and inverted. One in colour is scaled.
 
     Raises:
         ValueError: naming the file, where it cannot be read, is neither, is damaged, or has no contrast; for an index
-            past its end; for a network that takes colours.
+            past its end; for a network that takes neither grey nor colours.
     """
-    if shape[2] != 1:
-        raise ValueError(f"{path} is grey, but the network takes {shape[2]} channels")
     with opened(path) as file:
         idx = is_magic(file.read(4))
+    if shape[2] != 1 and (idx or shape[2] != 3):
+        raise ValueError(f"{path} is {'grey' if idx else 'a picture'}, but the network takes {shape[2]} channels")
+    if shape[2] == 3:
+        return in_colour(path, shape)
     return from_idx(path, shape, index) if idx else from_picture(path, shape)
 
 
@@ -69,6 +71,16 @@ def from_picture(path: str | PathLike, shape: tuple[int, ...]) -> tuple[np.ndarr
     dark_on_light = border.mean() > 0.5
     how = f"{grey.shape[1]}x{grey.shape[0]} picture{', inverted' if dark_on_light else ''}"
     return (1 - values if dark_on_light else values)[None, :, :, None], how
+
+
+def in_colour(path: str | PathLike, shape: tuple[int, ...]) -> tuple[np.ndarray, str]:
+    """float32 (1, H, W, 3) of a picture, and what was done to it. What is transparent becomes white."""
+    from PIL import Image, ImageOps
+
+    picture = ImageOps.exif_transpose(opened_picture(path)).convert("RGBA")
+    paper = Image.new("RGBA", picture.size, "white")
+    scaled = Image.alpha_composite(paper, picture).convert("RGB").resize((shape[1], shape[0]), Image.Resampling.LANCZOS)
+    return np.asarray(scaled, np.float32)[None] / 255, f"{picture.width}x{picture.height} picture, in colour"
 
 
 def opened_picture(path: str | PathLike) -> Image:

@@ -56,6 +56,38 @@ def check_writable(path: str | os.PathLike, make_folder: bool = False) -> Path:
     return target
 
 
+HDF5_NAMES = (".h5", ".hdf5")
+KERAS_3_WEIGHTS = ".weights.h5"
+
+
+def is_hdf5(path: str | os.PathLike) -> bool:
+    """Whether a name stands for HDF5. Raises ValueError for Keras 3's .keras, which is no kind that is known."""
+    name = os.fspath(path).lower()
+    if name.endswith(".keras"):
+        raise ValueError(
+            f"{os.fspath(path)}: .keras files are not read or written, but HDF5 files are: model.save('m.h5') in Keras"
+        )
+    return name.endswith(HDF5_NAMES)
+
+
+def h5py() -> Any:
+    """The module h5py. Raises ValueError with the command that installs it."""
+    try:
+        import h5py as module
+    except ImportError:
+        raise ValueError("HDF5 files need h5py: pip install 'tinycnn[hdf5]', or save to a .safetensors file") from None
+    return module
+
+
+def check_network_file(path: str | os.PathLike, make_folder: bool = False, weights_only: bool = False) -> None:
+    """Raises OSError or ValueError where a network cannot be written to `path`, as `check_writable` does."""
+    if is_hdf5(path):
+        h5py()
+        if os.fspath(path).endswith(KERAS_3_WEIGHTS) and not weights_only:
+            raise ValueError(f"{os.fspath(path)}: a {KERAS_3_WEIGHTS} file holds weights alone: save_weights writes it")
+    check_writable(path, make_folder)
+
+
 def write_atomically(path: str | os.PathLike, data: bytes) -> None:
     """Write bytes to `path`, links followed, or leave what was there: never half of it.
 

@@ -6,22 +6,10 @@ import os
 from typing import TYPE_CHECKING
 
 from tinycnn.fit import checkpoint, hdf5, keras_config
-from tinycnn.fit.checkpoint import CheckpointError
+from tinycnn.fit.files import is_hdf5
 
 if TYPE_CHECKING:
     from tinycnn.models import Model
-
-HDF5_NAMES = (".h5", ".hdf5")
-
-
-def is_hdf5(path: str | os.PathLike) -> bool:
-    """Whether a name stands for HDF5. Raises CheckpointError for Keras 3's .keras, which is neither kind."""
-    name = os.fspath(path).lower()
-    if name.endswith(".keras"):
-        raise CheckpointError(
-            f"{os.fspath(path)}: .keras files are not read or written, but HDF5 files are: model.save('m.h5') in Keras"
-        )
-    return name.endswith(HDF5_NAMES)
 
 
 def begins_as_hdf5(path: str | os.PathLike) -> bool:

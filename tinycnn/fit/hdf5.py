@@ -27,24 +27,14 @@ import numpy as np
 from tinycnn import losses, optimizers, session
 from tinycnn.fit import checkpoint, keras_config
 from tinycnn.fit.checkpoint import CheckpointError
-from tinycnn.fit.files import check_writable, json_text, write_atomically
+from tinycnn.fit.files import KERAS_3_WEIGHTS, check_network_file, h5py, json_text, write_atomically
 from tinycnn.layers import Layer
 
 if TYPE_CHECKING:
     from tinycnn.models import Model
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"  # what every HDF5 file begins with
-KERAS_3_WEIGHTS = ".weights.h5"
 MOST_NAMES = 64_000  # bytes of one attribute, so that it fits into an object's header; longer lists are cut in pieces
-
-
-def h5py() -> Any:
-    """The module h5py. Raises ValueError with the command that installs it."""
-    try:
-        import h5py as module
-    except ImportError:
-        raise ValueError("HDF5 files need h5py: pip install 'tinycnn[hdf5]', or save to a .safetensors file") from None
-    return module
 
 
 # ---------------------------------------------------------------- written
@@ -55,15 +45,12 @@ def save(model: Model, path: str | os.PathLike, weights_only: bool = False) -> N
 
     Raises OSError or ValueError where that cannot be written, and keeps the file that was there.
     """
-    module, keras_3 = h5py(), os.fspath(path).endswith(KERAS_3_WEIGHTS)
+    check_network_file(path, weights_only=weights_only)
     if model.output is None:
         raise ValueError(f"{model.name} has no weights yet: give its first layer input_shape=, or build() it")
-    if keras_3 and not weights_only:
-        raise ValueError(f"{path}: a {KERAS_3_WEIGHTS} file holds weights alone: save_weights({os.fspath(path)!r})")
-    check_writable(path)
     content = io.BytesIO()
-    with module.File(content, "w") as file:
-        if keras_3:
+    with h5py().File(content, "w") as file:
+        if os.fspath(path).endswith(KERAS_3_WEIGHTS):
             write_keras_3(model, file)
         elif weights_only:
             write_weights(model, file)
