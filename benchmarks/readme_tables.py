@@ -279,7 +279,7 @@ def subclasses(module, base):
     found = [
         (name, cls) for name, cls in vars(module).items()
         if inspect.isclass(cls) and issubclass(cls, base) and name == cls.__name__
-        and cls.__module__.startswith(module.__name__)
+        and cls.__module__.startswith(module.__name__) and name != "Convolution2D"
     ]  # fmt: skip
     bases = {parent for _, cls in found for parent in cls.__bases__}
     return [(name, cls) for name, cls in found if name[0] != "_" and cls not in bases]
@@ -320,6 +320,35 @@ def keras_callbacks(results):
     from tinycnn import callbacks
 
     return members_table(subclasses(callbacks, callbacks.Callback), "callback")
+
+
+def keras_names_counted(results):
+    """How many of Keras's names of each module work, and how many are refused."""
+    sorted_names = keras_names.all_sorted()
+    groups = list(dict.fromkeys(name.group for name in sorted_names))
+    rows = []
+    for group in [*groups, None]:
+        found = [name for name in sorted_names if group in (None, name.group)]
+        works = sum(name.status == "works" for name in found)
+        rows.append([f"`{group}`" if group else "all", len(found), works, len(found) - works])
+    return markdown(["Keras 2.3.1's", "names", "work", "are refused by name"], rows)
+
+
+def keras_names_listed(results):
+    """Every name of Keras's: those that work, with the arguments that are refused, and what to do instead of others."""
+    sorted_names, rows = keras_names.all_sorted(), []
+    for group in dict.fromkeys(name.group for name in sorted_names):
+        found = [name for name in sorted_names if name.group == group]
+        for name in found:
+            if name.status == "works" and name.refused:
+                rows.append([f"`{group}`", f"`{name.name}`", "without " + ", ".join(f"`{a}`" for a in name.refused)])
+        plain = ", ".join(f"`{name.name}`" for name in found if name.status == "works" and not name.refused)
+        if plain:
+            rows.append([f"`{group}`", plain, "works"])
+        for remedy in dict.fromkeys(name.remedy for name in found if name.remedy):
+            same = ", ".join(f"`{name.name}`" for name in found if name.remedy == remedy)
+            rows.append([f"`{group}`", same, f"not there: {remedy}"])
+    return markdown(["where", "names", "here"], rows)
 
 
 def of_every_file(name, table, otherwise):

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import builtins
 import functools
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -68,10 +69,11 @@ def floatx() -> str:
     return current_device().dtype
 
 
-def set_floatx(dtype: str) -> None:
+def set_floatx(floatx: str) -> None:
     """Raises ValueError for another than the device computes in."""
-    if dtype != floatx():
-        raise ValueError(f"this device computes in {floatx()}; choose another with tinycnn.set_device(name, {dtype!r})")
+    there = current_device().dtype
+    if floatx != there:
+        raise ValueError(f"this device computes in {there}; choose another with tinycnn.set_device(name, {floatx!r})")
 
 
 def cast_to_floatx(x: Any) -> np.ndarray:
@@ -139,8 +141,10 @@ def function(inputs: Any, outputs: Any, updates: Any = None) -> Callable[[Any], 
     return compute
 
 
-def symbolic(operation: Callable) -> Callable:
+def of_both(operation: Callable) -> Callable:
     """For a function of Tensors: one that also takes numbers and arrays, and what is not computed yet."""
+
+    operation = refusals.by_name(operation)
 
     @functools.wraps(operation)
     def either(*arguments: Any, **options: Any) -> Any:
@@ -168,38 +172,38 @@ def axes(axis: Any) -> int | tuple[int, ...] | None:
 # ---------------------------------------------------------------- reductions
 
 
-@symbolic
+@of_both
 def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The sum over `axis`, over everything if None."""
     return tensor(x).sum(axes(axis), keepdims)
 
 
-@symbolic
+@of_both
 def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The mean over `axis`, over everything if None."""
     return tensor(x).mean(axes(axis), keepdims)
 
 
-@symbolic
+@of_both
 def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The maximum over `axis`, over everything if None."""
     return tensor(x).max(axes(axis), keepdims)
 
 
-@symbolic
+@of_both
 def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The minimum over `axis`, over everything if None."""
     return -(-tensor(x)).max(axes(axis), keepdims)
 
 
-@symbolic
+@of_both
 def var(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The biased variance over `axis`, over everything if None."""
     x = tensor(x)
     return square(x - x.mean(axes(axis), True)).mean(axes(axis), keepdims)
 
 
-@symbolic
+@of_both
 def std(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The square root of `var`."""
     return sqrt(var(x, axis, keepdims))
@@ -208,38 +212,38 @@ def std(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 # ---------------------------------------------------------------- element by element
 
 
-@symbolic
+@of_both
 def square(x: Any) -> Tensor:
     """x * x."""
     x = tensor(x)
     return x * x
 
 
-@symbolic
+@of_both
 def sqrt(x: Any) -> Tensor:
     """The square root; of negative numbers 0, as in Keras."""
     return maximum(x, 0.0).sqrt()
 
 
-@symbolic
+@of_both
 def exp(x: Any) -> Tensor:
     """e ** x."""
     return tensor(x).exp()
 
 
-@symbolic
+@of_both
 def log(x: Any) -> Tensor:
     """The natural logarithm."""
     return tensor(x).log()
 
 
-@symbolic
+@of_both
 def pow(x: Any, a: Any) -> Tensor:
     """x ** a."""
     return tensor(x) ** a
 
 
-@symbolic
+@of_both
 def sign(x: Any) -> Tensor:
     """-1, 0 or 1. No gradient flows through it."""
     x = tensor(x)
@@ -247,14 +251,14 @@ def sign(x: Any) -> Tensor:
     return Tensor.wrap(of("subtract", of("greater", x.data, 0.0), of("greater", of("negative", x.data), 0.0)), x.device)
 
 
-@symbolic
+@of_both
 def abs(x: Any) -> Tensor:
     """The absolute value; its gradient at 0 is 0."""
     x = tensor(x)
     return x * sign(x)
 
 
-@symbolic
+@of_both
 def maximum(x: Any, y: Any) -> Tensor:
     """The larger one; where both are the same, the gradient flows to y."""
     x = tensor(x)
@@ -263,19 +267,19 @@ def maximum(x: Any, y: Any) -> Tensor:
     return x * first + y * (1.0 - first)
 
 
-@symbolic
+@of_both
 def minimum(x: Any, y: Any) -> Tensor:
     """The smaller one; where both are the same, the gradient flows to y."""
     return -maximum(-tensor(x), -like(y, tensor(x)))
 
 
-@symbolic
+@of_both
 def clip(x: Any, min_value: Any, max_value: Any) -> Tensor:
     """x, and the bounds where it is beyond them."""
     return minimum(maximum(x, min_value), max_value)
 
 
-@symbolic
+@of_both
 def relu(x: Any, alpha: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Tensor:
     """max(x, 0). Raises TypeError for other bounds."""
     if alpha or max_value is not None or threshold:
@@ -283,7 +287,7 @@ def relu(x: Any, alpha: float = 0.0, max_value: float | None = None, threshold: 
     return F.relu(tensor(x))
 
 
-@symbolic
+@of_both
 def softmax(x: Any, axis: int = -1) -> Tensor:
     """exp(x) / sum(exp(x)) along an axis."""
     x = tensor(x)
@@ -291,52 +295,52 @@ def softmax(x: Any, axis: int = -1) -> Tensor:
     return e / e.sum(axis, keepdims=True)
 
 
-@symbolic
+@of_both
 def sigmoid(x: Any) -> Tensor:
     """1 / (1 + exp(-x))."""
-    return 1.0 / (1.0 + (-tensor(x)).exp())
+    return F.sigmoid(tensor(x))
 
 
-@symbolic
+@of_both
 def tanh(x: Any) -> Tensor:
-    """2 sigmoid(2x) - 1."""
-    return 2.0 * sigmoid(2.0 * tensor(x)) - 1.0
+    """The hyperbolic tangent."""
+    return F.tanh(tensor(x))
 
 
-@symbolic
+@of_both
 def l2_normalize(x: Any, axis: Axis = None) -> Tensor:
     """x, divided by its length along `axis`."""
     x = tensor(x)
     return x / sqrt(maximum(square(x).sum(axes(axis), True), 1e-12))
 
 
-@symbolic
-def stop_gradient(x: Any) -> Tensor:
-    """The same values; no gradient flows to x."""
-    return tensor(x).detach()
+@of_both
+def stop_gradient(variables: Any) -> Tensor:
+    """The same values, to which no gradient flows."""
+    return tensor(variables).detach()
 
 
-@symbolic
+@of_both
 def cast(x: Any, dtype: str) -> Any:
     """x: everything is computed in the device's precision."""
     return x
 
 
-@symbolic
+@of_both
 def equal(x: Any, y: Any) -> Tensor:
     """1 where they are the same, else 0."""
     x = tensor(x)
     return Tensor.wrap(x.device.elementwise("equal", x.data, like(y, x).data), x.device)
 
 
-@symbolic
+@of_both
 def greater(x: Any, y: Any) -> Tensor:
     """1 where x is larger, else 0."""
     x = tensor(x)
     return Tensor.wrap(x.device.elementwise("greater", x.data, like(y, x).data), x.device)
 
 
-@symbolic
+@of_both
 def less(x: Any, y: Any) -> Tensor:
     """1 where x is smaller, else 0."""
     return greater(-tensor(x), -like(y, tensor(x)))
@@ -345,57 +349,57 @@ def less(x: Any, y: Any) -> Tensor:
 # ---------------------------------------------------------------- shapes and products
 
 
-@symbolic
+@of_both
 def dot(x: Any, y: Any) -> Tensor:
     """The product of two matrices."""
     return tensor(x) @ like(y, tensor(x))
 
 
-@symbolic
+@of_both
 def transpose(x: Any) -> Tensor:
     """The axes in reverse order."""
     return tensor(x).transpose()
 
 
-@symbolic
+@of_both
 def permute_dimensions(x: Any, pattern: Sequence[int]) -> Tensor:
     """The axes in the order of `pattern`."""
     return tensor(x).transpose(*pattern)
 
 
-@symbolic
+@of_both
 def reshape(x: Any, shape: Sequence[int]) -> Tensor:
     """The same elements in another shape, of which one extent may be -1."""
     return tensor(x).reshape(tuple(shape))
 
 
-@symbolic
+@of_both
 def flatten(x: Any) -> Tensor:
     """All elements in a row."""
     return tensor(x).reshape(-1)
 
 
-@symbolic
+@of_both
 def batch_flatten(x: Any) -> Tensor:
     """Everything but the batch in a row."""
     return F.flatten(tensor(x))
 
 
-@symbolic
+@of_both
 def expand_dims(x: Any, axis: int = -1) -> Tensor:
     """An axis of extent 1 more."""
     x = tensor(x)
     return x.reshape(np.expand_dims(np.empty(x.shape, bool), axis).shape)
 
 
-@symbolic
+@of_both
 def squeeze(x: Any, axis: int) -> Tensor:
     """Without this axis, of extent 1."""
     x = tensor(x)
     return x.reshape(np.squeeze(np.empty(x.shape, bool), axis).shape)
 
 
-@symbolic
+@of_both
 def concatenate(tensors: Sequence[Any], axis: int = -1) -> Tensor:
     """Joined along the last axis. Raises ValueError for another."""
     parts = [tensor(t) for t in tensors]
@@ -404,21 +408,21 @@ def concatenate(tensors: Sequence[Any], axis: int = -1) -> Tensor:
     return F.concatenate(parts)
 
 
-@symbolic
-def zeros_like(x: Any) -> Tensor:
+@of_both
+def zeros_like(x: Any, dtype: Any = None, name: str | None = None) -> Tensor:
     """0 in the shape of x."""
     x = tensor(x)
     return Tensor(np.zeros(x.shape), device=x.device)
 
 
-@symbolic
-def ones_like(x: Any) -> Tensor:
+@of_both
+def ones_like(x: Any, dtype: Any = None, name: str | None = None) -> Tensor:
     """1 in the shape of x."""
     x = tensor(x)
     return Tensor(np.ones(x.shape), device=x.device)
 
 
-@symbolic
+@of_both
 def conv2d(x: Any, kernel: Any, strides: Any = (1, 1), padding: str = "valid") -> Tensor:
     """The convolution of images (N,H,W,C) by filters (R,S,C,K)."""
     return F.conv2d(tensor(x), like(kernel, tensor(x)), None, strides, padding)
@@ -427,6 +431,7 @@ def conv2d(x: Any, kernel: Any, strides: Any = (1, 1), padding: str = "valid") -
 # ---------------------------------------------------------------- tensors and their values
 
 
+@refusals.by_name
 def variable(value: Any, dtype: Any = None, name: str | None = None) -> Tensor:
     """A Tensor that takes gradients."""
     return Tensor(value, requires_grad=True)
@@ -499,3 +504,7 @@ def count_params(x: Any) -> int:
 def is_tensor(x: Any) -> bool:
     """Whether x is a Tensor or stands for one."""
     return isinstance(x, (Tensor, Expression))
+
+
+def __getattr__(name: str) -> Any:
+    return refusals.attribute(sys.modules[__name__], name)

@@ -7,11 +7,13 @@ import inspect
 import math
 import numbers
 import os
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tinycnn import refusals
 from tinycnn.fit.files import check_network_file, check_writable, json_text, names_a_field
 
 if TYPE_CHECKING:
@@ -49,6 +51,11 @@ class Callback:
 
     model: Model
     params: dict[str, Any]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "__init__" in vars(cls):
+            cls.__init__ = refusals.by_name(cls.__init__)  # type: ignore[method-assign]
 
     def set_model(self, model: Model) -> None:
         self.model = model
@@ -268,9 +275,10 @@ class ReduceLROnPlateau(Watching):
 
     def __init__(
         self, monitor: str = "val_loss", factor: float = 0.1, patience: int = 10, verbose: int = 0, mode: str = "auto",
-        min_delta: float = 1e-4, cooldown: int = 0, min_lr: float = 0.0,
+        min_delta: float = 1e-4, cooldown: int = 0, min_lr: float = 0.0, epsilon: float | None = None,
     ):  # fmt: skip
-        super().__init__(monitor, mode, min_delta)
+        """epsilon: the older name of min_delta."""
+        super().__init__(monitor, mode, min_delta if epsilon is None else epsilon)
         if not 0 <= factor < 1:
             raise ValueError(f"factor must be in [0, 1), not {factor!r}")
         self.factor, self.patience, self.verbose = factor, patience, verbose
@@ -305,6 +313,32 @@ class ReduceLROnPlateau(Watching):
         self.cooling, self.waited = self.cooldown, 0
         if self.verbose:
             print(f"Epoch {epoch + 1:05d}: ReduceLROnPlateau reducing learning rate to {optimizer.learning_rate}.")
+
+
+class TerminateOnNaN(Callback):
+    """Stop when the loss of a batch is no number any more."""
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if not math.isfinite(logs["loss"]):
+            print(f"Batch {batch}: Invalid loss, terminating training")
+            self.model.stop_training = True
+
+
+class LambdaCallback(Callback):
+    """Functions as a callback: on_epoch_...(epoch, logs), on_batch_...(batch, logs), on_train_...(logs)."""
+
+    def __init__(
+        self, on_epoch_begin: Callable | None = None, on_epoch_end: Callable | None = None,
+        on_batch_begin: Callable | None = None, on_batch_end: Callable | None = None,
+        on_train_begin: Callable | None = None, on_train_end: Callable | None = None,
+    ):  # fmt: skip
+        functions = {
+            "on_epoch_begin": on_epoch_begin, "on_epoch_end": on_epoch_end, "on_batch_begin": on_batch_begin,
+            "on_batch_end": on_batch_end, "on_train_begin": on_train_begin, "on_train_end": on_train_end,
+        }  # fmt: skip
+        for name, function in functions.items():
+            if function is not None:
+                setattr(self, name, function)
 
 
 # ---------------------------------------------------------------- files
@@ -424,3 +458,7 @@ class JSONLogger(_EpochLog):
 
     def write(self, epoch: int, logs: dict[str, Any]) -> None:
         self.file.write(json_text({"epoch": epoch + 1, **logs, **self.extra}) + "\n")
+
+
+def __getattr__(name: str) -> Any:
+    return refusals.attribute(sys.modules[__name__], name)

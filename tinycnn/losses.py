@@ -5,6 +5,7 @@ Like TensorFlow under Keras, a loss that is given probabilities looks for the lo
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tinycnn import functional as F
+from tinycnn import refusals
 from tinycnn.tensor import Tensor
 
 NO_SOFTMAX = (
@@ -20,11 +22,13 @@ NO_SOFTMAX = (
 )
 
 
+@refusals.by_name
 def categorical_crossentropy(y_true: Tensor | ArrayLike, y_pred: Tensor) -> Tensor:
     """The mean cross-entropy of one-hot (or soft) labels (N,K) and a softmax layer's output (N,K), as a Tensor (1,)."""
     return F.softmax_crossentropy(logits_of(y_pred), y_true)[0]
 
 
+@refusals.by_name
 def sparse_categorical_crossentropy(y_true: Tensor | ArrayLike, y_pred: Tensor) -> Tensor:
     """The same for labels that are whole numbers, shape (N,)."""
     return F.softmax_crossentropy(logits_of(y_pred), one_hot(y_true, y_pred.shape[-1]))[0]
@@ -60,9 +64,13 @@ def labels_for(loss: Callable | None, y: np.ndarray, classes: int) -> np.ndarray
 LOSSES: dict[str, Callable] = {f.__name__: f for f in (categorical_crossentropy, sparse_categorical_crossentropy)}
 
 
-def get(loss: str | Callable) -> Callable:
-    """The loss called `loss`, or the function itself if it is one of this module's. Raises ValueError."""
-    function = LOSSES.get(loss) if isinstance(loss, str) else loss
+def get(identifier: str | Callable) -> Callable:
+    """The loss called `identifier`, or the function itself if it is one of this module's. Raises ValueError."""
+    function = LOSSES.get(identifier) if isinstance(identifier, str) else identifier
     if function is None or function not in LOSSES.values():
-        raise ValueError(f"no loss is called {loss!r}; there are: {', '.join(LOSSES)}")
+        raise ValueError(f"no loss is called {identifier!r}; there are: {', '.join(LOSSES)}")
     return function
+
+
+def __getattr__(name: str) -> Any:
+    return refusals.attribute(sys.modules[__name__], name)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn import losses, optimizers, session
+from tinycnn import losses, optimizers, refusals, session
 from tinycnn.callbacks import Callback, History
 from tinycnn.devices import current_device, use_device
 from tinycnn.devices.base import Array
@@ -22,17 +24,6 @@ from tinycnn.shapes import ShapeError
 from tinycnn.tensor import Tensor, no_grad
 
 METRICS = ("accuracy", "acc")
-
-# Arguments of Keras's fit that tinycnn has not, and what does their work.
-FIT_OTHERWISE = {
-    "steps_per_epoch": "give the part of the data that an epoch should see",
-    "validation_steps": "give the part of the validation data that should be measured",
-    "validation_freq": "validation runs after every epoch",
-    "validation_batch_size": "validation takes batch_size",
-    "max_queue_size": "the data lie on the device: leave it out",
-    "workers": "the data lie on the device: leave it out",
-    "use_multiprocessing": "the data lie on the device: leave it out",
-}
 
 
 class Model(Weighted):
@@ -48,6 +39,7 @@ class Model(Weighted):
     """
 
     settable: tuple[str, ...] = ("trainable", "stop_training")
+    group = "Model"
 
     def __init__(
         self, inputs: Symbol | Sequence[Symbol] | None = None, outputs: Symbol | Sequence[Symbol] | None = None,
@@ -188,6 +180,7 @@ class Model(Weighted):
 
     # ---------------------------------------------------------------- training
 
+    @refusals.by_name
     def compile(
         self, optimizer: str | optimizers.Optimizer = "sgd", loss: str | Callable = "categorical_crossentropy",
         metrics: str | Sequence[str] | None = None,
@@ -207,6 +200,11 @@ class Model(Weighted):
                 raise ValueError(f"no metric is called {metric!r}; there is: accuracy")
         self.optimizer, self.loss, self.metrics = optimizers.get(optimizer), losses.get(loss), names
         self.trained = self.trainable_weights if self.weights else None
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names of what `evaluate` returns: ['loss', 'accuracy']."""
+        return ["loss", *self.metrics[:1]]
 
     def fit(
         self, x: Any, y: ArrayLike | None = None, batch_size: int | None = None, epochs: int = 1, verbose: int = 1,
@@ -243,15 +241,15 @@ class Model(Weighted):
                 x, epochs=nb_epoch or epochs, verbose=verbose, callbacks=callbacks, validation_data=validation_data,
                 class_weight=class_weight, shuffle=shuffle, initial_epoch=initial_epoch, **others,
             )  # fmt: skip
-        for argument in others:
-            remedy = FIT_OTHERWISE.get(argument)
-            raise TypeError(f"fit() has no argument {argument!r}" + (f": {remedy}" if remedy else ""))
+        for argument, value in others.items():
+            refusals.argument("fit", argument, value, list(inspect.signature(Model.fit).parameters))
         if shuffle not in (True, False):
             raise ValueError(f"shuffle is True or False here, not {shuffle!r}: every epoch has an order of its own")
         sets = data.TrainingData.of(self, x, y, sample_weight, class_weight, validation_data, validation_split)
         plan = loop.Plan.of(batch_size, nb_epoch or epochs, initial_epoch, shuffle, verbose, callbacks)
         return loop.fit(self, sets, plan)
 
+    @refusals.by_name
     def fit_generator(
         self, generator: Any, steps_per_epoch: float | None = None, epochs: int = 1, verbose: int = 1,
         callbacks: Iterable[Callback] | None = None, validation_data: Any = None,
@@ -280,6 +278,7 @@ class Model(Weighted):
         )
         return loop.fit(self, sets, loop.Plan.of(None, epochs, initial_epoch, shuffle, verbose, callbacks))
 
+    @refusals.by_name
     def evaluate_generator(
         self, generator: Any, steps: float | None = None, callbacks: Iterable[Callback] | None = None,
         max_queue_size: int = 10, workers: int = 1, use_multiprocessing: bool = False, verbose: int = 0,
@@ -290,6 +289,7 @@ class Model(Weighted):
         measured = loop.measure(self, streams.Stream(self, source, count, ("x", "y")), 0, list(callbacks or []))
         return self._as_evaluated(*measured, verbose)
 
+    @refusals.by_name
     def predict_generator(
         self, generator: Any, steps: float | None = None, callbacks: Iterable[Callback] | None = None,
         max_queue_size: int = 10, workers: int = 1, use_multiprocessing: bool = False, verbose: int = 0,
@@ -299,6 +299,7 @@ class Model(Weighted):
         source = streams.Source(generator, ahead=max_queue_size if workers else 0)
         return self._predict(streams.images(self, source, count), {"steps": count}, callbacks)
 
+    @refusals.by_name
     def evaluate(
         self, x: Any, y: ArrayLike | None = None, batch_size: int | None = None, verbose: int = 1,
         sample_weight: ArrayLike | None = None, callbacks: Iterable[Callback] | None = None,
@@ -317,11 +318,33 @@ class Model(Weighted):
         )
         return self._as_evaluated(loss, accuracy, verbose)
 
+    @refusals.by_name
+    def train_on_batch(
+        self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None,
+        class_weight: Mapping[int, float] | None = None,
+    ) -> float | list[float]:  # fmt: skip
+        """One step of training on these images: the loss and the accuracy before it, as `evaluate` returns them.
+
+        Its arguments are those of `fit`. Raises as `fit` does.
+        """
+        batch = data.resident(self, x, y, ("x", "y"), sample_weight, class_weight)
+        return self._as_evaluated(*loop.train_on_batch(self, batch), verbose=0)
+
+    @refusals.by_name
+    def test_on_batch(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float | list[float]:
+        """The loss and the accuracy of these images, as `evaluate` returns them."""
+        return self.evaluate(x, y, batch_size=max(1, np.shape(x)[0]), verbose=0, sample_weight=sample_weight)
+
+    def predict_on_batch(self, x: ArrayLike) -> Any:
+        """The output for these images, as `predict` returns it."""
+        return self.predict(x, batch_size=max(1, np.shape(x)[0]))
+
     def _as_evaluated(self, loss: float, accuracy: float, verbose: int) -> float | list[float]:
         if verbose:
             print(f"loss {loss:.4f}" + (f"  acc {accuracy:.4f}" if self.metrics else ""))
         return [loss, accuracy] if self.metrics else loss
 
+    @refusals.by_name
     def predict(
         self, x: Any, batch_size: int | None = None, verbose: int = 0,
         callbacks: Iterable[Callback] | None = None, steps: float | None = None,
@@ -356,30 +379,34 @@ class Model(Weighted):
 
     # ---------------------------------------------------------------- looking and keeping
 
+    @refusals.by_name
     def summary(self, print_fn: Callable[[str], Any] = print) -> None:
         """Print the layers as Keras does, with receptive fields and how each parameter count comes about."""
         print_fn(summary.summary_text(self))
 
-    def save(self, path: str | os.PathLike) -> None:
+    @refusals.by_name
+    def save(self, filepath: str | os.PathLike) -> None:
         """Write weights, configuration and optimiser state to a safetensors file; `load_model` reads it.
 
         A name that ends in .h5 or .hdf5 makes it an HDF5 file, which Keras reads too. A symbolic link is followed.
         Raises OSError where the file cannot be written, ValueError where what stands there is no regular file, or where
         a layer of your own has no options() that could be written.
         """
-        formats.save(self, path)
+        formats.save(self, filepath)
 
-    def save_weights(self, path: str | os.PathLike) -> None:
+    @refusals.by_name
+    def save_weights(self, filepath: str | os.PathLike) -> None:
         """The same without the optimiser and the history."""
-        formats.save(self, path, weights_only=True)
+        formats.save(self, filepath, weights_only=True)
 
-    def load_weights(self, path: str | os.PathLike, by_name: bool = False) -> None:
+    @refusals.by_name
+    def load_weights(self, filepath: str | os.PathLike, by_name: bool = False) -> None:
         """Take the weights from a file of tinycnn's, or from an HDF5 file of Keras's: `.h5` or `.weights.h5`.
 
         by_name: of an HDF5 file only the layers that are called as some here. Raises CheckpointError for another
         network's.
         """
-        formats.load_weights(self, path, by_name)
+        formats.load_weights(self, filepath, by_name)
 
     def get_config(self) -> dict[str, Any]:
         """The network without its weights as plain data, in Keras 2's form."""
@@ -407,6 +434,8 @@ class Sequential(Model):
     >>> model.output.shape
     (None, 10)
     """
+
+    group = "Sequential"
 
     def __init__(self, layers: Iterable[Layer | Symbol] | None = None, name: str | None = None):
         self._prepare(name, "sequential")
@@ -513,8 +542,9 @@ def dropped_at_once(symbols: list[Symbol], outputs: Any) -> dict[Symbol, Symbol]
     }
 
 
-def load_model(path: str | os.PathLike, custom_objects: Mapping[str, type[Layer]] | None = None) -> Model:
-    """The compiled model that `save` or ModelCheckpoint wrote to `path`, with its optimiser and its history.
+@refusals.by_name
+def load_model(filepath: str | os.PathLike, custom_objects: Mapping[str, type[Layer]] | None = None) -> Model:
+    """The compiled model that `save` or ModelCheckpoint wrote to `filepath`, with its optimiser and its history.
 
     Of an HDF5 file that Keras 2 or 3 wrote, the network, its weights, and how it is trained.
 
@@ -526,19 +556,24 @@ def load_model(path: str | os.PathLike, custom_objects: Mapping[str, type[Layer]
     Raises:
         CheckpointError: for what is no such file, is damaged, or has a layer that is not known.
     """
-    return formats.load(path, kinds(custom_objects))
+    return formats.load(filepath, kinds(custom_objects))
 
 
-def model_from_json(text: str, custom_objects: Mapping[str, type[Layer]] | None = None) -> Model:
+@refusals.by_name
+def model_from_json(json_string: str, custom_objects: Mapping[str, type[Layer]] | None = None) -> Model:
     """A network, with new weights, from what `to_json` wrote, here or in Keras 2 or 3. Raises ValueError.
 
     >>> from tinycnn.layers import Dense
     >>> model_from_json(Sequential([Dense(10, input_shape=(784,))], name="small").to_json())
     <Sequential small: 1 layers, 7,850 parameters>
     """
-    return keras_config.from_json(text, kinds(custom_objects))
+    return keras_config.from_json(json_string, kinds(custom_objects))
 
 
 def kinds(custom_objects: Mapping[str, type[Layer]] | None) -> keras_config.Kinds:
     """What networks are made of, with layers of one's own."""
     return keras_config.Kinds(Sequential, Model, {**checkpoint.LAYERS, **(custom_objects or {})})
+
+
+def __getattr__(name: str) -> Any:
+    return refusals.attribute(sys.modules[__name__], name)

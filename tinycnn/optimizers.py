@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import numbers
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from tinycnn import refusals
 from tinycnn.careful import Careful
 from tinycnn.devices import current_device
 from tinycnn.devices.base import Array, Device
@@ -36,6 +38,11 @@ class Optimizer(Careful):
     slots: tuple[str, ...] = ()
     takes_slices = False  # whether `update` adds up gradients that come in Slices, as the devices' own rules do
     settable = ("learning_rate",)
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "__init__" in vars(cls):
+            cls.__init__ = refusals.by_name(cls.__init__)  # type: ignore[method-assign]
 
     def __init__(self, learning_rate: float, lr: float | None = None, decay: float = 0.0):
         self._learning_rate = checked(learning_rate if lr is None else lr, "the learning rate", "(0, inf)")
@@ -216,11 +223,19 @@ class RMSprop(Optimizer):
 OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adadelta": Adadelta, "rmsprop": RMSprop}
 
 
-def get(optimizer: str | Optimizer, **options: Any) -> Optimizer:
+# Keras 2's other names.
+sgd, adam, adadelta, rmsprop = SGD, Adam, Adadelta, RMSprop
+
+
+def get(identifier: str | Optimizer, **options: Any) -> Optimizer:
     """An optimiser from its name, one of OPTIMIZERS, or as it is. Raises ValueError for another name."""
-    if isinstance(optimizer, Optimizer):
-        return optimizer
-    cls = OPTIMIZERS.get(str(optimizer).lower())
+    if isinstance(identifier, Optimizer):
+        return identifier
+    cls = OPTIMIZERS.get(str(identifier).lower())
     if cls is None:
-        raise ValueError(f"no optimizer is called {optimizer!r}; there are: {', '.join(OPTIMIZERS)}")
+        raise ValueError(f"no optimizer is called {identifier!r}; there are: {', '.join(OPTIMIZERS)}")
     return cls(**options)
+
+
+def __getattr__(name: str) -> Any:
+    return refusals.attribute(sys.modules[__name__], name)

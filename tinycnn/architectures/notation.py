@@ -327,7 +327,7 @@ def notation(model: Model) -> str:
     text = chain_text(model.output, model.input, "end", before, written)
     if len(written) != len(set(written)):
         raise ValueError(f"{model.name} cannot be written: a layer is used twice, or branches are entangled")
-    shape = model.input.shape
+    shape = model.input.extents
     return text if shape == USUAL_IMAGES or len(shape) != 3 else f"{INPUT}{value_text(shape)}->{text}"
 
 

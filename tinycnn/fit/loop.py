@@ -21,6 +21,7 @@ from tinycnn.tensor import Tensor, no_grad
 if TYPE_CHECKING:
     from tinycnn.fit.streams import Stream
     from tinycnn.models import Model
+    from tinycnn.optimizers import Optimizer
 
 # ---------------------------------------------------------------- steps
 
@@ -191,8 +192,8 @@ def measure(model: Model, data: Resident | Stream, batch_size: int, callbacks: l
     return Steps(model, data).evaluate(batch_size, Listeners(callbacks, model, facts))
 
 
-def fit(model: Model, data: TrainingData, plan: Plan) -> cb.History:
-    """Train by the plan; the History of what happened."""
+def ready(model: Model) -> Optimizer:
+    """The optimiser of a compiled model, with state for what it trains."""
     optimizer = model.optimizer
     assert optimizer is not None
     if model.trained is None:
@@ -200,9 +201,25 @@ def fit(model: Model, data: TrainingData, plan: Plan) -> cb.History:
     elif {id(weight) for weight in model.trained} != {id(weight) for weight in model.trainable_weights}:
         warnings.warn(
             f"{model.name}: `trainable` was set after compile(), and takes effect when compile() is called again",
-            stacklevel=3,
+            stacklevel=4,
         )
     optimizer.bind(model.trained)
+    return optimizer
+
+
+def train_on_batch(model: Model, batch: Resident) -> tuple[float, float]:
+    """One step on all of these images; (loss, accuracy) before it."""
+    optimizer, steps = ready(model), Steps(model, batch)
+    steps.start(np.arange(batch.count))
+    with _as_compiled(model):
+        optimizer.before_step()
+        steps.train(batch.count)
+    return steps.means(batch.count)
+
+
+def fit(model: Model, data: TrainingData, plan: Plan) -> cb.History:
+    """Train by the plan; the History of what happened."""
+    optimizer = ready(model)
     steps = Steps(model, data.train)
     validation = None if data.validation is None else Steps(model, data.validation)
     count, batches = data.train.count, data.train.steps_of(plan.batch_size)

@@ -49,7 +49,7 @@ def rows(model: Model) -> list[Row]:
             step = jump[symbol.inputs[0]]
             field[symbol] = tuple(f + (k - 1) * j for f, k, j in zip(before, layer.window, step, strict=True))
             jump[symbol] = tuple(j * s for j, s in zip(step, layer.stride, strict=True))
-            if isinstance(layer, Dense) and len(symbol.shape) == 1:  # every output sees the whole image
+            if isinstance(layer, Dense) and len(symbol.extents) == 1:  # every output sees the whole image
                 field[symbol] = whole
         if symbol.owner is not None and symbol is ends[symbol.owner]:  # a model within this one is one line
             owner = symbol.owner

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import numbers
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 from tinycnn import functional as F
+from tinycnn import refusals
 from tinycnn.layers.base import Layer
 from tinycnn.tensor import Tensor
 
@@ -135,3 +137,7 @@ class Softmax(Layer):
 
     def logits(self, x: Tensor) -> Tensor:
         return x
+
+
+def __getattr__(name: str) -> Any:
+    return refusals.attribute(sys.modules[__name__], name)

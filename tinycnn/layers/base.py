@@ -10,25 +10,31 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn import activations, initializers, philox, refusals, session
 from tinycnn import functional as F
-from tinycnn import initializers, philox, refusals, session
 from tinycnn.careful import Careful
 from tinycnn.devices import current_device
 from tinycnn.expressions import Expression
-from tinycnn.layers import keras1
+from tinycnn.layers import configs, keras1
 from tinycnn.shapes import Pair, Shape, ShapeError
 from tinycnn.tensor import Tensor
 
 ACTIVATIONS = ("linear", *F.ACTIVATIONS)
 
 
-def check_activation(activation: str | None) -> str | None:
-    """None for no activation, else its name. Raises ValueError that lists those there are."""
+def check_activation(activation: Any) -> str | None:
+    """None for no activation, else its name; of the functions of tinycnn.activations too.
+
+    Raises ValueError that lists those there are.
+    """
+    if callable(activation):
+        functions = ((name, (getattr(activations, name), F.ACTIVATIONS.get(name))) for name in ACTIVATIONS)
+        activation = next((name for name, same in functions if activation in same), activation)
     if activation not in (None, *ACTIVATIONS):
         raise ValueError(f"no activation is called {activation!r}; there are: {', '.join(ACTIVATIONS)}")
     return None if activation == "linear" else activation
@@ -79,11 +85,17 @@ class Weighted(Careful):
     """What layers and networks do with their weights, the Tensors in `self.weights`."""
 
     name: str
+    group = "Layer"  # where refusals.NAMES has its attributes
     settable: tuple[str, ...] = ("trainable",)
 
     @property
     def weights(self) -> list[Tensor]:
         raise NotImplementedError
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise refusals.of_instance(self.group, self, name)
 
     @property
     def trainable_weights(self) -> list[Tensor]:
@@ -101,9 +113,9 @@ class Weighted(Careful):
         """All weights as NumPy arrays (copies), in Keras's order."""
         return [w.numpy().copy() for w in self.weights]
 
-    def set_weights(self, values: Sequence[ArrayLike]) -> None:
+    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Replace all weights by arrays of the same shapes. Raises ValueError, and then changes nothing."""
-        arrays = [np.asarray(v) for v in values]
+        arrays = [np.asarray(v) for v in weights]
         have, got = [w.shape for w in self.weights], [v.shape for v in arrays]
         if have != got:
             raise ShapeError(f"{self.name} has weights of shapes {have}, not {got}")
@@ -155,7 +167,7 @@ class Layer(Weighted):
         self.given_shape = None if input_shape is None else tuple(positive(n, "input_shape") for n in input_shape)
         self.given_weights: Sequence[ArrayLike] | None = None
         self.seed, self.stream = session.seed(), session.next_stream() if self.draws else None
-        self.built_shape: Any = None
+        self.built, self.built_shape = False, None  # the shape that it was built for
         self.parameters: dict[str, Tensor] = {}  # in Keras's order
         self.learnt: set[str] = set()  # the names of those that training changes, unless the layer is frozen
         self._trainable = True
@@ -233,7 +245,7 @@ class Layer(Weighted):
         if self.built_shape is None:
             self.extents_after(shape)  # refuses what does not fit, before there are weights
             self.build(with_batch(shape))
-            self.built_shape = shape
+            self.built, self.built_shape = True, shape
             if self.given_weights is not None:
                 self.set_weights(self.given_weights)
         elif self.parameters and shape[-1] != self.built_shape[-1]:
@@ -256,7 +268,11 @@ class Layer(Weighted):
         self, name: str, shape: Shape, initializer: str = "glorot_uniform", trainable: bool = True, **others: Any
     ) -> Tensor:
         """A new weight, drawn by an initializer of tinycnn.initializers. trainable: whether training changes it."""
-        check_weight_options(**others)
+        for argument, value in others.items():
+            if argument == "dtype":
+                keras1.check_dtype(value)
+            else:
+                refusals.argument("add_weight", argument, value, ["name", "shape", "initializer", "trainable"])
         initializer = initializers.get(initializer)
         device = current_device()
         tensor = Tensor.wrap(device.zeros(shape), device)
@@ -289,6 +305,15 @@ class Layer(Weighted):
 
     def options(self) -> dict[str, Any]:
         return {}
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, as Keras's files have them."""
+        return configs.config_of(self)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """A layer of this class from what `get_config` gave. Raises ValueError for what is not there."""
+        return configs.made_from(cls, config)
 
     def formula(self) -> str:
         """How the number of parameters comes about, as in '3x3x1x8 + 8 = 80'; '' without parameters."""
@@ -352,13 +377,6 @@ def in_both_phases(call: Callable) -> Callable:
         return call(self, x)
 
     return with_phase
-
-
-def check_weight_options(dtype: Any = None, regularizer: Any = None, constraint: Any = None) -> None:
-    """What Keras's add_weight takes beside ours. Raises TypeError, ValueError for what is not there."""
-    keras1.check_dtype(dtype)
-    refusals.argument("add_weight", "kernel_regularizer", regularizer, [])
-    refusals.argument("add_weight", "kernel_constraint", constraint, [])
 
 
 def affine_formula(kernel: Tensor, bias: Tensor | None) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tinycnn import functional as F
-from tinycnn import initializers
+from tinycnn import initializers, refusals
 from tinycnn.layers.base import Layer, affine_formula, check_activation, positive
 from tinycnn.shapes import Padding, Pair, Shape, ShapeError, check_padding, pair, window_output
 from tinycnn.tensor import Tensor
@@ -143,3 +144,7 @@ def on_all_sides(padding: Any, name: str) -> Padding:
         )
     (top, bottom), (left, right) = sides
     return (int(top), int(bottom)), (int(left), int(right))
+
+
+def __getattr__(name: str) -> Any:
+    return refusals.attribute(sys.modules[__name__], name)

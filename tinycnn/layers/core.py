@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from tinycnn import functional as F
-from tinycnn import initializers, philox, session
+from tinycnn import initializers, philox, refusals, session
+from tinycnn.devices import use_device
 from tinycnn.devices.base import Array, Mask
-from tinycnn.layers.base import Layer, affine_formula, check_activation, positive
-from tinycnn.shapes import Shape
-from tinycnn.tensor import Tensor
+from tinycnn.layers.base import Layer, affine_formula, check_activation, positive, with_batch
+from tinycnn.shapes import Shape, ShapeError
+from tinycnn.tensor import Tensor, no_grad
 
 
 class Dense(Layer):
@@ -171,3 +175,83 @@ class Activation(Layer):
 
     def options(self) -> dict[str, Any]:
         return {"activation": self.activation or "linear"}
+
+
+class Reshape(Layer):
+    """The same numbers in another shape, row-major.
+
+    Args:
+        target_shape: without the batch; one extent may be -1.
+
+    Raises:
+        ShapeError: when it is connected, where that many numbers do not make such a shape.
+
+    >>> from tinycnn.layers import Input
+    >>> Reshape((28, 28, 1))(Input((784,))).shape
+    (None, 28, 28, 1)
+    """
+
+    kind = "reshape"
+
+    def __init__(self, target_shape: Sequence[int], name: str | None = None, input_shape: Sequence[int] | None = None):
+        super().__init__(name, input_shape)
+        self.target_shape = tuple(int(n) for n in target_shape)
+        if any(n < -1 or n == 0 for n in self.target_shape) or self.target_shape.count(-1) > 1:
+            raise ValueError(f"{self.name}: a shape has extents of at least 1, of which one may be -1: {target_shape}")
+
+    def shape_after(self, shape: Shape) -> Shape:
+        count, rest = math.prod(shape), math.prod(n for n in self.target_shape if n > 0)
+        found = tuple(count // rest if n == -1 else n for n in self.target_shape)
+        if math.prod(found) != count:
+            raise ShapeError(f"{self.name}: {shape} has {count} numbers, which do not make {self.target_shape}")
+        return found
+
+    def call(self, x: Tensor, training: bool) -> Tensor:
+        return x.reshape(x.shape[0], *self.shape_after(x.shape[1:]))
+
+    def options(self) -> dict[str, Any]:
+        return {"target_shape": self.target_shape}
+
+
+class Lambda(Layer):
+    """A function of Tensors as a layer: of tinycnn.functional's, the backend's, or with the operators of Tensor.
+
+    It cannot be saved: a class of your own, derived from Layer, can.
+
+    Args:
+        function: of a Tensor, or of a list of them where there are several inputs. arguments: its further arguments.
+        output_shape: without the batch; found by trying the function if None.
+
+    >>> from tinycnn.layers import Input
+    >>> Lambda(lambda x: x * 2.0)(Input((4,))).shape
+    (None, 4)
+    """
+
+    kind = "lambda"
+
+    def __init__(
+        self, function: Callable, output_shape: Any = None, arguments: dict[str, Any] | None = None,
+        name: str | None = None, input_shape: Sequence[int] | None = None,
+    ):  # fmt: skip
+        super().__init__(name, input_shape)
+        self.function, self.arguments, self.wanted_shape = function, arguments or {}, output_shape
+
+    def shape_after(self, shape: Any) -> Shape:
+        if self.wanted_shape is not None and not callable(self.wanted_shape):
+            return tuple(self.wanted_shape)
+        if self.wanted_shape is not None:
+            return tuple(self.wanted_shape(with_batch(shape))[1:])
+        shapes = shape if isinstance(shape, list) else [shape]
+        with use_device("reference"), no_grad():
+            ones = [Tensor(np.ones((1, *s))) for s in shapes]
+            return self.call(ones if isinstance(shape, list) else ones[0], False).shape[1:]
+
+    def call(self, x: Any, training: bool) -> Tensor:
+        return self.function(x, **self.arguments)
+
+    def options(self) -> dict[str, Any]:
+        raise ValueError(f"{self.name} is a function, which is not written to a file: make a class of it, from Layer")
+
+
+def __getattr__(name: str) -> Any:
+    return refusals.attribute(sys.modules[__name__], name)

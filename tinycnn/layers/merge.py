@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from typing import Any
+
 from tinycnn import functional as F
+from tinycnn import refusals
 from tinycnn.layers.base import Layer
 from tinycnn.shapes import Shape, ShapeError
 from tinycnn.tensor import Tensor
@@ -73,3 +78,17 @@ class Concatenate(Layer):
 
     def call(self, inputs: list[Tensor], training: bool) -> Tensor:
         return F.concatenate(inputs)
+
+
+def add(inputs: Sequence[Any], **options: Any) -> Any:
+    """Add(**options)(inputs): Keras's short form."""
+    return Add(**options)(list(inputs))
+
+
+def concatenate(inputs: Sequence[Any], axis: int = -1, **options: Any) -> Any:
+    """Concatenate(axis, **options)(inputs): Keras's short form."""
+    return Concatenate(axis, **options)(list(inputs))
+
+
+def __getattr__(name: str) -> Any:
+    return refusals.attribute(sys.modules[__name__], name)

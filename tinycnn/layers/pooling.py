@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 from tinycnn import functional as F
+from tinycnn import refusals
 from tinycnn.layers.base import Layer
 from tinycnn.shapes import Pair, Shape, ShapeError, check_padding, pair, window_output
 from tinycnn.tensor import Tensor
@@ -125,3 +127,7 @@ class GlobalMaxPooling2D(GlobalPooling2D):
 
     def call(self, x: Tensor, training: bool) -> Tensor:
         return F.globalmaxpool2d(x)
+
+
+def __getattr__(name: str) -> Any:
+    return refusals.attribute(sys.modules[__name__], name)
