@@ -11,7 +11,8 @@ training-speed: from results/*/train_frameworks.json;
 cudnn: from results/*/conv_cudnn.json and layers_cudnn.json;
 step-profile: from results/*/profile_steps.json;
 planner: from tinycnn/devices/gpu/fast/cost.json, which fit_cost_model.py makes of results/nvidia-h200/fast_conv.json;
-keras-layers, keras-model, keras-losses, keras-optimizers, keras-callbacks: what is there, from the code.
+keras-layers, keras-model, keras-losses, keras-optimizers, keras-callbacks: what is there, from the code;
+keras-names-counted, keras-names: Keras's own names, from tests/data/keras_2_3_1.json and the code.
 Of networks, beside-keras, training-speed and step-profile there is a short form, NAME-in-short: the rows that people
 look for.
 """
@@ -25,6 +26,7 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 
+import keras_names
 import machine
 import report
 from tabulate import tabulate
@@ -331,7 +333,7 @@ def keras_names_counted(results):
         found = [name for name in sorted_names if group in (None, name.group)]
         works = sum(name.status == "works" for name in found)
         rows.append([f"`{group}`" if group else "all", len(found), works, len(found) - works])
-    return markdown(["Keras 2.3.1's", "names", "work", "are refused by name"], rows)
+    return markdown(rows, ["of Keras 2.3.1", "names", "work", "are refused by name"], left=1)
 
 
 def keras_names_listed(results):
@@ -348,7 +350,7 @@ def keras_names_listed(results):
         for remedy in dict.fromkeys(name.remedy for name in found if name.remedy):
             same = ", ".join(f"`{name.name}`" for name in found if name.remedy == remedy)
             rows.append([f"`{group}`", same, f"not there: {remedy}"])
-    return markdown(["where", "names", "here"], rows)
+    return markdown(rows, ["of Keras 2.3.1", "names", "here"], left=3)
 
 
 def of_every_file(name, table, otherwise):
@@ -385,7 +387,8 @@ TABLES = {
     "keras-model": keras_model,
     "keras-losses": keras_losses,
     "keras-optimizers": keras_optimizers,
-    "keras-callbacks": keras_callbacks,
+    "keras-callbacks": keras_callbacks, "keras-names-counted": keras_names_counted,
+    "keras-names": keras_names_listed,
 }  # fmt: skip
 
 
