@@ -338,3 +338,29 @@ def test_verbose_prints_a_line_an_epoch_and_zero_prints_nothing(float64, capsys)
     assert len(captured.out.splitlines()) == 2
     model.evaluate(x, y)
     assert "acc" in capsys.readouterr().out
+
+
+# ---------------------------------------------------------------- one batch
+
+
+def test_one_batch_at_a_time_trains_as_fit_does(device):
+    x, y = toy(24)
+    again()
+    whole = compiled("adam")
+    again()
+    single = compiled("adam")
+    fit(whole, x, y, epochs=1, shuffle=False)
+    figures = [single.train_on_batch(x[i : i + 8], y[i : i + 8]) for i in range(0, 24, 8)]
+    for got, want in zip(single.get_weights(), whole.get_weights(), strict=True):
+        assert_same_bits(got, want)
+    assert np.mean([loss for loss, _ in figures]) == pytest.approx(whole.history.history["loss"][0], rel=1e-5)
+    assert single.test_on_batch(x, y) == single.evaluate(x, y, verbose=0) and single.history is None
+    assert_same_bits(single.predict_on_batch(x), single.predict(x))
+    assert single.metrics_names == ["loss", "accuracy"]
+
+
+def test_classes_are_those_of_the_largest_output(float64):
+    x, _ = toy(9)
+    model = compiled()
+    assert np.array_equal(model.predict_classes(x), model.predict(x).argmax(axis=1))
+    assert np.array_equal(model.predict_proba(x), model.predict(x))

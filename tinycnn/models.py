@@ -366,14 +366,14 @@ class Model(Weighted):
         """The outputs for batches of images, joined. facts: what callbacks are told in `params`."""
         listeners = loop.Listeners(list(callbacks or []), self, facts)
         batches = []
-        listeners.tell("on_predict_begin")
+        listeners.tell("on_predict_begin", {})
         with no_grad():
             for batch, part in enumerate(images):
-                listeners.tell("on_predict_batch_begin", batch)
+                listeners.tell("on_predict_batch_begin", batch, {})
                 y = self(part)
                 batches.append([o.numpy().copy() for o in (y if isinstance(y, list) else [y])])
-                listeners.tell("on_predict_batch_end", batch)
-        listeners.tell("on_predict_end")
+                listeners.tell("on_predict_batch_end", batch, {})
+        listeners.tell("on_predict_end", {})
         outputs = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
         return outputs if isinstance(self.output, (list, tuple)) else outputs[0]
 

@@ -84,11 +84,11 @@ class Steps:
     def evaluate(self, batch_size: int, listeners: Listeners) -> tuple[float, float]:
         """(loss, accuracy) over all data in inference mode."""
         self.start(self.data.drawn(self.model, shuffle=False))
-        listeners.tell("on_test_begin")
+        listeners.tell("on_test_begin", {})
         done = 0
         with closing(self.data.batches(batch_size)) as sizes:
             for batch, size in enumerate(sizes):
-                listeners.tell("on_test_batch_begin", batch)
+                listeners.tell("on_test_batch_begin", batch, {})
                 self.recorded(self.infer, size)[0]()
                 done += size
                 if listeners.hear("on_test_batch_end"):
@@ -231,11 +231,11 @@ def fit(model: Model, data: TrainingData, plan: Plan) -> cb.History:
     model.history, model.stop_training, model.epoch = history, False, plan.initial_epoch
     listeners = Listeners(plan.callbacks, model, facts)
     with _as_compiled(model):
-        listeners.tell("on_train_begin")
+        listeners.tell("on_train_begin", {})
         for epoch in range(plan.initial_epoch, plan.epochs):
             if model.stop_training:
                 break
-            listeners.tell("on_epoch_begin", epoch)
+            listeners.tell("on_epoch_begin", epoch, {})
             began = time.perf_counter()
             progress = Progress(plan.verbose, epoch, plan.epochs, count, batches)
             logs = run_epoch(model, steps, plan, progress, listeners)
@@ -249,7 +249,7 @@ def fit(model: Model, data: TrainingData, plan: Plan) -> cb.History:
             history.append(epoch, logs, beside)  # before the callbacks, of which one may save it
             listeners.tell("on_epoch_end", epoch, logs)
             history.settle()
-        listeners.tell("on_train_end")
+        listeners.tell("on_train_end", {})
     return history
 
 
@@ -277,7 +277,7 @@ def run_epoch(model: Model, steps: Steps, plan: Plan, progress: Progress, listen
     done = 0
     with progress, closing(steps.data.batches(plan.batch_size)) as sizes:
         for batch, size in enumerate(sizes):
-            listeners.tell("on_train_batch_begin", batch)
+            listeners.tell("on_train_batch_begin", batch, {})
             model.optimizer.before_step()
             step, is_new = steps.recorded(steps.train, size)
             with progress.compiling(size) if is_new else progress.nothing:
