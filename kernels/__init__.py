@@ -60,6 +60,8 @@ INSTANCES: dict[str, tuple[str, ...]] = {
         "softmax_forward<T>",
         "softmax_backward<T>",
         "softmax_crossentropy<T>",
+        "binary_crossentropy<T>",
+        "mean_squared_error<T>",
     ),
     "zeropad2d": ("zeropad2d<T, 1>", "zeropad2d<T, 4>"),
 }

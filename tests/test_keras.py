@@ -269,6 +269,38 @@ def test_the_layers_defaults_are_keras_s(keras):
     assert (ours.stride, ours.padding) == (tuple(theirs.strides), theirs.padding)
 
 
+@pytest.mark.parametrize("from_logits", [False, True])
+def test_binary_crossentropy_is_keras_s(keras, device, from_logits):
+    import jax
+
+    rng = np.random.default_rng(5)
+    outputs, y = rng.standard_normal((7, 3)) if from_logits else rng.uniform(0.01, 0.99, (7, 3)), rng.random((7, 3))
+    y[::2] = y[::2] > 0.5
+    theirs = lambda x: keras.losses.binary_crossentropy(y, x, from_logits=from_logits).mean()  # noqa: E731
+    want, gradient = jax.value_and_grad(theirs)(outputs)
+    x = tinycnn.Tensor(outputs, requires_grad=True)
+    loss, correct = F.binary_crossentropy(x, y, from_logits)
+    loss.backward()
+    assert_close(loss.numpy(), [float(want)], 21)
+    assert_close(x.grad.numpy(), np.asarray(gradient), scale=10)
+    accuracy = keras.metrics.binary_accuracy(y, outputs, threshold=0.0 if from_logits else 0.5)
+    assert_close(device.numpy(correct), [np.sum(accuracy)], 7)
+
+
+def test_mean_squared_error_is_keras_s(keras, device):
+    import jax
+
+    rng = np.random.default_rng(6)
+    outputs, y = rng.standard_normal((7, 3)), rng.standard_normal((7, 3))
+    want, gradient = jax.value_and_grad(lambda x: keras.losses.mean_squared_error(y, x).mean())(outputs)
+    x = tinycnn.Tensor(outputs, requires_grad=True)
+    loss, correct = F.mean_squared_error(x, y)
+    loss.backward()
+    assert_close(loss.numpy(), [float(want)], 21)
+    assert_close(x.grad.numpy(), np.asarray(gradient))
+    assert_close(device.numpy(correct), [np.sum(keras.metrics.categorical_accuracy(y, outputs))])
+
+
 # ---------------------------------------------------------------- initial weights and the loss
 
 

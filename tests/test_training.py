@@ -6,7 +6,7 @@ from helpers import assert_close, assert_same_bits
 from small_trainings import again, compiled, fit, linear, network, toy
 
 import tinycnn
-from tinycnn import callbacks, optimizers, philox
+from tinycnn import callbacks, losses, optimizers, philox
 from tinycnn import functional as F
 from tinycnn.layers import (
     Concatenate,
@@ -17,7 +17,7 @@ from tinycnn.layers import (
     MaxPooling2D,
 )
 from tinycnn.losses import logits_of
-from tinycnn.models import Model
+from tinycnn.models import Model, Sequential
 
 
 class Watcher(callbacks.Callback):
@@ -54,6 +54,37 @@ def test_training_lowers_the_loss_and_learns_what_can_be_told_apart(device, opti
     assert history["loss"][-1] < 0.5 * history["loss"][0]
     loss, accuracy = model.evaluate(*toy(30, seed=1), verbose=0)
     assert accuracy == 1.0 and loss < 0.7
+
+
+@pytest.mark.parametrize(
+    "loss, activation", [("mse", "softmax"), ("mse", None), ("binary_crossentropy", "sigmoid"),
+                         ("binary_crossentropy", "softmax")]
+)  # fmt: skip
+def test_other_losses_are_learnt_and_measured_as_they_train(reference, loss, activation):
+    x, y = toy(60)
+    model = Sequential([Flatten(input_shape=x.shape[1:]), Dense(3, activation=activation)])
+    model.compile(optimizers.Adam(0.02), loss, ["accuracy"])
+    history = model.fit(x, y, epochs=12, verbose=0).history
+    assert history["loss"][-1] < 0.5 * history["loss"][0]
+    value, accuracy = model.evaluate(x, y, verbose=0)
+    p = model.predict(x).astype(np.float64)
+    if loss == "mse":
+        assert value == pytest.approx(np.mean((p - y) ** 2), rel=1e-5)
+        assert accuracy == np.mean(p.argmax(axis=1) == y.argmax(axis=1)) == 1
+    else:
+        assert value == pytest.approx(-np.mean(y * np.log(p) + (1 - y) * np.log(1 - p)), rel=1e-4)
+        assert accuracy == pytest.approx(np.mean((p > 0.5) == y)) and accuracy > 0.9
+    assert losses.get(loss)(y, model(x)).item() == pytest.approx(value, rel=1e-4)
+
+
+def test_a_single_sigmoid_tells_two_classes_apart_and_takes_class_weights(reference):
+    x, y = toy(60)
+    labels = y[:, 0]
+    model = Sequential([Flatten(input_shape=x.shape[1:]), Dense(1, activation="sigmoid")])
+    model.compile(optimizers.RMSprop(0.02), "binary_crossentropy", ["accuracy"])
+    model.fit(x, labels, epochs=15, verbose=0, class_weight={0: 1.0, 1: 3.0})
+    assert model.evaluate(x, labels, verbose=0)[1] == 1
+    assert np.array_equal(model.predict(x)[:, 0] > 0.5, labels == 1)
 
 
 def test_a_network_with_every_layer_learns(device):

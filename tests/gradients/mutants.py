@@ -639,6 +639,21 @@ KERNELS = (
         "emulator", "softmax_crossentropy", "one warp adds what the others have not written yet", CHECK,
     ),
     Mutant(
+        "binary-logits-mean", "kernels/softmax_crossentropy.cu",
+        "gradient[i] = weight * ((p - label) / N / K);", "gradient[i] = weight * ((p - label) / N);",
+        "emulator", "binary_crossentropy", "a mean over the rows, not over all numbers",
+    ),
+    Mutant(
+        "binary-slope", "kernels/softmax_crossentropy.cu",
+        "((p - label) / (p * (T(1) - p)) / N / K)", "((p - label) / N / K)",
+        "emulator", "binary_crossentropy", "the gradient of logits for probabilities",
+    ),
+    Mutant(
+        "cpu-squares", f"{CPU}/softmax_crossentropy.py",
+        "weight * (np.float32(2) * apart / size)", "weight * (apart / size)",
+        "cpu", "mean_squared_error", "half of the gradient",
+    ),
+    Mutant(
         "totals-by-batch", "kernels/softmax_crossentropy.cu",
         "totals[0] += double(*loss) * N;", "totals[0] += double(*loss);",
         "emulator", TOTALS, "a small last batch counts as much as a whole one", TEST,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tinycnn import callbacks as cb
-from tinycnn import philox
+from tinycnn import losses, philox
 from tinycnn.devices.base import Array
 from tinycnn.fit.data import Resident, TrainingData, check_batch_size, resident
 from tinycnn.fit.progress import Progress
@@ -30,18 +30,21 @@ class Steps:
     def __init__(self, model: Model, data: Resident):
         self.model, self.data, self.device = model, data, model.device
         self.totals = self.device.zeros((2,), "float64")  # loss summed over images, right answers
+        activation = getattr(model.output.layer, "activation", None)
+        self.to_logits, self.loss = losses.for_training(model.loss, model.device, activation)
         self.recordings: dict[Any, Callable[[], None]] = {}
 
     def forward(self, size: int, counters: Iterable[tuple[Array, int]], training: bool) -> tuple[Tensor, Array]:
         """The next batch through the network. counters: what moves on beside the place in the data.
 
-        Returns (logits, the gradient of the mean loss at the logits): nothing is launched that a step does not need, no
-        softmax beside the loss, and no multiplication by the gradient of the loss itself, which is 1.
+        Returns (logits, the gradient of the mean loss at the logits), or of the outputs where the loss takes those:
+        nothing is launched that a step does not need, no softmax beside the loss, and no multiplication by the gradient
+        of the loss itself, which is 1.
         """
         x, y, weights = self.data.next_batch(size)
         self.device.advance([(self.data.start, size), *counters])
-        logits = self.model.forward(Tensor.wrap(x, self.device), training, to_logits=True)
-        _, _, dlogits = self.device.softmax_crossentropy(logits.data, y, weights, self.totals)
+        logits = self.model.forward(Tensor.wrap(x, self.device), training, self.to_logits)
+        _, _, dlogits = self.loss(logits.data, y, weights, self.totals)
         return logits, dlogits
 
     def train(self, size: int) -> None:

@@ -189,8 +189,14 @@ def reduce(on: Operations, *shape: int) -> None:
 def softmax_crossentropy(on: Operations, N: int, K: int) -> None:
     logits, labels = on.normal(N, K), on.device.asarray(np.eye(K)[on.rng.integers(0, K, N)])
     on.device.softmax_backward(on.normal(N, K), on.device.softmax_forward(logits))
-    on.device.softmax_crossentropy(logits, labels)
-    on.device.softmax_crossentropy(logits, labels, on.normal(N, 1), on.device.zeros((2,), "float64"))
+    p, weights = on.device.softmax_forward(logits), on.normal(N, 1)
+    for loss in (
+        on.device.softmax_crossentropy, on.device.mean_squared_error,
+        partial(on.device.binary_crossentropy, from_logits=True),
+    ):  # fmt: skip
+        loss(logits, labels)
+        loss(logits, labels, weights=weights, totals=on.device.zeros((2,), "float64"))
+    on.device.binary_crossentropy(p, labels, False)
 
 
 def zeropad2d(on: Operations, N: int, H: int, W: int, C: int) -> None:

@@ -185,6 +185,8 @@ class KernelDevice(Device):
     dropout_backward = dropout.dropout_backward
     softmax_forward = softmax_crossentropy.softmax_forward
     softmax_backward = softmax_crossentropy.softmax_backward
+    binary_crossentropy = softmax_crossentropy.binary_crossentropy
+    mean_squared_error = softmax_crossentropy.mean_squared_error
     softmax_crossentropy = softmax_crossentropy.softmax_crossentropy
 
     # ---------------------------------------------------------------- training

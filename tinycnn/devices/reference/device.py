@@ -64,6 +64,8 @@ class ReferenceDevice(ActivationFirst, NumpyArrays):
     dropout_backward = staticmethod(dropout.dropout_backward)
     softmax_forward = staticmethod(softmax_crossentropy.softmax_forward)
     softmax_backward = staticmethod(softmax_crossentropy.softmax_backward)
+    binary_crossentropy = staticmethod(softmax_crossentropy.binary_crossentropy)
+    mean_squared_error = staticmethod(softmax_crossentropy.mean_squared_error)
     softmax_crossentropy = staticmethod(softmax_crossentropy.softmax_crossentropy)
 
     # ---------------------------------------------------------------- training
