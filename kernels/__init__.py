@@ -55,6 +55,7 @@ INSTANCES: dict[str, tuple[str, ...]] = {
     ),
     "optimizers": ("sgd<T>", "adam<T>", "adadelta<T>", "rmsprop<T>"),
     "reduce": ("reduce<T>",),
+    "regularize": ("regularize<T>",),
     "relu": ("relu_forward<T>", "relu_backward<T>"),
     "softmax_crossentropy": (
         "softmax_forward<T>",

@@ -176,6 +176,11 @@ ARGUMENTS = {
         lambda on: (on.normal(3, 5), on.few(3, 5), on.positive(3, 1), np.array([1.0, 2.0])),
         lambda on: (on.normal(4, 1), on.few(4, 1) ** 2),
     ],
+    "regularize": [
+        lambda on: (on.normal(3, 4, 5), on.normal(3, 4, 5), 0.25, 0.125),
+        lambda on: (on.few(7, 5), on.normal(7, 5), 0.25, 0.0, 3, np.array([1.0, 2.0])),
+        lambda on: (on.normal(9), None, 0.0, 0.5, 4, np.array([1.0, 2.0])),
+    ],
     "sgd_step": [
         lambda on: (on.several(), on.several(), [], on.number(0.1), 0.0, False),
         lambda on: (on.several(), on.several(), on.several(), on.number(0.1), 0.9, False),

@@ -49,7 +49,7 @@ def network():
             MaxPooling2D((2, 2), strides=1),
             Dropout(0.25),
             Flatten(),
-            Dense(5, use_bias=False, kernel_initializer="he_normal"),
+            Dense(5, use_bias=False, kernel_initializer="he_normal", kernel_regularizer="l2"),
             Activation("relu"),
             Dropout(0.5),
             Dense(3, activation="softmax"),

@@ -18,6 +18,7 @@ from tinycnn.layers import (
 )
 from tinycnn.losses import logits_of
 from tinycnn.models import Model, Sequential
+from tinycnn.regularizers import l1_l2, l2, penalties
 
 
 class Watcher(callbacks.Callback):
@@ -75,6 +76,37 @@ def test_other_losses_are_learnt_and_measured_as_they_train(reference, loss, act
         assert value == pytest.approx(-np.mean(y * np.log(p) + (1 - y) * np.log(1 - p)), rel=1e-4)
         assert accuracy == pytest.approx(np.mean((p > 0.5) == y)) and accuracy > 0.9
     assert losses.get(loss)(y, model(x)).item() == pytest.approx(value, rel=1e-4)
+
+
+@pytest.mark.parametrize("device_name", ["reference", "cpu", "emulator"])
+def test_a_penalty_is_part_of_the_loss_and_makes_weights_small(device_name):
+    """One step of SGD goes by the gradients of loss and penalty, also where those come in slices."""
+    x, y = toy(60)
+    with tinycnn.use_device(device_name):
+        model = Sequential(
+            [
+                Conv2D(3, 1, activation="relu", kernel_regularizer=l1_l2(0.05, 0.1), input_shape=x.shape[1:]),
+                Flatten(),
+                Dense(3, activation="softmax", kernel_regularizer=l2(0.02), bias_regularizer="l1"),
+            ]
+        )
+        model.compile(optimizers.SGD(0.5), metrics=["accuracy"])
+        before = [w.astype(np.float64) for w in model.get_weights()]
+        loss = losses.categorical_crossentropy(y, model(x))
+        for weight, regularizer in penalties(model):
+            loss = loss + regularizer(weight)
+        loss.backward()
+        wanted = [b - 0.5 * w.grad.numpy() for b, w in zip(before, model.weights, strict=True)]
+        kernel, _, last, bias = before
+        penalty = 0.05 * abs(kernel).sum() + 0.1 * (kernel**2).sum() + 0.02 * (last**2).sum() + 0.01 * abs(bias).sum()
+        plain = losses.categorical_crossentropy(y, model(x)).item()
+        assert model.evaluate(x, y, batch_size=25, verbose=0)[0] == pytest.approx(plain + penalty, rel=1e-5)
+        for weight in model.weights:
+            weight.zero_grad()
+        history = model.fit(x, y, batch_size=60, verbose=0)
+        assert history.history["loss"][0] == pytest.approx(plain + penalty, rel=1e-5)
+        for got, want in zip(model.get_weights(), wanted, strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-6)
 
 
 def test_a_single_sigmoid_tells_two_classes_apart_and_takes_class_weights(reference):

@@ -25,6 +25,7 @@ from tinycnn.layers import (
     ZeroPadding2D,
 )
 from tinycnn.models import Model, Sequential
+from tinycnn.regularizers import l2
 from tinycnn.shapes import ShapeError
 
 
@@ -243,6 +244,8 @@ def test_an_update_without_gradients_is_an_error(float64):
         (lambda: [LeakyReLU(-0.1)], "leaky_re_lu_1: alpha.*-0.1"),
         (lambda: [ELU("1")], "elu_1: alpha"),
         (lambda: [ReLU(6)], "re_lu_1: max_value"),
+        (lambda: [Dense(3, kernel_regularizer="l3")], "no regularizer is called 'l3'; there are: l1, l2, l1_l2"),
+        (lambda: [Dense(3, bias_regularizer=l2(-1.0))], "l2 of a regularizer.*-1.0"),
         (lambda: [Softmax(axis=1)], "softmax_1.*axis"),
         (lambda: [Flatten(input_shape=(8, 8, 1)), Conv2D(2, 3)], r"conv2d_1.*\(H, W, C\)"),
         (lambda: [Conv2D(0, 3)], "filters must be"),

@@ -553,6 +553,22 @@ def mean_squared_error(outputs: Tensor, labels: Tensor | ArrayLike) -> tuple[Ten
     return output_of("mean_squared_error", (outputs,), loss, backward), correct
 
 
+def regularize(w: Tensor, l1: float, l2: float) -> Tensor:
+    """The penalty l1 * sum |w| + l2 * sum w^2 on the size of a weight. Where w is 0, l1 has the gradient 0.
+
+    Shapes:
+        w of any shape -> (1,).
+
+    >>> regularize(Tensor([1.0, -2.0]), l1=1.0, l2=0.5).item()
+    5.5
+    """
+    device = w.device
+    # The gradient is known as soon as the penalty is, so both are computed at once.
+    gradient = device.zeros(w.shape)
+    loss = device.regularize(w.data, gradient, l1, l2)
+    return output_of("regularize", (w,), loss, lambda dy: (device.elementwise("multiply", gradient, dy),))
+
+
 def alike(name: str, outputs: Tensor, labels: Tensor | ArrayLike) -> Array:
     """The labels of the loss `name` on the device of its outputs. Raises ShapeError unless both are (N,K)."""
     wanted = labels.data if isinstance(labels, Tensor) else outputs.device.asarray(labels)

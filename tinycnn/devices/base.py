@@ -378,6 +378,17 @@ class Device(ABC):
     # ---------------------------------------------------------------- training
 
     @abstractmethod
+    def regularize(
+        self, parameter: Array, gradient: Array | Slices | None, l1: float, l2: float, rows: int = 1,
+        totals: Array | None = None,
+    ) -> Array:  # fmt: skip
+        """l1 * sum |p| + l2 * sum p^2 of a parameter, (1,).
+
+        In place, l1 * sign(p) + 2 * l2 * p is added to its gradient, and the penalty times `rows` to totals[0], as
+        softmax_crossentropy does with its loss.
+        """
+
+    @abstractmethod
     def sgd_step(
         self, parameters: Sequence[Array], gradients: Sequence[Array], velocities: Sequence[Array],
         learning_rate: Array, momentum: float, nesterov: bool,

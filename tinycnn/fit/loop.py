@@ -16,6 +16,7 @@ from tinycnn import losses, philox
 from tinycnn.devices.base import Array
 from tinycnn.fit.data import Resident, TrainingData, check_batch_size, resident
 from tinycnn.fit.progress import Progress
+from tinycnn.regularizers import penalties
 from tinycnn.tensor import Tensor, no_grad
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Steps:
         self.model, self.data, self.device = model, data, model.device
         self.totals = self.device.zeros((2,), "float64")  # loss summed over images, right answers
         activation = getattr(model.output.layer, "activation", None)
+        self.penalties = penalties(model)
         self.to_logits, self.loss = losses.for_training(model.loss, model.device, activation)
         self.recordings: dict[Any, Callable[[], None]] = {}
 
@@ -55,6 +57,8 @@ class Steps:
             logits, dlogits = self.forward(size, counters, training=True)
             if model.trained:
                 logits.backward(Tensor.wrap(dlogits, self.device))
+            self.penalize(size)
+            if model.trained:
                 optimizer.step(model.trained)
         finally:  # a step that could not be recorded is run again, and must not find half of its gradients
             for p in model.trained:
@@ -63,6 +67,14 @@ class Steps:
     def infer(self, size: int) -> None:
         with no_grad():
             self.forward(size, (), training=False)
+            self.penalize(size)
+
+    def penalize(self, size: int) -> None:
+        """Add the regularizers' penalties to the loss of a batch, and their slopes to the gradients that are there."""
+        for weight, regularizer in self.penalties:
+            found = weight.gradient
+            gradient = found.data if isinstance(found, Tensor) else found
+            self.device.regularize(weight.data, gradient, regularizer.l1, regularizer.l2, size, self.totals)
 
     def recorded(self, kind: Callable[[int], None], size: int) -> tuple[Callable[[], None], bool]:
         """`train` or `infer` for batches of this size, recorded if the device does; and whether it is new."""

@@ -305,6 +305,12 @@ def mean_squared_error() -> Iterator[Case]:
         yield Case("mean_squared_error", f"{N}x{K}", function, normal((N, K)))
 
 
+def regularize() -> Iterator[Case]:
+    for l1, l2 in ((0.3, 0.0), (0.0, 0.7), (0.2, 0.1)):
+        function = lambda w, l1=l1, l2=l2: F.regularize(w, l1, l2)  # noqa: E731
+        yield Case("regularize", f"l1 {l1} l2 {l2}", function, spaced((3, 2, 5)))
+
+
 def concatenate() -> Iterator[Case]:
     parts = [(2, 3, 2, channels) for channels in (1, 3, 2)]
     yield Case("concatenate", "three", lambda *parts: F.concatenate(parts), normal(*parts))
@@ -375,7 +381,8 @@ OPERATIONS: dict[str, Callable[[], Iterator[Case]]] = {
         make.__name__: make
         for make in (
             conv2d, conv1x1, dense, maxpool2d, avgpool2d, zeropad2d, batchnorm, batchnorm_inference, dropout,
-            relu, softmax, softmax_crossentropy, binary_crossentropy, mean_squared_error, concatenate, flatten,
+            relu, softmax, softmax_crossentropy, binary_crossentropy, mean_squared_error, regularize,
+            concatenate, flatten,
         )
     },
     **{name: partial(activation, name) for name in ("tanh", "sigmoid", "elu", "leaky_relu", "softplus")},

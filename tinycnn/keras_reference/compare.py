@@ -25,6 +25,7 @@ from tinycnn.layers import Dropout
 from tinycnn.losses import logits_of, one_hot
 from tinycnn.models import Model
 from tinycnn.optimizers import Optimizer
+from tinycnn.regularizers import penalties
 from tinycnn.tensor import no_grad
 
 SMALL, LARGE = 15_000, 100_000  # parameters: up to which with all optimisers, and above which in smaller steps
@@ -144,6 +145,8 @@ def ours(model: Model, trial: Trial) -> Values:
         values = {(INFERENCE, name): y.numpy().copy() for name, y in zip(names, probe(trial.x[0]), strict=True)}
     outputs = probe(trial.x[0], training=True)
     loss, right = F.softmax_crossentropy(logits_of(outputs[-1]), trial.y[0])
+    for weight, regularizer in penalties(model):
+        loss = loss + regularizer(weight)
     loss.backward()
     values.update({(TRAINING, name): y.numpy().copy() for name, y in zip(names, outputs, strict=True)})
     values.update({(LOSS, ""): loss.numpy().copy(), (RIGHT, ""): model.device.numpy(right).copy()})

@@ -31,7 +31,8 @@ def keras_layer(layer: layers.Layer, **replaced: Any) -> Any:
     where = {"data_format": "channels_last"} if isinstance(layer, OF_IMAGES) else {}
     names = RENAMED.get(layer.type, {})
     options = {names.get(name, name): value for name, value in layer.options().items()}
-    return getattr(keras.layers, layer.type)(**{**options, **where, **replaced})
+    penalties = {f"{name}_regularizer": keras.regularizers.L1L2(r.l1, r.l2) for name, r in layer.regularizers.items()}
+    return getattr(keras.layers, layer.type)(**{**options, **where, **penalties, **replaced})
 
 
 def keras_optimizer(optimizer: Optimizer) -> Any:

@@ -7,7 +7,7 @@ connection, and `Model` makes a network of the connections.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from tinycnn import functional as F
 from tinycnn import initializers, philox, session
 from tinycnn.careful import Careful
 from tinycnn.devices import current_device
+from tinycnn.regularizers import L1L2
 from tinycnn.shapes import Pair, Shape, ShapeError
 from tinycnn.tensor import Tensor
 
@@ -115,6 +116,7 @@ class Layer(Weighted):
     """
 
     kind: str = ""  # the name that instances are numbered under: conv2d_1, conv2d_2, ...; made of the class's if empty
+    regularizers: Mapping[str, L1L2] = {}  # {name of a weight: its regularizer}
     draws = True  # whether it has a random stream of its own
     window: Pair = (1, 1)  # what one output sees of the input, for the receptive field
     stride: Pair = (1, 1)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinycnn import functional as F
-from tinycnn import initializers
+from tinycnn import initializers, regularizers
 from tinycnn.layers.base import Layer, affine_formula, check_activation, positive
 from tinycnn.shapes import Padding, Pair, Shape, ShapeError, check_padding, pair, window_output
 from tinycnn.tensor import Tensor
@@ -25,6 +25,7 @@ class Conv2D(Layer):
         activation: None, 'relu' (fused into the kernel), or another of functional.ACTIVATIONS.
         use_bias: whether a number is added to each filter's outputs.
         kernel_initializer: the name of one of tinycnn.initializers.
+        kernel_regularizer, bias_regularizer: of tinycnn.regularizers, or None.
 
     Shapes:
         x (N,H,W,C) -> (N,P,Q,K).
@@ -43,8 +44,10 @@ class Conv2D(Layer):
         self, filters: int, kernel_size: int | Pair, third: int | Pair | None = None, padding: str = "valid",
         activation: str | None = None, use_bias: bool = True, kernel_initializer: str = "glorot_uniform",
         name: str | None = None, input_shape: Sequence[int] | None = None, strides: int | Pair | None = None,
+        kernel_regularizer: Any = None, bias_regularizer: Any = None,
     ):  # fmt: skip
         super().__init__(name, input_shape)
+        self.regularizers = regularizers.chosen(kernel=kernel_regularizer, bias=bias_regularizer)
         if isinstance(kernel_size, int) and isinstance(third, int):
             kernel_size = (kernel_size, third)
         elif third is not None:
@@ -81,6 +84,7 @@ class Conv2D(Layer):
             "activation": self.activation,
             "use_bias": self.use_bias,
             "kernel_initializer": self.kernel_initializer,
+            **regularizers.as_options(self.regularizers),
         }
 
     def formula(self) -> str:

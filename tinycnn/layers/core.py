@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinycnn import functional as F
-from tinycnn import initializers, philox
+from tinycnn import initializers, philox, regularizers
 from tinycnn.devices.base import Array, Mask
 from tinycnn.layers.base import Layer, affine_formula, check_activation, positive
 from tinycnn.shapes import Shape
@@ -23,6 +23,7 @@ class Dense(Layer):
         activation: None, 'relu' (fused into the kernel), or another of functional.ACTIVATIONS.
         use_bias: whether a number is added to each output.
         kernel_initializer: the name of one of tinycnn.initializers.
+        kernel_regularizer, bias_regularizer: of tinycnn.regularizers, or None.
 
     Shapes:
         x (N, inputs), kernel (inputs, units), bias (units,) -> (N, units). Inputs of more axes are multiplied along
@@ -41,8 +42,10 @@ class Dense(Layer):
     def __init__(
         self, units: int, activation: str | None = None, use_bias: bool = True,
         kernel_initializer: str = "glorot_uniform", name: str | None = None, input_shape: Sequence[int] | None = None,
+        kernel_regularizer: Any = None, bias_regularizer: Any = None,
     ):  # fmt: skip
         super().__init__(name, input_shape)
+        self.regularizers = regularizers.chosen(kernel=kernel_regularizer, bias=bias_regularizer)
         self.units = positive(units, "units")
         self.activation = check_activation(activation)
         self.use_bias = bool(use_bias)
@@ -67,6 +70,7 @@ class Dense(Layer):
             "activation": self.activation,
             "use_bias": self.use_bias,
             "kernel_initializer": self.kernel_initializer,
+            **regularizers.as_options(self.regularizers),
         }
 
     def formula(self) -> str:

@@ -112,6 +112,12 @@ def add(on: Operations, *shape: int) -> None:
         on.device.add([on.normal(*shape) for _ in range(count)])
 
 
+def regularize(on: Operations, *shape: int) -> None:
+    on.device.regularize(on.normal(*shape), on.normal(*shape), 0.1, 0.2, 5, on.device.zeros((2,), "float64"))
+    on.device.regularize(on.normal(*shape), Slices(on.normal(3, *shape)), 0.1, 0.2)
+    on.device.regularize(on.normal(*shape), None, 0.1, 0.2)
+
+
 def relu(on: Operations, *shape: int) -> None:
     y = on.device.relu_forward(on.normal(*shape))
     on.device.relu_backward(on.normal(*shape), y)
@@ -312,6 +318,7 @@ CASES = {
     "maxpool2d": Cases(maxpool2d, "N,H,W,C", ((2, 7, 9, 3),), more_maxpool2d),
     "optimizers": Cases(None, "", (), optimizers),
     "reduce": Cases(reduce, "any shape", ((7, 3), (17001,)), more_reduce),
+    "regularize": Cases(regularize, "any shape", ((5, 7, 3), (3, 1031))),
     "relu": Cases(relu, "...,C", ((31, 33, 2), (2, 3, 260))),
     "softmax_crossentropy": Cases(softmax_crossentropy, "N,K", ((5, 10), (3, 37), (261, 2))),
     "zeropad2d": Cases(zeropad2d, "N,H,W,C", ((2, 5, 7, 3), (2, 5, 7, 4))),

@@ -20,6 +20,7 @@ from tinycnn.devices.cpu import (
     globalpool2d,
     maxpool2d,
     optimizers,
+    regularize,
     relu,
     softmax_crossentropy,
     zeropad2d,
@@ -95,6 +96,7 @@ class CpuDevice(ActivationFirst, NumpyArrays):
 
     # ---------------------------------------------------------------- training
 
+    regularize = staticmethod(regularize.regularize)
     sgd_step = staticmethod(optimizers.sgd_step)
     adam_step = staticmethod(optimizers.adam_step)
     adadelta_step = staticmethod(optimizers.adadelta_step)

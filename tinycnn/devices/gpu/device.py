@@ -31,6 +31,7 @@ from tinycnn.devices.gpu.launches import (
     optimizers,
     products,
     reduce,
+    regularize,
     relu,
     softmax_crossentropy,
     zeropad2d,
@@ -191,6 +192,7 @@ class KernelDevice(Device):
 
     # ---------------------------------------------------------------- training
 
+    regularize = regularize.regularize
     sgd_step = optimizers.sgd_step
     adam_step = optimizers.adam_step
     adadelta_step = optimizers.adadelta_step

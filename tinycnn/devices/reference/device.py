@@ -16,6 +16,7 @@ from tinycnn.devices.reference import (
     globalpool2d,
     maxpool2d,
     optimizers,
+    regularize,
     relu,
     softmax_crossentropy,
     zeropad2d,
@@ -70,6 +71,7 @@ class ReferenceDevice(ActivationFirst, NumpyArrays):
 
     # ---------------------------------------------------------------- training
 
+    regularize = staticmethod(regularize.regularize)
     sgd_step = staticmethod(optimizers.sgd_step)
     adam_step = staticmethod(optimizers.adam_step)
     adadelta_step = staticmethod(optimizers.adadelta_step)
