@@ -28,6 +28,7 @@ from tinycnn.devices.checks.cases import CASES, Operations
 # The numbers that CASES[file].at takes. Of optimizers.cu the launches are those of `tinycnn check`.
 SHAPES = {
     "relu": [(128, 24, 24, 20), (128, 10, 10, 16)],
+    "regularize": [(3, 3, 64, 64)],
     "activations": [(128, 24, 24, 20)],
     "zeropad2d": [(128, 24, 24, 10)],
     "add": [(128, 24, 24, 20)],

@@ -103,7 +103,7 @@ def beside_keras(content, path, only=None):
         cells = [f"{rows[k]['missed']} of {rows[k]['arrays']}, {rows[k]['worst']['share']:.2f}" if k in rows else "-"
                  for k in kinds]  # fmt: skip
         facts = next(iter(rows.values()))
-        own = facts["optimizers"][0] if len(facts["optimizers"]) == 1 else "all five"
+        own = facts["optimizers"][0] if len(facts["optimizers"]) == 1 else f"{len(facts['optimizers'])} kinds"
         lines.append([f"`{network}`", own, f"{facts['parameters']:,}", facts["batch"], facts["steps"], *cells])
     head = f"{field(content, 'device', path)}; {used(content, path)}."
     return f"{head}\n\n{markdown(lines, ['network', 'optimizers', 'parameters', 'batch', 'steps', *kinds], left=2)}"

@@ -55,11 +55,14 @@ INSTANCES: dict[str, tuple[str, ...]] = {
     ),
     "optimizers": ("sgd<T>", "adam<T>", "adadelta<T>", "rmsprop<T>"),
     "reduce": ("reduce<T>",),
+    "regularize": ("regularize<T>",),
     "relu": ("relu_forward<T>", "relu_backward<T>"),
     "softmax_crossentropy": (
         "softmax_forward<T>",
         "softmax_backward<T>",
         "softmax_crossentropy<T>",
+        "binary_crossentropy<T>",
+        "mean_squared_error<T>",
     ),
     "zeropad2d": ("zeropad2d<T, 1>", "zeropad2d<T, 4>"),
 }

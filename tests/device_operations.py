@@ -165,6 +165,22 @@ ARGUMENTS = {
         lambda on: (on.few(9, 3), np.full((9, 3), 1 / 3, on.dtype)),  # equal labels, equal logits: the first counts
         lambda on: (on.normal(6, 4), one_hot([3, 0, 1, 2, 2, 0], 4).astype(on.dtype), None, np.array([1.0, 2.0])),
     ],
+    "binary_crossentropy": [
+        lambda on: (on.normal(5, 7), on.few(5, 7) ** 2, True),
+        lambda on: (on.normal(3, 5), on.few(3, 5) ** 2, True, on.positive(3, 1), np.array([1.0, 2.0])),
+        lambda on: (on.normal(5, 7) / 2 + np.asarray(0.5, on.dtype), on.few(5, 7) ** 2, False),  # some are clipped
+        lambda on: (on.few(4, 1) ** 2, on.few(4, 1) ** 2, False, on.positive(4, 1)),
+    ],
+    "mean_squared_error": [
+        lambda on: (on.normal(5, 7), on.normal(5, 7)),
+        lambda on: (on.normal(3, 5), on.few(3, 5), on.positive(3, 1), np.array([1.0, 2.0])),
+        lambda on: (on.normal(4, 1), on.few(4, 1) ** 2),
+    ],
+    "regularize": [
+        lambda on: (on.normal(3, 4, 5), on.normal(3, 4, 5), 0.25, 0.125),
+        lambda on: (on.few(7, 5), on.normal(7, 5), 0.25, 0.0, 3, np.array([1.0, 2.0])),
+        lambda on: (on.normal(9), None, 0.0, 0.5, 4, np.array([1.0, 2.0])),
+    ],
     "sgd_step": [
         lambda on: (on.several(), on.several(), [], on.number(0.1), 0.0, False),
         lambda on: (on.several(), on.several(), on.several(), on.number(0.1), 0.9, False),

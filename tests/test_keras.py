@@ -12,6 +12,7 @@ from tinycnn import initializers, layers, optimizers
 from tinycnn.keras_reference import compare
 from tinycnn.keras_reference import twin as keras_reference
 from tinycnn.models import Model, Sequential
+from tinycnn.regularizers import l1, l1_l2, l2
 
 pytest.importorskip("keras", reason="Keras is not installed: pip install 'tinycnn[test]'")
 pytest.importorskip("jax", reason="JAX is not installed: pip install 'tinycnn[test]'")
@@ -147,7 +148,18 @@ def activated():
     )
 
 
-NETWORKS = [convolutions, strided, pools, normalised, branches, means, activated]
+def regularised():
+    return Sequential(
+        [
+            layers.Conv2D(4, (3, 3), activation="relu", kernel_regularizer=l2(0.03), input_shape=(9, 8, 2)),
+            layers.Conv2D(3, 1, kernel_regularizer="l1", bias_regularizer=l1_l2(0.02, 0.05)),
+            layers.Flatten(),
+            layers.Dense(4, activation="softmax", bias_regularizer=l1(0.1)),
+        ]
+    )
+
+
+NETWORKS = [convolutions, strided, pools, normalised, branches, means, activated, regularised]
 
 
 @pytest.mark.slow_on("numba")
@@ -267,6 +279,38 @@ def test_the_layers_defaults_are_keras_s(keras):
     assert (ours.window, ours.stride, ours.padding) == (tuple(theirs.pool_size), tuple(theirs.strides), theirs.padding)
     ours, theirs = layers.Conv2D(2, 3), keras.layers.Conv2D(2, 3)
     assert (ours.stride, ours.padding) == (tuple(theirs.strides), theirs.padding)
+
+
+@pytest.mark.parametrize("from_logits", [False, True])
+def test_binary_crossentropy_is_keras_s(keras, device, from_logits):
+    import jax
+
+    rng = np.random.default_rng(5)
+    outputs, y = rng.standard_normal((7, 3)) if from_logits else rng.uniform(0.01, 0.99, (7, 3)), rng.random((7, 3))
+    y[::2] = y[::2] > 0.5
+    theirs = lambda x: keras.losses.binary_crossentropy(y, x, from_logits=from_logits).mean()  # noqa: E731
+    want, gradient = jax.value_and_grad(theirs)(outputs)
+    x = tinycnn.Tensor(outputs, requires_grad=True)
+    loss, correct = F.binary_crossentropy(x, y, from_logits)
+    loss.backward()
+    assert_close(loss.numpy(), [float(want)], 21)
+    assert_close(x.grad.numpy(), np.asarray(gradient), scale=10)
+    rounded = keras.metrics.binary_accuracy(y, outputs, threshold=0.0 if from_logits else 0.5)
+    assert_close(device.numpy(correct), [np.mean(rounded, axis=1).sum()], 7)
+
+
+def test_mean_squared_error_is_keras_s(keras, device):
+    import jax
+
+    rng = np.random.default_rng(6)
+    outputs, y = rng.standard_normal((7, 3)), rng.standard_normal((7, 3))
+    want, gradient = jax.value_and_grad(lambda x: keras.losses.mean_squared_error(y, x).mean())(outputs)
+    x = tinycnn.Tensor(outputs, requires_grad=True)
+    loss, correct = F.mean_squared_error(x, y)
+    loss.backward()
+    assert_close(loss.numpy(), [float(want)], 21)
+    assert_close(x.grad.numpy(), np.asarray(gradient))
+    assert_close(device.numpy(correct), [np.sum(keras.metrics.categorical_accuracy(y, outputs))])
 
 
 # ---------------------------------------------------------------- initial weights and the loss

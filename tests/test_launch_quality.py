@@ -197,6 +197,7 @@ CALLS = {
     "tanh": lambda d: d.activation_forward("tanh", d.zeros(PIXELS), 0.0),
     "zeropad2d": lambda d: d.zeropad2d_forward(d.zeros(PIXELS), ONE),
     "zeropad2d, data": lambda d: d.zeropad2d_backward(d.zeros(PIXELS), ONE),
+    "regularize": lambda d: d.regularize(d.zeros((3, 3, 32, 64)), d.zeros((3, 3, 32, 64)), 0.1, 0.2),
     "relu": lambda d: d.relu_forward(d.zeros(PIXELS)),
     "dropout": lambda d: d.dropout_forward(d.zeros(PIXELS), 0.25, 1, 2, d.zeros((1,), "int64")),
     "batchnorm": batchnorm("forward", PIXELS),
@@ -319,6 +320,7 @@ LAUNCHES = {
     "tanh": [("activation_forward<float>", (576,), (256,), 0, {})],
     "zeropad2d": [("zeropad2d<float, 4>", (6, 128), (256,), 0, {})],
     "zeropad2d, data": [("zeropad2d<float, 4>", (4, 128), (256,), 0, {})],
+    "regularize": [("regularize<float>", (18,), (256,), 0, {})],
     "relu": [("relu_forward<float>", (576,), (256,), 0, {})],
     "dropout": [("dropout<float>", (576,), (256,), 0, {})],
     "batchnorm": [

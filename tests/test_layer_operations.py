@@ -478,6 +478,47 @@ def test_softmax_crossentropy_of_many_rows(device):
     assert_close(device.numpy(dlogits), (np.exp(log_p) - one_hot(labels, 10)) / 1037, 10, scale=1 / 1037)
 
 
+def test_binary_crossentropy_clips_probabilities_and_no_logits(device):
+    """A wrong answer that is sure of itself: of the probability nothing is left to learn from, of the logit all is."""
+    least = float(np.asarray(1e-7, device.dtype))
+    (p, y, x) = on(device, [[0.0, 1.0]], [[1.0, 0.0]], [[-200.0, 200.0]])
+    loss, correct, gradient = device.binary_crossentropy(p, y, False)
+    far = float(1 - np.asarray(1 - np.asarray(1e-7, device.dtype), device.dtype))
+    assert_close(device.numpy(loss), [-(math.log(least) + math.log(far)) / 2], scale=100)
+    assert device.numpy(correct).tolist() == [0] and not device.numpy(gradient).any()
+    loss, correct, gradient = device.binary_crossentropy(x, y, True)
+    assert device.numpy(loss).tolist() == [200] and device.numpy(correct).tolist() == [0]
+    assert_close(device.numpy(gradient), [[-0.5, 0.5]])
+
+
+@given(N=st.integers(1, 70), K=st.integers(1, 40), seed=seeds)
+def test_the_losses_of_any_shape_with_weights_and_running_totals(device, N, K, seed):
+    rng = rng_of(seed)
+    x, y, weights = spaced(rng, N, K) * (16 / (N * K)), rng.integers(0, 2, (N, K)).astype(float), rng.uniform(0, 2, N)
+    dev_x, dev_y, dev_weights = on(device, x, y, weights[:, None])
+    p = 1 / (1 + np.exp(-x))
+    rounded, largest = ((x > 0) == y).mean(axis=1).sum(), (x.argmax(axis=1) == y.argmax(axis=1)).sum()
+    squares = ((x > 0.5) == y).sum() if K == 1 else largest
+    for call, losses, slope, right in (
+        (
+            lambda *rest: device.binary_crossentropy(dev_x, dev_y, True, *rest),
+            np.logaddexp(0, x) - x * y,
+            p - y,
+            rounded,
+        ),
+        (lambda *rest: device.mean_squared_error(dev_x, dev_y, *rest), (x - y) ** 2, 2 * (x - y), squares),
+    ):
+        totals = device.zeros((2,), "float64")
+        loss, correct, gradient = call(dev_weights, totals)
+        want = np.mean(weights[:, None] * losses)
+        assert_close(device.numpy(loss), [want], N * K, scale=np.abs(losses).max() * 2)
+        assert_close(device.numpy(correct), [right], N)
+        assert_close(
+            device.numpy(gradient), weights[:, None] * slope / (N * K), scale=np.abs(slope).max() * 2 / (N * K)
+        )
+        np.testing.assert_allclose(device.numpy(totals), [N * want, right], rtol=1e-4, atol=1e-4)
+
+
 # ---------------------------------------------------------------- the other activations
 
 ACTIVATIONS = ["tanh", "sigmoid", "elu", "leaky_relu", "softplus"]

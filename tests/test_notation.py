@@ -11,15 +11,20 @@ from tinycnn.architectures.notation import NotationError, notation, parse
 from tinycnn.initializers import INITIALIZERS
 from tinycnn.layers import (
     Activation,
+    Add,
     BatchNormalization,
     Concatenate,
     Conv2D,
     Dense,
     Dropout,
     Flatten,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
     Input,
     Layer,
+    LeakyReLU,
     MaxPooling2D,
+    ZeroPadding2D,
 )
 from tinycnn.models import Model, Sequential
 from tinycnn.shapes import ShapeError
@@ -103,6 +108,10 @@ def test_a_plain_network_is_keras_s_plain_network():
         ("  CN( 8 , (3, 3) )\n  MP (2,2)\tFL() -> DN(10) ", "CN(8,3)->MP(2,2)->FL()->DN(10)"),
         ("FL()->AC('softmax')->DN(10,'softmax')", "FL()->AC(softmax)->DN(10,softmax)"),
         ("CN(8,3) [CN(1,1)|CN(2,1)] BN()", "CN(8,3)->[CN(1,1)|CN(2,1)]->BN()"),
+        ("CN(8,3) [CN(8,1)+] AP(2)", "CN(8,(3,3))->[CN(8,(1,1))+]->AP((2,2),strides=(2,2))"),
+        ("ZP(1)->FL()", "ZP((1,1),(1,1))->FL()"),
+        ("ZP(1,2)->FL()", "ZP((1,1),(2,2))->FL()"),
+        ("CN(8,3)->LR(0.3)->FL()->DN(5)->EL(1)", "CN(8,3,activation=none)->LR(0.3)->FL()->DN(5,none)->EL(1.0)"),
     ],
 )
 def test_what_means_the_same(text, other):
@@ -118,6 +127,16 @@ def test_branches_are_joined_along_the_channels():
     expected = Model(inputs=x, outputs=Dense(10, activation="softmax")(Flatten()(joined)))
     assert joined.extents == (28, 28, 10)
     assert type(model) is Model and describe(model) == describe(expected)
+
+
+def test_branches_are_added_up_and_pooled_over_whole_images():
+    model = parse("ZP((1,0),(0,2))->CN(2,3)->[CN(2,3,padding=same,activation=tanh)+]->LR(0.2)->[GA()|GM()]->DN(10)")
+    x = Input((28, 28, 1))
+    y = Conv2D(2, 3, activation="relu")(ZeroPadding2D(((1, 0), (0, 2)))(x))
+    y = LeakyReLU(0.2)(Add()([Conv2D(2, 3, padding="same", activation="tanh")(y), y]))
+    y = Concatenate()([GlobalAveragePooling2D()(y), GlobalMaxPooling2D()(y)])
+    assert describe(model) == describe(Model(inputs=x, outputs=Dense(10, activation="softmax")(y)))
+    same(notation(model), "ZP((1,0),(0,2))->CN(2,3)->[CN(2,3,padding=same,activation=tanh)+]->LR(0.2)->[GA()|GM()]")
 
 
 def test_the_kernel_before_it_is_the_one_before_it_in_the_text():
@@ -327,7 +346,10 @@ def test_a_network_that_cannot_be_written_is_refused_by_name():
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("", "expected a layer (CN, BN, MP, DP, FL, DN, AC) or [, not the end, at character 1: ^"),
+        (
+            "",
+            "expected a layer (CN, BN, MP, AP, GA, GM, ZP, DP, FL, DN, AC, LR, EL) or [, not the end, at character 1",
+        ),
         ("CN(8)->XX(3)", "not XX(3), at character 8: CN(8)->^XX(3)"),
         ("cn(8)", "not cn(8), at character 1: ^cn(8)"),
         ("CN(8)->", "not the end, at character 8: CN(8)->^"),
@@ -335,12 +357,13 @@ def test_a_network_that_cannot_be_written_is_refused_by_name():
         ("->CN(8)", "not ->, at character 1"),
         ("CN(8", "the parentheses of CN do not close, at character 1: ^CN(8"),
         ("BN()->CN(8,(3,3)->FL()", "the parentheses of CN do not close, at character 7: BN()->^CN(8,(3,3)->FL()"),
-        ("BN()?", "expected a layer like CN(8,(3,3)), -> or one of [ | ], at character 5: BN()^?"),
+        ("BN()?", "expected a layer like CN(8,(3,3)), -> or one of [ | + ], at character 5: BN()^?"),
         ("BN()->CN", "at character 7: BN()->^CN"),
         ("BN(),BN()", "at character 5: BN()^,BN()"),
         ("CN(8)FL()", "expected -> and a layer, not FL(), at character 6: CN(8)^FL()"),
         ("CN(8)]", "expected -> and a layer, not ], at character 6"),
-        ("[CN(8)]", "expected -> or | and a second branch, not ], at character 7: [CN(8)^]"),
+        ("[CN(8)|CN(8)+CN(8)]", "expected ->, | or ], not +"),
+        ("[CN(8)]", "expected ->, | or + and a second branch, not ], at character 7: [CN(8)^]"),
         ("[CN(8)|CN(8)", "expected ->, | or ], not the end, at character 13"),
         ("[CN(8)->|CN(8)]", "not |, at character 9"),
         ("CN()", "expected CN(filters, kernel_size, strides=, padding=, activation=, init=, bias=), not CN()"),
@@ -397,7 +420,22 @@ def test_what_is_nested_without_end_is_refused_too(text, message):
     assert len(str(error.value)) < 300
 
 
-PIECES = [*"()[]|,=->→ 0123.", "->", "CN(", "CN(2,3)", "BN()", "MP(2,2)", "DP(0.5)", "FL()", "DN(3)", "AC(relu)"]
+PIECES = [
+    *"()[]|+,=->→ 0123.",
+    "->",
+    "ZP(1)",
+    "GA()",
+    "AP(2)",
+    "LR(0.1)",
+    "CN(",
+    "CN(2,3)",
+    "BN()",
+    "MP(2,2)",
+    "DP(0.5)",
+    "FL()",
+    "DN(3)",
+    "AC(relu)",
+]
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))

@@ -334,6 +334,8 @@ def passes(device, scale=1.0):
         [padded],
         [device.zeropad2d_backward(device.zeropad2d_forward(dyn, ((1, 0), (2, 1))), ((1, 0), (2, 1)))],
     )
+    penalised = device.copy(dev_w)
+    done["regularize"] = [device.regularize(dev_w, penalised, 0.1, 0.2), penalised], []
     p = device.softmax_forward(logits)
     done["softmax"] = [p], [device.softmax_backward(dyd, p)]
     (labels,) = on(device, one_hot(np.arange(67) % 6, 6))

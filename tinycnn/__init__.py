@@ -17,13 +17,13 @@ refusals.install()
 # `import tinycnn` and then `tinycnn.optimizers.Adam()`, as with Keras, without loading everything at once.
 _SUBMODULES = (
     "activations", "architectures", "backend", "callbacks", "datasets", "fit", "functional", "gradcheck",
-    "initializers", "layers", "losses", "models", "optimizers", "pictures", "preprocessing", "utils",
+    "initializers", "layers", "losses", "models", "optimizers", "pictures", "preprocessing", "regularizers", "utils",
 )  # fmt: skip
 
 
 # `keras.Sequential`, and the modules that say what to do instead.
 _NAMES = {"Input": "layers", "Model": "models", "Sequential": "models"}
-_ABSENT = ("applications", "constraints", "metrics", "objectives", "regularizers", "wrappers")
+_ABSENT = ("applications", "constraints", "metrics", "objectives", "wrappers")
 
 
 def __getattr__(name: str) -> Any:

@@ -400,14 +400,12 @@ def tanh(x: Tensor) -> Tensor:
 
 
 def sigmoid(x: Tensor) -> Tensor:
-    """1 / (1 + exp(-x)), of any shape. The result remembers x as `.logits`, for the loss.
+    """1 / (1 + exp(-x)), of any shape.
 
     >>> sigmoid(Tensor([0.0, 20.0])).numpy()
     array([0.5, 1. ], dtype=float32)
     """
-    output = activation("sigmoid", x)
-    output.logits = x
-    return output
+    return activation("sigmoid", x)
 
 
 def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
@@ -505,6 +503,80 @@ def softmax_crossentropy(logits: Tensor, labels: Tensor | ArrayLike) -> tuple[Te
     loss, correct, dlogits = device.softmax_crossentropy(logits.data, wanted)
     backward = lambda dy: (device.elementwise("multiply", dlogits, dy),)  # noqa: E731
     return output_of("softmax_crossentropy", (logits,), loss, backward), correct
+
+
+def binary_crossentropy(outputs: Tensor, labels: Tensor | ArrayLike, from_logits: bool = False) -> tuple[Tensor, Array]:
+    """The mean over all numbers of -label * log p - (1 - label) * log(1 - p), and how much was right.
+
+    Args:
+        outputs: p, which is clipped to [1e-7, 1 - 1e-7]; with from_logits what p is the sigmoid of.
+        labels: numbers in [0, 1].
+
+    Shapes:
+        outputs, labels (N,K) -> (1,), (1,).
+
+    Returns:
+        (loss, correct): a Tensor, and a device array: the sum over rows of the share that is rightly rounded.
+
+    Raises:
+        ShapeError: where outputs and labels differ in shape.
+
+    >>> loss, correct = binary_crossentropy(Tensor([[0.5, 0.5]]), [[1.0, 0.0]])
+    >>> round(loss.item(), 4), float(correct[0])
+    (0.6931, 0.5)
+    """
+    wanted = alike("binary_crossentropy", outputs, labels)
+    loss, correct, gradient = outputs.device.binary_crossentropy(outputs.data, wanted, from_logits)
+    backward = lambda dy: (outputs.device.elementwise("multiply", gradient, dy),)  # noqa: E731
+    return output_of("binary_crossentropy", (outputs,), loss, backward), correct
+
+
+def mean_squared_error(outputs: Tensor, labels: Tensor | ArrayLike) -> tuple[Tensor, Array]:
+    """The mean over all numbers of (output - label)^2, and how many rows have their largest where the label has.
+
+    Shapes:
+        outputs, labels (N,K) -> (1,), (1,).
+
+    Returns:
+        (loss, correct): a Tensor, and a device array.
+
+    Raises:
+        ShapeError: where outputs and labels differ in shape.
+
+    >>> loss, correct = mean_squared_error(Tensor([[1.0, 3.0]]), [[0.0, 1.0]])
+    >>> loss.item(), float(correct[0])
+    (2.5, 1.0)
+    """
+    wanted = alike("mean_squared_error", outputs, labels)
+    loss, correct, gradient = outputs.device.mean_squared_error(outputs.data, wanted)
+    backward = lambda dy: (outputs.device.elementwise("multiply", gradient, dy),)  # noqa: E731
+    return output_of("mean_squared_error", (outputs,), loss, backward), correct
+
+
+def regularize(w: Tensor, l1: float, l2: float) -> Tensor:
+    """The penalty l1 * sum |w| + l2 * sum w^2 on the size of a weight. Where w is 0, l1 has the gradient 0.
+
+    Shapes:
+        w of any shape -> (1,).
+
+    >>> regularize(Tensor([1.0, -2.0]), l1=1.0, l2=0.5).item()
+    5.5
+    """
+    device = w.device
+    # The gradient is known as soon as the penalty is, so both are computed at once.
+    gradient = device.zeros(w.shape)
+    loss = device.regularize(w.data, gradient, l1, l2)
+    return output_of("regularize", (w,), loss, lambda dy: (device.elementwise("multiply", gradient, dy),))
+
+
+def alike(name: str, outputs: Tensor, labels: Tensor | ArrayLike) -> Array:
+    """The labels of the loss `name` on the device of its outputs. Raises ShapeError unless both are (N,K)."""
+    wanted = labels.data if isinstance(labels, Tensor) else outputs.device.asarray(labels)
+    require(
+        outputs.ndim == 2 and outputs.shape == wanted.shape,
+        f"{name}: outputs {outputs.shape} and labels {wanted.shape} must be alike, (N, K)",
+    )
+    return wanted
 
 
 def flatten(x: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from tinycnn.careful import nearest
 
 CHANNELS = "images are (N, H, W, C) here: turn them with x.transpose(0, 2, 3, 1) and leave it out"
 CONSTRAINT = "weights are not constrained here: leave it out, or clip them in a callback with set_weights"
-REGULARIZER = "there is none for it: leave it out, or use Dropout"
+REGULARIZER = "kernels and biases alone have one: leave it out"
 INITIALIZER = "these begin as Keras's default has them: leave it out, or set_weights() afterwards"
 
 # {argument: (values that change nothing, what to do instead)}, of layers of every kind.
@@ -28,8 +28,6 @@ ARGUMENTS: dict[str, tuple[tuple, str]] = {
     "data_format": ((None, "channels_last"), CHANNELS),
     "dilation_rate": ((1, (1, 1)), "windows have no holes here: use a larger kernel_size, or strides"),
     "groups": ((1,), "every filter sees all channels here: leave it out, or join several layers by Concatenate"),
-    "kernel_regularizer": ((None,), REGULARIZER),
-    "bias_regularizer": ((None,), REGULARIZER),
     "activity_regularizer": ((None,), REGULARIZER),
     "beta_regularizer": ((None,), REGULARIZER),
     "gamma_regularizer": ((None,), REGULARIZER),
@@ -125,7 +123,7 @@ SELF_MADE = "write it as a layer of your own (layers.Layer), or with Lambda and 
 ARITHMETIC = "write it with the operators and methods of Tensor, or with the backend's functions that there are"
 OBJECTS = "networks are written to files by save() and read by load_model(path, custom_objects=...)"
 METRIC = "accuracy is what is measured: write metrics=['accuracy'], or compute it from model.predict(x)"
-LOSS = "use 'categorical_crossentropy', or 'sparse_categorical_crossentropy'"
+LOSS = "use 'categorical_crossentropy', 'sparse_categorical_crossentropy', 'binary_crossentropy' or 'mse'"
 SESSION = "there is no graph that runs in a session: see backend.function"
 RANDOM = "random numbers come from NumPy, or from Dropout"
 BUILT_IN = "fit() does that itself: leave it out"
@@ -153,7 +151,7 @@ NAMES: dict[str, dict[str, str]] = {
         ),
         **_each("DepthwiseConv2D LocallyConnected2D SeparableConv2D SeparableConvolution2D", CONVOLUTION),
         **_each("AlphaDropout GaussianDropout GaussianNoise SpatialDropout2D", "use Dropout"),
-        **_each("ActivityRegularization", REGULARIZER),
+        **_each("ActivityRegularization", "use kernel_regularizer="),
         **_each("Average Dot Maximum Minimum Multiply Subtract average dot maximum minimum multiply subtract",
                 "inputs are joined by Add or Concatenate"),
         **_each("PReLU ThresholdedReLU", "use LeakyReLU, ELU, or ReLU"),
@@ -188,7 +186,10 @@ NAMES: dict[str, dict[str, str]] = {
                 "use a name that there is, 'glorot_uniform' or 'he_normal', or weights= with an array"),
         **_each("deserialize serialize", OBJECTS),
     },
-    "regularizers": _each("L1L2 Regularizer deserialize get l1 l1_l2 l2 serialize", REGULARIZER),
+    "regularizers": {
+        "Regularizer": "use l1, l2 or l1_l2",
+        **_each("deserialize serialize", OBJECTS),
+    },
     "constraints": _each(
         "Constraint MaxNorm MinMaxNorm NonNeg UnitNorm deserialize get max_norm maxnorm min_max_norm non_neg nonneg "
         "serialize unit_norm unitnorm", CONSTRAINT,
@@ -282,7 +283,6 @@ MODULES: dict[str, str] = {
     "applications": "there are no trained networks of photographs: build one, or take one of tinycnn.architectures",
     "constraints": CONSTRAINT,
     "metrics": METRIC,
-    "regularizers": REGULARIZER,
     "preprocessing.sequence": SEQUENCES,
     "preprocessing.text": SEQUENCES,
     "wrappers": "call fit() and predict() in a class of your own",

@@ -43,6 +43,7 @@ EQUAL_MAXIMA = "gradients/test_gradients.py::test_the_gradient_of_equal_maxima_g
 
 SHARED_MAXIMA = "test_layer_operations.py::test_equal_maxima_of_an_image_share_the_gradient_and_so_do_nans"
 SMALL_AND_LARGE = "test_layer_operations.py::test_an_activation_keeps_the_digits_of_small_numbers_and_bears_large_ones"
+PENALTY = "test_training.py::test_a_penalty_is_part_of_the_loss_and_makes_weights_small"
 LARGE_WINDOWS = "test_layer_operations.py::test_pooling_finds_the_maximum_at_the_last_place_of_a_large_window"
 RMSPROP = "test_operations.py::test_rmsprop"
 TOTALS = "test_operations.py::test_totals_sum_the_loss_by_image_and_the_hits"
@@ -637,6 +638,36 @@ KERNELS = (
         "losses[threadIdx.y] = sum, rights[threadIdx.y] = right;\n    __syncthreads();\n",
         "losses[threadIdx.y] = sum, rights[threadIdx.y] = right;\n",
         "emulator", "softmax_crossentropy", "one warp adds what the others have not written yet", CHECK,
+    ),
+    Mutant(
+        "penalty-square", "kernels/regularize.cu",
+        "+ 2 * l2 * v[j];", "+ l2 * v[j];",
+        "emulator", "regularize", "half of the square's gradient",
+    ),
+    Mutant(
+        "penalty-barrier", "kernels/regularize.cu",
+        "        __syncthreads();\n", "",
+        "emulator", "regularize", "threads add what others have not written yet", CHECK,
+    ),
+    Mutant(
+        "penalty-of-a-batch", "tinycnn/fit/loop.py",
+        "regularizer.l2, size, self.totals)", "regularizer.l2, 1, self.totals)",
+        "reference", PENALTY, "a batch of images bears the penalty of one", TEST,
+    ),
+    Mutant(
+        "binary-logits-mean", "kernels/softmax_crossentropy.cu",
+        "gradient[i] = weight * ((p - label) / N / K);", "gradient[i] = weight * ((p - label) / N);",
+        "emulator", "binary_crossentropy", "a mean over the rows, not over all numbers",
+    ),
+    Mutant(
+        "binary-slope", "kernels/softmax_crossentropy.cu",
+        "((p - label) / (p * (T(1) - p)) / N / K)", "((p - label) / N / K)",
+        "emulator", "binary_crossentropy", "the gradient of logits for probabilities",
+    ),
+    Mutant(
+        "cpu-squares", f"{CPU}/softmax_crossentropy.py",
+        "weight * (np.float32(2) * apart / size)", "weight * (apart / size)",
+        "cpu", "mean_squared_error", "half of the gradient",
     ),
     Mutant(
         "totals-by-batch", "kernels/softmax_crossentropy.cu",

@@ -345,6 +345,25 @@ class Device(ABC):
         """
 
     @abstractmethod
+    def binary_crossentropy(
+        self, outputs: Array, labels: Array, from_logits: bool, weights: Array | None = None,
+        totals: Array | None = None,
+    ) -> tuple[Array, Array, Array]:  # fmt: skip
+        """-label * log p - (1 - label) * log(1 - p), the mean over all of (N,K), and its gradient to `outputs`.
+
+        p is sigmoid(outputs) with from_logits, else outputs clipped to [1e-7, 1 - 1e-7], where the gradient is 0. The
+        rest as in softmax_crossentropy, but `correct` is the sum over rows of the share of their p that round to the
+        label.
+        """
+
+    @abstractmethod
+    def mean_squared_error(
+        self, outputs: Array, labels: Array, weights: Array | None = None, totals: Array | None = None
+    ) -> tuple[Array, Array, Array]:
+        """(outputs - labels)^2, the mean over all of (N,K), and its gradient to `outputs`. The rest as in
+        softmax_crossentropy; of rows of one number, those are right that round to the label."""
+
+    @abstractmethod
     def add(self, arrays: Sequence[Array]) -> Array:
         """The sum of at least two arrays of one shape, added in their order."""
 
@@ -357,6 +376,17 @@ class Device(ABC):
         """The inverse of concatenate: a list of arrays with `sizes` as their last axes."""
 
     # ---------------------------------------------------------------- training
+
+    @abstractmethod
+    def regularize(
+        self, parameter: Array, gradient: Array | Slices | None, l1: float, l2: float, rows: int = 1,
+        totals: Array | None = None,
+    ) -> Array:  # fmt: skip
+        """l1 * sum |p| + l2 * sum p^2 of a parameter, (1,).
+
+        In place, l1 * sign(p) + 2 * l2 * p is added to its gradient, and the penalty times `rows` to totals[0], as
+        softmax_crossentropy does with its loss.
+        """
 
     @abstractmethod
     def sgd_step(

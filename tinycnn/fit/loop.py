@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tinycnn import callbacks as cb
+from tinycnn import losses
 from tinycnn.devices.base import Array
 from tinycnn.fit.data import Resident, TrainingData, check_batch_size, resident
 from tinycnn.fit.progress import Progress
+from tinycnn.regularizers import penalties
 from tinycnn.tensor import Tensor, no_grad
 
 if TYPE_CHECKING:
@@ -32,18 +34,22 @@ class Steps:
     def __init__(self, model: Model, data: Resident | Stream):
         self.model, self.data, self.device = model, data, model.device
         self.totals = self.device.zeros((2,), "float64")  # loss summed over images, right answers
+        activation = getattr(model.output.layer, "activation", None)
+        self.penalties = penalties(model)
+        self.to_logits, self.loss = losses.for_training(model.loss, model.device, activation)
         self.recordings: dict[Any, Callable[[], None]] = {}
 
     def forward(self, size: int, counters: Iterable[tuple[Array, int]], training: bool) -> tuple[Tensor, Array]:
         """The next batch through the network. counters: what moves on beside the place in the data.
 
-        Returns (logits, the gradient of the mean loss at the logits): nothing is launched that a step does not need, no
-        softmax beside the loss, and no multiplication by the gradient of the loss itself, which is 1.
+        Returns (logits, the gradient of the mean loss at the logits), or of the outputs where the loss takes those:
+        nothing is launched that a step does not need, no softmax beside the loss, and no multiplication by the gradient
+        of the loss itself, which is 1.
         """
         x, y, weights = self.data.next_batch(size)
         self.device.advance([(self.data.start, size), *counters])
-        logits = self.model.forward(Tensor.wrap(x, self.device), training, to_logits=True)
-        _, _, dlogits = self.device.softmax_crossentropy(logits.data, y, weights, self.totals)
+        logits = self.model.forward(Tensor.wrap(x, self.device), training, self.to_logits)
+        _, _, dlogits = self.loss(logits.data, y, weights, self.totals)
         return logits, dlogits
 
     def train(self, size: int) -> None:
@@ -54,6 +60,8 @@ class Steps:
             logits, dlogits = self.forward(size, counters, training=True)
             if model.trained:
                 logits.backward(Tensor.wrap(dlogits, self.device))
+            self.penalize(size)
+            if model.trained:
                 optimizer.step(model.trained)
         finally:  # a step that could not be recorded is run again, and must not find half of its gradients
             for p in model.trained:
@@ -62,6 +70,14 @@ class Steps:
     def infer(self, size: int) -> None:
         with no_grad():
             self.forward(size, (), training=False)
+            self.penalize(size)
+
+    def penalize(self, size: int) -> None:
+        """Add the regularizers' penalties to the loss of a batch, and their slopes to the gradients that are there."""
+        for weight, regularizer in self.penalties:
+            found = weight.gradient
+            gradient = found.data if isinstance(found, Tensor) else found
+            self.device.regularize(weight.data, gradient, regularizer.l1, regularizer.l2, size, self.totals)
 
     def recorded(self, kind: Callable[[int], None], size: int) -> tuple[Callable[[], None], bool]:
         """`train` or `infer` for batches of this size, recorded if the device does; and whether it is new."""

@@ -286,6 +286,31 @@ def softmax_crossentropy() -> Iterator[Case]:
         )  # fmt: skip
 
 
+def binary_crossentropy() -> Iterator[Case]:
+    probabilities = lambda rng: [rng.uniform(0.05, 0.95, (4, 3))]  # noqa: E731
+    for label, from_logits, inputs in (("", False, probabilities), ("from logits", True, normal((4, 3)))):
+        yield Case(
+            "binary_crossentropy", label,
+            lambda outputs, from_logits=from_logits: F.binary_crossentropy(
+                outputs, (np.arange(12) % 5 / 4).reshape(4, 3), from_logits
+            )[0],
+            inputs,
+        )  # fmt: skip
+
+
+def mean_squared_error() -> Iterator[Case]:
+    for N, K in ((4, 3), (2, 37), (5, 1)):
+        targets = (np.arange(N * K) % 7 / 3).reshape(N, K)
+        function = lambda outputs, targets=targets: F.mean_squared_error(outputs, targets)[0]  # noqa: E731
+        yield Case("mean_squared_error", f"{N}x{K}", function, normal((N, K)))
+
+
+def regularize() -> Iterator[Case]:
+    for l1, l2 in ((0.3, 0.0), (0.0, 0.7), (0.2, 0.1)):
+        function = lambda w, l1=l1, l2=l2: F.regularize(w, l1, l2)  # noqa: E731
+        yield Case("regularize", f"l1 {l1} l2 {l2}", function, spaced((3, 2, 5)))
+
+
 def concatenate() -> Iterator[Case]:
     parts = [(2, 3, 2, channels) for channels in (1, 3, 2)]
     yield Case("concatenate", "three", lambda *parts: F.concatenate(parts), normal(*parts))
@@ -356,7 +381,8 @@ OPERATIONS: dict[str, Callable[[], Iterator[Case]]] = {
         make.__name__: make
         for make in (
             conv2d, conv1x1, dense, maxpool2d, avgpool2d, zeropad2d, batchnorm, batchnorm_inference, dropout,
-            relu, softmax, softmax_crossentropy, concatenate, flatten,
+            relu, softmax, softmax_crossentropy, binary_crossentropy, mean_squared_error, regularize,
+            concatenate, flatten,
         )
     },
     **{name: partial(activation, name) for name in ("tanh", "sigmoid", "elu", "leaky_relu", "softplus")},

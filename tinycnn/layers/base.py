@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from tinycnn.careful import Careful
 from tinycnn.devices import current_device
 from tinycnn.expressions import Expression
 from tinycnn.layers import configs, keras1
+from tinycnn.regularizers import L1L2
 from tinycnn.shapes import Pair, Shape, ShapeError
 from tinycnn.tensor import Tensor
 
@@ -148,6 +149,7 @@ class Layer(Weighted):
     """
 
     kind: str = ""  # the name that instances are numbered under: conv2d_1, conv2d_2, ...; made of the class's if empty
+    regularizers: Mapping[str, L1L2] = {}  # {name of a weight: its regularizer}
     draws = True  # whether it has a random stream of its own
     window: Pair = (1, 1)  # what one output sees of the input, for the receptive field
     stride: Pair = (1, 1)

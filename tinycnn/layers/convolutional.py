@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinycnn import functional as F
-from tinycnn import initializers, refusals
+from tinycnn import initializers, refusals, regularizers
 from tinycnn.layers.base import Layer, affine_formula, check_activation, positive
 from tinycnn.shapes import Padding, Pair, Shape, ShapeError, check_padding, pair, window_output
 from tinycnn.tensor import Tensor
@@ -25,6 +25,7 @@ class Conv2D(Layer):
         activation: None, 'relu' (fused into the kernel), or another of functional.ACTIVATIONS.
         use_bias: whether a number is added to each filter's outputs.
         kernel_initializer, bias_initializer: the name of one of tinycnn.initializers.
+        kernel_regularizer, bias_regularizer: of tinycnn.regularizers, or None.
 
     Three whole numbers, Conv2D(16, 3, 3), are filters and the two extents of the kernel, as Keras 2 reads them. They
     give a warning, for tf.keras takes the third for the strides; Keras 1's Convolution2D(16, 3, 3) gives none.
@@ -46,8 +47,10 @@ class Conv2D(Layer):
         self, filters: int, kernel_size: int | Pair, strides: int | Pair = (1, 1), padding: str = "valid",
         activation: str | None = None, use_bias: bool = True, kernel_initializer: str = "glorot_uniform",
         bias_initializer: str = "zeros", name: str | None = None, input_shape: Sequence[int] | None = None,
+        kernel_regularizer: Any = None, bias_regularizer: Any = None,
     ):  # fmt: skip
         super().__init__(name, input_shape)
+        self.regularizers = regularizers.chosen(kernel=kernel_regularizer, bias=bias_regularizer)
         self.filters = positive(filters, "filters")
         self.window = pair(kernel_size, "kernel_size")
         self.stride = pair(strides, "strides")
@@ -79,6 +82,7 @@ class Conv2D(Layer):
             "use_bias": self.use_bias,
             "kernel_initializer": self.kernel_initializer,
             **({} if self.bias_initializer == "zeros" else {"bias_initializer": self.bias_initializer}),
+            **regularizers.as_options(self.regularizers),
         }
 
     def formula(self) -> str:

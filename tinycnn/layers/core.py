@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinycnn import functional as F
-from tinycnn import initializers, philox, refusals, session
+from tinycnn import initializers, philox, refusals, regularizers, session
 from tinycnn.devices import use_device
 from tinycnn.devices.base import Array, Mask
 from tinycnn.layers.base import Layer, affine_formula, check_activation, positive, with_batch
@@ -27,6 +27,7 @@ class Dense(Layer):
         activation: None, 'relu' (fused into the kernel), or another of functional.ACTIVATIONS.
         use_bias: whether a number is added to each output.
         kernel_initializer, bias_initializer: the name of one of tinycnn.initializers.
+        kernel_regularizer, bias_regularizer: of tinycnn.regularizers, or None.
 
     Shapes:
         x (N, inputs), kernel (inputs, units), bias (units,) -> (N, units). Inputs of more axes are multiplied along
@@ -45,9 +46,10 @@ class Dense(Layer):
     def __init__(
         self, units: int, activation: str | None = None, use_bias: bool = True,
         kernel_initializer: str = "glorot_uniform", bias_initializer: str = "zeros", name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        input_shape: Sequence[int] | None = None, kernel_regularizer: Any = None, bias_regularizer: Any = None,
     ):  # fmt: skip
         super().__init__(name, input_shape)
+        self.regularizers = regularizers.chosen(kernel=kernel_regularizer, bias=bias_regularizer)
         self.units = positive(units, "units")
         self.activation = check_activation(activation)
         self.use_bias = bool(use_bias)
@@ -74,6 +76,7 @@ class Dense(Layer):
             "use_bias": self.use_bias,
             "kernel_initializer": self.kernel_initializer,
             **({} if self.bias_initializer == "zeros" else {"bias_initializer": self.bias_initializer}),
+            **regularizers.as_options(self.regularizers),
         }
 
     def formula(self) -> str:

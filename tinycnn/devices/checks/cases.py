@@ -112,6 +112,12 @@ def add(on: Operations, *shape: int) -> None:
         on.device.add([on.normal(*shape) for _ in range(count)])
 
 
+def regularize(on: Operations, *shape: int) -> None:
+    on.device.regularize(on.normal(*shape), on.normal(*shape), 0.1, 0.2, 5, on.device.zeros((2,), "float64"))
+    on.device.regularize(on.normal(*shape), Slices(on.normal(3, *shape)), 0.1, 0.2)
+    on.device.regularize(on.normal(*shape), None, 0.1, 0.2)
+
+
 def relu(on: Operations, *shape: int) -> None:
     y = on.device.relu_forward(on.normal(*shape))
     on.device.relu_backward(on.normal(*shape), y)
@@ -189,8 +195,14 @@ def reduce(on: Operations, *shape: int) -> None:
 def softmax_crossentropy(on: Operations, N: int, K: int) -> None:
     logits, labels = on.normal(N, K), on.device.asarray(np.eye(K)[on.rng.integers(0, K, N)])
     on.device.softmax_backward(on.normal(N, K), on.device.softmax_forward(logits))
-    on.device.softmax_crossentropy(logits, labels)
-    on.device.softmax_crossentropy(logits, labels, on.normal(N, 1), on.device.zeros((2,), "float64"))
+    p, weights = on.device.softmax_forward(logits), on.normal(N, 1)
+    for loss in (
+        on.device.softmax_crossentropy, on.device.mean_squared_error,
+        partial(on.device.binary_crossentropy, from_logits=True),
+    ):  # fmt: skip
+        loss(logits, labels)
+        loss(logits, labels, weights=weights, totals=on.device.zeros((2,), "float64"))
+    on.device.binary_crossentropy(p, labels, False)
 
 
 def zeropad2d(on: Operations, N: int, H: int, W: int, C: int) -> None:
@@ -306,6 +318,7 @@ CASES = {
     "maxpool2d": Cases(maxpool2d, "N,H,W,C", ((2, 7, 9, 3),), more_maxpool2d),
     "optimizers": Cases(None, "", (), optimizers),
     "reduce": Cases(reduce, "any shape", ((7, 3), (17001,)), more_reduce),
+    "regularize": Cases(regularize, "any shape", ((5, 7, 3), (3, 1031))),
     "relu": Cases(relu, "...,C", ((31, 33, 2), (2, 3, 260))),
     "softmax_crossentropy": Cases(softmax_crossentropy, "N,K", ((5, 10), (3, 37), (261, 2))),
     "zeropad2d": Cases(zeropad2d, "N,H,W,C", ((2, 5, 7, 3), (2, 5, 7, 4))),

@@ -20,6 +20,7 @@ from tinycnn.devices.cpu import (
     globalpool2d,
     maxpool2d,
     optimizers,
+    regularize,
     relu,
     softmax_crossentropy,
     zeropad2d,
@@ -89,10 +90,13 @@ class CpuDevice(ActivationFirst, NumpyArrays):
     dropout_backward = staticmethod(dropout.dropout_backward)
     softmax_forward = staticmethod(softmax_crossentropy.softmax_forward)
     softmax_backward = staticmethod(softmax_crossentropy.softmax_backward)
+    binary_crossentropy = staticmethod(softmax_crossentropy.binary_crossentropy)
+    mean_squared_error = staticmethod(softmax_crossentropy.mean_squared_error)
     softmax_crossentropy = staticmethod(softmax_crossentropy.softmax_crossentropy)
 
     # ---------------------------------------------------------------- training
 
+    regularize = staticmethod(regularize.regularize)
     sgd_step = staticmethod(optimizers.sgd_step)
     adam_step = staticmethod(optimizers.adam_step)
     adadelta_step = staticmethod(optimizers.adadelta_step)

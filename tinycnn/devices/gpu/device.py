@@ -31,6 +31,7 @@ from tinycnn.devices.gpu.launches import (
     optimizers,
     products,
     reduce,
+    regularize,
     relu,
     softmax_crossentropy,
     zeropad2d,
@@ -185,10 +186,13 @@ class KernelDevice(Device):
     dropout_backward = dropout.dropout_backward
     softmax_forward = softmax_crossentropy.softmax_forward
     softmax_backward = softmax_crossentropy.softmax_backward
+    binary_crossentropy = softmax_crossentropy.binary_crossentropy
+    mean_squared_error = softmax_crossentropy.mean_squared_error
     softmax_crossentropy = softmax_crossentropy.softmax_crossentropy
 
     # ---------------------------------------------------------------- training
 
+    regularize = regularize.regularize
     sgd_step = optimizers.sgd_step
     adam_step = optimizers.adam_step
     adadelta_step = optimizers.adadelta_step

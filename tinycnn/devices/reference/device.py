@@ -16,6 +16,7 @@ from tinycnn.devices.reference import (
     globalpool2d,
     maxpool2d,
     optimizers,
+    regularize,
     relu,
     softmax_crossentropy,
     zeropad2d,
@@ -64,10 +65,13 @@ class ReferenceDevice(ActivationFirst, NumpyArrays):
     dropout_backward = staticmethod(dropout.dropout_backward)
     softmax_forward = staticmethod(softmax_crossentropy.softmax_forward)
     softmax_backward = staticmethod(softmax_crossentropy.softmax_backward)
+    binary_crossentropy = staticmethod(softmax_crossentropy.binary_crossentropy)
+    mean_squared_error = staticmethod(softmax_crossentropy.mean_squared_error)
     softmax_crossentropy = staticmethod(softmax_crossentropy.softmax_crossentropy)
 
     # ---------------------------------------------------------------- training
 
+    regularize = staticmethod(regularize.regularize)
     sgd_step = staticmethod(optimizers.sgd_step)
     adam_step = staticmethod(optimizers.adam_step)
     adadelta_step = staticmethod(optimizers.adadelta_step)
