@@ -187,7 +187,8 @@ NAMES: dict[str, dict[str, str]] = {
         **_each("deserialize serialize", OBJECTS),
     },
     "regularizers": {
-        "Regularizer": "use l1, l2 or l1_l2",
+        **_each("Regularizer l1l2", "use l1, l2 or l1_l2"),
+        **_each("activity_l1 activity_l2 activity_l1l2", "kernels and biases alone have one: use l1, l2 or l1_l2"),
         **_each("deserialize serialize", OBJECTS),
     },
     "constraints": _each(

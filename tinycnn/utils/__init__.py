@@ -12,6 +12,8 @@ from tinycnn.utils.vis_utils import plot_model
 
 __all__ = ["Sequence", "data_utils", "np_utils", "plot_model", "set_random_seed", "to_categorical"]
 
+plot = plot_model  # Keras 1's name
+
 
 def __getattr__(name: str) -> Any:
     return refusals.attribute(sys.modules[__name__], name)
