@@ -126,7 +126,7 @@ def tinycnn_trainer(model, x, y, batch):
     from tinycnn.fit.progress import Progress
     from tinycnn.utils import to_categorical
 
-    classes = model.output.shape[0]
+    classes = model.output.extents[0]
 
     def steps_over(x, y):
         return loop.Steps(model, data.resident(model, x, to_categorical(y, classes), ("x", "y")))

@@ -19,7 +19,7 @@ FOREMOST = ("go-crazy", "vanilla-15k")  # ... then every layer of these
 
 def problem_of(symbol, batch):
     """What a layer computes at this place of a network, or None where that is nothing (Flatten) or not measured."""
-    layer, source = symbol.layer, symbol.inputs[0].shape
+    layer, source = symbol.layer, symbol.inputs[0].extents
     if isinstance(layer, layers.Conv2D):
         padding = shapes.window_padding(source[:2], layer.window, layer.stride, layer.padding)
         return Convolution(batch, *source, layer.filters, *layer.window, layer.stride, padding)
@@ -42,7 +42,7 @@ def problems(networks=None, batch=BATCH):
         for name in networks or architectures.ARCHITECTURES:
             model = architectures.build(name)
             of_network = [problem_of(symbol, batch) for symbol in model.symbols[1:]]
-            of_network.append(SoftmaxCrossEntropy(batch, model.output.shape[0]))
+            of_network.append(SoftmaxCrossEntropy(batch, model.output.extents[0]))
             for problem in of_network:
                 if problem is not None and name not in found.setdefault(problem, []):
                     found[problem].append(name)

@@ -16,9 +16,9 @@ def multiply_adds(model):
         layer, source = symbol.layer, symbol.inputs[0]
         before = any(learnt[i] for i in symbol.inputs)
         if isinstance(layer, Conv2D):
-            rows.append((layer, math.prod(symbol.shape) * math.prod(layer.window) * source.shape[-1], before))
+            rows.append((layer, math.prod(symbol.extents) * math.prod(layer.window) * source.extents[-1], before))
         elif isinstance(layer, Dense):
-            rows.append((layer, symbol.shape[0] * source.shape[0], before))
+            rows.append((layer, symbol.extents[0] * source.extents[0], before))
         learnt[symbol] = before or bool(layer.trainable_weights)
     return rows
 

@@ -28,6 +28,12 @@ from tinycnn.devices.checks.cases import CASES, Operations
 # The numbers that CASES[file].at takes. Of optimizers.cu the launches are those of `tinycnn check`.
 SHAPES = {
     "relu": [(128, 24, 24, 20), (128, 10, 10, 16)],
+    "regularize": [(3, 3, 64, 64)],
+    "activations": [(128, 24, 24, 20)],
+    "zeropad2d": [(128, 24, 24, 10)],
+    "add": [(128, 24, 24, 20)],
+    "avgpool2d": [(128, 24, 24, 10)],
+    "globalpool2d": [(128, 7, 7, 64)],
     "batchnorm": [(128, 26, 26, 12), (128, 10, 10, 16)],
     "conv1x1": [(128, 24, 24, 20, 10)],
     "conv2d": [(128, 28, 28, 1, 12, 3, 3), (128, 26, 26, 12, 20, 3, 3), (128, 10, 10, 16, 16, 3, 3)],

@@ -9,7 +9,7 @@ from tinycnn.keras_reference.translation import keras_layer, keras_optimizer
 
 def to_keras(model):
     """The Keras model for a tinycnn model, with copies of the weights. Raises ValueError for an unknown layer."""
-    made, values = {}, {model.input: keras.Input(model.input.shape)}
+    made, values = {}, {model.input: keras.Input(model.input.extents)}
     for symbol in model.symbols[1:]:
         if symbol.layer not in made:  # a layer that is used twice stays one layer
             made[symbol.layer] = keras_layer(symbol.layer)
@@ -41,13 +41,13 @@ def trainer(model, x, y, batch, device="cpu"):
         check_gpu()
     net = to_keras(model)
     net.compile(optimizer=keras_optimizer(model.optimizer), loss="categorical_crossentropy", metrics=["accuracy"])
-    labels = np.eye(model.output.shape[0], dtype=np.float32)[y]
+    labels = np.eye(model.output.extents[0], dtype=np.float32)[y]
 
     def epoch():
         return float(net.fit(x, labels, batch_size=batch, epochs=1, verbose=0).history["loss"][0])
 
     def validation(x, y):
-        right = np.eye(model.output.shape[0], dtype=np.float32)[y]
+        right = np.eye(model.output.extents[0], dtype=np.float32)[y]
         return lambda: float(net.evaluate(x, right, batch_size=1000, verbose=0, return_dict=True)["accuracy"])
 
     def set_rate(rate):

@@ -62,23 +62,25 @@ def translate(symbol, orders, is_output):
     layer, source = symbol.layer, symbol.inputs[0]
     order = orders.get(source)
     if isinstance(layer, layers.Flatten):
-        places = np.arange(symbol.shape[0])
-        orders[symbol] = places.reshape(source.shape).transpose(2, 0, 1).ravel() if len(source.shape) == 3 else order
+        places = np.arange(symbol.extents[0])
+        orders[symbol] = (
+            places.reshape(source.extents).transpose(2, 0, 1).ravel() if len(source.extents) == 3 else order
+        )
         return nn.Flatten()
     if isinstance(layer, layers.Concatenate):
-        if len(source.shape) == 1:
+        if len(source.extents) == 1:
             raise TypeError(f"{layer.name} joins flat features, which has no translation to PyTorch here")
         return Concatenate()
     if isinstance(layer, layers.Dense):
         return activated(dense(layer, order), layer, is_output)
     orders[symbol] = order
     if isinstance(layer, layers.Conv2D):
-        return activated(convolution(layer, source.shape), layer, is_output)
+        return activated(convolution(layer, source.extents), layer, is_output)
     if isinstance(layer, layers.MaxPooling2D):
-        pads = shapes.window_padding(source.shape[:2], layer.window, layer.stride, layer.padding)
+        pads = shapes.window_padding(source.extents[:2], layer.window, layer.stride, layer.padding)
         return padded(nn.MaxPool2d(layer.window, layer.stride), pads, -torch.inf)
     if isinstance(layer, layers.BatchNormalization):
-        return batchnorm(layer, source.shape, order)
+        return batchnorm(layer, source.extents, order)
     if isinstance(layer, layers.Dropout):
         return nn.Dropout(layer.rate)
     if isinstance(layer, layers.Activation):

@@ -105,7 +105,7 @@ class Step:
         self.model = architectures.build(name)
         self.model.trained = self.model.trainable_weights
         self.model.optimizer.bind(self.model.trained)
-        labels = to_categorical(y, self.model.output.shape[0])
+        labels = to_categorical(y, self.model.output.extents[0])
         self.steps = loop.Steps(self.model, data.resident(self.model, x, labels, ("x", "y")))
         self.device = self.model.device
 

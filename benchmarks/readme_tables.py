@@ -18,7 +18,8 @@ fast-kernels, fast-kernels-in-short: from results/nvrtc/fast_compile.json;
 keras-layers, keras-model, keras-losses, keras-optimizers, keras-callbacks: what is there, from the code;
 intrinsics, intrinsics-refused: of CUDA's, from tinycnn/emulator/intrinsics.json;
 cuda-functions, cuda-headers, cuda-refused-headers, cuda-refused-names, cuda-programs: what of CUDA the emulator has
-and refuses, from the headers, the data and the test programs that say so.
+and refuses, from the headers, the data and the test programs that say so;
+keras-names-counted, keras-names: Keras's own names, from tests/data/keras_2_3_1.json and the code.
 Of networks, beside-keras, training-speed and step-profile there is a short form, NAME-in-short: the rows that people
 look for.
 """
@@ -33,6 +34,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
+import keras_names
 import machine
 import report
 from tabulate import tabulate
@@ -109,7 +111,7 @@ def beside_keras(content, path, only=None):
         cells = [f"{rows[k]['missed']} of {rows[k]['arrays']}, {rows[k]['worst']['share']:.2f}" if k in rows else "-"
                  for k in kinds]  # fmt: skip
         facts = next(iter(rows.values()))
-        own = facts["optimizers"][0] if len(facts["optimizers"]) == 1 else "all five"
+        own = facts["optimizers"][0] if len(facts["optimizers"]) == 1 else f"{len(facts['optimizers'])} kinds"
         lines.append([f"`{network}`", own, f"{facts['parameters']:,}", facts["batch"], facts["steps"], *cells])
     head = f"{field(content, 'device', path)}; {used(content, path)}."
     return f"{head}\n\n{markdown(lines, ['network', 'optimizers', 'parameters', 'batch', 'steps', *kinds], left=2)}"
@@ -409,7 +411,7 @@ def subclasses(module, base):
     found = [
         (name, cls) for name, cls in vars(module).items()
         if inspect.isclass(cls) and issubclass(cls, base) and name == cls.__name__
-        and cls.__module__.startswith(module.__name__)
+        and cls.__module__.startswith(module.__name__) and name != "Convolution2D"
     ]  # fmt: skip
     bases = {parent for _, cls in found for parent in cls.__bases__}
     return [(name, cls) for name, cls in found if name[0] != "_" and cls not in bases]
@@ -537,6 +539,35 @@ def cuda_programs(results):
     return tabulate(rows, headers=["program", "what it is", "its kernels"], tablefmt="pipe")
 
 
+def keras_names_counted(results):
+    """How many of Keras's names of each module work, and how many are refused."""
+    sorted_names = keras_names.all_sorted()
+    groups = list(dict.fromkeys(name.group for name in sorted_names))
+    rows = []
+    for group in [*groups, None]:
+        found = [name for name in sorted_names if group in (None, name.group)]
+        works = sum(name.status == "works" for name in found)
+        rows.append([f"`{group}`" if group else "all", len(found), works, len(found) - works])
+    return markdown(rows, ["of Keras 2.3.1", "names", "work", "are refused by name"], left=1)
+
+
+def keras_names_listed(results):
+    """Every name of Keras's: those that work, with the arguments that are refused, and what to do instead of others."""
+    sorted_names, rows = keras_names.all_sorted(), []
+    for group in dict.fromkeys(name.group for name in sorted_names):
+        found = [name for name in sorted_names if name.group == group]
+        for name in found:
+            if name.status == "works" and name.refused:
+                rows.append([f"`{group}`", f"`{name.name}`", "without " + ", ".join(f"`{a}`" for a in name.refused)])
+        plain = ", ".join(f"`{name.name}`" for name in found if name.status == "works" and not name.refused)
+        if plain:
+            rows.append([f"`{group}`", plain, "works"])
+        for remedy in dict.fromkeys(name.remedy for name in found if name.remedy):
+            same = ", ".join(f"`{name.name}`" for name in found if name.remedy == remedy)
+            rows.append([f"`{group}`", same, f"not there: {remedy}"])
+    return markdown(rows, ["of Keras 2.3.1", "names", "here"], left=3)
+
+
 def of_every_file(name, table, otherwise):
     """A function of the results' folder: this table of every device's file of this name, or else this sentence."""
 
@@ -588,6 +619,8 @@ TABLES = {
     "cuda-refused-headers": cuda_refused_headers,
     "cuda-refused-names": cuda_refused_names,
     "cuda-programs": cuda_programs,
+    "keras-names-counted": keras_names_counted,
+    "keras-names": keras_names_listed,
 }  # fmt: skip
 
 

@@ -39,7 +39,7 @@ def profile(name, x, y, batch=None):
     tinycnn.set_random_seed(0)
     model = architectures.build(name)
     batch = batch or model.recipe["batch_size"]
-    resident = data.resident(model, x, to_categorical(y, model.output.shape[0]), ("x", "y"))
+    resident = data.resident(model, x, to_categorical(y, model.output.extents[0]), ("x", "y"))
     step = found_or_why_not(model, resident, batch, loop.Listeners([], model, {}))
     if not isinstance(step, WholeStep):
         return step

@@ -13,6 +13,9 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 
 INSTANCES: dict[str, tuple[str, ...]] = {
+    "activations": ("activation_forward<T>", "activation_backward<T>"),
+    "add": ("add<T>",),
+    "avgpool2d": tuple(f"avgpool2d_{way}<T, {width}>" for way in ("forward", "backward") for width in (1, 4)),
     "batchnorm": (
         *(f"batchnorm_statistics<T, {width}>" for width in (1, 4)),
         *(
@@ -42,6 +45,7 @@ INSTANCES: dict[str, tuple[str, ...]] = {
     ),
     "dropout": ("dropout<T>",),
     "elementwise": ("binary<T>", "binary_flat<T>", "binary_number<T>", "unary<T>"),
+    "globalpool2d": tuple(f"global{kind}pool2d_{way}<T>" for kind in ("avg", "max") for way in ("forward", "backward")),
     "layout": ("transpose<T>", "transpose_matrix<T>", "copy_columns<T>"),
     "maxpool2d": tuple(
         f"maxpool2d_{way}<T, {index}, {width}>"
@@ -49,14 +53,18 @@ INSTANCES: dict[str, tuple[str, ...]] = {
         for index in ("unsigned char", "int")
         for width in (1, 4)
     ),
-    "optimizers": ("sgd<T>", "adam<T>", "adadelta<T>"),
+    "optimizers": ("sgd<T>", "adam<T>", "adadelta<T>", "rmsprop<T>"),
     "reduce": ("reduce<T>",),
+    "regularize": ("regularize<T>",),
     "relu": ("relu_forward<T>", "relu_backward<T>"),
     "softmax_crossentropy": (
         "softmax_forward<T>",
         "softmax_backward<T>",
         "softmax_crossentropy<T>",
+        "binary_crossentropy<T>",
+        "mean_squared_error<T>",
     ),
+    "zeropad2d": ("zeropad2d<T, 1>", "zeropad2d<T, 4>"),
 }
 
 LADDER = tuple(

@@ -1,4 +1,4 @@
-// SGD, Adam and Adadelta: one launch updates all parameters of a network.
+// SGD, Adam, Adadelta and RMSprop: one launch updates all parameters of a network.
 //
 //     for each parameter tensor, for each i:  p[i], state[i] = update(p[i], gradient[i], state[i])
 //
@@ -142,5 +142,18 @@ __global__ void adadelta(
         at.first[i] = a;
         at.second[i] = d;
         at.p[i] -= rate * change;
+    });
+}
+
+// a is a running mean of g^2; p -= lr * g / (sqrt(a) + epsilon). weight is 1 - rho.
+template <typename T>
+__global__ void rmsprop(
+    const long long* __restrict__ table, int tensors, const T* __restrict__ learning_rate, T weight, T epsilon) {
+    const T rate = *learning_rate;
+    update<T>(table, tensors, [&](const Piece<T>& at, long long i, T g) {
+        T a = at.first[i];
+        a += weight * (g * g - a);
+        at.first[i] = a;
+        at.p[i] -= rate * g / (sqrt(a) + epsilon);
     });
 }

@@ -87,6 +87,22 @@ ARGUMENTS = {
     ],
     "relu_forward": [lambda on: (on.few(3, 4, 5),), lambda on: (on.normal(7),)],
     "relu_backward": [lambda on: (on.normal(3, 4, 5), on.few(3, 4, 5))],
+    "activation_forward": [
+        lambda on, name=name: (name, on.normal(3, 4, 5), 0.3)
+        for name in ("tanh", "sigmoid", "elu", "leaky_relu", "softplus")
+    ],
+    "activation_backward": [
+        lambda on, name=name: (name, on.normal(3, 4, 5), on.normal(3, 4, 5), 0.3)
+        for name in ("tanh", "sigmoid", "elu", "leaky_relu", "softplus")
+    ],
+    "zeropad2d_forward": [
+        lambda on: (on.normal(2, 3, 4, 5), PADDED),
+        lambda on: (on.normal(1, 2, 3, 4), ((0, 3), (0, 0))),
+    ],
+    "zeropad2d_backward": [
+        lambda on: (on.normal(2, 6, 7, 5), PADDED),
+        lambda on: (on.normal(1, 5, 3, 4), ((0, 3), (0, 0))),
+    ],
     "maxpool2d_forward": [
         lambda on: (on.few(2, 6, 5, 1), (2, 2), (2, 2), UNPADDED),
         lambda on: (on.few(1, 7, 6, 5), (3, 2), (2, 1), ((1, 2), (1, 0))),
@@ -103,6 +119,20 @@ ARGUMENTS = {
             ((1, 2), (1, 0)),
         ),
     ],
+    "avgpool2d_forward": [
+        lambda on: (on.normal(2, 6, 5, 1), (2, 2), (2, 2), UNPADDED),
+        lambda on: (on.normal(1, 7, 6, 5), (3, 2), (2, 1), ((1, 2), (1, 0))),
+        lambda on: (on.normal(1, 4, 4, 20), (2, 2), (2, 2), UNPADDED),
+    ],
+    "avgpool2d_backward": [
+        lambda on: (on.normal(2, 3, 2, 1), (2, 6, 5, 1), (2, 2), (2, 2), UNPADDED),
+        lambda on: (on.normal(1, 4, 6, 5), (1, 7, 6, 5), (3, 2), (2, 1), ((1, 2), (1, 0))),
+        lambda on: (on.normal(1, 2, 2, 20), (1, 4, 4, 20), (2, 2), (2, 2), UNPADDED),
+    ],
+    "globalavgpool2d_forward": [lambda on: (on.normal(3, 4, 5, 7),), lambda on: (on.normal(1, 1, 1, 40),)],
+    "globalavgpool2d_backward": [lambda on: (on.normal(3, 7), (3, 4, 5, 7))],
+    "globalmaxpool2d_forward": [lambda on: (on.few(3, 4, 5, 7),), lambda on: (on.few(1, 1, 1, 40),)],
+    "globalmaxpool2d_backward": [lambda on: (on.normal(3, 7), x := on.few(3, 2, 5, 7), x.max(axis=(1, 2)))],
     "batchnorm_forward": [
         lambda on: (on.normal(3, 4, 5, 1), *(on.positive(1) for _ in range(4)), 0.9, 1e-3),
         lambda on: (on.normal(7, 6), *(on.positive(6) for _ in range(4)), 0.75, 1e-5),
@@ -135,6 +165,22 @@ ARGUMENTS = {
         lambda on: (on.few(9, 3), np.full((9, 3), 1 / 3, on.dtype)),  # equal labels, equal logits: the first counts
         lambda on: (on.normal(6, 4), one_hot([3, 0, 1, 2, 2, 0], 4).astype(on.dtype), None, np.array([1.0, 2.0])),
     ],
+    "binary_crossentropy": [
+        lambda on: (on.normal(5, 7), on.few(5, 7) ** 2, True),
+        lambda on: (on.normal(3, 5), on.few(3, 5) ** 2, True, on.positive(3, 1), np.array([1.0, 2.0])),
+        lambda on: (on.normal(5, 7) / 2 + np.asarray(0.5, on.dtype), on.few(5, 7) ** 2, False),  # some are clipped
+        lambda on: (on.few(4, 1) ** 2, on.few(4, 1) ** 2, False, on.positive(4, 1)),
+    ],
+    "mean_squared_error": [
+        lambda on: (on.normal(5, 7), on.normal(5, 7)),
+        lambda on: (on.normal(3, 5), on.few(3, 5), on.positive(3, 1), np.array([1.0, 2.0])),
+        lambda on: (on.normal(4, 1), on.few(4, 1) ** 2),
+    ],
+    "regularize": [
+        lambda on: (on.normal(3, 4, 5), on.normal(3, 4, 5), 0.25, 0.125),
+        lambda on: (on.few(7, 5), on.normal(7, 5), 0.25, 0.0, 3, np.array([1.0, 2.0])),
+        lambda on: (on.normal(9), None, 0.0, 0.5, 4, np.array([1.0, 2.0])),
+    ],
     "sgd_step": [
         lambda on: (on.several(), on.several(), [], on.number(0.1), 0.0, False),
         lambda on: (on.several(), on.several(), on.several(), on.number(0.1), 0.9, False),
@@ -144,6 +190,7 @@ ARGUMENTS = {
         lambda on: (*(on.several() for _ in range(4)), on.number(0.1), step_of(3), (0.9, 0.999), 1e-7),
     ],
     "adadelta_step": [lambda on: (*(on.several() for _ in range(4)), on.number(0.5), 0.95, 1e-7)],
+    "rmsprop_step": [lambda on: (*(on.several() for _ in range(3)), on.number(0.1), 0.9, 1e-7)],
     "elementwise": [
         *(
             (lambda on, name=name: (name, on.few(3, 1, 5), on.few(4, 1)))
@@ -160,6 +207,10 @@ ARGUMENTS = {
         lambda on: ("sum", on.normal(3, 4, 5), 1),
     ],
     "transpose": [lambda on: (on.normal(3, 5), (1, 0)), lambda on: (on.normal(2, 3, 4, 5), (2, 0, -1, 1))],
+    "add": [
+        lambda on: ([on.normal(2, 3, 5), on.normal(2, 3, 5)],),
+        lambda on: ([on.normal(7) for _ in range(6)],),
+    ],
     "concatenate": [lambda on: ([on.normal(2, 3, 1), on.normal(2, 3, 5), on.normal(2, 3, 2)],)],
     "split": [lambda on: (on.normal(2, 3, 8), [1, 5, 2])],
     "gather_batch": [lambda on: (on.normal(9, 3, 2, 1), on.normal(9, 4), on.rng.permutation(9), step_of(2), 5)],

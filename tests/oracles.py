@@ -76,6 +76,22 @@ def maxpool_gradient(dy, argmax, x_shape, pool, stride, padding):
     return dx
 
 
+def avgpool(x, pool, stride, padding):
+    """The mean of those pixels of each window that are in the image: those that are not are NaN."""
+    return np.nanmean(windows(x, pool, stride, padding, fill=np.nan), axis=(4, 5))
+
+
+def avgpool_gradient(dy, x_shape, pool, stride, padding):
+    """Each output shares its gradient equally among the pixels that it saw."""
+    dx = np.pad(np.zeros(x_shape), ((0, 0), *padding, (0, 0)), constant_values=np.nan)
+    for n, p, q, c in np.ndindex(dy.shape):
+        h, v = p * stride[0], q * stride[1]
+        seen = dx[n, h : h + pool[0], v : v + pool[1], c]
+        seen += dy[n, p, q, c] / np.isfinite(seen).sum()  # what is NaN stays so
+    (top, _), (left, _) = padding
+    return dx[:, top : top + x_shape[1], left : left + x_shape[2]]
+
+
 def batchnorm(x, gamma, beta, epsilon):
     """By rows of a matrix, in extended precision: (y, mean, variance)."""
     rows = x.reshape(-1, x.shape[-1]).astype(np.longdouble)
@@ -102,3 +118,17 @@ def batchnorm_gradient(dy, x, gamma, epsilon):
 
 def log_softmax(x):
     return x - np.logaddexp.reduce(x, axis=1, keepdims=True)
+
+
+def activation(name, x, alpha):
+    """In extended precision, where differences of exponentials keep enough digits: (y, the derivative by x)."""
+    x = x.astype(np.longdouble)
+    up, down, positive = np.exp(x), np.exp(-x), x > 0
+    y, slope = {
+        "tanh": lambda: ((up - down) / (up + down), 4 / (up + down) ** 2),
+        "sigmoid": lambda: (up / (1 + up), up / (1 + up) ** 2),
+        "elu": lambda: (np.where(positive, x, alpha * (up - 1)), np.where(positive, 1, alpha * up)),
+        "leaky_relu": lambda: (np.where(positive, x, alpha * x), np.where(positive, 1, alpha)),
+        "softplus": lambda: (np.log(1 + up), up / (1 + up)),
+    }[name]()
+    return y.astype(np.float64), slope.astype(np.float64)

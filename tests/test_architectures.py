@@ -68,13 +68,13 @@ def test_every_layer_has_the_documented_options_shape_and_parameters(name):
                 (last,) = last.inputs
             assert last is model.input
         before = symbols[: symbols.index(joined)]
-        assert joined.shape == tuple(shape) and sum(s.layer.count_params() for s in before) == count
+        assert joined.extents == tuple(shape) and sum(s.layer.count_params() for s in before) == count
         symbols = symbols[len(before) + 1 :]
     if "dropout" in ARCHITECTURES[name].reconstructed:
         symbols = [symbol for symbol in symbols if symbol.layer.type != "Dropout"]
     for symbol, (kind, options, shape, count) in zip(symbols, rows, strict=True):
         assert facts_of(symbol.layer) == complete(kind, options)
-        assert symbol.shape == tuple(shape) and symbol.layer.count_params() == count
+        assert symbol.extents == tuple(shape) and symbol.layer.count_params() == count
 
 
 @every_network

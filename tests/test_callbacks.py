@@ -9,6 +9,7 @@ from helpers import assert_close, assert_same_bits
 from small_trainings import again, compiled, fit, linear, network, toy
 
 from tinycnn import callbacks, optimizers
+from tinycnn.models import load_model
 
 
 @pytest.mark.parametrize(
@@ -153,10 +154,11 @@ def test_csv_and_json_logs_have_a_row_an_epoch(float64, tmp_path):
     with open(tmp_path / "log.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["0", "1", "2"]
-    for name in ("loss", "accuracy", "val_loss", "val_accuracy", "lr"):  # as compile() was given it
+    for name in ("loss", "accuracy", "val_loss", "val_accuracy"):  # as compile() was given it
         assert [float(row[name]) for row in rows] == h[name]
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2, 3]
+    assert "lr" not in rows[0] and all("lr" in line and "seconds" in line for line in lines)
     assert [line["loss"] for line in lines] == h["loss"] and lines[0]["device"] == "reference"
 
 
@@ -269,7 +271,7 @@ def test_a_figure_bears_the_name_that_compile_was_given_and_is_found_under_both(
     model.compile("sgd", metrics=metric)  # one name is one metric
     keep = callbacks.ModelCheckpoint(tmp_path / ("m-{epoch}-{val_" + other + ":.2f}.safetensors"), "val_" + other)
     history = fit(model, x, y, epochs=1, validation_data=(x, y), callbacks=[keep]).history
-    assert list(history) == ["loss", metric, "val_loss", f"val_{metric}", "lr", "seconds"]
+    assert list(history) == ["loss", metric, "val_loss", f"val_{metric}"]
     assert history[other] == history[metric] and f"val_{other}" in history and history.get(other) == history[metric]
     assert len(list(tmp_path.glob("m-1-*.safetensors"))) == 1
 
@@ -349,3 +351,46 @@ def test_a_checkpoint_of_weights_alone_and_of_every_second_epoch(float64, tmp_pa
     other = network(input_shape=(8, 8, 1))
     other.load_weights(tmp_path / "e4.safetensors")
     assert other.optimizer is None
+
+
+# ---------------------------------------------------------------- small ones of Keras's
+
+
+def test_functions_are_a_callback(float64):
+    seen = []
+    watch = callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: seen.append((epoch, logs["loss"])),
+        on_train_end=lambda logs: seen.append("end"),
+    )
+    history = fit(linear(), *toy(), epochs=2, callbacks=[watch]).history
+    assert seen == [(0, history["loss"][0]), (1, history["loss"][1]), "end"]
+    with pytest.raises(TypeError, match="on_epoch_and.*did you mean on_epoch_end"):
+        callbacks.LambdaCallback(on_epoch_and=print)
+
+
+def test_training_ends_where_the_loss_is_no_number(float64, capsys):
+    model = linear(optimizers.SGD(0.1))
+    weights = model.get_weights()
+    model.set_weights([np.full_like(weights[0], np.inf), weights[1]])
+    x, y = toy()
+    history = fit(model, x, y, batch_size=5, epochs=4, callbacks=[callbacks.TerminateOnNaN()])
+    assert history.epoch == [0] and model.optimizer.iterations == 1
+    assert "Invalid loss, terminating training" in capsys.readouterr().out
+
+
+def test_a_schedule_s_rates_are_in_the_history_of_all_epochs(float64):
+    x, y = toy()
+    model = linear(optimizers.SGD(0.5))
+    assert "lr" not in fit(model, x, y, epochs=1).history
+    schedule = callbacks.LearningRateScheduler(lambda epoch: 0.5 / (1 + epoch))
+    history = fit(model, x, y, epochs=3, initial_epoch=1, callbacks=[schedule])
+    assert history.history["lr"] == pytest.approx([0.5, 0.25, 0.5 / 3])
+    assert [len(values) for values in history.history.values()] == [3, 3, 3]
+
+
+def test_what_a_callback_adds_is_in_the_history(float64, tmp_path):
+    add = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(mine=epoch * 2.0, note="words"))
+    model = linear()
+    assert fit(model, *toy(), epochs=2, callbacks=[add]).history["mine"] == [0.0, 2.0]
+    model.save(tmp_path / "m.safetensors")
+    assert load_model(tmp_path / "m.safetensors").history.history["mine"] == [0.0, 2.0]

@@ -19,8 +19,10 @@ from small_trainings import again, toy
 
 import tinycnn
 from tinycnn import callbacks, optimizers, session
+from tinycnn.architectures.notation import parse
 from tinycnn.fit import checkpoint
 from tinycnn.fit.checkpoint import CheckpointError
+from tinycnn.keras_reference.compare import EVERY_LAYER
 from tinycnn.layers import (
     Activation,
     BatchNormalization,
@@ -47,7 +49,7 @@ def network():
             MaxPooling2D((2, 2), strides=1),
             Dropout(0.25),
             Flatten(),
-            Dense(5, use_bias=False, kernel_initializer="he_normal"),
+            Dense(5, use_bias=False, kernel_initializer="he_normal", kernel_regularizer="l2"),
             Activation("relu"),
             Dropout(0.5),
             Dense(3, activation="softmax"),
@@ -69,6 +71,7 @@ OPTIMIZERS = {
     "nesterov": lambda: optimizers.SGD(0.05, momentum=0.9, nesterov=True),
     "adam": lambda: optimizers.Adam(0.01, beta_1=0.8),
     "adadelta": lambda: optimizers.Adadelta(rho=0.9),
+    "rmsprop": lambda: optimizers.RMSprop(rho=0.8),
 }
 
 
@@ -108,6 +111,22 @@ def saved(float64, path):
 
 
 # ---------------------------------------------------------------- what is kept
+
+
+@pytest.mark.parametrize("loss", ["binary_crossentropy", "mean_squared_error"])
+def test_layers_of_every_kind_and_their_loss_come_back(float64, path, loss):
+    model = parse(EVERY_LAYER)
+    model.compile(OPTIMIZERS["rmsprop"](), loss)
+    x = np.random.default_rng(0).random((3, 28, 28, 1))
+    model.fit(x, np.eye(10)[:3], verbose=0)
+    model.save(path)
+    back = load_model(path)
+    assert [(la.type, la.options()) for la in back.layers] == [(la.type, la.options()) for la in model.layers]
+    assert_same_bits(back.predict(x), model.predict(x))
+    assert back.loss is model.loss
+    for net in (model, back):
+        net.fit(x, np.eye(10)[:3], verbose=0)
+    assert_same_weights(back, model)
 
 
 @pytest.mark.parametrize("build", [network, graph])

@@ -64,9 +64,10 @@ def test_every_device_gives_keras_s_stored_answers_with_every_optimizer(device):
     if device.name == "numba":
         pytest.skip("Numba's simulator takes minutes; `tinycnn compare every-layer --device numba` does it")
     model, trial = every_layer()
-    assert list(trial.optimizers) == ["SGD", "momentum", "Nesterov", "Adam", "Adadelta"]
+    assert list(trial.optimizers) == ["SGD", "momentum", "Nesterov", "Adam", "Adadelta", "RMSprop"]
     assert {type(layer).__name__ for layer in model.layers} >= {
-        "Conv2D", "Dense", "MaxPooling2D", "BatchNormalization", "Dropout", "Flatten", "Activation", "Concatenate"
+        "Conv2D", "Dense", "MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D", "GlobalMaxPooling2D",
+        "BatchNormalization", "Dropout", "Activation", "LeakyReLU", "ELU", "ZeroPadding2D", "Concatenate", "Add",
     }  # fmt: skip
     assert missed(ours(model, trial), compare.stored_answers(device.dtype)) == []
 
@@ -111,6 +112,15 @@ class UncorrectedAdam(optimizers.Adam):
         self.rate_there = None
 
 
+class RMSpropOfKeras3(optimizers.RMSprop):
+    """Epsilon added below the root."""
+
+    def update(self, device, parameters, gradients):
+        for p, g, a in zip(parameters, gradients, self.state["mean_square"], strict=True):
+            a += (1 - self.rho) * (g * g - a)
+            p -= self.rate_on_device[0] * g / np.sqrt(a + self.epsilon)
+
+
 class OtherAdadelta(optimizers.Adadelta):
     """Another rho."""
 
@@ -125,6 +135,7 @@ class OtherAdadelta(optimizers.Adadelta):
         ("Adam", PaperAdam),
         ("Adam", UncorrectedAdam),
         ("Adadelta", OtherAdadelta),
+        ("RMSprop", RMSpropOfKeras3),
         ("SGD", lambda rate: optimizers.SGD(rate * 1.001)),
         ("Nesterov", lambda rate: optimizers.SGD(rate, momentum=0.9)),
     ],
@@ -142,14 +153,14 @@ def test_an_optimizer_of_another_rule_is_found(name, wrong, dtype):
 def test_an_altered_weight_is_found_from_its_layer_on(dtype):
     with tinycnn.use_device("reference", dtype):
         model, trial = every_layer(1)
-        bias = parameters(model)["dense_1.bias"]
+        bias = parameters(model)["dense_3.bias"]
         bias.device.assign(bias.data, bias.numpy() + 1e-3)
         stored = compare.stored_answers(dtype)
         values = {key: value for key, value in ours(model, trial).items() if not key[0].startswith(compare.WEIGHTS)}
         part = Answers({key: stored.values[key] for key in values}, stored.tolerances, "")
         found = missed(values, part)
     outputs = [where for what, where in found if what == compare.INFERENCE]
-    assert outputs == ["dense_1", "batch_normalization_2", "dense_2"]
+    assert outputs == ["dense_3", "batch_normalization_2", "dense_4"]
 
 
 def test_a_gradient_that_is_a_little_off_or_not_a_number_is_found_and_named(float64):

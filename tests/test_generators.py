@@ -90,7 +90,7 @@ def test_a_network_takes_its_shape_from_the_first_batch():
     model = network()
     model.compile("sgd", metrics=["acc"])
     history = model.fit(Batches(), epochs=1, verbose=0)
-    assert model.input.shape == (8, 8, 1) and list(history.history) == ["loss", "acc", "lr", "seconds"]
+    assert model.input.shape == (None, 8, 8, 1) and list(history.history) == ["loss", "acc"]
 
 
 # ---------------------------------------------------------------- steps, passes, order

@@ -174,7 +174,7 @@ def test_a_file_of_keras_2_is_read(tmp_path, pieces):
     for got, want in zip(mine.get_weights(), values, strict=True):
         assert_same_bits(got, want)
     assert [layer.name for layer in mine.layers] == ["conv2d_1", "norm", "flatten_1", "dense_1"]
-    assert mine.output.shape == (3,) and mine.metrics == ["acc"]
+    assert mine.output.shape == (None, 3) and mine.metrics == ["acc"]
     assert mine.get_layer("norm").trainable is False and len(mine.trainable_weights) == 4
     options = mine.optimizer.options()
     assert (options["learning_rate"], options["beta_2"], options["decay"]) == (0.002, 0.99, 0.5)

@@ -169,6 +169,7 @@ def test_optimisers_add_up_gradients_in_slices(name, slices):
         lambda p, g, s: device.sgd_step(p, g, s[0], rate, 0.9, True),
         lambda p, g, s: device.adam_step(p, g, *s, rate, step, (0.9, 0.999), 1e-7),
         lambda p, g, s: device.adadelta_step(p, g, *s, rate, 0.95, 1e-7),
+        lambda p, g, s: device.rmsprop_step(p, g, s[0], rate, 0.9, 1e-7),
     ):
         exact = updated(update, [device.asarray(g.sum(axis=0)) for g in gradients])
         found = updated(update, in_slices())
@@ -178,7 +179,7 @@ def test_optimisers_add_up_gradients_in_slices(name, slices):
             assert_same_bits(mine, its)
 
 
-@pytest.mark.parametrize("make", [optimizers.SGD, optimizers.Adam, optimizers.Adadelta])
+@pytest.mark.parametrize("make", [optimizers.SGD, optimizers.Adam, optimizers.Adadelta, optimizers.RMSprop])
 def test_an_update_is_one_launch_also_of_gradients_in_slices(monkeypatch, make):
     device, files = EmulatorDevice(), []
     launch = device.driver.launch
@@ -316,7 +317,7 @@ def recordings(monkeypatch):
     return made
 
 
-@pytest.mark.parametrize("optimizer", [optimizers.SGD, optimizers.Adam, optimizers.Adadelta])
+@pytest.mark.parametrize("optimizer", [optimizers.SGD, optimizers.Adam, optimizers.Adadelta, optimizers.RMSprop])
 def test_a_step_recorded_and_replayed_trains_as_one_that_is_launched(stand_in, recordings, monkeypatch, optimizer):
     found = trained(cuda.CudaDevice(), monkeypatch, optimizer)
     assert_same_training(found, trained(EmulatorDevice(), monkeypatch, optimizer))

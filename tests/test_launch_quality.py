@@ -183,9 +183,21 @@ CALLS = {
     "maxpool2d, data": lambda d: d.maxpool2d_backward(
         d.zeros(COARSE), d.zeros(COARSE, "uint8"), PIXELS, (2, 2), (2, 2), NO_PADDING
     ),
+    "avgpool2d": lambda d: d.avgpool2d_forward(d.zeros(PIXELS), (2, 2), (2, 2), NO_PADDING),
+    "avgpool2d, data": lambda d: d.avgpool2d_backward(d.zeros(COARSE), PIXELS, (2, 2), (2, 2), NO_PADDING),
+    "global mean": lambda d: d.globalavgpool2d_forward(d.zeros((BATCH, 7, 7, 64))),
+    "global mean, data": lambda d: d.globalavgpool2d_backward(d.zeros((BATCH, 64)), (BATCH, 7, 7, 64)),
+    "global maximum": lambda d: d.globalmaxpool2d_forward(d.zeros((BATCH, 7, 7, 64))),
+    "global maximum, data": lambda d: d.globalmaxpool2d_backward(
+        d.zeros((BATCH, 64)), d.zeros((BATCH, 7, 7, 64)), d.zeros((BATCH, 64))
+    ),
     "conv2d with relu and bias, backward": lambda d: d.conv2d_backward(
         *[d.zeros((BATCH, 14, 14, 32))] * 2, d.zeros(WIDE[0]), d.zeros(WIDE[1]), (1, 1), ONE, Wanted(True, True, True)
     ),
+    "tanh": lambda d: d.activation_forward("tanh", d.zeros(PIXELS), 0.0),
+    "zeropad2d": lambda d: d.zeropad2d_forward(d.zeros(PIXELS), ONE),
+    "zeropad2d, data": lambda d: d.zeropad2d_backward(d.zeros(PIXELS), ONE),
+    "regularize": lambda d: d.regularize(d.zeros((3, 3, 32, 64)), d.zeros((3, 3, 32, 64)), 0.1, 0.2),
     "relu": lambda d: d.relu_forward(d.zeros(PIXELS)),
     "dropout": lambda d: d.dropout_forward(d.zeros(PIXELS), 0.25, 1, 2, d.zeros((1,), "int64")),
     "batchnorm": batchnorm("forward", PIXELS),
@@ -199,6 +211,8 @@ CALLS = {
     "transposed matrix": lambda d: d.transpose(d.zeros((100, 64)), (1, 0)),
     "transposed middle": lambda d: d.transpose(d.zeros((4, 6, 5, 32)), (0, 2, 1, 3)),
     "concatenate": lambda d: d.concatenate([d.zeros(PIXELS), d.zeros((*PIXELS[:3], 16))]),
+    "add": lambda d: d.add([d.zeros(PIXELS)] * 3),
+    "add of seven": lambda d: d.add([d.zeros(PIXELS)] * 7),
     "add of equals": lambda d: d.elementwise("add", d.zeros(PIXELS), d.zeros(PIXELS)),
     "add of a row": lambda d: d.elementwise("add", d.zeros(PIXELS), d.zeros((8,))),
     "add of a row to five axes": lambda d: d.elementwise("add", d.zeros((2, 3, 4, 5, 6)), d.zeros((6,))),
@@ -287,6 +301,12 @@ LAUNCHES = {
     ],
     "maxpool2d": [("maxpool2d_forward<float, unsigned char, 4>", (2, 128), (256,), 0, {})],
     "maxpool2d, data": [("maxpool2d_backward<float, unsigned char, 4>", (5, 128), (256,), 0, {})],
+    "avgpool2d": [("avgpool2d_forward<float, 4>", (2, 128), (256,), 0, {})],
+    "avgpool2d, data": [("avgpool2d_backward<float, 4>", (5, 128), (256,), 0, {})],
+    "global mean": [("globalavgpool2d_forward<float>", (256,), (32, 8), 1024, {})],
+    "global mean, data": [("globalavgpool2d_backward<float>", (1568,), (256,), 0, {})],
+    "global maximum": [("globalmaxpool2d_forward<float>", (256,), (32, 8), 1024, {})],
+    "global maximum, data": [("globalmaxpool2d_backward<float>", (256,), (32, 8), 1024, {})],
     "conv2d with relu and bias, backward": [
         ("conv2d_backward_filter<float, true>", (176, 3), (192,), 26880, {"load dynamic_memory": 4.0}),
         (
@@ -297,6 +317,10 @@ LAUNCHES = {
             {"store dynamic_memory": 1.33, "load w": 2.83},
         ),
     ],
+    "tanh": [("activation_forward<float>", (576,), (256,), 0, {})],
+    "zeropad2d": [("zeropad2d<float, 4>", (6, 128), (256,), 0, {})],
+    "zeropad2d, data": [("zeropad2d<float, 4>", (4, 128), (256,), 0, {})],
+    "regularize": [("regularize<float>", (18,), (256,), 0, {})],
     "relu": [("relu_forward<float>", (576,), (256,), 0, {})],
     "dropout": [("dropout<float>", (576,), (256,), 0, {})],
     "batchnorm": [
@@ -326,6 +350,8 @@ LAUNCHES = {
     "transposed matrix": [("transpose_matrix<float>", (8,), (32, 8), 0, {"store y": 1.12})],
     "transposed middle": [("transpose<float>", (15,), (256,), 0, {})],
     "concatenate": [("copy_columns<float>", (2304,), (256,), 0, {}), ("copy_columns<float>", (4608,), (256,), 0, {})],
+    "add": [("add<float>", (576,), (256,), 0, {})],
+    "add of seven": [("add<float>", (576,), (256,), 0, {})] * 2,
     "add of equals": [("binary_flat<float>", (2304,), (256,), 0, {})],
     "add of a row to five axes": [("binary<float>", (3,), (256,), 0, {})],
     "add of a row": [("binary<float>", (2304,), (256,), 0, {})],

@@ -9,6 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracles import (
     POOLS,
+    activation,
+    avgpool,
+    avgpool_gradient,
     batchnorm,
     batchnorm_gradient,
     counter,
@@ -20,7 +23,7 @@ from oracles import (
     seeds,
 )
 
-from tinycnn import philox
+from tinycnn import Tensor, functional, philox
 from tinycnn.devices.base import Mask, Wanted
 
 # ---------------------------------------------------------------- pooling
@@ -105,6 +108,71 @@ def test_padding_never_wins_in_pooling(device):
     y, argmax = device.maxpool2d_forward(dev_x, (3, 3), (1, 1), ((1, 1), (1, 1)))
     assert (device.numpy(y) == -5).all()
     assert device.numpy(argmax)[0, 0, 0, 0] == 4  # the first pixel of the window that lies in the image
+
+
+def check_avgpool(device, x, pool, stride, kind, rng):
+    padding = padding_of(kind, x.shape, pool, stride)
+    want = avgpool(x, pool, stride, padding)
+    dy = normal(rng, *want.shape)
+    dev_x, dev_dy = on(device, x, dy)
+    length = pool[0] * pool[1]
+    assert_close(device.numpy(device.avgpool2d_forward(dev_x, pool, stride, padding)), want, length)
+    dx = device.avgpool2d_backward(dev_dy, x.shape, pool, stride, padding)
+    assert_close(device.numpy(dx), avgpool_gradient(dy, x.shape, pool, stride, padding), length)
+
+
+@pytest.mark.parametrize("kind", ["valid", "same"])
+@pytest.mark.parametrize("pool, stride", POOLS, ids=str)
+@pytest.mark.parametrize("x_shape", [(2, 11, 13, 3), (1, 4, 5, 1), (3, 8, 6, 20)], ids=str)
+def test_average_pooling_leaves_padding_out_of_the_mean_and_shares_the_gradient(device, x_shape, pool, stride, kind):
+    rng = rng_of(30)
+    check_avgpool(device, normal(rng, *x_shape), pool, stride, kind, rng)
+
+
+@given(data=st.data(), seed=seeds)
+def test_average_pooling_of_any_shape(device, data, seed):
+    pool = data.draw(st.tuples(st.integers(1, 4), st.integers(1, 4)), "pool")
+    kind = data.draw(st.sampled_from(["valid", "same"]), "padding")
+    least = pool if kind == "valid" else (1, 1)
+    shape = data.draw(
+        st.tuples(st.integers(1, 3), st.integers(least[0], 9), st.integers(least[1], 9), st.integers(1, 9)), "x"
+    )
+    stride = data.draw(st.tuples(st.integers(1, 4), st.integers(1, 4)), "stride")
+    rng = rng_of(seed)
+    check_avgpool(device, normal(rng, *shape), pool, stride, kind, rng)
+
+
+GLOBAL = [(2, 7, 7, 20), (3, 4, 5, 3), (1, 1, 1, 1), (2, 28, 28, 1), (5, 1, 3, 70)]
+
+
+@pytest.mark.parametrize("shape", GLOBAL, ids=str)
+def test_global_pooling_takes_the_mean_or_the_maximum_of_each_channel(device, shape):
+    rng, (N, H, W, C) = rng_of(31), shape
+    x, dy = spaced(rng, *shape), normal(rng, N, C)
+    dev_x, dev_dy = on(device, x, dy)
+    mean, best = device.globalavgpool2d_forward(dev_x), device.globalmaxpool2d_forward(dev_x)
+    assert_close(device.numpy(mean), np.einsum("nhwc->nc", x) / (H * W), H * W, scale=np.abs(x).max())
+    assert np.array_equal(device.numpy(best), np.sort(x.reshape(N, H * W, C), axis=1)[:, -1])
+    want = np.einsum("nc,hw->nhwc", dy, np.full((H, W), 1 / (H * W)))
+    assert_close(device.numpy(device.globalavgpool2d_backward(dev_dy, shape)), want)
+    want = np.zeros((N, H * W, C))
+    for n, c in np.ndindex(N, C):
+        want[n, x[n, :, :, c].argmax(), c] = dy[n, c]
+    dx = device.globalmaxpool2d_backward(dev_dy, dev_x, best)
+    assert_close(device.numpy(dx), want.reshape(shape))
+
+
+def test_equal_maxima_of_an_image_share_the_gradient_and_so_do_nans(device):
+    x = np.zeros((1, 2, 3, 3))
+    x[0, :, :, 1] = [[-1, 5, 2], [5, 5, 4]]
+    x[0, 0, :, 2] = [np.nan, 7, np.nan]
+    dev_x, dy = on(device, x, [[6.0, 6.0, 6.0]])
+    best = device.globalmaxpool2d_forward(dev_x)
+    np.testing.assert_array_equal(device.numpy(best), [[0, 5, np.nan]])
+    dx = device.numpy(device.globalmaxpool2d_backward(dy, dev_x, best))
+    assert dx[0, :, :, 0].tolist() == [[1, 1, 1], [1, 1, 1]]
+    assert dx[0, :, :, 1].tolist() == [[0, 2, 0], [2, 2, 0]]
+    assert dx[0, :, :, 2].tolist() == [[3, 0, 3], [0, 0, 0]]
 
 
 # ---------------------------------------------------------------- batch normalisation
@@ -410,7 +478,121 @@ def test_softmax_crossentropy_of_many_rows(device):
     assert_close(device.numpy(dlogits), (np.exp(log_p) - one_hot(labels, 10)) / 1037, 10, scale=1 / 1037)
 
 
-# ---------------------------------------------------------------- concatenate and split
+def test_binary_crossentropy_clips_probabilities_and_no_logits(device):
+    """A wrong answer that is sure of itself: of the probability nothing is left to learn from, of the logit all is."""
+    least = float(np.asarray(1e-7, device.dtype))
+    (p, y, x) = on(device, [[0.0, 1.0]], [[1.0, 0.0]], [[-200.0, 200.0]])
+    loss, correct, gradient = device.binary_crossentropy(p, y, False)
+    far = float(1 - np.asarray(1 - np.asarray(1e-7, device.dtype), device.dtype))
+    assert_close(device.numpy(loss), [-(math.log(least) + math.log(far)) / 2], scale=100)
+    assert device.numpy(correct).tolist() == [0] and not device.numpy(gradient).any()
+    loss, correct, gradient = device.binary_crossentropy(x, y, True)
+    assert device.numpy(loss).tolist() == [200] and device.numpy(correct).tolist() == [0]
+    assert_close(device.numpy(gradient), [[-0.5, 0.5]])
+
+
+@given(N=st.integers(1, 70), K=st.integers(1, 40), seed=seeds)
+def test_the_losses_of_any_shape_with_weights_and_running_totals(device, N, K, seed):
+    rng = rng_of(seed)
+    x, y, weights = spaced(rng, N, K) * (16 / (N * K)), rng.integers(0, 2, (N, K)).astype(float), rng.uniform(0, 2, N)
+    dev_x, dev_y, dev_weights = on(device, x, y, weights[:, None])
+    p = 1 / (1 + np.exp(-x))
+    rounded, largest = ((x > 0) == y).mean(axis=1).sum(), (x.argmax(axis=1) == y.argmax(axis=1)).sum()
+    squares = ((x > 0.5) == y).sum() if K == 1 else largest
+    for call, losses, slope, right in (
+        (
+            lambda *rest: device.binary_crossentropy(dev_x, dev_y, True, *rest),
+            np.logaddexp(0, x) - x * y,
+            p - y,
+            rounded,
+        ),
+        (lambda *rest: device.mean_squared_error(dev_x, dev_y, *rest), (x - y) ** 2, 2 * (x - y), squares),
+    ):
+        totals = device.zeros((2,), "float64")
+        loss, correct, gradient = call(dev_weights, totals)
+        want = np.mean(weights[:, None] * losses)
+        assert_close(device.numpy(loss), [want], N * K, scale=np.abs(losses).max() * 2)
+        assert_close(device.numpy(correct), [right], N)
+        assert_close(
+            device.numpy(gradient), weights[:, None] * slope / (N * K), scale=np.abs(slope).max() * 2 / (N * K)
+        )
+        np.testing.assert_allclose(device.numpy(totals), [N * want, right], rtol=1e-4, atol=1e-4)
+
+
+# ---------------------------------------------------------------- the other activations
+
+ACTIVATIONS = ["tanh", "sigmoid", "elu", "leaky_relu", "softplus"]
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_an_activation_and_its_derivative(device, name, alpha):
+    rng = rng_of(40)
+    x, dy = spaced(rng, 7, 5, 3), normal(rng, 7, 5, 3)
+    want, slope = activation(name, x, alpha)
+    dev_x, dev_dy = on(device, x, dy)
+    y = device.activation_forward(name, dev_x, alpha)
+    assert_close(device.numpy(y), want)
+    assert_close(device.numpy(device.activation_backward(name, dev_dy, y, alpha)), dy * slope)
+    assert_same_bits(device.numpy(dev_x), x.astype(device.dtype))
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_an_activation_keeps_the_digits_of_small_numbers_and_bears_large_ones(device, name):
+    tiny = np.array([1e-3, -1e-3])
+    want, _ = activation(name, tiny, 0.5)
+    got = device.numpy(device.activation_forward(name, *on(device, tiny), 0.5))
+    np.testing.assert_allclose(got, want, rtol=8 * np.finfo(device.dtype).eps)
+    x = np.array([-3e38, -100.0, 100.0, 3e38])
+    y = device.activation_forward(name, *on(device, x), 0.5)
+    limits = {"tanh": [-1, -1, 1, 1], "sigmoid": [0, 0, 1, 1], "elu": [-0.5, -0.5, *x[2:]],
+              "leaky_relu": [*x[:2] / 2, *x[2:]], "softplus": [0, 0, *x[2:]]}  # fmt: skip
+    np.testing.assert_allclose(device.numpy(y), np.array(limits[name], device.dtype), rtol=1e-6, atol=1e-6)
+    slopes = {"tanh": [0] * 4, "sigmoid": [0] * 4, "leaky_relu": [0.5, 0.5, 1, 1]}.get(name, [0, 0, 1, 1])
+    dx = device.activation_backward(name, *on(device, np.ones(4)), y, 0.5)
+    np.testing.assert_allclose(device.numpy(dx), slopes, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (2, 3, 5), (2, 3, 4, 7)], ids=str)
+def test_softmax_is_taken_over_the_last_axis_whatever_the_others_are(device, shape):
+    x = normal(rng_of(41), *shape)
+    y = functional.softmax(Tensor(x))
+    assert_close(y.numpy().reshape(-1, shape[-1]), np.exp(log_softmax(x.reshape(-1, shape[-1]))), shape[-1])
+
+
+# ---------------------------------------------------------------- padding
+
+
+@pytest.mark.parametrize("padding", [((1, 2), (0, 3)), ((0, 0), (0, 0)), ((2, 0), (1, 0))], ids=str)
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (3, 1, 1, 4), (1, 5, 2, 1)], ids=str)
+def test_padding_puts_zeros_around_images_and_the_way_back_cuts_them_off(device, shape, padding):
+    rng = rng_of(42)
+    x = normal(rng, *shape)
+    (top, bottom), (left, right) = padding
+    dy = normal(rng, shape[0], top + shape[1] + bottom, left + shape[2] + right, shape[3])
+    dev_x, dev_dy = on(device, x, dy)
+    y = device.numpy(device.zeropad2d_forward(dev_x, padding))
+    inside = np.s_[:, top : top + shape[1], left : left + shape[2]]
+    assert y.shape == dy.shape and np.array_equal(y[inside], x)
+    assert np.count_nonzero(y) == np.count_nonzero(x)
+    assert np.array_equal(device.numpy(device.zeropad2d_backward(dev_dy, padding)), dy[inside])
+
+
+# ---------------------------------------------------------------- add, concatenate and split
+
+
+@pytest.mark.parametrize("shape", [(5,), (2, 3, 5), (3, 7, 4, 17), (1,)], ids=str)
+@pytest.mark.parametrize("count", [2, 3, 4, 5, 9])
+def test_add_adds_up_any_number_of_arrays_in_their_order(device, shape, count):
+    rng = rng_of(18)
+    arrays = [(normal(rng, *shape) * 10.0**k).astype(device.dtype) for k in range(count)]
+    want = arrays[0]
+    for array in arrays[1:]:
+        want = want + array
+    given = on(device, *arrays)
+    assert_same_bits(device.numpy(device.add(given)), want)
+    for before, after in zip(arrays, given, strict=True):
+        assert_same_bits(device.numpy(after), before)
 
 
 @given(

@@ -294,20 +294,25 @@ def test_a_receptive_field_is_where_the_gradient_is_not_zero():
         for field in learning.fields(model):
             symbol = next(symbol for symbol in model.symbols if symbol.layer.name == field["name"])
             for row, column in ((1, 2), (2, 1), (field["rows"] - 2, field["columns"] - 2)):
-                seen = np.zeros(model.input.shape[:2], bool)
+                seen = np.zeros(model.input.extents[:2], bool)
                 for _ in range(8):  # another maximum each time
-                    image = tinycnn.Tensor(rng.uniform(1, 2, (1, *model.input.shape)), requires_grad=True)
+                    image = tinycnn.Tensor(rng.uniform(1, 2, (1, *model.input.extents)), requires_grad=True)
                     values = {model.input: image}
                     for later in model.symbols[1 : model.symbols.index(symbol) + 1]:
                         values[later] = later.compute(values, False)
-                    wanted = np.zeros((1, *symbol.shape))
-                    wanted[0, row, column] = rng.uniform(1, 2, symbol.shape[2])
+                    wanted = np.zeros((1, *symbol.extents))
+                    wanted[0, row, column] = rng.uniform(1, 2, symbol.extents[2])
                     values[symbol].backward(tinycnn.Tensor(wanted))
                     seen |= image.grad.numpy()[0, :, :, 0] != 0
                 box = [
                     (max(0, start + jump * at), min(extent, start + jump * at + size))
                     for start, jump, size, at, extent in zip(
-                        field["start"], field["jump"], field["size"], (row, column), model.input.shape[:2], strict=True
+                        field["start"],
+                        field["jump"],
+                        field["size"],
+                        (row, column),
+                        model.input.extents[:2],
+                        strict=True,
                     )
                 ]
                 rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))

@@ -11,15 +11,20 @@ from tinycnn.architectures.notation import NotationError, notation, parse
 from tinycnn.initializers import INITIALIZERS
 from tinycnn.layers import (
     Activation,
+    Add,
     BatchNormalization,
     Concatenate,
     Conv2D,
     Dense,
     Dropout,
     Flatten,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
     Input,
     Layer,
+    LeakyReLU,
     MaxPooling2D,
+    ZeroPadding2D,
 )
 from tinycnn.models import Model, Sequential
 from tinycnn.shapes import ShapeError
@@ -42,7 +47,7 @@ def describing_only(float64):
 def describe(model):
     """Everything but the names: each connection's layer, options, shape and inputs, in order."""
     place = {symbol: i for i, symbol in enumerate(model.symbols)}
-    return [(s.layer.type, s.layer.options(), s.shape, [place[i] for i in s.inputs]) for s in model.symbols]
+    return [(s.layer.type, s.layer.options(), s.extents, [place[i] for i in s.inputs]) for s in model.symbols]
 
 
 def layers_of(text, **arguments):
@@ -73,7 +78,7 @@ def test_every_layer_with_its_options():
     ]
     assert [(la.type, la.options()) for la in model.layers] == [(la.type, la.options()) for la in expected]
     assert type(model) is Sequential and model.optimizer is None
-    assert model.input.shape == (28, 28, 1) and model.output.shape == (10,)
+    assert model.input.extents == (28, 28, 1) and model.output.extents == (10,)
 
 
 def test_a_plain_network_is_keras_s_plain_network():
@@ -103,6 +108,10 @@ def test_a_plain_network_is_keras_s_plain_network():
         ("  CN( 8 , (3, 3) )\n  MP (2,2)\tFL() -> DN(10) ", "CN(8,3)->MP(2,2)->FL()->DN(10)"),
         ("FL()->AC('softmax')->DN(10,'softmax')", "FL()->AC(softmax)->DN(10,softmax)"),
         ("CN(8,3) [CN(1,1)|CN(2,1)] BN()", "CN(8,3)->[CN(1,1)|CN(2,1)]->BN()"),
+        ("CN(8,3) [CN(8,1)+] AP(2)", "CN(8,(3,3))->[CN(8,(1,1))+]->AP((2,2),strides=(2,2))"),
+        ("ZP(1)->FL()", "ZP((1,1),(1,1))->FL()"),
+        ("ZP(1,2)->FL()", "ZP((1,1),(2,2))->FL()"),
+        ("CN(8,3)->LR(0.3)->FL()->DN(5)->EL(1)", "CN(8,3,activation=none)->LR(0.3)->FL()->DN(5,none)->EL(1.0)"),
     ],
 )
 def test_what_means_the_same(text, other):
@@ -116,8 +125,18 @@ def test_branches_are_joined_along_the_channels():
     normalised = BatchNormalization()(Conv2D(3, 3, padding="same", activation="relu")(x))
     joined = Concatenate()([Conv2D(2, 1, activation="relu")(x), normalised, pooled, x])
     expected = Model(inputs=x, outputs=Dense(10, activation="softmax")(Flatten()(joined)))
-    assert joined.shape == (28, 28, 10)
+    assert joined.extents == (28, 28, 10)
     assert type(model) is Model and describe(model) == describe(expected)
+
+
+def test_branches_are_added_up_and_pooled_over_whole_images():
+    model = parse("ZP((1,0),(0,2))->CN(2,3)->[CN(2,3,padding=same,activation=tanh)+]->LR(0.2)->[GA()|GM()]->DN(10)")
+    x = Input((28, 28, 1))
+    y = Conv2D(2, 3, activation="relu")(ZeroPadding2D(((1, 0), (0, 2)))(x))
+    y = LeakyReLU(0.2)(Add()([Conv2D(2, 3, padding="same", activation="tanh")(y), y]))
+    y = Concatenate()([GlobalAveragePooling2D()(y), GlobalMaxPooling2D()(y)])
+    assert describe(model) == describe(Model(inputs=x, outputs=Dense(10, activation="softmax")(y)))
+    same(notation(model), "ZP((1,0),(0,2))->CN(2,3)->[CN(2,3,padding=same,activation=tanh)+]->LR(0.2)->[GA()|GM()]")
 
 
 def test_the_kernel_before_it_is_the_one_before_it_in_the_text():
@@ -159,7 +178,7 @@ def test_the_classifier_has_as_many_classes_as_are_asked_for():
         Dense(10, activation="relu").options(),
         Dense(3, activation="softmax").options(),
     ]
-    assert parse("CN(3,8)", input_shape=(8, 8, 2), classes=3).symbols[-1].shape == (3,)
+    assert parse("CN(3,8)", input_shape=(8, 8, 2), classes=3).symbols[-1].extents == (3,)
     with pytest.raises(ValueError, match="classes"):
         parse("FL()", classes=0)
 
@@ -232,7 +251,7 @@ def test_documented_networks_survive_the_round_trip(name):
 def images_layers(draw, symbol, depth):
     """A few layers after `symbol` that keep images images."""
     for _ in range(draw(st.integers(0, 3))):
-        height, width, _ = symbol.shape
+        height, width, _ = symbol.extents
         kind = draw(st.sampled_from(["conv", "conv", "pool", "norm", "drop", "act", "branches"]))
         windows = st.tuples(st.integers(1, min(height, 4)), st.integers(1, min(width, 4)))
         strides, padding = st.tuples(st.integers(1, 2), st.integers(1, 2)), st.sampled_from(["valid", "same"])
@@ -256,7 +275,7 @@ def images_layers(draw, symbol, depth):
             layer = Activation(draw(st.sampled_from(["relu", "linear"])))
         elif depth:
             ends = [draw(images_layers(symbol, depth - 1)) for _ in range(draw(st.integers(2, 3)))]
-            if len({end.shape[:2] for end in ends}) == 1:
+            if len({end.extents[:2] for end in ends}) == 1:
                 symbol = Concatenate()(ends)
             continue
         else:
@@ -271,13 +290,13 @@ def networks(draw):
     inputs = Input(draw(st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 3))))
     symbol = draw(images_layers(inputs, 2))
     if draw(st.booleans()):
-        symbol = Conv2D(10, symbol.shape[:2], activation=draw(st.sampled_from([None, "relu"])))(symbol)
+        symbol = Conv2D(10, symbol.extents[:2], activation=draw(st.sampled_from([None, "relu"])))(symbol)
     symbol = Flatten()(symbol)
     for _ in range(draw(st.integers(0, 2))):
         symbol = Dense(draw(st.sampled_from([3, 10])), activation=draw(st.sampled_from([None, "relu", "softmax"])))(
             symbol
         )
-    if symbol.shape == (10,) and draw(st.booleans()):
+    if symbol.extents == (10,) and draw(st.booleans()):
         return Model(inputs=inputs, outputs=Activation("softmax")(symbol))
     return Model(inputs=inputs, outputs=Dense(10, activation="softmax")(symbol))
 
@@ -285,7 +304,7 @@ def networks(draw):
 @given(networks())
 def test_random_networks_survive_the_round_trip(model):
     text = notation(model)
-    again = parse(text, input_shape=model.input.shape)
+    again = parse(text, input_shape=model.input.extents)
     assert describe(again) == describe(model)
     assert notation(again) == text
 
@@ -327,7 +346,10 @@ def test_a_network_that_cannot_be_written_is_refused_by_name():
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("", "expected a layer (CN, BN, MP, DP, FL, DN, AC) or [, not the end, at character 1: ^"),
+        (
+            "",
+            "expected a layer (CN, BN, MP, AP, GA, GM, ZP, DP, FL, DN, AC, LR, EL) or [, not the end, at character 1",
+        ),
         ("CN(8)->XX(3)", "not XX(3), at character 8: CN(8)->^XX(3)"),
         ("cn(8)", "not cn(8), at character 1: ^cn(8)"),
         ("CN(8)->", "not the end, at character 8: CN(8)->^"),
@@ -335,12 +357,13 @@ def test_a_network_that_cannot_be_written_is_refused_by_name():
         ("->CN(8)", "not ->, at character 1"),
         ("CN(8", "the parentheses of CN do not close, at character 1: ^CN(8"),
         ("BN()->CN(8,(3,3)->FL()", "the parentheses of CN do not close, at character 7: BN()->^CN(8,(3,3)->FL()"),
-        ("BN()?", "expected a layer like CN(8,(3,3)), -> or one of [ | ], at character 5: BN()^?"),
+        ("BN()?", "expected a layer like CN(8,(3,3)), -> or one of [ | + ], at character 5: BN()^?"),
         ("BN()->CN", "at character 7: BN()->^CN"),
         ("BN(),BN()", "at character 5: BN()^,BN()"),
         ("CN(8)FL()", "expected -> and a layer, not FL(), at character 6: CN(8)^FL()"),
         ("CN(8)]", "expected -> and a layer, not ], at character 6"),
-        ("[CN(8)]", "expected -> or | and a second branch, not ], at character 7: [CN(8)^]"),
+        ("[CN(8)|CN(8)+CN(8)]", "expected ->, | or ], not +"),
+        ("[CN(8)]", "expected ->, | or + and a second branch, not ], at character 7: [CN(8)^]"),
         ("[CN(8)|CN(8)", "expected ->, | or ], not the end, at character 13"),
         ("[CN(8)->|CN(8)]", "not |, at character 9"),
         ("CN()", "expected CN(filters, kernel_size, strides=, padding=, activation=, init=, bias=), not CN()"),
@@ -377,7 +400,6 @@ def test_what_is_no_network_is_refused_where_it_goes_wrong(text, message):
     "text, message",
     [
         ("MP(14,14)->CN(8,(3,3))", "Negative dimension size caused by subtracting 3 from 2 for conv2d_1"),
-        ("DN(10)", "dense_1 needs flat inputs"),
         ("FL()->CN(8,3)", r"conv2d_1 needs images"),
         ("[CN(8,3)|CN(8,5)]", "concatenate_1: all axes but the last must agree"),
         ("[CN(8,3)|CN(8,29)]", "subtracting 29 from 28 for conv2d_2"),
@@ -398,7 +420,22 @@ def test_what_is_nested_without_end_is_refused_too(text, message):
     assert len(str(error.value)) < 300
 
 
-PIECES = [*"()[]|,=->→ 0123.", "->", "CN(", "CN(2,3)", "BN()", "MP(2,2)", "DP(0.5)", "FL()", "DN(3)", "AC(relu)"]
+PIECES = [
+    *"()[]|+,=->→ 0123.",
+    "->",
+    "ZP(1)",
+    "GA()",
+    "AP(2)",
+    "LR(0.1)",
+    "CN(",
+    "CN(2,3)",
+    "BN()",
+    "MP(2,2)",
+    "DP(0.5)",
+    "FL()",
+    "DN(3)",
+    "AC(relu)",
+]
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
@@ -407,7 +444,7 @@ def test_any_text_is_a_network_or_a_plain_error(text):
         model = parse(text)
     except (NotationError, ShapeError):
         return
-    assert model.output.shape == (10,) and describe(parse(notation(model))) == describe(model)
+    assert model.output.extents == (10,) and describe(parse(notation(model))) == describe(model)
 
 
 # ---------------------------------------------------------------- images of another shape
@@ -416,9 +453,9 @@ def test_any_text_is_a_network_or_a_plain_error(text):
 @pytest.mark.parametrize("text", ["IN(32,32,3)->CN(8,(3,3))->FL()->DN(10)", "IN( 32, 32 ,3 ) CN(8)"])
 def test_a_text_may_say_the_shape_of_its_images(text):
     model = parse(text)
-    assert model.input.shape == (32, 32, 3)
+    assert model.input.extents == (32, 32, 3)
     assert notation(model) == "IN(32,32,3)->CN(8,(3,3))->FL()->DN(10)"
-    assert parse(notation(model), input_shape=(9, 9, 1)).input.shape == (32, 32, 3)
+    assert parse(notation(model), input_shape=(9, 9, 1)).input.extents == (32, 32, 3)
 
 
 @pytest.mark.parametrize(

@@ -174,11 +174,11 @@ def test_a_dropout_mask_has_the_same_bits_on_every_device(simulated, dtype):
         assert np.array_equal(mask != 0, masks["numba"] != 0), name
 
 
-@pytest.mark.parametrize("optimizer", [optimizers.SGD, optimizers.Adam, optimizers.Adadelta])
+@pytest.mark.parametrize("optimizer", [optimizers.SGD, optimizers.Adam, optimizers.Adadelta, optimizers.RMSprop])
 def test_an_optimiser_launched_for_each_tensor_does_what_one_launch_does(simulated, optimizer):
     rng = np.random.default_rng(7)
     shapes = [(3, 3, 1, 5), (5,), (1, 1100), (0,), (45, 7)]
-    states = {optimizers.SGD: 1, optimizers.Adam: 2, optimizers.Adadelta: 2}[optimizer]
+    states = {optimizers.SGD: 1, optimizers.Adam: 2, optimizers.Adadelta: 2, optimizers.RMSprop: 1}[optimizer]
     arrays = [[normal(rng, *shape) ** 2 for shape in shapes] for _ in range(2 + states)]
 
     def updated(device):
@@ -188,8 +188,10 @@ def test_an_optimiser_launched_for_each_tensor_does_what_one_launch_does(simulat
             device.sgd_step(*on, rate, 0.9, True)
         elif optimizer is optimizers.Adam:
             device.adam_step(*on, rate, step, (0.9, 0.999), 1e-7)
-        else:
+        elif optimizer is optimizers.Adadelta:
             device.adadelta_step(*on, rate, 0.95, 1e-7)
+        else:
+            device.rmsprop_step(*on, rate, 0.9, 1e-7)
         return [device.numpy(a) for row in on for a in row]
 
     for got, want in zip(updated(simulated), updated(tinycnn.get_device("reference", "float64")), strict=True):

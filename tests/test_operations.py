@@ -172,6 +172,26 @@ def test_adadelta(device):
     check_optimiser(device, update, 2, oracle)
 
 
+def test_rmsprop(device):
+    def update(device, p, g, state, rate, step):
+        device.rmsprop_step(p, g, state[0], rate, 0.9, 1e-7)
+
+    def oracle(p, gradients, rates):
+        """From the sums that the running mean stands for."""
+        for t, rate in enumerate(rates, start=1):
+            square = sum(0.1 * 0.9 ** (t - i) * gradients[i - 1] ** 2 for i in range(1, t + 1))
+            p = p - rate * gradients[t - 1] / (np.sqrt(square) + 1e-7)
+        return p
+
+    check_optimiser(device, update, 1, oracle)
+
+
+def test_rmsprop_adds_epsilon_to_the_root_and_not_below_it(device):
+    p, g, a, rate = on(device, [1.0], [1e-6], [0.0], [1.0])
+    device.rmsprop_step([p], [g], [a], rate, 0.9, 1e-6)
+    assert_close(device.numpy(p), [1 - 1 / (math.sqrt(0.1) + 1)], 5)
+
+
 # ---------------------------------------------------------------- arrays and tensor arithmetic
 
 BINARY = {"add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.divide}
@@ -288,6 +308,15 @@ def passes(device, scale=1.0):
     pooled, argmax = device.maxpool2d_forward(dev_x, (3, 2), (2, 1), ((1, 0), (0, 1)))
     (dyp,) = on(device, normal(rng, *pooled.shape) * scale)
     done["maxpool2d"] = [pooled], [device.maxpool2d_backward(dyp, argmax, x.shape, (3, 2), (2, 1), ((1, 0), (0, 1)))]
+    done["avgpool2d"] = (
+        [device.avgpool2d_forward(dev_x, (3, 2), (2, 1), ((1, 0), (0, 1)))],
+        [device.avgpool2d_backward(dyp, x.shape, (3, 2), (2, 1), ((1, 0), (0, 1)))],
+    )
+    (dyg,), best = on(device, normal(rng, 5, 3) * scale), device.globalmaxpool2d_forward(dev_x)
+    done["globalpool2d"] = (
+        [device.globalavgpool2d_forward(dev_x), best],
+        [device.globalavgpool2d_backward(dyg, x.shape), device.globalmaxpool2d_backward(dyg, dev_x, best)],
+    )
     gamma, beta, mean, variance, dyn = on(
         device, normal(rng, 3), normal(rng, 3), np.zeros(3), np.ones(3), normal(rng, *x.shape) * scale
     )
@@ -297,10 +326,21 @@ def passes(device, scale=1.0):
     done["dropout"] = [dropped], [device.dropout_backward(dyn, 0.3, 5, 6, mask)]
     rectified = device.relu_forward(dev_x)
     done["relu"] = [rectified], [device.relu_backward(dyn, rectified)]
+    for name in ("tanh", "sigmoid", "elu", "leaky_relu", "softplus"):
+        activated = device.activation_forward(name, dev_x, 0.3)
+        done[name] = [activated], [device.activation_backward(name, dyn, activated, 0.3)]
+    padded = device.zeropad2d_forward(dev_x, ((1, 0), (2, 1)))
+    done["zeropad2d"] = (
+        [padded],
+        [device.zeropad2d_backward(device.zeropad2d_forward(dyn, ((1, 0), (2, 1))), ((1, 0), (2, 1)))],
+    )
+    penalised = device.copy(dev_w)
+    done["regularize"] = [device.regularize(dev_w, penalised, 0.1, 0.2), penalised], []
     p = device.softmax_forward(logits)
     done["softmax"] = [p], [device.softmax_backward(dyd, p)]
     (labels,) = on(device, one_hot(np.arange(67) % 6, 6))
     done["softmax_crossentropy"] = list(device.softmax_crossentropy(logits, labels)), []
+    done["add"] = [device.add([dev_x, normed, rectified])], []
     done["concatenate"] = [device.concatenate([dev_x, normed])], device.split(dyn, [1, 2])
     return done
 
@@ -374,6 +414,9 @@ def test_more_images_than_a_grid_has_rows(device):
     assert np.array_equal(device.numpy(y).ravel(), x.reshape(N, 4).max(axis=1))
     dx = device.maxpool2d_backward(y, argmax, x.shape, (2, 2), (2, 2), ((0, 0), (0, 0)))
     assert np.array_equal(device.numpy(dx), np.where(x == x.max(axis=(1, 2, 3), keepdims=True), x, 0))
+    mean = device.avgpool2d_forward(dev_x, (2, 2), (2, 2), ((0, 0), (0, 0)))
+    assert_close(device.numpy(mean).ravel(), x.reshape(N, 4).mean(axis=1), 4)
+    assert np.array_equal(device.numpy(device.globalmaxpool2d_forward(dev_x)), x.max(axis=(1, 2)))
 
 
 def test_nan_in_the_input_is_not_hidden(device):

@@ -28,7 +28,7 @@ def network(name):
     model = every_kind_of_layer() if name == "every kind of layer" else architectures.build(name)
     rng = np.random.default_rng(7)
     model.set_weights([w + rng.uniform(0, 0.1, w.shape).astype(np.float32) for w in model.get_weights()])
-    return model, rng.random((5, *model.input.shape), np.float32)
+    return model, rng.random((5, *model.input.extents), np.float32)
 
 
 NETWORKS = pytest.mark.parametrize(

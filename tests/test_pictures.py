@@ -271,7 +271,7 @@ def test_filters_that_are_not_there():
 
 def layer_outputs(model, image):
     """{layer's name: (H, W, C)} of the spatial layers, by a model with an output for each."""
-    spatial = [layer for layer in model.layers if len(layer.output.shape) == 3 and layer.output is not model.input]
+    spatial = [layer for layer in model.layers if len(layer.output.extents) == 3 and layer.output is not model.input]
     outputs = Model(inputs=model.input, outputs=[layer.output for layer in spatial]).predict(image[None])
     return {layer.name: output[0] for layer, output in zip(spatial, outputs, strict=True)}
 

@@ -57,6 +57,7 @@ PART_OF = {  # kernels that do a part of an operation, or that have its work at 
     "batchnorm_backward_data": "batchnorm_backward",
     "fill": "assign",
     "dropout": "dropout_forward",
+    "zeropad2d": "zeropad2d_forward",
     "binary": "elementwise",
     "binary_flat": "elementwise",
     "binary_number": "elementwise",
@@ -66,6 +67,7 @@ PART_OF = {  # kernels that do a part of an operation, or that have its work at 
     "sgd": "sgd_step",
     "adam": "adam_step",
     "adadelta": "adadelta_step",
+    "rmsprop": "rmsprop_step",
 }
 
 

@@ -6,7 +6,7 @@ from helpers import assert_close, assert_same_bits
 from small_trainings import again, compiled, fit, linear, network, toy
 
 import tinycnn
-from tinycnn import callbacks, optimizers, philox
+from tinycnn import callbacks, losses, optimizers, philox
 from tinycnn import functional as F
 from tinycnn.layers import (
     Concatenate,
@@ -17,7 +17,8 @@ from tinycnn.layers import (
     MaxPooling2D,
 )
 from tinycnn.losses import logits_of
-from tinycnn.models import Model
+from tinycnn.models import Model, Sequential
+from tinycnn.regularizers import l1_l2, l2, penalties
 
 
 class Watcher(callbacks.Callback):
@@ -45,14 +46,77 @@ class Watcher(callbacks.Callback):
 # ---------------------------------------------------------------- learning
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adadelta"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adadelta", "rmsprop"])
 def test_training_lowers_the_loss_and_learns_what_can_be_told_apart(device, optimizer):
     x, y = toy(60)
-    model = linear({"sgd": optimizers.SGD(0.1), "adam": optimizers.Adam(0.02), "adadelta": "adadelta"}[optimizer])
+    made = {"sgd": optimizers.SGD(0.1), "adam": optimizers.Adam(0.02), "rmsprop": optimizers.RMSprop(0.02)}
+    model = linear(made.get(optimizer, optimizer))
     history = fit(model, x, y, epochs=12).history
     assert history["loss"][-1] < 0.5 * history["loss"][0]
     loss, accuracy = model.evaluate(*toy(30, seed=1), verbose=0)
     assert accuracy == 1.0 and loss < 0.7
+
+
+@pytest.mark.parametrize(
+    "loss, activation", [("mse", "softmax"), ("mse", None), ("binary_crossentropy", "sigmoid"),
+                         ("binary_crossentropy", "softmax")]
+)  # fmt: skip
+def test_other_losses_are_learnt_and_measured_as_they_train(reference, loss, activation):
+    x, y = toy(60)
+    model = Sequential([Flatten(input_shape=x.shape[1:]), Dense(3, activation=activation)])
+    model.compile(optimizers.Adam(0.02), loss, ["accuracy"])
+    history = model.fit(x, y, epochs=12, verbose=0).history
+    assert history["loss"][-1] < 0.5 * history["loss"][0]
+    value, accuracy = model.evaluate(x, y, verbose=0)
+    p = model.predict(x).astype(np.float64)
+    if loss == "mse":
+        assert value == pytest.approx(np.mean((p - y) ** 2), rel=1e-5)
+        assert accuracy == np.mean(p.argmax(axis=1) == y.argmax(axis=1)) == 1
+    else:
+        assert value == pytest.approx(-np.mean(y * np.log(p) + (1 - y) * np.log(1 - p)), rel=1e-4)
+        assert accuracy == pytest.approx(np.mean((p > 0.5) == y)) and accuracy > 0.9
+    assert losses.get(loss)(y, model(x)).item() == pytest.approx(value, rel=1e-4)
+
+
+@pytest.mark.parametrize("device_name", ["reference", "cpu", "emulator"])
+def test_a_penalty_is_part_of_the_loss_and_makes_weights_small(device_name):
+    """One step of SGD goes by the gradients of loss and penalty, also where those come in slices."""
+    x, y = toy(60)
+    with tinycnn.use_device(device_name):
+        model = Sequential(
+            [
+                Conv2D(3, 1, activation="relu", kernel_regularizer=l1_l2(0.05, 0.1), input_shape=x.shape[1:]),
+                Flatten(),
+                Dense(3, activation="softmax", kernel_regularizer=l2(0.02), bias_regularizer="l1"),
+            ]
+        )
+        model.compile(optimizers.SGD(0.5), metrics=["accuracy"])
+        before = [w.astype(np.float64) for w in model.get_weights()]
+        loss = losses.categorical_crossentropy(y, model(x))
+        for weight, regularizer in penalties(model):
+            loss = loss + regularizer(weight)
+        loss.backward()
+        wanted = [b - 0.5 * w.grad.numpy() for b, w in zip(before, model.weights, strict=True)]
+        kernel, _, last, bias = before
+        penalty = 0.05 * abs(kernel).sum() + 0.1 * (kernel**2).sum() + 0.02 * (last**2).sum() + 0.01 * abs(bias).sum()
+        plain = losses.categorical_crossentropy(y, model(x)).item()
+        assert model.evaluate(x, y, batch_size=25, verbose=0)[0] == pytest.approx(plain + penalty, rel=1e-5)
+        for weight in model.weights:
+            weight.zero_grad()
+        history = model.fit(x, y, batch_size=60, verbose=0)
+        assert history.history["loss"][0] == pytest.approx(plain + penalty, rel=1e-5)
+        for got, want in zip(model.get_weights(), wanted, strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-6)
+
+
+def test_a_single_sigmoid_tells_two_classes_apart_and_takes_class_weights(reference):
+    x, y = toy(60)
+    labels = y[:, 0]
+    model = Sequential([Flatten(input_shape=x.shape[1:]), Dense(1, activation="sigmoid")])
+    model.compile(optimizers.RMSprop(0.02), "binary_crossentropy", ["accuracy"])
+    model.fit(x, labels, epochs=15, verbose=0, class_weight={0: 1.0, 1: 3.0})
+    assert model.evaluate(x, labels, verbose=0)[1] == 1
+    assert np.array_equal(model.predict(x)[:, 0] > 0.5, labels == 1)
 
 
 def test_a_network_with_every_layer_learns(device):
@@ -264,7 +328,7 @@ def test_a_graph_of_layers_trains_and_shared_layers_share_their_weights(device):
     joined = Concatenate(axis=-1)([shared(inputs), shared(inputs), MaxPooling2D((3, 3), strides=1)(inputs)])
     model = Model(inputs=inputs, outputs=Dense(3, activation="softmax")(Flatten()(joined)))
     model.compile(optimizers.Adam(0.02), metrics=["accuracy"])
-    assert joined.shape == (6, 6, 5)
+    assert joined.shape == (None, 6, 6, 5)
     assert len(model.weights) == 4
     history = fit(model, x, y, epochs=6).history
     assert history["loss"][-1] < history["loss"][0]
@@ -288,10 +352,10 @@ def test_history_has_every_figure_under_both_names(float64):
     history = fit(compiled(), x, y, validation_data=(x, y), epochs=3)
     assert history.epoch == [0, 1, 2]
     h = history.history
-    for name in ("loss", "acc", "accuracy", "val_loss", "val_acc", "val_accuracy", "lr"):
+    for name in ("loss", "acc", "accuracy", "val_loss", "val_acc", "val_accuracy"):
         assert len(h[name]) == 3 and name in h
     assert h["acc"] is h["accuracy"] and h.get("val_accuracy") is h["val_acc"]
-    assert h["lr"] == [0.01] * 3
+    assert "lr" not in h and [row["lr"] for _, row in history.rows()] == [0.01] * 3
     with pytest.raises(KeyError):
         h["f1"]
 
@@ -337,3 +401,29 @@ def test_verbose_prints_a_line_an_epoch_and_zero_prints_nothing(float64, capsys)
     assert len(captured.out.splitlines()) == 2
     model.evaluate(x, y)
     assert "acc" in capsys.readouterr().out
+
+
+# ---------------------------------------------------------------- one batch
+
+
+def test_one_batch_at_a_time_trains_as_fit_does(device):
+    x, y = toy(24)
+    again()
+    whole = compiled("adam")
+    again()
+    single = compiled("adam")
+    fit(whole, x, y, epochs=1, shuffle=False)
+    figures = [single.train_on_batch(x[i : i + 8], y[i : i + 8]) for i in range(0, 24, 8)]
+    for got, want in zip(single.get_weights(), whole.get_weights(), strict=True):
+        assert_same_bits(got, want)
+    assert np.mean([loss for loss, _ in figures]) == pytest.approx(whole.history.history["loss"][0], rel=1e-5)
+    assert single.test_on_batch(x, y) == single.evaluate(x, y, verbose=0) and single.history is None
+    assert_same_bits(single.predict_on_batch(x), single.predict(x))
+    assert single.metrics_names == ["loss", "accuracy"]
+
+
+def test_classes_are_those_of_the_largest_output(float64):
+    x, _ = toy(9)
+    model = compiled()
+    assert np.array_equal(model.predict_classes(x), model.predict(x).argmax(axis=1))
+    assert np.array_equal(model.predict_proba(x), model.predict(x))

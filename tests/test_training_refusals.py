@@ -7,16 +7,25 @@ from small_trainings import fit, linear, network, toy
 
 from tinycnn import optimizers
 from tinycnn.layers import (
+    ELU,
     Activation,
+    Add,
+    AveragePooling2D,
     BatchNormalization,
     Conv2D,
     Dense,
     Dropout,
     Flatten,
+    GlobalAveragePooling2D,
     Input,
+    LeakyReLU,
     MaxPooling2D,
+    ReLU,
+    Softmax,
+    ZeroPadding2D,
 )
 from tinycnn.models import Model, Sequential
+from tinycnn.regularizers import l2
 from tinycnn.shapes import ShapeError
 
 
@@ -100,6 +109,23 @@ def test_sparse_labels_that_do_not_fit_are_refused(idle, labels, message):
         fit(idle, X, labels)
 
 
+@pytest.mark.parametrize(
+    "loss, labels, message",
+    [
+        ("mse", Y[:, :2], r"\(6, 2\).*\(N, 3\)"),
+        ("mse", changed(Y, (1, 1), np.nan), "NaN or infinity"),
+        ("binary_crossentropy", 2 * Y, "between 0 and 1"),
+        ("binary_crossentropy", -Y, "between 0 and 1"),
+        ("binary_crossentropy", Y.argmax(axis=1), r"\(6,\).*\(N, 3\)"),
+    ],
+)
+def test_targets_that_do_not_fit_are_refused(idle, loss, labels, message):
+    idle.compile("adam", loss)
+    for call in (lambda: fit(idle, X, labels), lambda: idle.evaluate(X, labels, verbose=0)):
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
 @pytest.mark.parametrize("size", [0, -1, 2.5, "8"])
 def test_a_batch_size_is_a_whole_number_of_at_least_one(idle, size):
     for call in (
@@ -171,8 +197,8 @@ def test_an_optimizer_that_holds_another_network_s_state_is_refused(float64):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"optimizer": "rmsprop"}, "rmsprop.*sgd, adam, adadelta"),
-        ({"loss": "mse"}, "mse.*categorical_crossentropy"),
+        ({"optimizer": "nadam"}, "nadam.*sgd, adam, adadelta, rmsprop"),
+        ({"loss": "hinge"}, "hinge.*categorical_crossentropy"),
         ({"metrics": ["f1"]}, "f1.*accuracy"),
     ],
 )
@@ -207,10 +233,21 @@ def test_an_update_without_gradients_is_an_error(float64):
     [
         (lambda: [Conv2D(2, 3, input_shape=(2, 8, 1))], "subtracting 3 from 2 for conv2d_1.*rows"),
         (lambda: [Conv2D(2, 3, input_shape=(8, 8, 1)), MaxPooling2D(7)], "subtracting 7 from 6 for max_pooling2d_1"),
-        (lambda: [Dense(3, input_shape=(8, 8, 1))], "dense_1.*Flatten"),
+        (lambda: [AveragePooling2D(9, input_shape=(8, 8, 1))], "subtracting 9 from 8 for average_pooling2d_1"),
+        (
+            lambda: [Flatten(input_shape=(8, 8, 1)), GlobalAveragePooling2D()],
+            r"global_average_pooling2d_1.*\(H, W, C\)",
+        ),
+        (lambda: [Flatten(input_shape=(8, 8, 1)), ZeroPadding2D()], r"zero_padding2d_1.*\(H, W, C\)"),
+        (lambda: [ZeroPadding2D(-1)], "zero_padding2d_1: padding.*-1"),
+        (lambda: [ZeroPadding2D(((1, 2), (1, 2, 3)))], "zero_padding2d_1: padding"),
+        (lambda: [LeakyReLU(-0.1)], "leaky_re_lu_1: alpha.*-0.1"),
+        (lambda: [ELU("1")], "elu_1: alpha"),
+        (lambda: [ReLU(6)], "re_lu_1: max_value"),
+        (lambda: [Dense(3, kernel_regularizer="l3")], "no regularizer is called 'l3'; there are: l1, l2, l1_l2"),
+        (lambda: [Dense(3, bias_regularizer=l2(-1.0))], "l2 of a regularizer.*-1.0"),
+        (lambda: [Softmax(axis=1)], "softmax_1.*axis"),
         (lambda: [Flatten(input_shape=(8, 8, 1)), Conv2D(2, 3)], r"conv2d_1.*\(H, W, C\)"),
-        (lambda: [Conv2D(3, 3, input_shape=(8, 8, 1)), Activation("softmax")], "activation_1.*Flatten"),
-        (lambda: [Conv2D(2, 3, activation="softmax")], "Flatten"),
         (lambda: [Conv2D(0, 3)], "filters must be"),
         (lambda: [Conv2D(2, (3, 0))], "kernel_size"),
         (lambda: [Conv2D(2, 3, padding="full")], "'valid' or 'same'"),
@@ -226,6 +263,13 @@ def test_an_update_without_gradients_is_an_error(float64):
 def test_layers_that_do_not_fit_are_refused_by_name(float64, build, message):
     with pytest.raises(ValueError, match=message):
         Sequential(build())
+
+
+def test_inputs_of_two_shapes_cannot_be_added(float64):
+    x = Input((8, 8, 3))
+    for inputs, message in (([x, Input((8, 8, 1))], r"\(8, 8, 3\).*\(8, 8, 1\)"), ([x], "at least two")):
+        with pytest.raises(ShapeError, match=f"add_.*{message}"):
+            Add()(inputs)
 
 
 def test_the_old_form_of_a_convolution_means_its_two_extents():
@@ -276,10 +320,3 @@ def test_a_batch_size_of_none_is_keras_s_default(float64):
     model = linear(optimizers.SGD(0.1))
     model.fit(x, y, batch_size=None, epochs=np.int64(2), verbose=0)
     assert model.optimizer.iterations == 4  # 32 and 8, twice
-
-
-def test_a_model_as_a_layer_is_refused_by_name(float64):
-    with pytest.raises(TypeError, match="layer, not Sequential"):
-        Sequential([linear(), Dense(2)])
-    with pytest.raises(TypeError, match="model"):
-        linear()(Input((8, 8, 1)))

@@ -1,11 +1,45 @@
-"""What the documents use of `keras.backend`."""
+"""`keras.backend`: functions of tensors, of layers' outputs that are not computed yet, and what a session knows.
+
+Each function takes a Tensor, a number or an array and computes, or takes what is not computed yet (a layer's output, or
+what another of these functions gave for one) and remembers; `function` makes a Python function of what is remembered,
+`gradients` its derivatives.
+
+>>> from tinycnn.layers import Input
+>>> x = Input((2,))
+>>> loss = mean(square(x))
+>>> of = function([x], [loss, gradients(loss, x)[0]])
+>>> [value.tolist() for value in of([[[1.0, 3.0]]])]
+[5.0, [[1.0, 3.0]]]
+"""
 
 from __future__ import annotations
 
-from tinycnn.devices import current_device
-from tinycnn.session import clear_session
+import builtins
+import functools
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
 
-__all__ = ["clear_session", "floatx", "image_data_format"]
+import numpy as np
+
+from tinycnn import functional as F
+from tinycnn import refusals
+from tinycnn.arithmetic import as_tensor
+from tinycnn.devices import current_device
+from tinycnn.expressions import Applied, Constant, Expression, evaluate, expressions_in, gradients, weights_behind
+from tinycnn.session import clear_session
+from tinycnn.tensor import Tensor
+
+__all__ = ["clear_session", "floatx", "function", "gradients", "image_data_format", "learning_phase"]
+
+Axis = int | Sequence[int] | None
+
+# ---------------------------------------------------------------- the session
+
+
+def backend() -> str:
+    """'tinycnn', where Keras says 'tensorflow'."""
+    return "tinycnn"
 
 
 def image_data_format() -> str:
@@ -13,6 +47,464 @@ def image_data_format() -> str:
     return "channels_last"
 
 
+def set_image_data_format(data_format: str) -> None:
+    """Raises ValueError for another than 'channels_last'."""
+    if data_format != "channels_last":
+        raise ValueError(f"data_format {data_format!r}: {refusals.CHANNELS}")
+
+
+def image_dim_ordering() -> str:
+    """Keras 1's name of 'channels_last': 'tf'."""
+    return "tf"
+
+
+def set_image_dim_ordering(dim_ordering: str) -> None:
+    """Raises ValueError for another than 'tf'."""
+    if dim_ordering != "tf":
+        raise ValueError(f"dim_ordering {dim_ordering!r}: {refusals.CHANNELS}")
+
+
 def floatx() -> str:
     """The precision of the current device: 'float32' or 'float64'."""
     return current_device().dtype
+
+
+def set_floatx(floatx: str) -> None:
+    """Raises ValueError for another than the device computes in."""
+    there = current_device().dtype
+    if floatx != there:
+        raise ValueError(f"this device computes in {there}; choose another with tinycnn.set_device(name, {floatx!r})")
+
+
+def cast_to_floatx(x: Any) -> np.ndarray:
+    """An array in the precision of the current device."""
+    return np.asarray(x, dtype=floatx())
+
+
+def epsilon() -> float:
+    """What Keras adds to avoid a division by 0."""
+    return 1e-7
+
+
+class LearningPhase(Expression):
+    """Among the inputs of a function: 1 for training, 0 for inference."""
+
+    shape = ()
+
+    def __repr__(self) -> str:
+        return "learning_phase()"
+
+
+_learning_phase: Any = LearningPhase()
+_phase = 0
+
+
+def learning_phase() -> Any:
+    """What tells a function whether it trains, as one of its inputs."""
+    return _learning_phase
+
+
+def set_learning_phase(value: int) -> None:
+    """Whether functions train that are not told: 0 or 1. Raises ValueError for anything else."""
+    global _phase
+    if value not in (0, 1):
+        raise ValueError(f"the learning phase is 0 or 1, not {value!r}")
+    _phase = int(value)
+
+
+# ---------------------------------------------------------------- functions of what is not computed yet
+
+
+def function(inputs: Any, outputs: Any, updates: Any = None) -> Callable[[Any], Any]:
+    """A function of arrays for `inputs` that gives those of `outputs`, NumPy arrays; one of each, or a list."""
+    if updates:
+        raise TypeError("function(updates=...) is not there: assign to weights with set_weights(), or train with fit()")
+    starts = inputs if isinstance(inputs, (list, tuple)) else [inputs]
+    wanted = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+    for start in starts:
+        if not isinstance(start, Expression):
+            raise TypeError(f"function(inputs=...) takes a model's inputs, not {type(start).__name__}")
+
+    def compute(values: Any) -> Any:
+        given = list(values) if isinstance(values, (list, tuple)) else [values]
+        if len(given) != len(starts):
+            raise ValueError(f"this function has {len(starts)} inputs, and {len(given)} were given")
+        known: dict[Expression, Any] = dict(zip(starts, given, strict=True))
+        training = bool(known.pop(_learning_phase, _phase))
+        weights = weights_behind([w for w in wanted if isinstance(w, Expression)])
+        device = weights[0].device if weights else current_device()
+        known = {start: Tensor(value, device=device) for start, value in known.items()}
+        found = evaluate([w if isinstance(w, Expression) else Constant(w) for w in wanted], known, training)
+        arrays = [f.numpy().copy()[()] if isinstance(f, Tensor) else f for f in found]
+        return arrays if isinstance(outputs, (list, tuple)) else arrays[0]
+
+    return compute
+
+
+def of_both(operation: Callable) -> Callable:
+    """For a function of Tensors: one that also takes numbers and arrays, and what is not computed yet."""
+
+    operation = refusals.by_name(operation)
+
+    @functools.wraps(operation)
+    def either(*arguments: Any, **options: Any) -> Any:
+        if expressions_in([arguments, *options.values()]):
+            return Applied(operation, *arguments, **options)
+        return operation(*arguments, **options)
+
+    return either
+
+
+def tensor(x: Any) -> Tensor:
+    """A Tensor as it is, a number or an array as one on the current device."""
+    return as_tensor(x, current_device())
+
+
+def like(x: Any, y: Tensor) -> Tensor:
+    """A Tensor on the device of y."""
+    return as_tensor(x, y.device)
+
+
+def axes(axis: Any) -> int | tuple[int, ...] | None:
+    return tuple(axis) if isinstance(axis, (list, tuple)) else axis
+
+
+# ---------------------------------------------------------------- reductions
+
+
+@of_both
+def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The sum over `axis`, over everything if None."""
+    return tensor(x).sum(axes(axis), keepdims)
+
+
+@of_both
+def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The mean over `axis`, over everything if None."""
+    return tensor(x).mean(axes(axis), keepdims)
+
+
+@of_both
+def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The maximum over `axis`, over everything if None."""
+    return tensor(x).max(axes(axis), keepdims)
+
+
+@of_both
+def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The minimum over `axis`, over everything if None."""
+    return -(-tensor(x)).max(axes(axis), keepdims)
+
+
+@of_both
+def var(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The biased variance over `axis`, over everything if None."""
+    x = tensor(x)
+    return square(x - x.mean(axes(axis), True)).mean(axes(axis), keepdims)
+
+
+@of_both
+def std(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The square root of `var`."""
+    return sqrt(var(x, axis, keepdims))
+
+
+# ---------------------------------------------------------------- element by element
+
+
+@of_both
+def square(x: Any) -> Tensor:
+    """x * x."""
+    x = tensor(x)
+    return x * x
+
+
+@of_both
+def sqrt(x: Any) -> Tensor:
+    """The square root; of negative numbers 0, as in Keras."""
+    return maximum(x, 0.0).sqrt()
+
+
+@of_both
+def exp(x: Any) -> Tensor:
+    """e ** x."""
+    return tensor(x).exp()
+
+
+@of_both
+def log(x: Any) -> Tensor:
+    """The natural logarithm."""
+    return tensor(x).log()
+
+
+@of_both
+def pow(x: Any, a: Any) -> Tensor:
+    """x ** a."""
+    return tensor(x) ** a
+
+
+@of_both
+def sign(x: Any) -> Tensor:
+    """-1, 0 or 1. No gradient flows through it."""
+    x = tensor(x)
+    of = x.device.elementwise
+    return Tensor.wrap(of("subtract", of("greater", x.data, 0.0), of("greater", of("negative", x.data), 0.0)), x.device)
+
+
+@of_both
+def abs(x: Any) -> Tensor:
+    """The absolute value; its gradient at 0 is 0."""
+    x = tensor(x)
+    return x * sign(x)
+
+
+@of_both
+def maximum(x: Any, y: Any) -> Tensor:
+    """The larger one; where both are the same, the gradient flows to y."""
+    x = tensor(x)
+    y = like(y, x)
+    first = Tensor.wrap(x.device.elementwise("greater", x.data, y.data), x.device)
+    return x * first + y * (1.0 - first)
+
+
+@of_both
+def minimum(x: Any, y: Any) -> Tensor:
+    """The smaller one; where both are the same, the gradient flows to y."""
+    return -maximum(-tensor(x), -like(y, tensor(x)))
+
+
+@of_both
+def clip(x: Any, min_value: Any, max_value: Any) -> Tensor:
+    """x, and the bounds where it is beyond them."""
+    return minimum(maximum(x, min_value), max_value)
+
+
+@of_both
+def relu(x: Any, alpha: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Tensor:
+    """max(x, 0). Raises TypeError for other bounds."""
+    if alpha or max_value is not None or threshold:
+        raise TypeError("relu(alpha, max_value, threshold) are not there: use maximum, minimum and the operators")
+    return F.relu(tensor(x))
+
+
+@of_both
+def softmax(x: Any, axis: int = -1) -> Tensor:
+    """exp(x) / sum(exp(x)) along an axis."""
+    x = tensor(x)
+    e = (x - x.max(axis, keepdims=True)).exp()
+    return e / e.sum(axis, keepdims=True)
+
+
+@of_both
+def sigmoid(x: Any) -> Tensor:
+    """1 / (1 + exp(-x))."""
+    return F.sigmoid(tensor(x))
+
+
+@of_both
+def tanh(x: Any) -> Tensor:
+    """The hyperbolic tangent."""
+    return F.tanh(tensor(x))
+
+
+@of_both
+def l2_normalize(x: Any, axis: Axis = None) -> Tensor:
+    """x, divided by its length along `axis`."""
+    x = tensor(x)
+    return x / sqrt(maximum(square(x).sum(axes(axis), True), 1e-12))
+
+
+@of_both
+def stop_gradient(variables: Any) -> Tensor:
+    """The same values, to which no gradient flows."""
+    return tensor(variables).detach()
+
+
+@of_both
+def cast(x: Any, dtype: str) -> Any:
+    """x: everything is computed in the device's precision."""
+    return x
+
+
+@of_both
+def equal(x: Any, y: Any) -> Tensor:
+    """1 where they are the same, else 0."""
+    x = tensor(x)
+    return Tensor.wrap(x.device.elementwise("equal", x.data, like(y, x).data), x.device)
+
+
+@of_both
+def greater(x: Any, y: Any) -> Tensor:
+    """1 where x is larger, else 0."""
+    x = tensor(x)
+    return Tensor.wrap(x.device.elementwise("greater", x.data, like(y, x).data), x.device)
+
+
+@of_both
+def less(x: Any, y: Any) -> Tensor:
+    """1 where x is smaller, else 0."""
+    return greater(-tensor(x), -like(y, tensor(x)))
+
+
+# ---------------------------------------------------------------- shapes and products
+
+
+@of_both
+def dot(x: Any, y: Any) -> Tensor:
+    """The product of two matrices."""
+    return tensor(x) @ like(y, tensor(x))
+
+
+@of_both
+def transpose(x: Any) -> Tensor:
+    """The axes in reverse order."""
+    return tensor(x).transpose()
+
+
+@of_both
+def permute_dimensions(x: Any, pattern: Sequence[int]) -> Tensor:
+    """The axes in the order of `pattern`."""
+    return tensor(x).transpose(*pattern)
+
+
+@of_both
+def reshape(x: Any, shape: Sequence[int]) -> Tensor:
+    """The same elements in another shape, of which one extent may be -1."""
+    return tensor(x).reshape(tuple(shape))
+
+
+@of_both
+def flatten(x: Any) -> Tensor:
+    """All elements in a row."""
+    return tensor(x).reshape(-1)
+
+
+@of_both
+def batch_flatten(x: Any) -> Tensor:
+    """Everything but the batch in a row."""
+    return F.flatten(tensor(x))
+
+
+@of_both
+def expand_dims(x: Any, axis: int = -1) -> Tensor:
+    """An axis of extent 1 more."""
+    x = tensor(x)
+    return x.reshape(np.expand_dims(np.empty(x.shape, bool), axis).shape)
+
+
+@of_both
+def squeeze(x: Any, axis: int) -> Tensor:
+    """Without this axis, of extent 1."""
+    x = tensor(x)
+    return x.reshape(np.squeeze(np.empty(x.shape, bool), axis).shape)
+
+
+@of_both
+def concatenate(tensors: Sequence[Any], axis: int = -1) -> Tensor:
+    """Joined along the last axis. Raises ValueError for another."""
+    parts = [tensor(t) for t in tensors]
+    if axis not in (-1, parts[0].ndim - 1):
+        raise ValueError(f"tensors are joined along their last axis, not along {axis}")
+    return F.concatenate(parts)
+
+
+@of_both
+def zeros_like(x: Any, dtype: Any = None, name: str | None = None) -> Tensor:
+    """0 in the shape of x."""
+    x = tensor(x)
+    return Tensor(np.zeros(x.shape), device=x.device)
+
+
+@of_both
+def ones_like(x: Any, dtype: Any = None, name: str | None = None) -> Tensor:
+    """1 in the shape of x."""
+    x = tensor(x)
+    return Tensor(np.ones(x.shape), device=x.device)
+
+
+@of_both
+def conv2d(x: Any, kernel: Any, strides: Any = (1, 1), padding: str = "valid") -> Tensor:
+    """The convolution of images (N,H,W,C) by filters (R,S,C,K)."""
+    return F.conv2d(tensor(x), like(kernel, tensor(x)), None, strides, padding)
+
+
+# ---------------------------------------------------------------- tensors and their values
+
+
+@refusals.by_name
+def variable(value: Any, dtype: Any = None, name: str | None = None) -> Tensor:
+    """A Tensor that takes gradients."""
+    return Tensor(value, requires_grad=True)
+
+
+def constant(value: Any, dtype: Any = None, shape: Sequence[int] | None = None, name: str | None = None) -> Tensor:
+    """A Tensor that takes none."""
+    return Tensor(value if shape is None else np.broadcast_to(value, shape))
+
+
+def zeros(shape: Sequence[int], dtype: Any = None, name: str | None = None) -> Tensor:
+    """A Tensor of 0 that takes gradients."""
+    return variable(np.zeros(shape))
+
+
+def ones(shape: Sequence[int], dtype: Any = None, name: str | None = None) -> Tensor:
+    """A Tensor of 1 that takes gradients."""
+    return variable(np.ones(shape))
+
+
+def eval(x: Any) -> np.ndarray:
+    """The values of a Tensor, or of what depends on nothing that is not known."""
+    value = evaluate([x], {})[0] if isinstance(x, Expression) else x
+    return np.asarray(value.numpy() if isinstance(value, Tensor) else value).copy()
+
+
+def get_value(x: Any) -> Any:
+    """The values of a weight; a number, as an optimiser's learning rate, as it is."""
+    return x.numpy().copy() if isinstance(x, Tensor) else x
+
+
+def set_value(x: Any, value: Any) -> None:
+    """New values for a weight. Raises TypeError for a number: an optimiser's `lr` is assigned to."""
+    if not isinstance(x, Tensor):
+        raise TypeError("set_value takes a weight; a learning rate is a number: write model.optimizer.lr = 0.001")
+    x.device.assign(x.data, np.broadcast_to(np.asarray(value), x.shape))
+
+
+def batch_get_value(ops: Sequence[Any]) -> list[Any]:
+    """`get_value` of each."""
+    return [get_value(x) for x in ops]
+
+
+def batch_set_value(tuples: Sequence[tuple[Any, Any]]) -> None:
+    """`set_value` of each (weight, values)."""
+    for x, value in tuples:
+        set_value(x, value)
+
+
+def int_shape(x: Any) -> tuple[int | None, ...]:
+    """The shape, with None for a batch that is not known."""
+    return tuple(x.shape)
+
+
+def ndim(x: Any) -> int:
+    """How many axes x has."""
+    return builtins.len(x.shape)
+
+
+def dtype(x: Any) -> str:
+    """The precision of a Tensor; of what is not computed yet, that of the current device."""
+    return floatx() if isinstance(x, Expression) else str(x.dtype)
+
+
+def count_params(x: Any) -> int:
+    """How many elements x has."""
+    return int(np.prod(x.shape))
+
+
+def is_tensor(x: Any) -> bool:
+    """Whether x is a Tensor or stands for one."""
+    return isinstance(x, (Tensor, Expression))
+
+
+def __getattr__(name: str) -> Any:
+    return refusals.attribute(sys.modules[__name__], name)

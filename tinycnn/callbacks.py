@@ -7,11 +7,13 @@ import inspect
 import math
 import numbers
 import os
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tinycnn import refusals
 from tinycnn.fit.files import check_network_file, check_writable, json_text, names_a_field
 
 if TYPE_CHECKING:
@@ -49,6 +51,11 @@ class Callback:
 
     model: Model
     params: dict[str, Any]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "__init__" in vars(cls):
+            cls.__init__ = refusals.by_name(cls.__init__)  # type: ignore[method-assign]
 
     def set_model(self, model: Model) -> None:
         self.model = model
@@ -117,21 +124,31 @@ class History(Callback):
     def __init__(self, previous: History | None = None, initial_epoch: int = 0):
         self.epoch: list[int] = []
         self.history = Logs()
-        self._rows: list[tuple[int, Logs]] = []
+        self._rows: list[tuple[Logs, dict[str, float]]] = []
         if previous is not None:
-            for epoch, logs in previous.rows():
+            for epoch, (logs, beside) in zip(previous.epoch, previous._rows, strict=True):
                 if epoch < initial_epoch:
-                    self.append(epoch, logs)
+                    self.append(epoch, logs, beside)
 
-    def append(self, epoch: int, logs: dict[str, Any]) -> None:
+    def append(self, epoch: int, logs: Logs, beside: dict[str, float] | None = None) -> None:
+        """Another epoch: its figures, and `lr` and `seconds`, which `history` shows only where a callback put them."""
         self.epoch.append(epoch)
-        self._rows.append((epoch, Logs(logs)))
-        for name, value in logs.items():
-            self.history.setdefault(name, []).append(value)
+        self._rows.append((logs, beside or {}))
+        self.settle()
+
+    def settle(self) -> None:
+        """Take over what callbacks have added to the figures of the last epoch."""
+        shown = dict.fromkeys(name for logs, _ in self._rows for name in logs)
+        rows = [row for _, row in self.rows()]
+        self.history = Logs({name: [row[name] for row in rows if name in row] for name in shown})
 
     def rows(self) -> list[tuple[int, Logs]]:
-        """[(epoch, Logs), ...]"""
-        return list(self._rows)
+        """[(epoch, its figures and lr and seconds), ...]"""
+        return [(epoch, Logs({**logs, **beside})) for epoch, (logs, beside) in zip(self.epoch, self._rows, strict=True)]
+
+    def figures(self) -> list[tuple[int, Logs]]:
+        """[(epoch, its figures), ...], as callbacks are given them."""
+        return [(epoch, logs) for epoch, (logs, _) in zip(self.epoch, self._rows, strict=True)]
 
 
 def checked_rate(rate: Any) -> float:
@@ -159,6 +176,10 @@ class LearningRateScheduler(Callback):
         optimizer.learning_rate = checked_rate(rate)
         if self.verbose:
             print(f"Epoch {epoch + 1:05d}: LearningRateScheduler setting learning rate to {float(rate)}.")
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        assert self.model.optimizer is not None
+        logs["lr"] = self.model.optimizer.learning_rate
 
 
 # ---------------------------------------------------------------- watching a figure
@@ -254,9 +275,10 @@ class ReduceLROnPlateau(Watching):
 
     def __init__(
         self, monitor: str = "val_loss", factor: float = 0.1, patience: int = 10, verbose: int = 0, mode: str = "auto",
-        min_delta: float = 1e-4, cooldown: int = 0, min_lr: float = 0.0,
+        min_delta: float = 1e-4, cooldown: int = 0, min_lr: float = 0.0, epsilon: float | None = None,
     ):  # fmt: skip
-        super().__init__(monitor, mode, min_delta)
+        """epsilon: the older name of min_delta."""
+        super().__init__(monitor, mode, min_delta if epsilon is None else epsilon)
         if not 0 <= factor < 1:
             raise ValueError(f"factor must be in [0, 1), not {factor!r}")
         self.factor, self.patience, self.verbose = factor, patience, verbose
@@ -268,6 +290,8 @@ class ReduceLROnPlateau(Watching):
         self.waited = self.cooling = 0
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        assert self.model.optimizer is not None
+        logs["lr"] = self.model.optimizer.learning_rate
         improved = self.improved(logs)
         if improved is None:
             return
@@ -289,6 +313,32 @@ class ReduceLROnPlateau(Watching):
         self.cooling, self.waited = self.cooldown, 0
         if self.verbose:
             print(f"Epoch {epoch + 1:05d}: ReduceLROnPlateau reducing learning rate to {optimizer.learning_rate}.")
+
+
+class TerminateOnNaN(Callback):
+    """Stop when the loss of a batch is no number any more."""
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if not math.isfinite(logs["loss"]):
+            print(f"Batch {batch}: Invalid loss, terminating training")
+            self.model.stop_training = True
+
+
+class LambdaCallback(Callback):
+    """Functions as a callback: on_epoch_...(epoch, logs), on_batch_...(batch, logs), on_train_...(logs)."""
+
+    def __init__(
+        self, on_epoch_begin: Callable | None = None, on_epoch_end: Callable | None = None,
+        on_batch_begin: Callable | None = None, on_batch_end: Callable | None = None,
+        on_train_begin: Callable | None = None, on_train_end: Callable | None = None,
+    ):  # fmt: skip
+        functions = {
+            "on_epoch_begin": on_epoch_begin, "on_epoch_end": on_epoch_end, "on_batch_begin": on_batch_begin,
+            "on_batch_end": on_batch_end, "on_train_begin": on_train_begin, "on_train_end": on_train_end,
+        }  # fmt: skip
+        for name, function in functions.items():
+            if function is not None:
+                setattr(self, name, function)
 
 
 # ---------------------------------------------------------------- files
@@ -354,17 +404,22 @@ class _EpochLog(Callback):
     def write(self, epoch: int, logs: dict[str, Any]) -> None:
         raise NotImplementedError
 
+    def rows(self, history: History) -> list[tuple[int, Logs]]:
+        """What is written of the epochs of a history."""
+        return history.figures()
+
     def on_train_begin(self, logs: Any = None) -> None:
         check_writable(self.filename)
         self.file = open(self.filename, "a" if self.append else "w", newline="", encoding="utf-8")
         if not self.append:
-            for epoch, row in self.model.history.rows() if self.model.history else []:
+            for epoch, row in self.rows(self.model.history) if self.model.history else []:
                 self.write(epoch, row)
         self.file.flush()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        assert self.model.history is not None
         try:
-            self.write(epoch, logs)
+            self.write(*self.rows(self.model.history)[-1])
             self.file.flush()
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self.filename)) from error
@@ -398,5 +453,12 @@ class JSONLogger(_EpochLog):
         super().__init__(filename)
         self.extra = extra
 
+    def rows(self, history: History) -> list[tuple[int, Logs]]:
+        return history.rows()
+
     def write(self, epoch: int, logs: dict[str, Any]) -> None:
         self.file.write(json_text({"epoch": epoch + 1, **logs, **self.extra}) + "\n")
+
+
+def __getattr__(name: str) -> Any:
+    return refusals.attribute(sys.modules[__name__], name)

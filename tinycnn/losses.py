@@ -1,10 +1,12 @@
-"""The losses. Softmax and cross-entropy are one operation on logits, so nothing overflows and nothing is clipped.
+"""The losses. Softmax and cross-entropy are one operation on logits, so nothing overflows and nothing is clipped;
+so are sigmoid and binary cross-entropy where a network is trained.
 
 Like TensorFlow under Keras, a loss that is given probabilities looks for the logits they were made from.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tinycnn import functional as F
+from tinycnn import refusals
+from tinycnn.devices.base import Device
 from tinycnn.tensor import Tensor
 
 NO_SOFTMAX = (
@@ -20,14 +24,31 @@ NO_SOFTMAX = (
 )
 
 
+@refusals.by_name
 def categorical_crossentropy(y_true: Tensor | ArrayLike, y_pred: Tensor) -> Tensor:
     """The mean cross-entropy of one-hot (or soft) labels (N,K) and a softmax layer's output (N,K), as a Tensor (1,)."""
     return F.softmax_crossentropy(logits_of(y_pred), y_true)[0]
 
 
+@refusals.by_name
 def sparse_categorical_crossentropy(y_true: Tensor | ArrayLike, y_pred: Tensor) -> Tensor:
     """The same for labels that are whole numbers, shape (N,)."""
     return F.softmax_crossentropy(logits_of(y_pred), one_hot(y_true, y_pred.shape[-1]))[0]
+
+
+@refusals.by_name
+def binary_crossentropy(y_true: Tensor | ArrayLike, y_pred: Tensor) -> Tensor:
+    """The mean cross-entropy of numbers in [0, 1] (N,K), each a probability of its own, as a Tensor (1,)."""
+    return F.binary_crossentropy(y_pred, y_true)[0]
+
+
+@refusals.by_name
+def mean_squared_error(y_true: Tensor | ArrayLike, y_pred: Tensor) -> Tensor:
+    """The mean of the squared differences of (N,K), as a Tensor (1,)."""
+    return F.mean_squared_error(y_pred, y_true)[0]
+
+
+mse = MSE = mean_squared_error
 
 
 def logits_of(y_pred: Tensor) -> Tensor:
@@ -57,12 +78,41 @@ def labels_for(loss: Callable | None, y: np.ndarray, classes: int) -> np.ndarray
     return y if loss is sparse_categorical_crossentropy else one_hot(y, classes)
 
 
-LOSSES: dict[str, Callable] = {f.__name__: f for f in (categorical_crossentropy, sparse_categorical_crossentropy)}
+def needs_softmax(loss: Callable | None) -> bool:
+    """Whether a network must end in softmax for it."""
+    return loss in (categorical_crossentropy, sparse_categorical_crossentropy)
 
 
-def get(loss: str | Callable) -> Callable:
-    """The loss called `loss`, or the function itself if it is one of this module's. Raises ValueError."""
-    function = LOSSES.get(loss) if isinstance(loss, str) else loss
+def for_training(loss: Callable | None, device: Device, activation: str | None) -> tuple[bool, Callable]:
+    """How a step of training computes `loss` behind a layer with that activation.
+
+    Returns (to_logits, compute): whether the network stops ahead of the activation, which the loss takes in one with
+    itself; and compute(outputs, labels, weights, totals) -> (loss, correct, the gradient of outputs) of the device.
+    """
+    if loss is mean_squared_error:
+        return False, device.mean_squared_error
+    if loss is binary_crossentropy:
+        to_logits = activation == "sigmoid"
+        return to_logits, lambda outputs, labels, *rest: device.binary_crossentropy(outputs, labels, to_logits, *rest)
+    return True, device.softmax_crossentropy
+
+
+LOSSES: dict[str, Callable] = {
+    f.__name__: f
+    for f in (
+        categorical_crossentropy, sparse_categorical_crossentropy, binary_crossentropy, mean_squared_error,
+    )
+}  # fmt: skip
+ALIASES = {"mse": "mean_squared_error", "MSE": "mean_squared_error"}
+
+
+def get(identifier: str | Callable) -> Callable:
+    """The loss called `identifier`, or the function itself if it is one of this module's. Raises ValueError."""
+    function = LOSSES.get(ALIASES.get(identifier, identifier)) if isinstance(identifier, str) else identifier
     if function is None or function not in LOSSES.values():
-        raise ValueError(f"no loss is called {loss!r}; there are: {', '.join(LOSSES)}")
+        raise ValueError(f"no loss is called {identifier!r}; there are: {', '.join(LOSSES)}")
     return function
+
+
+def __getattr__(name: str) -> Any:
+    return refusals.attribute(sys.modules[__name__], name)

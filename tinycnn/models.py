@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -10,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn import losses, optimizers, session
+from tinycnn import losses, optimizers, refusals, session
 from tinycnn.callbacks import Callback, History
 from tinycnn.devices import current_device, use_device
 from tinycnn.devices.base import Array
+from tinycnn.expressions import in_order
 from tinycnn.fit import checkpoint, data, formats, keras_config, loop, streams, summary
 from tinycnn.layers import BatchNormalization, Dropout, Input, InputLayer, Layer, Symbol, Weighted
 from tinycnn.layers.normalization import compute_dropped
@@ -22,20 +25,11 @@ from tinycnn.tensor import Tensor, no_grad
 
 METRICS = ("accuracy", "acc")
 
-# Arguments of Keras's fit that tinycnn has not, and what does their work.
-FIT_OTHERWISE = {
-    "steps_per_epoch": "give the part of the data that an epoch should see",
-    "validation_steps": "give the part of the validation data that should be measured",
-    "validation_freq": "validation runs after every epoch",
-    "validation_batch_size": "validation takes batch_size",
-    "max_queue_size": "the data lie on the device: leave it out",
-    "workers": "the data lie on the device: leave it out",
-    "use_multiprocessing": "the data lie on the device: leave it out",
-}
-
 
 class Model(Weighted):
     """A network from the Symbol that `Input` returned to one that a layer returned (or a list of such).
+
+    Called on Symbols it is a layer of another network, with which it shares its weights.
 
     >>> from tinycnn.layers import Dense, Flatten
     >>> x = Input(shape=(28, 28, 1))
@@ -45,13 +39,20 @@ class Model(Weighted):
     """
 
     settable: tuple[str, ...] = ("trainable", "stop_training")
+    group = "Model"
 
-    def __init__(self, inputs: Symbol, outputs: Symbol | Sequence[Symbol], name: str | None = None):
-        if not isinstance(inputs, Symbol) or not isinstance(inputs.layer, InputLayer):
-            raise TypeError("Model(inputs=...) takes what Input(shape=...) returned, and only one")
+    def __init__(
+        self, inputs: Symbol | Sequence[Symbol] | None = None, outputs: Symbol | Sequence[Symbol] | None = None,
+        name: str | None = None, *, input: Any = None, output: Any = None,
+    ):  # fmt: skip
+        """input, output: Keras 1's names of inputs, outputs."""
+        inputs, outputs = inputs if input is None else input, outputs if output is None else output
+        for symbol in as_list(inputs):
+            if not isinstance(symbol, Symbol) or not isinstance(symbol.layer, InputLayer):
+                raise TypeError("Model(inputs=...) takes what Input(shape=...) returned")
         self._prepare(name, "model")
-        self._connect(inputs, outputs)
-        self.layers: list[Layer] = list(dict.fromkeys(symbol.layer for symbol in self.symbols))
+        self._connect(as_list(inputs), outputs)
+        self.layers: list[Any] = list(dict.fromkeys(symbol.owner or symbol.layer for symbol in self.symbols))
 
     def _prepare(self, name: str | None, kind: str) -> None:
         self.name = name or session.next_name(kind)
@@ -68,9 +69,10 @@ class Model(Weighted):
         self.device = current_device()
         self.step: Array = self.device.zeros((1,), "int64")  # training passes so far: dropout masks depend on it
 
-    def _connect(self, inputs: Symbol, outputs: Symbol | Sequence[Symbol]) -> None:
-        # Of a Sequential whose input's shape is not known yet both are None.
-        self.input: Any = inputs
+    def _connect(self, inputs: list[Symbol], outputs: Any) -> None:
+        outputs = outputs[0] if isinstance(outputs, (list, tuple)) and len(outputs) == 1 else outputs
+        # One of each, or a list of several. Of a Sequential whose input's shape is not known yet both are None.
+        self.input: Any = inputs if len(inputs) > 1 else inputs[0]
         self.output: Any = outputs
         self.symbols = symbols_between(inputs, outputs)
         self.dropped = dropped_at_once(self.symbols, outputs)
@@ -86,34 +88,74 @@ class Model(Weighted):
 
         training: batch-norm by the batch's statistics, dropout on. Raises ShapeError for images of another shape.
         """
-        if isinstance(x, Symbol):
-            raise TypeError(f"{self.name} is a model, and cannot be a layer of another: connect its layers one by one")
-        tensor = x if isinstance(x, Tensor) else Tensor(x, device=self.device)
-        if self.input is None or tensor.shape[1:] != self.input.shape:
-            takes = ("N", *self.input.shape) if self.input else "nothing yet"
-            raise ShapeError(f"{self.name} takes images of shape {takes}, not {tensor.shape}")
+        given = as_list(x)
+        if given and isinstance(given[0], Symbol):
+            return self.connected(given)
+        many = isinstance(self.input, list)
+        tensors = [v if isinstance(v, Tensor) else Tensor(v, device=self.device) for v in (given if many else [x])]
+        if [t.shape[1:] for t in tensors] != [i.extents for i in self.inputs]:
+            takes = " and ".join(str(("N", *i.extents)) for i in self.inputs) or "nothing yet"
+            raise ShapeError(
+                f"{self.name} takes images of shape {takes}, not {' and '.join(str(t.shape) for t in tensors)}"
+            )
         if training:
             self.device.advance([(self.step, 1)])
-        return self.forward(tensor, training)
+        return self.forward(tensors if many else tensors[0], training)
 
-    def forward(self, x: Tensor, training: bool, to_logits: bool = False) -> Any:
-        """The output for a Tensor of images that fits; the counter of training passes has been moved on.
+    def connected(self, inputs: list[Symbol]) -> Any:
+        """The outputs of a copy of the network on other inputs: its layers and their weights are in both."""
+        if [i.extents for i in inputs] != [i.extents for i in self.inputs]:
+            raise ShapeError(f"{self.name} takes {self.input_shape}, not {[i.shape for i in inputs]}")
+        copies = dict(zip(self.inputs, inputs, strict=True))
+        for symbol in self.symbols[len(inputs) :]:
+            before = [copies[i] for i in symbol.inputs]
+            copies[symbol] = symbol.layer(before if len(before) > 1 else before[0])
+            copies[symbol].owner = self
+        outputs = [copies[symbol] for symbol in self.outputs]
+        return outputs if isinstance(self.output, (list, tuple)) else outputs[0]
+
+    def forward(self, x: Tensor | Sequence[Tensor], training: bool, to_logits: bool = False) -> Any:
+        """The output for a Tensor of images that fits (a list of such for several inputs); the counter of training
+        passes has been moved on.
 
         to_logits: stop ahead of the last layer's softmax, which the loss takes in one with itself.
         """
-        values = {self.symbols[0]: x}
-        for symbol in self.symbols[1:]:
+        inputs = self.inputs
+        values = dict(zip(inputs, as_list(x), strict=True))
+        for symbol in self.symbols[len(inputs) :]:
             if training and symbol in self.dropped:
                 values[self.dropped[symbol]] = compute_dropped(symbol, values, self.dropped[symbol])
             elif symbol not in values:
                 values[symbol] = symbol.compute(values, training, to_logits and symbol is self.output)
         return [values[o] for o in self.output] if isinstance(self.output, (list, tuple)) else values[self.output]
 
+    @property
+    def inputs(self) -> list[Symbol]:
+        """The Symbols that the network begins with."""
+        return [] if self.input is None else as_list(self.input)
+
+    @property
+    def outputs(self) -> list[Symbol]:
+        """The Symbols that it ends with."""
+        return [] if self.output is None else as_list(self.output)
+
+    @property
+    def input_shape(self) -> Any:
+        """(None, H, W, C); a list of such for several inputs; None where it is not known yet."""
+        shapes = [symbol.shape for symbol in self.inputs]
+        return shapes if len(shapes) > 1 else shapes[0] if shapes else None
+
+    @property
+    def output_shape(self) -> Any:
+        """(None, classes); a list of such for several outputs; None where it is not known yet."""
+        shapes = [symbol.shape for symbol in self.outputs]
+        return shapes if isinstance(self.output, (list, tuple)) else shapes[0] if shapes else None
+
     # ---------------------------------------------------------------- weights
 
     @property
     def weights(self) -> list[Tensor]:
-        return [w for layer in self.layers for w in layer.weights]
+        return list({id(w): w for layer in self.layers for w in layer.weights}.values())  # a layer may be in two models
 
     @property
     def trainable(self) -> bool:
@@ -125,8 +167,12 @@ class Model(Weighted):
         for layer in self.layers:
             layer.trainable = value
 
-    def get_layer(self, name: str) -> Layer:
-        """The layer called `name`. Raises ValueError."""
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
+        """The layer called `name`, or that at place `index`. Raises ValueError."""
+        if index is not None:
+            if not 0 <= index < len(self.layers):
+                raise ValueError(f"{self.name} has {len(self.layers)} layers, and none at {index}")
+            return self.layers[index]
         for layer in self.layers:
             if layer.name == name:
                 return layer
@@ -134,6 +180,7 @@ class Model(Weighted):
 
     # ---------------------------------------------------------------- training
 
+    @refusals.by_name
     def compile(
         self, optimizer: str | optimizers.Optimizer = "sgd", loss: str | Callable = "categorical_crossentropy",
         metrics: str | Sequence[str] | None = None,
@@ -153,6 +200,11 @@ class Model(Weighted):
                 raise ValueError(f"no metric is called {metric!r}; there is: accuracy")
         self.optimizer, self.loss, self.metrics = optimizers.get(optimizer), losses.get(loss), names
         self.trained = self.trainable_weights if self.weights else None
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names of what `evaluate` returns: ['loss', 'accuracy']."""
+        return ["loss", *self.metrics[:1]]
 
     def fit(
         self, x: Any, y: ArrayLike | None = None, batch_size: int | None = None, epochs: int = 1, verbose: int = 1,
@@ -189,15 +241,15 @@ class Model(Weighted):
                 x, epochs=nb_epoch or epochs, verbose=verbose, callbacks=callbacks, validation_data=validation_data,
                 class_weight=class_weight, shuffle=shuffle, initial_epoch=initial_epoch, **others,
             )  # fmt: skip
-        for argument in others:
-            remedy = FIT_OTHERWISE.get(argument)
-            raise TypeError(f"fit() has no argument {argument!r}" + (f": {remedy}" if remedy else ""))
+        for argument, value in others.items():
+            refusals.argument("fit", argument, value, list(inspect.signature(Model.fit).parameters))
         if shuffle not in (True, False):
             raise ValueError(f"shuffle is True or False here, not {shuffle!r}: every epoch has an order of its own")
         sets = data.TrainingData.of(self, x, y, sample_weight, class_weight, validation_data, validation_split)
         plan = loop.Plan.of(batch_size, nb_epoch or epochs, initial_epoch, shuffle, verbose, callbacks)
         return loop.fit(self, sets, plan)
 
+    @refusals.by_name
     def fit_generator(
         self, generator: Any, steps_per_epoch: float | None = None, epochs: int = 1, verbose: int = 1,
         callbacks: Iterable[Callback] | None = None, validation_data: Any = None,
@@ -226,6 +278,7 @@ class Model(Weighted):
         )
         return loop.fit(self, sets, loop.Plan.of(None, epochs, initial_epoch, shuffle, verbose, callbacks))
 
+    @refusals.by_name
     def evaluate_generator(
         self, generator: Any, steps: float | None = None, callbacks: Iterable[Callback] | None = None,
         max_queue_size: int = 10, workers: int = 1, use_multiprocessing: bool = False, verbose: int = 0,
@@ -236,6 +289,7 @@ class Model(Weighted):
         measured = loop.measure(self, streams.Stream(self, source, count, ("x", "y")), 0, list(callbacks or []))
         return self._as_evaluated(*measured, verbose)
 
+    @refusals.by_name
     def predict_generator(
         self, generator: Any, steps: float | None = None, callbacks: Iterable[Callback] | None = None,
         max_queue_size: int = 10, workers: int = 1, use_multiprocessing: bool = False, verbose: int = 0,
@@ -245,6 +299,7 @@ class Model(Weighted):
         source = streams.Source(generator, ahead=max_queue_size if workers else 0)
         return self._predict(streams.images(self, source, count), {"steps": count}, callbacks)
 
+    @refusals.by_name
     def evaluate(
         self, x: Any, y: ArrayLike | None = None, batch_size: int | None = None, verbose: int = 1,
         sample_weight: ArrayLike | None = None, callbacks: Iterable[Callback] | None = None,
@@ -263,11 +318,33 @@ class Model(Weighted):
         )
         return self._as_evaluated(loss, accuracy, verbose)
 
+    @refusals.by_name
+    def train_on_batch(
+        self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None,
+        class_weight: Mapping[int, float] | None = None,
+    ) -> float | list[float]:  # fmt: skip
+        """One step of training on these images: the loss and the accuracy before it, as `evaluate` returns them.
+
+        Its arguments are those of `fit`. Raises as `fit` does.
+        """
+        batch = data.resident(self, x, y, ("x", "y"), sample_weight, class_weight)
+        return self._as_evaluated(*loop.train_on_batch(self, batch), verbose=0)
+
+    @refusals.by_name
+    def test_on_batch(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float | list[float]:
+        """The loss and the accuracy of these images, as `evaluate` returns them."""
+        return self.evaluate(x, y, batch_size=max(1, np.shape(x)[0]), verbose=0, sample_weight=sample_weight)
+
+    def predict_on_batch(self, x: ArrayLike) -> Any:
+        """The output for these images, as `predict` returns it."""
+        return self.predict(x, batch_size=max(1, np.shape(x)[0]))
+
     def _as_evaluated(self, loss: float, accuracy: float, verbose: int) -> float | list[float]:
         if verbose:
             print(f"loss {loss:.4f}" + (f"  acc {accuracy:.4f}" if self.metrics else ""))
         return [loss, accuracy] if self.metrics else loss
 
+    @refusals.by_name
     def predict(
         self, x: Any, batch_size: int | None = None, verbose: int = 0,
         callbacks: Iterable[Callback] | None = None, steps: float | None = None,
@@ -290,43 +367,47 @@ class Model(Weighted):
         """The outputs for batches of images, joined. facts: what callbacks are told in `params`."""
         listeners = loop.Listeners(list(callbacks or []), self, facts)
         batches = []
-        listeners.tell("on_predict_begin")
+        listeners.tell("on_predict_begin", {})
         with no_grad():
             for batch, part in enumerate(images):
-                listeners.tell("on_predict_batch_begin", batch)
+                listeners.tell("on_predict_batch_begin", batch, {})
                 y = self(part)
                 batches.append([o.numpy().copy() for o in (y if isinstance(y, list) else [y])])
-                listeners.tell("on_predict_batch_end", batch)
-        listeners.tell("on_predict_end")
+                listeners.tell("on_predict_batch_end", batch, {})
+        listeners.tell("on_predict_end", {})
         outputs = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
         return outputs if isinstance(self.output, (list, tuple)) else outputs[0]
 
     # ---------------------------------------------------------------- looking and keeping
 
+    @refusals.by_name
     def summary(self, print_fn: Callable[[str], Any] = print) -> None:
         """Print the layers as Keras does, with receptive fields and how each parameter count comes about."""
         print_fn(summary.summary_text(self))
 
-    def save(self, path: str | os.PathLike) -> None:
+    @refusals.by_name
+    def save(self, filepath: str | os.PathLike) -> None:
         """Write weights, configuration and optimiser state to a safetensors file; `load_model` reads it.
 
         A name that ends in .h5 or .hdf5 makes it an HDF5 file, which Keras reads too. A symbolic link is followed.
         Raises OSError where the file cannot be written, ValueError where what stands there is no regular file, or where
         a layer of your own has no options() that could be written.
         """
-        formats.save(self, path)
+        formats.save(self, filepath)
 
-    def save_weights(self, path: str | os.PathLike) -> None:
+    @refusals.by_name
+    def save_weights(self, filepath: str | os.PathLike) -> None:
         """The same without the optimiser and the history."""
-        formats.save(self, path, weights_only=True)
+        formats.save(self, filepath, weights_only=True)
 
-    def load_weights(self, path: str | os.PathLike, by_name: bool = False) -> None:
+    @refusals.by_name
+    def load_weights(self, filepath: str | os.PathLike, by_name: bool = False) -> None:
         """Take the weights from a file of tinycnn's, or from an HDF5 file of Keras's: `.h5` or `.weights.h5`.
 
         by_name: of an HDF5 file only the layers that are called as some here. Raises CheckpointError for another
         network's.
         """
-        formats.load_weights(self, path, by_name)
+        formats.load_weights(self, filepath, by_name)
 
     def get_config(self) -> dict[str, Any]:
         """The network without its weights as plain data, in Keras 2's form."""
@@ -352,8 +433,10 @@ class Sequential(Model):
     >>> from tinycnn.layers import Dense, Flatten
     >>> model = Sequential([Flatten(input_shape=(28, 28, 1)), Dense(10, activation="softmax")])
     >>> model.output.shape
-    (10,)
+    (None, 10)
     """
+
+    group = "Sequential"
 
     def __init__(self, layers: Iterable[Layer | Symbol] | None = None, name: str | None = None):
         self._prepare(name, "sequential")
@@ -366,60 +449,90 @@ class Sequential(Model):
         """Append a layer. Raises ShapeError where it does not fit the one before it."""
         if isinstance(layer, Symbol):  # what Input(shape=...) returns
             layer = layer.layer
-        if not isinstance(layer, Layer):
+        if not isinstance(layer, (Layer, Model)):
             raise TypeError(f"add() takes a layer, not {type(layer).__name__}")
         if self.layers and isinstance(layer, InputLayer):
             raise ValueError("an input can only be the first layer")
-        if not self.layers and layer.input_shape is not None:
-            self.input = self.output = Input(layer.input_shape)
+        first = (
+            layer.input.extents if isinstance(layer, Model) and layer.inputs else getattr(layer, "given_shape", None)
+        )
+        if not self.layers and first is not None:
+            self.input = self.output = Input(first)
         if isinstance(layer, InputLayer):
             return
         if self.output is not None and self.input is not None:
             with use_device(self.device):
-                self._connect(self.input, layer(self.output))
+                self._connect([self.input], layer(self.output))
         self.layers.append(layer)
 
-    def build(self, input_shape: Sequence[int]) -> None:
-        """Make the weights for images of `input_shape` (H, W, C)."""
-        symbol = inputs = Input(input_shape)
+    def pop(self) -> None:
+        """Take the last layer away. Raises TypeError where there is none."""
+        if not self.layers:
+            raise TypeError(f"{self.name} has no layers")
+        self.layers.pop()
+        if self.input is not None:
+            self._connect_again(self.input)
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Make the weights for images of `input_shape` (None, H, W, C)."""
+        if not input_shape or input_shape[0] is not None:
+            raise ValueError(f"build() takes the shape of a batch, (None, H, W, C), not {tuple(input_shape)}")
+        self._connect_again(Input(batch_shape=input_shape))
+
+    def _connect_again(self, inputs: Symbol) -> None:
+        symbol = inputs
         with use_device(self.device):  # it may no longer be the current one
             for layer in self.layers:
                 symbol = layer(symbol)
-        self._connect(inputs, symbol)
+        self._connect([inputs], symbol)
 
-    def __call__(self, x: Tensor | ArrayLike, training: bool = False) -> Any:
-        if self.output is None and not isinstance(x, Symbol):
-            self.build(x.shape[1:] if isinstance(x, Tensor) else np.shape(x)[1:])
+    def __call__(self, x: Any, training: bool = False) -> Any:
+        if self.output is None:
+            self.build(x.shape if isinstance(x, Symbol) else (None, *np.shape(x)[1:]))
         return super().__call__(x, training)
 
+    def predict_proba(self, x: ArrayLike, batch_size: int | None = None, verbose: int = 0) -> Any:
+        """What `predict` gives."""
+        return self.predict(x, batch_size, verbose)
 
-def symbols_between(inputs: Symbol, outputs: Symbol | Sequence[Symbol]) -> list[Symbol]:
-    """Every Symbol that `outputs` depends on, each after its inputs. Raises ValueError where `inputs` is not one."""
-    order: dict[Symbol, bool] = {}
-    # Depth first without recursion: a network may be deeper than Python's stack.
-    stack = [(o, False) for o in reversed(outputs if isinstance(outputs, (list, tuple)) else [outputs])]
-    while stack:
-        symbol, inputs_done = stack.pop()
-        if not isinstance(symbol, Symbol):
-            raise TypeError(f"Model(outputs=...) takes what a layer returned for an Input, not {type(symbol).__name__}")
-        if inputs_done:
-            order[symbol] = True
-        elif symbol not in order:
-            stack.append((symbol, True))
-            stack.extend((before, False) for before in reversed(symbol.inputs))
-    starts = [symbol for symbol in order if not symbol.inputs]
-    if starts != [inputs]:
+    def predict_classes(self, x: ArrayLike, batch_size: int | None = None, verbose: int = 0) -> np.ndarray:
+        """The class of each image (M,), that of the largest output; (M, 1), whether it is over 0.5, of a single one."""
+        answers = self.predict(x, batch_size, verbose)
+        return (answers > 0.5).astype("int32") if answers.shape[-1] == 1 else answers.argmax(axis=-1)
+
+
+def first_shape(layer: Layer | Model) -> Sequence[int] | None:
+    """The shape of the images, without the batch, where a network's first layer, or model, says it."""
+    if isinstance(layer, Model):
+        return layer.input.extents if layer.inputs else None
+    return layer.given_shape
+
+
+def as_list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def symbols_between(inputs: list[Symbol], outputs: Any) -> list[Symbol]:
+    """The inputs, and every Symbol that `outputs` depends on, each after its inputs.
+
+    Raises ValueError where they depend on other inputs, or not on all of these.
+    """
+    for output in as_list(outputs):
+        if not isinstance(output, Symbol):
+            raise TypeError(f"Model(outputs=...) takes what a layer returned for an Input, not {type(output).__name__}")
+    order: list[Any] = in_order(as_list(outputs))
+    if {symbol for symbol in order if not symbol.inputs} != set(inputs):
         raise ValueError("the outputs do not depend on the given input alone")
-    return list(order)
+    return [*inputs, *(symbol for symbol in order if symbol.inputs)]
 
 
-def dropped_at_once(symbols: list[Symbol], outputs: Symbol | Sequence[Symbol]) -> dict[Symbol, Symbol]:
+def dropped_at_once(symbols: list[Symbol], outputs: Any) -> dict[Symbol, Symbol]:
     """{the Symbol of a BatchNormalization: that of the Dropout which alone uses it}.
 
     While training the two are computed as one operation, and what lies between them is never written down. Classes that
     are derived from these may do something else, and are left alone.
     """
-    wanted = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+    wanted = as_list(outputs)
     users = Counter([*wanted, *(i for symbol in symbols for i in symbol.inputs)])
     return {
         symbol.inputs[0]: symbol
@@ -430,8 +543,9 @@ def dropped_at_once(symbols: list[Symbol], outputs: Symbol | Sequence[Symbol]) -
     }
 
 
-def load_model(path: str | os.PathLike, custom_objects: Mapping[str, type[Layer]] | None = None) -> Model:
-    """The compiled model that `save` or ModelCheckpoint wrote to `path`, with its optimiser and its history.
+@refusals.by_name
+def load_model(filepath: str | os.PathLike, custom_objects: Mapping[str, type[Layer]] | None = None) -> Model:
+    """The compiled model that `save` or ModelCheckpoint wrote to `filepath`, with its optimiser and its history.
 
     Of an HDF5 file that Keras 2 or 3 wrote, the network, its weights, and how it is trained.
 
@@ -443,19 +557,24 @@ def load_model(path: str | os.PathLike, custom_objects: Mapping[str, type[Layer]
     Raises:
         CheckpointError: for what is no such file, is damaged, or has a layer that is not known.
     """
-    return formats.load(path, kinds(custom_objects))
+    return formats.load(filepath, kinds(custom_objects))
 
 
-def model_from_json(text: str, custom_objects: Mapping[str, type[Layer]] | None = None) -> Model:
+@refusals.by_name
+def model_from_json(json_string: str, custom_objects: Mapping[str, type[Layer]] | None = None) -> Model:
     """A network, with new weights, from what `to_json` wrote, here or in Keras 2 or 3. Raises ValueError.
 
     >>> from tinycnn.layers import Dense
     >>> model_from_json(Sequential([Dense(10, input_shape=(784,))], name="small").to_json())
     <Sequential small: 1 layers, 7,850 parameters>
     """
-    return keras_config.from_json(text, kinds(custom_objects))
+    return keras_config.from_json(json_string, kinds(custom_objects))
 
 
 def kinds(custom_objects: Mapping[str, type[Layer]] | None) -> keras_config.Kinds:
     """What networks are made of, with layers of one's own."""
     return keras_config.Kinds(Sequential, Model, {**checkpoint.LAYERS, **(custom_objects or {})})
+
+
+def __getattr__(name: str) -> Any:
+    return refusals.attribute(sys.modules[__name__], name)

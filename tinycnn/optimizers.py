@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import numbers
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from tinycnn import refusals
 from tinycnn.careful import Careful
 from tinycnn.devices import current_device
 from tinycnn.devices.base import Array, Device
@@ -36,6 +38,11 @@ class Optimizer(Careful):
     slots: tuple[str, ...] = ()
     takes_slices = False  # whether `update` adds up gradients that come in Slices, as the devices' own rules do
     settable = ("learning_rate",)
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "__init__" in vars(cls):
+            cls.__init__ = refusals.by_name(cls.__init__)  # type: ignore[method-assign]
 
     def __init__(self, learning_rate: float, lr: float | None = None, decay: float = 0.0):
         self._learning_rate = checked(learning_rate if lr is None else lr, "the learning rate", "(0, inf)")
@@ -207,14 +214,44 @@ class Adadelta(Optimizer):
         return {**super().options(), "rho": self.rho, "epsilon": self.epsilon}
 
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adadelta": Adadelta}
+class RMSprop(Optimizer):
+    """Tieleman and Hinton, 2012, in Keras 2's form: epsilon outside the root. (Keras 3 adds it inside.)"""
+
+    slots = ("mean_square",)
+    takes_slices = True
+
+    def __init__(
+        self, learning_rate: float = 0.001, rho: float = 0.9, epsilon: float | None = 1e-7, lr: float | None = None,
+        decay: float = 0.0,
+    ):  # fmt: skip
+        super().__init__(learning_rate, lr, decay)
+        self.rho = checked(rho, "rho", "[0, 1]")
+        self.epsilon = checked(1e-7 if epsilon is None else epsilon, "epsilon", "[0, inf)")
+
+    def update(self, device: Device, parameters: list[Array], gradients: list[Array]) -> None:
+        mean_square = (self.state or {})["mean_square"]
+        device.rmsprop_step(parameters, gradients, mean_square, self.rate_on_device, self.rho, self.epsilon)
+
+    def options(self) -> dict[str, Any]:
+        return {**super().options(), "rho": self.rho, "epsilon": self.epsilon}
 
 
-def get(optimizer: str | Optimizer, **options: Any) -> Optimizer:
-    """An optimiser from its name ('sgd', 'adam', 'adadelta') or as it is. Raises ValueError for another name."""
-    if isinstance(optimizer, Optimizer):
-        return optimizer
-    cls = OPTIMIZERS.get(str(optimizer).lower())
+OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adadelta": Adadelta, "rmsprop": RMSprop}
+
+
+# Keras 2's other names.
+sgd, adam, adadelta, rmsprop = SGD, Adam, Adadelta, RMSprop
+
+
+def get(identifier: str | Optimizer, **options: Any) -> Optimizer:
+    """An optimiser from its name, one of OPTIMIZERS, or as it is. Raises ValueError for another name."""
+    if isinstance(identifier, Optimizer):
+        return identifier
+    cls = OPTIMIZERS.get(str(identifier).lower())
     if cls is None:
-        raise ValueError(f"no optimizer is called {optimizer!r}; there are: {', '.join(OPTIMIZERS)}")
+        raise ValueError(f"no optimizer is called {identifier!r}; there are: {', '.join(OPTIMIZERS)}")
     return cls(**options)
+
+
+def __getattr__(name: str) -> Any:
+    return refusals.attribute(sys.modules[__name__], name)

@@ -29,14 +29,20 @@ def set_random_seed(seed: SupportsIndex) -> None:
     Raises ValueError for anything else.
     """
     global _seed, _streams
+    number = check_seed(seed)
+    with _lock:
+        _seed, _streams = number, 0
+
+
+def check_seed(seed: SupportsIndex) -> int:
+    """A seed as an int. Raises ValueError for what is none."""
     try:
         number = operator.index(seed)  # NumPy's integers are integers
     except TypeError:
         number = -1
     if not 0 <= number < 2**64:
         raise ValueError(f"a seed is a whole number in [0, 2**64), not {seed!r}")
-    with _lock:
-        _seed, _streams = number, 0
+    return number
 
 
 def clear_session() -> None:

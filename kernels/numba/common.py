@@ -12,7 +12,10 @@ import numpy as np
 from numba import config, cuda
 
 # In the simulator these keep the type of their argument, and know what C does with infinity; so do math's on a GPU.
-exp, log, sqrt = (np.exp, np.log, np.sqrt) if config.ENABLE_CUDASIM else (math.exp, math.log, math.sqrt)
+functions = np if config.ENABLE_CUDASIM else math
+exp, expm1, log, log1p, sqrt, tanh = (
+    getattr(functions, name) for name in ("exp", "expm1", "log", "log1p", "sqrt", "tanh")
+)
 
 WARP = 32
 WARPS = 4  # of a block of (32, 4) threads, whose warps have a row or a channel each

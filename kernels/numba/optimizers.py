@@ -1,4 +1,4 @@
-"""SGD, Adam and Adadelta, by Keras's rules. See optimizers.cu.
+"""SGD, Adam, Adadelta and RMSprop, by Keras's rules. See optimizers.cu.
 
 There one launch updates all parameters, which it finds through a table of addresses. Numba cannot make a pointer of a
 number, so the host launches these kernels once for each parameter tensor, with the blocks that the table gives it.
@@ -141,3 +141,25 @@ def adadelta(T):
         update_T(p, g, a, d, size, slices, (learning_rate[0], weight, epsilon))
 
     return adadelta
+
+
+@cuda.jit(device=True)
+def rmsprop_rule(i, g, p, a, _, numbers):
+    rate, weight, epsilon = numbers
+    a[i] += weight * (g * g - a[i])
+    p[i] -= rate * g / (sqrt(a[i]) + epsilon)
+
+
+@template
+def rmsprop(T):
+    """p -= lr * g / (sqrt(a) + epsilon), a being a running mean of g^2.
+
+    p, a: (size,); g: (slices, size); learning_rate: (1,); weight is 1 - rho. Four numbers a thread. Shared memory
+    (static): one number a thread, where there are slices to add up.
+    """
+    update_T = update(T, rmsprop_rule)
+
+    def rmsprop(p, g, a, second, size, slices, learning_rate, weight, epsilon):
+        update_T(p, g, a, second, size, slices, (learning_rate[0], weight, epsilon))
+
+    return rmsprop

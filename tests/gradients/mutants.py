@@ -41,7 +41,11 @@ MANY_IMAGES = "test_layer_operations.py::test_batch_normalisation_of_many_and_of
 TWO_PLACES = "test_models.py::test_a_dropout_behind_a_batch_normalisation_has_the_bits_that_it_has_alone"
 EQUAL_MAXIMA = "gradients/test_gradients.py::test_the_gradient_of_equal_maxima_goes_to_the_first"
 
+SHARED_MAXIMA = "test_layer_operations.py::test_equal_maxima_of_an_image_share_the_gradient_and_so_do_nans"
+SMALL_AND_LARGE = "test_layer_operations.py::test_an_activation_keeps_the_digits_of_small_numbers_and_bears_large_ones"
+PENALTY = "test_training.py::test_a_penalty_is_part_of_the_loss_and_makes_weights_small"
 LARGE_WINDOWS = "test_layer_operations.py::test_pooling_finds_the_maximum_at_the_last_place_of_a_large_window"
+RMSPROP = "test_operations.py::test_rmsprop"
 TOTALS = "test_operations.py::test_totals_sum_the_loss_by_image_and_the_hits"
 
 AUTOGRAD = (
@@ -318,6 +322,17 @@ KERNELS = (
         "emulator", "optimizers", "warps' sums are read before they are written", CHECK,
     ),
     Mutant(
+        "rmsprop-epsilon", "kernels/optimizers.cu",
+        "rate * g / (sqrt(a) + epsilon)", "rate * g / sqrt(a + epsilon)",
+        "emulator", f"{RMSPROP}_adds_epsilon_to_the_root_and_not_below_it", "epsilon inside the root", TEST,
+    ),
+    Mutant(
+        "cpu-rmsprop-mean", f"{CPU}/optimizers.py",
+        "a_k = a[k] + new * (g[k] * g[k] - a[k])\n        a[k] = a_k\n        p[k] -= learning_rate * g[k]",
+        "a_k = a[k] + new * g[k] * g[k]\n        a[k] = a_k\n        p[k] -= learning_rate * g[k]",
+        "cpu", RMSPROP, "the squares are summed and never forgotten", TEST,
+    ),
+    Mutant(
         "block-rows-odd", "kernels/batchnorm.cu",
         "const int half = (left + 1) / 2;", "const int half = left / 2;",
         "emulator", "batchnorm", "the last row lost where a block halves an odd number of them",
@@ -384,6 +399,52 @@ KERNELS = (
         "emulator", "concatenate", "every part takes the first one's gradient",
     ),
     Mutant(
+        "tanh-slope", "kernels/activations.cu",
+        "case 0: return T(1) - y * y;", "case 0: return T(1) - y;",
+        "emulator", "tanh", "1 - y instead of 1 - y^2",
+    ),
+    Mutant(
+        "elu-alpha", "kernels/activations.cu",
+        "y > 0 ? T(1) : y + alpha;", "y > 0 ? T(1) : y + T(1);",
+        "emulator", "elu", "the slope of alpha = 1 whatever alpha is",
+    ),
+    Mutant(
+        "softplus-overflow", "kernels/activations.cu",
+        "relu_of(x) + log1p(exp(x > 0 ? -x : x))", "log1p(exp(x))",
+        "emulator", SMALL_AND_LARGE,
+        "exp(x) overflows", TEST,
+    ),
+    Mutant(
+        "cpu-sigmoid-slope", f"{CPU}/activations.py",
+        "return y * (one - y)", "return y",
+        "cpu", "sigmoid", "y instead of y (1 - y)",
+    ),
+    Mutant(
+        "numba-leaky-slope", "kernels/numba/activations.py",
+        "return T(1) if y > 0 else alpha", "return T(1)",
+        "numba", "leaky_relu", "the slope below 0 is that above it",
+    ),
+    Mutant(
+        "padding-guard", "kernels/zeropad2d.cu",
+        "h >= 0 && h < H &&", "h >= 0 && h <= H &&",
+        "emulator", "zeropad2d", "the row behind the last one is read", CHECK,
+    ),
+    Mutant(
+        "host-padding-back", f"{HOST}/zeropad2d.py",
+        "-top - bottom, -left - right, -top, -left)", "-top - bottom, -left - right, -bottom, -right)",
+        "emulator", "zeropad2d", "on the way back as many rows are cut off above as there were below",
+    ),
+    Mutant(
+        "add-last", "kernels/add.cu",
+        "if (k + 1 >= count) break;", "if (k + 2 >= count) break;",
+        "emulator", "add", "the last array is left out",
+    ),
+    Mutant(
+        "add-sum-so-far", f"{HOST}/add.py",
+        "first, rest = y, rest[AT_ONCE - 1 :]", "rest = rest[AT_ONCE - 1 :]",
+        "emulator", "add", "of more than four arrays the sum of the first ones is lost",
+    ),
+    Mutant(
         "layout-offset", "kernels/layout.cu",
         "y[row * y_width + y_first + column]", "y[row * y_width + column]",
         "emulator", "concatenate", "joined parts lie over each other",
@@ -408,6 +469,47 @@ KERNELS = (
         "pooling-guard", "kernels/maxpool2d.cu",
         "p_last = least(P - 1, (h + top) / stride_h);", "p_last = (h + top) / stride_h;",
         "emulator", "maxpool2d_backward", "rows behind the last window ask windows that are not there", CHECK,
+    ),
+    Mutant(
+        "average-padding", "kernels/avgpool2d.cu",
+        "const int count = inside(h0, R, H) * inside(v0, S, W);", "const int count = R * S;",
+        "emulator", "test_layer_operations.py::test_average_pooling_of_any_shape", "padding counts in the mean", TEST,
+    ),
+    Mutant(
+        "average-backward-padding", "kernels/avgpool2d.cu",
+        "const int count = inside(p * stride_h - top, R, H) * inside(q * stride_w - left, S, W);",
+        "const int count = R * S;",
+        "emulator", "avgpool2d", "on the way back padding counts in the mean",
+    ),
+    Mutant(
+        "average-windows", "kernels/avgpool2d.cu",
+        "sum[j] += d[j] / count;", "sum[j] = d[j] / count;",
+        "emulator", "avgpool2d", "of overlapping windows the last alone",
+    ),
+    Mutant(
+        "cpu-average-overlap", f"{CPU}/avgpool2d.py",
+        "add(load_first16(dx, to, g.C - c), gradient)", "gradient",
+        "cpu", "avgpool2d", "overlapping windows overwrite each other",
+    ),
+    Mutant(
+        "global-odd", "kernels/globalpool2d.cu",
+        "const int half = (left + 1) / 2;", "const int half = left / 2;",
+        "emulator", "globalavgpool2d", "a pixel's sum lost where an odd count is halved",
+    ),
+    Mutant(
+        "global-barrier", "kernels/globalpool2d.cu",
+        "        __syncthreads();\n        if (int(threadIdx.y)", "        if (int(threadIdx.y)",
+        "emulator", "globalpool2d", "threads join what others have not written yet", CHECK,
+    ),
+    Mutant(
+        "global-ties", "kernels/globalpool2d.cu",
+        "const T share = dy[place] / ties;", "const T share = dy[place];",
+        "emulator", SHARED_MAXIMA, "equal maxima take the whole gradient each", TEST,
+    ),
+    Mutant(
+        "numba-global-mean", "kernels/numba/globalpool2d.py",
+        "dx[i] = dy[i // C // pixels * C + i % C] / T(pixels)", "dx[i] = dy[i // C // pixels * C + i % C]",
+        "numba", "globalavgpool2d", "the mean's gradient is that of a sum",
     ),
     Mutant(
         "pooling-byte", f"{HOST}/maxpool2d.py",
@@ -536,6 +638,36 @@ KERNELS = (
         "losses[threadIdx.y] = sum, rights[threadIdx.y] = right;\n    __syncthreads();\n",
         "losses[threadIdx.y] = sum, rights[threadIdx.y] = right;\n",
         "emulator", "softmax_crossentropy", "one warp adds what the others have not written yet", CHECK,
+    ),
+    Mutant(
+        "penalty-square", "kernels/regularize.cu",
+        "+ 2 * l2 * v[j];", "+ l2 * v[j];",
+        "emulator", "regularize", "half of the square's gradient",
+    ),
+    Mutant(
+        "penalty-barrier", "kernels/regularize.cu",
+        "        __syncthreads();\n", "",
+        "emulator", "regularize", "threads add what others have not written yet", CHECK,
+    ),
+    Mutant(
+        "penalty-of-a-batch", "tinycnn/fit/loop.py",
+        "regularizer.l2, size, self.totals)", "regularizer.l2, 1, self.totals)",
+        "reference", PENALTY, "a batch of images bears the penalty of one", TEST,
+    ),
+    Mutant(
+        "binary-logits-mean", "kernels/softmax_crossentropy.cu",
+        "gradient[i] = weight * ((p - label) / N / K);", "gradient[i] = weight * ((p - label) / N);",
+        "emulator", "binary_crossentropy", "a mean over the rows, not over all numbers",
+    ),
+    Mutant(
+        "binary-slope", "kernels/softmax_crossentropy.cu",
+        "((p - label) / (p * (T(1) - p)) / N / K)", "((p - label) / N / K)",
+        "emulator", "binary_crossentropy", "the gradient of logits for probabilities",
+    ),
+    Mutant(
+        "cpu-squares", f"{CPU}/softmax_crossentropy.py",
+        "weight * (np.float32(2) * apart / size)", "weight * (apart / size)",
+        "cpu", "mean_squared_error", "half of the gradient",
     ),
     Mutant(
         "totals-by-batch", "kernels/softmax_crossentropy.cu",

@@ -81,7 +81,8 @@ def test_dense_of_any_shape(device):
 def test_pooling_of_any_shape(device):
     def operation(draw, rng):
         window, stride, padding = draw(windows), draw(strides), draw(paddings)
-        return lambda x: F.maxpool2d(x, window, stride, padding), [spaced(rng, *image(draw, window, padding))]
+        pool = draw(st.sampled_from([F.maxpool2d, F.avgpool2d]))
+        return lambda x: pool(x, window, stride, padding), [spaced(rng, *image(draw, window, padding))]
 
     check(device, operation)
 

@@ -91,15 +91,25 @@ def test_flatten_reads_row_by_row(device):
         (lambda t: F.conv2d(t(2, 2, 5, 1), t(3, 3, 1, 2)), "subtracting 3 from 2"),
         (lambda t: F.conv2d(t(2, 5, 5, 1), t(3, 3, 1, 2), stride=0), "at least 1"),
         (lambda t: F.conv2d(t(2, 5, 5, 1), t(3, 3, 1, 2), padding="full"), "'valid' or 'same'"),
-        (lambda t: F.conv2d(t(2, 5, 5, 1), t(3, 3, 1, 2), activation="tanh"), "tanh"),
+        (lambda t: F.conv2d(t(2, 5, 5, 1), t(3, 3, 1, 2), activation="swish"), "swish"),
         (lambda t: F.conv1x1(t(2, 5, 5, 1), t(3, 3, 1, 2)), r"\(1, 1, C, K\)"),
-        (lambda t: F.dense(t(2, 5, 5), t(5, 2)), "flatten"),
+        (lambda t: F.dense(t(5), t(5, 2)), r"\(N, inputs\), not \(5,\)"),
+        (lambda t: F.dense(t(2, 3, 5), t(3, 2)), r"\(2, 3, 5\).*\(3, 2\)"),
         (lambda t: F.dense(t(2, 5), t(4, 2)), r"\(2, 5\).*\(4, 2\)"),
         (lambda t: F.dense(t(2, 5), t(5, 2), t(5)), r"bias of shape \(2,\)"),
         (lambda t: F.maxpool2d(t(2, 5, 5)), r"\(2, 5, 5\)"),
         (lambda t: F.maxpool2d(t(2, 1, 5, 1)), "subtracting 2 from 1"),
+        (lambda t: F.avgpool2d(t(2, 5, 5)), r"\(2, 5, 5\)"),
+        (lambda t: F.avgpool2d(t(2, 1, 5, 1)), "subtracting 2 from 1"),
+        (lambda t: F.globalavgpool2d(t(2, 5)), r"\(2, 5\)"),
+        (lambda t: F.globalmaxpool2d(t(2, 5)), r"\(2, 5\)"),
+        (lambda t: F.add([t(2, 3), t(3, 2)]), r"\(2, 3\).*\(3, 2\)"),
+        (lambda t: F.add([t(2, 3)]), "two or more"),
         (lambda t: F.batchnorm(t(2, 3), t(3), t(3), t(3), t(2), True), r"\(3,\), not \(2,\)"),
-        (lambda t: F.softmax(t(2, 3, 4)), r"\(2, 3, 4\)"),
+        (lambda t: F.softmax(t(3)), r"\(3,\)"),
+        (lambda t: F.elu(t(3), -0.1), "elu: alpha.*-0.1"),
+        (lambda t: F.zeropad2d(t(2, 5, 5), ((1, 1), (1, 1))), r"\(2, 5, 5\)"),
+        (lambda t: F.zeropad2d(t(2, 5, 5, 1), ((1, -1), (1, 1))), "negative"),
         (lambda t: F.softmax_crossentropy(t(2, 3), t(2, 4)), r"\(2, 3\).*\(2, 4\)"),
         (lambda t: F.concatenate([t(2, 3, 1), t(2, 4, 1)]), r"\(2, 4, 1\)"),
         (lambda t: F.concatenate([]), "concatenate"),
@@ -175,7 +185,7 @@ def loss_and_gradients(model, x, y, training):
 def outcome(build, size):
     """Random images of this size, and one-hot labels."""
     rng = rng_of(16)
-    classes = build().output.shape[0]
+    classes = build().output.extents[0]
     return normal(rng, *size), one_hot(rng.integers(0, classes, size[0]), classes)
 
 

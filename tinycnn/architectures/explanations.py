@@ -79,7 +79,7 @@ class UnbiasedVariance(Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         self.layers: list[tuple[BatchNormalization, int]] = [  # with the numbers of a channel in an image
-            (symbol.layer, math.prod(symbol.shape[:-1]))
+            (symbol.layer, math.prod(symbol.extents[:-1]))
             for symbol in self.model.symbols
             if isinstance(symbol.layer, BatchNormalization)
         ]

@@ -3,20 +3,24 @@
     CN(filters,(rows,columns))  convolution with relu. CN(8,3) is 3x3; CN(8) takes the kernel of the CN before it
                                 in the text, and the first one is 3x3
     BN()                        batch normalisation
-    MP(rows,columns)            max pooling; also MP(2) and MP((2,2))
+    MP(rows,columns)            max pooling; also MP(2) and MP((2,2)). AP(rows,columns): average pooling
+    GA() GM()                   global average pooling, global max pooling
+    ZP(rows,columns)            zero padding; also ZP(1) and, with its sides, ZP((top,bottom),(left,right))
     DP(rate)                    dropout
     FL()                        flatten
     DN(units)                   a dense layer with relu; also DN(units,activation)
-    AC(activation)              an activation of its own
+    AC(activation)              an activation of its own. LR(alpha): LeakyReLU; EL(alpha): ELU
     IN(32,32,3)                 at the beginning: the images, (28,28,1) where it is not said
     [CN(8,1)|MP(3,3,strides=1,padding=same)->BN()|]
-                                branches from the same input, joined along the channels; an empty one passes it on
+                                branches from the same input, joined along the channels; an empty one passes it on.
+                                With + in place of | they are added up: [CN(8,3,padding=same)+] is a residual block
 
 Named after these, as in CN(8,3,padding=same,init=he_normal): for CN strides, padding, activation (relu or none),
-init, bias (True or False); for DN activation (relu, none or softmax), init, bias; for MP strides, padding; for BN
-momentum, epsilon. Between layers stands `->`, the arrow character, or only a space.
+init, bias (True or False); for DN activation (relu, none or softmax), init, bias; for MP and AP strides, padding; for
+BN momentum, epsilon. For relu may stand any activation of functional.ACTIVATIONS. Between layers stands `->`, the
+arrow character, or only a space.
 
-A CN or DN that does not say activation= has relu, but none where an AC follows it, or FL() and an AC.
+A CN or DN that does not say activation= has relu, but none where an AC, LR or EL follows it, or FL() and one of these.
 
 The text may leave out the classifier. A text that ends in a softmax of `classes` is complete, and a DN(classes) at
 the end has the softmax. After a CN at the end that gives (1, 1, classes), without relu unless it says so, and after
@@ -32,17 +36,24 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, NoReturn
 
 from tinycnn.layers import (
+    ELU,
     Activation,
+    Add,
+    AveragePooling2D,
     BatchNormalization,
     Concatenate,
     Conv2D,
     Dense,
     Dropout,
     Flatten,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
     Input,
     Layer,
+    LeakyReLU,
     MaxPooling2D,
     Symbol,
+    ZeroPadding2D,
 )
 from tinycnn.layers.base import positive
 from tinycnn.models import Model, Sequential
@@ -62,16 +73,24 @@ CODES = {
     "CN": Code(Conv2D, ("filters", "kernel_size"), {"strides": (1, 1), "padding": "valid", **WEIGHTS}),
     "BN": Code(BatchNormalization, (), {"momentum": 0.99, "epsilon": 1e-3}),
     "MP": Code(MaxPooling2D, ("pool_size",), {"strides": None, "padding": "valid"}),
+    "AP": Code(AveragePooling2D, ("pool_size",), {"strides": None, "padding": "valid"}),
+    "GA": Code(GlobalAveragePooling2D, (), {}),
+    "GM": Code(GlobalMaxPooling2D, (), {}),
+    "ZP": Code(ZeroPadding2D, ("padding",), {}),
     "DP": Code(Dropout, ("rate",), {}),
     "FL": Code(Flatten, (), {}),
     "DN": Code(Dense, ("units", "activation"), WEIGHTS),
     "AC": Code(Activation, ("activation",), {}),
+    "LR": Code(LeakyReLU, ("alpha",), {}),
+    "EL": Code(ELU, ("alpha",), {}),
 }
 INPUT, USUAL_IMAGES = "IN", (28, 28, 1)
+POOLS, ACTIVATIONS = ("MP", "AP"), ("AC", "LR", "EL")
+MERGES: dict[str, type[Layer]] = {"|": Concatenate, "+": Add}  # by what stands between branches
 SHORT = {"kernel_initializer": "init", "use_bias": "bias"}
-TOKEN = re.compile(r"\s*(?P<token>(?P<code>\w+)\s*\((?:[^()]|\([^()]*\))*\)|->|→|[\[\]|]|$)")
+TOKEN = re.compile(r"\s*(?P<token>(?P<code>\w+)\s*\((?:[^()]|\([^()]*\))*\)|->|→|[\[\]|+]|$)")
 OPENED = re.compile(r"\s*(?P<code>\w+)\s*\(")
-EXPECTED = "expected a layer like CN(8,(3,3)), -> or one of [ | ]"
+EXPECTED = "expected a layer like CN(8,(3,3)), -> or one of [ | + ]"
 
 
 class NotationError(ValueError):
@@ -91,7 +110,7 @@ def shortened(text: str, length: int) -> str:
 
 @dataclass
 class Step:
-    """A layer of the text, or "[" and its branches. activation: of a CN or DN whose options have none."""
+    """A layer of the text, or the sign of MERGES between branches. activation: of a CN or DN that does not say its."""
 
     code: str
     start: int
@@ -161,7 +180,7 @@ class Reader:
             steps.append(self.step())
         for i, step in enumerate(steps):
             following = [s.code for s in steps[i + 1 :] if s.code != "FL"]
-            step.activation = None if following[:1] == ["AC"] else "relu"
+            step.activation = None if following and following[0] in ACTIVATIONS else "relu"
         return steps
 
     def after_a_space(self) -> bool:
@@ -172,20 +191,25 @@ class Reader:
     def step(self) -> Step:
         start, code = self.tokens[-1].start("token"), self.tokens[-1]["code"]
         if self.take("["):
-            return Step("[", start, branches=self.branches())
+            sign, branches = self.branches()
+            return Step(sign, start, branches=branches)
         if code not in CODES:
             self.expected(f"a layer ({', '.join(CODES)}) or [")
         step = Step(code, start, self.options(code))
         self.tokens.pop()
         return step
 
-    def branches(self) -> list[list[Step]]:
-        branches: list[list[Step]] = []
-        while not branches or self.take("|"):
-            branches.append([] if self.token in ("|", "]") else self.chain())
+    def branches(self) -> tuple[str, list[list[Step]]]:
+        """The sign between the branches, the same between all, and the branches."""
+        branches, sign = [self.branch()], self.token
+        while sign in MERGES and self.take(sign):
+            branches.append(self.branch())
         if len(branches) < 2 or not self.take("]"):
-            self.expected("->, | or ]" if len(branches) > 1 else "-> or | and a second branch")
-        return branches
+            self.expected(f"->, {sign} or ]" if len(branches) > 1 else "->, | or + and a second branch")
+        return sign, branches
+
+    def branch(self) -> list[Step]:
+        return [] if self.token in ("]", *MERGES) else self.chain()
 
     def options(self, code: str) -> dict[str, Any]:
         """The arguments in the parentheses, {name of the layer's argument: value}."""
@@ -197,9 +221,9 @@ class Reader:
             pairs = [(keyword.arg, value_of(keyword.value)) for keyword in call.keywords]
         except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two: nested too deeply
             self.expected(f"numbers, pairs of numbers and words in {usage(code)}")
-        if code == "MP" and len(values) == 2:
+        if code in (*POOLS, "ZP") and len(values) == 2:
             values = [tuple(values)]
-        if len(values) > len(first) or (first and not values and code != "MP"):
+        if len(values) > len(first) or (first and not values and code not in POOLS):
             self.expected(usage(code))
         options = dict(zip(first, values, strict=False))
         keys = {SHORT.get(name, name): name for name in named}
@@ -271,7 +295,7 @@ def connect(steps: Sequence[Step], symbol: Symbol, text: str) -> Symbol:
     """What comes out of a chain of steps after `symbol`."""
     for step in steps:
         if step.branches:
-            symbol = Concatenate()([connect(branch, symbol, text) for branch in step.branches])
+            symbol = MERGES[step.code]()([connect(branch, symbol, text) for branch in step.branches])
         else:
             symbol = make(step, text)(symbol)
     return symbol
@@ -291,13 +315,13 @@ def make(step: Step, text: str) -> Layer:
 
 def classifier(symbol: Symbol, last: Step, classes: int) -> list[Layer]:
     """The layers that the text left out after `symbol`, which the step `last` gave."""
-    if symbol.shape == (classes,) and getattr(symbol.layer, "activation", None) == "softmax":
+    if symbol.extents == (classes,) and getattr(symbol.layer, "activation", None) == "softmax":
         return []
-    if symbol.shape == (1, 1, classes):
+    if symbol.extents == (1, 1, classes):
         if last.code == "CN" and "activation" not in last.options:
             symbol.layer.activation = None
         return [Flatten(), Activation("softmax")]
-    flatten = [Flatten()] if len(symbol.shape) > 1 else []
+    flatten = [Flatten()] if len(symbol.extents) > 1 else []
     return [*flatten, Dense(classes, activation="softmax")]
 
 
@@ -312,14 +336,14 @@ def notation(model: Model) -> str:
     Raises:
         ValueError: for a network that has no text: one that does not know its input's shape, has several outputs or
             layers of other kinds, uses a layer twice, or is not made of branches that begin at one place and end in
-            one Concatenate.
+            one Concatenate or Add.
 
     >>> notation(parse("CN(8)->CN(16)->MP(2)"))
     'CN(8,(3,3))->CN(16,(3,3))->MP(2,2)->FL()->DN(10)'
     """
     if not isinstance(model.output, Symbol):
         raise ValueError(f"{model.name} cannot be written: it has no output shape yet, or several outputs")
-    before: dict[Symbol, Symbol] = {}  # symbol: the one before it, for a Concatenate the one where its branches begin
+    before: dict[Symbol, Symbol] = {}  # symbol: the one before it, for a merge the one where its branches begin
     for symbol in model.symbols[1:]:
         paths = [path(i, before) for i in symbol.inputs]
         before[symbol] = next(s for s in paths[0] if all(s in other for other in paths[1:]))
@@ -327,7 +351,7 @@ def notation(model: Model) -> str:
     text = chain_text(model.output, model.input, "end", before, written)
     if len(written) != len(set(written)):
         raise ValueError(f"{model.name} cannot be written: a layer is used twice, or branches are entangled")
-    shape = model.input.shape
+    shape = model.input.extents
     return text if shape == USUAL_IMAGES or len(shape) != 3 else f"{INPUT}{value_text(shape)}->{text}"
 
 
@@ -344,20 +368,21 @@ def chain_text(
 ) -> str:
     """The layers after the symbol `start` up to `symbol`.
 
-    following: the code of the layer after them, AC also with FL() before it; "end" where the network ends, "" where
-    a branch does.
+    following: the code of the layer after them, one of ACTIVATIONS also with FL() before it; "end" where the network
+    ends, "" where a branch does.
     """
     texts = []
     while symbol is not start:
         layer = symbol.layer
         written.append(layer)
-        if isinstance(layer, Concatenate):
+        sign = next((sign for sign, merge in MERGES.items() if type(layer) is merge), None)
+        if sign:
             branches = [chain_text(i, before[symbol], "", before, written) for i in symbol.inputs]
-            code, text = "[", f"[{'|'.join(branches)}]"
+            code, text = sign, f"[{sign.join(branches)}]"
         else:
             code, text = layer_text(layer, following)
         texts.append(text)
-        if (code, following) != ("FL", "AC"):
+        if not (code == "FL" and following in ACTIVATIONS):
             following = code
         symbol = before[symbol]
     return "->".join(reversed(texts))
@@ -369,13 +394,13 @@ def layer_text(layer: Layer, following: str) -> tuple[str, str]:
     if code is None:
         raise ValueError(f"{layer.name} cannot be written: the notation has no {layer.type}")
     first, named, options = CODES[code].first, dict(CODES[code].named), layer.options()
-    if code == "MP" and options["strides"] == options["pool_size"]:
+    if code in POOLS and options["strides"] == options["pool_size"]:
         options["strides"] = None
-    if "activation" in named and following in ("AC", "end"):
+    if "activation" in named and following in (*ACTIVATIONS, "end"):
         named["activation"] = "softmax" if (code, following) == ("DN", "end") else "said"
     arguments = [value_text(options[name]) for name in first if name not in named]
-    if code == "MP":
-        arguments = [arguments[0].strip("()")]
+    if code in (*POOLS, "ZP"):
+        arguments = [arguments[0][1:-1]]
     said = [name for name in named if options[name] != named[name]]
     arguments += [f"{SHORT.get(name, name)}={value_text(options[name])}" for name in said]
     return code, f"{code}({','.join(arguments)})"
@@ -383,5 +408,5 @@ def layer_text(layer: Layer, following: str) -> tuple[str, str]:
 
 def value_text(value: object) -> str:
     if isinstance(value, tuple):
-        return f"({','.join(map(str, value))})"
+        return f"({','.join(map(value_text, value))})"
     return "none" if value is None else str(value)

@@ -35,7 +35,7 @@ def predict(file: str, image: str, index: int, device: str | None, plot: str | N
     check_picture(plot)
     use(device)
     model = checkpoint(file)
-    x, how = read_image(image, model.input.shape, index)
+    x, how = read_image(image, model.input.extents, index)
     probabilities = model.predict(x)[0]
     if not np.isfinite(probabilities).all():
         raise Diverged(f"the network in {file} has diverged: its probabilities are no numbers")

@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 @click.argument("network", metavar="ARCH|NOTATION|FILE.py:NAME|FILE.safetensors")
 @click.option("--epochs", type=click.IntRange(min=1), help="The documented number if not given.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="The documented size if not given.")
-@click.option("--optimizer", type=click.Choice(["sgd", "adam", "adadelta"]), help="The documented one if not given.")
+@click.option(
+    "--optimizer", type=click.Choice(["sgd", "adam", "adadelta", "rmsprop"]), help="The documented one if not given."
+)
 @click.option(
     "--lr",
     type=Positive(),

@@ -284,6 +284,18 @@ class Device(ABC):
         """dy where y > 0, else 0. The gradient at exactly 0 is 0, as in Keras."""
 
     @abstractmethod
+    def activation_forward(self, activation: str, x: Array, alpha: float) -> Array:
+        """tanh, sigmoid, elu, leaky_relu or softplus of x, number by number.
+
+        sigmoid 1 / (1 + exp(-x)); elu x where x > 0, else alpha * (exp(x) - 1); leaky_relu x where x > 0, else
+        alpha * x; softplus log(1 + exp(x)). The others do not look at alpha, which is not negative.
+        """
+
+    @abstractmethod
+    def activation_backward(self, activation: str, dy: Array, y: Array, alpha: float) -> Array:
+        """dy times the derivative, which is known by the result y. At x = 0 that of elu and leaky_relu is alpha."""
+
+    @abstractmethod
     def maxpool2d_forward(self, x: Array, pool: Pair, stride: Pair, padding: Padding) -> tuple[Array, Array]:
         """x (N,H,W,C) -> y (N,P,Q,C) and `argmax` of y's shape: r * pool[1] + s of the maximum.
 
@@ -296,6 +308,38 @@ class Device(ABC):
         self, dy: Array, argmax: Array, x_shape: Shape, pool: Pair, stride: Pair, padding: Padding
     ) -> Array:
         """dx of `x_shape`: each dy added where its maximum was. Windows may overlap."""
+
+    @abstractmethod
+    def avgpool2d_forward(self, x: Array, pool: Pair, stride: Pair, padding: Padding) -> Array:
+        """x (N,H,W,C) -> y (N,P,Q,C), the mean of those pixels under each window that lie in the image."""
+
+    @abstractmethod
+    def avgpool2d_backward(self, dy: Array, x_shape: Shape, pool: Pair, stride: Pair, padding: Padding) -> Array:
+        """dx of `x_shape`: each dy shared equally by the pixels that it is the mean of. Windows may overlap."""
+
+    @abstractmethod
+    def globalavgpool2d_forward(self, x: Array) -> Array:
+        """x (N,H,W,C) -> y (N,C), the mean of each channel."""
+
+    @abstractmethod
+    def globalavgpool2d_backward(self, dy: Array, x_shape: Shape) -> Array:
+        """dy (N,C) -> dx of `x_shape`: dy / (H*W) at every pixel."""
+
+    @abstractmethod
+    def globalmaxpool2d_forward(self, x: Array) -> Array:
+        """x (N,H,W,C) -> y (N,C), the maximum of each channel. A NaN is larger than any number."""
+
+    @abstractmethod
+    def globalmaxpool2d_backward(self, dy: Array, x: Array, y: Array) -> Array:
+        """dx: dy at the pixel that has the maximum; where several have it, they share it equally, as in Keras."""
+
+    @abstractmethod
+    def zeropad2d_forward(self, x: Array, padding: Padding) -> Array:
+        """x (N,H,W,C) -> y (N, top + H + bottom, left + W + right, C), zero outside x."""
+
+    @abstractmethod
+    def zeropad2d_backward(self, dy: Array, padding: Padding) -> Array:
+        """dx: dy without what lies in the padding."""
 
     @abstractmethod
     def batchnorm_forward(
@@ -352,6 +396,29 @@ class Device(ABC):
         """
 
     @abstractmethod
+    def binary_crossentropy(
+        self, outputs: Array, labels: Array, from_logits: bool, weights: Array | None = None,
+        totals: Array | None = None,
+    ) -> tuple[Array, Array, Array]:  # fmt: skip
+        """-label * log p - (1 - label) * log(1 - p), the mean over all of (N,K), and its gradient to `outputs`.
+
+        p is sigmoid(outputs) with from_logits, else outputs clipped to [1e-7, 1 - 1e-7], where the gradient is 0. The
+        rest as in softmax_crossentropy, but `correct` is the sum over rows of the share of their p that round to the
+        label.
+        """
+
+    @abstractmethod
+    def mean_squared_error(
+        self, outputs: Array, labels: Array, weights: Array | None = None, totals: Array | None = None
+    ) -> tuple[Array, Array, Array]:
+        """(outputs - labels)^2, the mean over all of (N,K), and its gradient to `outputs`. The rest as in
+        softmax_crossentropy; of rows of one number, those are right that round to the label."""
+
+    @abstractmethod
+    def add(self, arrays: Sequence[Array]) -> Array:
+        """The sum of at least two arrays of one shape, added in their order."""
+
+    @abstractmethod
     def concatenate(self, arrays: Sequence[Array]) -> Array:
         """Along the last axis."""
 
@@ -360,6 +427,17 @@ class Device(ABC):
         """The inverse of concatenate: a list of arrays with `sizes` as their last axes."""
 
     # ---------------------------------------------------------------- training
+
+    @abstractmethod
+    def regularize(
+        self, parameter: Array, gradient: Array | Slices | None, l1: float, l2: float, rows: int = 1,
+        totals: Array | None = None,
+    ) -> Array:  # fmt: skip
+        """l1 * sum |p| + l2 * sum p^2 of a parameter, (1,).
+
+        In place, l1 * sign(p) + 2 * l2 * p is added to its gradient, and the penalty times `rows` to totals[0], as
+        softmax_crossentropy does with its loss.
+        """
 
     @abstractmethod
     def sgd_step(
@@ -385,6 +463,13 @@ class Device(ABC):
         mean_delta: Sequence[Array], learning_rate: Array, rho: float, epsilon: float,
     ) -> None:  # fmt: skip
         """Adadelta in Keras's form (epsilon inside both roots)."""
+
+    @abstractmethod
+    def rmsprop_step(
+        self, parameters: Sequence[Array], gradients: Sequence[Array], mean_square: Sequence[Array],
+        learning_rate: Array, rho: float, epsilon: float,
+    ) -> None:  # fmt: skip
+        """a = rho*a + (1 - rho)*g^2; p -= lr * g / (sqrt(a) + epsilon), as in Keras 2: epsilon outside the root."""
 
     @abstractmethod
     def gather_batch(self, images: Array, labels: Array, order: Array, start: Array, size: int) -> tuple[Array, Array]:

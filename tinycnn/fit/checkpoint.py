@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import numbers
 import os
 import warnings
 from collections.abc import Mapping
@@ -83,9 +84,14 @@ def configuration(model: Model, weights_only: bool) -> dict[str, Any]:
         "device": model.device.name,
         "path": model.device.path,
         "ranks": model.device.ranks,
-        "history": [{"epoch": epoch, **logs} for epoch, logs in history],
+        "history": [{"epoch": epoch, **numbers_in(logs)} for epoch, logs in history],
         "recipe": model.recipe,
     }
+
+
+def numbers_in(logs: Mapping[str, Any]) -> dict[str, float]:
+    """The figures among what callbacks have put into an epoch's logs."""
+    return {name: float(value) for name, value in logs.items() if isinstance(value, numbers.Real)}
 
 
 def training_configuration(model: Model) -> dict[str, Any] | None:
@@ -245,18 +251,19 @@ def rebuild(config: dict[str, Any], sequential: type, functional: type, known: M
         for node in config["graph"]:
             layer, inputs = layers[node["layer"]], [symbols[i] for i in node["inputs"]]
             if isinstance(layer, InputLayer):
-                symbols.append(all_layers.Symbol(layer.input_shape or (), layer))
+                symbols.append(layer.input)
             else:
                 symbols.append(layer(inputs if len(inputs) > 1 else inputs[0]))
                 symbols[-1].use = node.get("use", symbols[-1].use)
     if config["class"] == "Sequential":
         model = sequential(name=config["name"])
         model.layers = layers[1:]
-        model._connect(symbols[0], symbols[-1])
+        model._connect(symbols[:1], symbols[-1])
     else:
         outputs = config["outputs"]
         places = [symbols[i] for i in outputs] if isinstance(outputs, list) else symbols[outputs]
-        model = functional(symbols[0], places, name=config["name"])
+        starts = [symbol for symbol in symbols if isinstance(symbol.layer, InputLayer)]
+        model = functional(starts, places, name=config["name"])
     model.seed, model.recipe, model.epoch = config["seed"], config["recipe"], config["epoch"]
     model.epochs_trained = config.get("epochs_trained", model.epoch)
     return model
@@ -285,4 +292,5 @@ def restore_training(model: Model, config: dict[str, Any], tensors: dict[str, np
     for row in config["history"]:
         figures = {name: math.nan if value is None else value for name, value in row.items()}
         figures = {name: value for name, value in figures.items() if name not in ("epoch", "diverged")}
-        model.history.append(row["epoch"], Logs(figures))
+        beside = {name: figures.pop(name) for name in ("lr", "seconds") if name in figures}
+        model.history.append(row["epoch"], Logs(figures), beside)

@@ -39,7 +39,7 @@ def check_images(x: Any, model: Model, what: str) -> np.ndarray:
         raise ValueError(f"{what} must be an array of numbers, not of {x.dtype}")
     if x.ndim == 0 or len(x) == 0:
         raise ValueError(f"{what} is empty: there is nothing to learn from or to predict")
-    wanted = None if model.input is None else model.input.shape
+    wanted = None if model.input is None else model.input.extents
     if wanted is not None and x.shape[1:] != wanted:
         hint = ""
         if (*x.shape[1:], 1) == wanted:
@@ -53,15 +53,20 @@ def check_images(x: Any, model: Model, what: str) -> np.ndarray:
 
 
 def check_labels(y: Any, model: Model, count: int, what: str) -> np.ndarray:
-    """y as one-hot (or soft) labels (count, classes). Raises ShapeError or ValueError."""
+    """y as what the model's loss takes: (count, numbers), one-hot (or soft) labels for cross-entropy with softmax.
+
+    Raises ShapeError or ValueError.
+    """
     y = np.asarray(y.numpy() if isinstance(y, Tensor) else y)
     if y.dtype.kind not in "fiub":
         raise ValueError(f"{what} must be an array of numbers, not of {y.dtype}")
     if y.ndim == 0 or len(y) != count:
         raise ShapeError(f"{what} has {len(y) if y.ndim else 0} labels for {count} images")
-    (classes,) = model.output.shape
+    (classes,) = model.output.extents
     if model.loss is losses.sparse_categorical_crossentropy:
         return losses.one_hot(y, classes)
+    if not losses.needs_softmax(model.loss):
+        return check_targets(y.reshape(count, 1) if (y.ndim, classes) == (1, 1) else y, model, what)
     if y.shape[1:] != (classes,):
         raise ShapeError(
             f"{what} has shape {y.shape}, but {model.name} has {classes} classes and categorical_crossentropy takes "
@@ -70,6 +75,20 @@ def check_labels(y: Any, model: Model, count: int, what: str) -> np.ndarray:
         )
     if not (np.isfinite(y).all() and (y >= 0).all() and np.allclose(y.sum(axis=1), 1, atol=1e-4)):
         raise ValueError(f"{what}: the rows of one-hot labels must be at least 0 and sum to 1")
+    return y
+
+
+def check_targets(y: np.ndarray, model: Model, what: str) -> np.ndarray:
+    """y if it has the outputs' shape and finite numbers, for binary_crossentropy in [0, 1]. Raises ValueError."""
+    if y.shape[1:] != model.output.extents:
+        wanted = ", ".join(map(str, ("N", *model.output.extents)))
+        raise ShapeError(
+            f"{what} has shape {y.shape}, but {model.name} gives ({wanted}), and the loss compares the two"
+        )
+    if not np.isfinite(y).all():
+        raise ValueError(f"{what} holds NaN or infinity")
+    if model.loss is losses.binary_crossentropy and not ((y >= 0) & (y <= 1)).all():
+        raise ValueError(f"{what}: binary_crossentropy takes labels between 0 and 1")
     return y
 
 
@@ -86,7 +105,9 @@ def check_weights(weights: ArrayLike | None, count: int, what: str) -> np.ndarra
 
 
 def class_weights(weights: Mapping[int, float], labels: np.ndarray) -> np.ndarray:
-    """The weight of each image by its class, the largest of its labels (count, classes)."""
+    """The weight of each image by its class, the largest of its labels (count, classes); of a single one 0 or 1."""
+    if labels.shape[1] == 1:
+        labels = np.concatenate([1 - labels, labels], axis=1)
     classes = labels.shape[1]
     unknown = [name for name in weights if name not in range(classes)]
     if unknown:
@@ -162,7 +183,7 @@ def checked(
     check_compiled(model)
     images = check_images(x, model, names[0])
     if model.output is None:
-        model.build(images.shape[1:])  # type: ignore[attr-defined]  # a Sequential's
+        model.build((None, *images.shape[1:]))  # type: ignore[attr-defined]  # a Sequential's
     check_trainable(model)
     labels = check_labels(y, model, len(images), names[1])
     factors = check_weights(weights, len(images), f"the weights of {names[0]}")
@@ -182,9 +203,9 @@ def check_trainable(model: Model) -> None:
     check_compiled(model)
     if isinstance(model.output, (list, tuple)):
         raise ValueError(f"{model.name} has {len(model.output)} outputs; it takes one to train or evaluate")
-    if len(model.output.shape) != 1:
-        raise ShapeError(f"{model.name} ends with shape {model.output.shape}, not (classes,): add Flatten()")
-    if getattr(model.output.layer, "activation", None) != "softmax":
+    if len(model.output.extents) != 1:
+        raise ShapeError(f"{model.name} ends with shape {model.output.extents}, not (classes,): add Flatten()")
+    if losses.needs_softmax(model.loss) and getattr(model.output.layer, "activation", None) != "softmax":
         raise ValueError(losses.NO_SOFTMAX)
 
 

@@ -39,11 +39,13 @@ def describe(model: Model) -> Network | str:
         return f"its loss is {getattr(model.loss, '__name__', model.loss)}"
     found: list[Layer] = []
     for before, symbol in zip(model.symbols, model.symbols[1:], strict=False):
-        layer, shape = symbol.layer, symbol.inputs[0].shape
+        layer, shape = symbol.layer, symbol.inputs[0].extents
         if symbol.inputs != (before,):
             return f"{layer.name} makes it a network with branches"
         if symbol.use:
             return f"{layer.name} stands in it twice"
+        if isinstance(layer, ours.Dense) and len(shape) != 1:
+            return f"{layer.name} is a dense layer on images that are not flat"
         if type(layer) not in OURS:
             return f"{layer.name} is of class {type(layer).__name__}, which it has no stage for"
         if (activation := getattr(layer, "activation", None)) not in (None, "relu", "softmax"):
@@ -55,7 +57,7 @@ def describe(model: Model) -> Network | str:
         if not layer.trainable and layer.parameters:
             return f"{layer.name} is frozen"
         found += layers_of(layer, shape)
-    H, W, C = model.symbols[0].shape
+    H, W, C = model.symbols[0].extents
     return Network((H, W, C), tuple(found))
 
 

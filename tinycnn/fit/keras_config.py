@@ -67,7 +67,7 @@ def as_a_graph(model: Model) -> dict[str, Any]:
 def config_of(layer: Layer) -> dict[str, Any]:
     """The config of a layer; that of an input says the shape of a batch."""
     if isinstance(layer, InputLayer):
-        return {"name": layer.name, "batch_input_shape": (None, *(layer.input_shape or ())), "dtype": "float32"}
+        return {"name": layer.name, "batch_input_shape": (None, *(layer.given_shape or ())), "dtype": "float32"}
     return layer.get_config()
 
 
@@ -134,7 +134,7 @@ def row_from(body: Any, kinds: Kinds, weights_follow: bool = False) -> Model:
         model.add(Input(tuple(shape[1:])))
     for entry in entries:
         if entry["class_name"] != "InputLayer":
-            rank = None if model.output is None else 1 + len(model.output.shape)
+            rank = None if model.output is None else len(model.output.shape)
             model.add(layer_from(entry, kinds, rank, weights_follow))
     return model
 
@@ -157,7 +157,7 @@ def graph_from(body: dict[str, Any], kinds: Kinds, weights_follow: bool = False)
             inputs = [places[source] for source in read]
             name = entry["name"]
             if name not in layers:
-                layers[name] = layer_from(entry, kinds, 1 + len(inputs[0].shape), weights_follow)
+                layers[name] = layer_from(entry, kinds, len(inputs[0].shape), weights_follow)
             places[name, use] = layers[name](inputs if len(inputs) > 1 else inputs[0])
         waiting = [job for job in waiting if job not in ready]
     inputs, outputs = ([places[end[0], end[1]] for end in ends(body[key])] for key in ("input_layers", "output_layers"))

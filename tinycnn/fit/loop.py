@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tinycnn import callbacks as cb
+from tinycnn import losses
 from tinycnn.devices.base import Array
 from tinycnn.fit.data import Resident, TrainingData, check_batch_size, resident
 from tinycnn.fit.progress import Progress
 from tinycnn.fit.whole_steps import ONE_KERNEL, WholeSteps, whole_steps
+from tinycnn.regularizers import penalties
 from tinycnn.tensor import Tensor, no_grad
 
 if TYPE_CHECKING:
     from tinycnn.fit.streams import Stream
     from tinycnn.models import Model
+    from tinycnn.optimizers import Optimizer
 
 # ---------------------------------------------------------------- steps
 
@@ -32,19 +35,23 @@ class Steps:
     def __init__(self, model: Model, data: Resident | Stream):
         self.model, self.data, self.device = model, data, model.device
         self.totals = self.device.zeros((2,), "float64")  # loss summed over images, right answers
+        activation = getattr(model.output.layer, "activation", None)
+        self.penalties = penalties(model)
+        self.to_logits, self.loss = losses.for_training(model.loss, model.device, activation)
         self.recordings: dict[Any, Callable[[], None]] = {}
         self.full = 0  # images of a full batch, which comes first
 
     def forward(self, size: int, counters: Iterable[tuple[Array, int]], training: bool) -> tuple[Tensor, Array]:
         """The next batch through the network. counters: what moves on beside the place in the data.
 
-        Returns (logits, the gradient of the mean loss at the logits): nothing is launched that a step does not need, no
-        softmax beside the loss, and no multiplication by the gradient of the loss itself, which is 1.
+        Returns (logits, the gradient of the mean loss at the logits), or of the outputs where the loss takes those:
+        nothing is launched that a step does not need, no softmax beside the loss, and no multiplication by the gradient
+        of the loss itself, which is 1.
         """
         x, y, weights = self.data.next_batch(size)
         self.device.advance([(self.data.start, size), *counters])
-        logits = self.model.forward(Tensor.wrap(x, self.device), training, to_logits=True)
-        _, _, dlogits = self.device.softmax_crossentropy(logits.data, y, weights, self.totals)
+        logits = self.model.forward(Tensor.wrap(x, self.device), training, self.to_logits)
+        _, _, dlogits = self.loss(logits.data, y, weights, self.totals)
         return logits, dlogits
 
     def train(self, size: int) -> None:
@@ -56,6 +63,8 @@ class Steps:
                 logits, dlogits = self.forward(size, counters, training=True)
                 if model.trained:
                     logits.backward(Tensor.wrap(dlogits, self.device))
+                self.penalize(size)
+                if model.trained:
                     optimizer.step(model.trained)
         finally:  # a step that could not be recorded is run again, and must not find half of its gradients
             for p in model.trained:
@@ -64,6 +73,14 @@ class Steps:
     def infer(self, size: int) -> None:
         with no_grad(), self.device.batches_of(self.full):
             self.forward(size, (), training=False)
+            self.penalize(size)
+
+    def penalize(self, size: int) -> None:
+        """Add the regularizers' penalties to the loss of a batch, and their slopes to the gradients that are there."""
+        for weight, regularizer in self.penalties:
+            found = weight.gradient
+            gradient = found.data if isinstance(found, Tensor) else found
+            self.device.regularize(weight.data, gradient, regularizer.l1, regularizer.l2, size, self.totals)
 
     def recorded(self, kind: Callable[[int], None], size: int) -> tuple[Callable[[], None], bool]:
         """`train` or `infer` for batches of this size, recorded if the device does; and whether it is new."""
@@ -87,11 +104,11 @@ class Steps:
     def evaluate(self, batch_size: int, listeners: Listeners) -> tuple[float, float]:
         """(loss, accuracy) over all data in inference mode."""
         self.start(self.data.drawn(self.model, shuffle=False))
-        listeners.tell("on_test_begin")
+        listeners.tell("on_test_begin", {})
         done = 0
         with closing(self.data.batches(batch_size)) as sizes:
             for batch, size in enumerate(sizes):
-                listeners.tell("on_test_batch_begin", batch)
+                listeners.tell("on_test_batch_begin", batch, {})
                 self.recorded(self.infer, size)[0]()
                 done += size
                 if listeners.hear("on_test_batch_end"):
@@ -121,8 +138,6 @@ class Listeners:
         names = ["loss", *metric]
         if params.get("do_validation"):
             names += ["val_loss", *(f"val_{name}" for name in metric)]
-        if "epochs" in params:
-            names += ["lr", "seconds"]
         ours = [type(c).__module__ == cb.__name__ for c in callbacks]
         for index, callback in enumerate(callbacks):
             if not isinstance(callback, cb.Callback):
@@ -197,8 +212,8 @@ def measure(model: Model, data: Resident | Stream, batch_size: int, callbacks: l
     return Steps(model, data).evaluate(batch_size, Listeners(callbacks, model, facts))
 
 
-def fit(model: Model, data: TrainingData, plan: Plan) -> cb.History:
-    """Train by the plan; the History of what happened."""
+def ready(model: Model) -> Optimizer:
+    """The optimiser of a compiled model, with state for what it trains."""
     optimizer = model.optimizer
     assert optimizer is not None
     if model.trained is None:
@@ -206,9 +221,25 @@ def fit(model: Model, data: TrainingData, plan: Plan) -> cb.History:
     elif {id(weight) for weight in model.trained} != {id(weight) for weight in model.trainable_weights}:
         warnings.warn(
             f"{model.name}: `trainable` was set after compile(), and takes effect when compile() is called again",
-            stacklevel=3,
+            stacklevel=4,
         )
     optimizer.bind(model.trained)
+    return optimizer
+
+
+def train_on_batch(model: Model, batch: Resident) -> tuple[float, float]:
+    """One step on all of these images; (loss, accuracy) before it."""
+    optimizer, steps = ready(model), Steps(model, batch)
+    steps.start(np.arange(batch.count))
+    with _as_compiled(model):
+        optimizer.before_step()
+        steps.train(batch.count)
+    return steps.means(batch.count)
+
+
+def fit(model: Model, data: TrainingData, plan: Plan) -> cb.History:
+    """Train by the plan; the History of what happened."""
+    optimizer = ready(model)
     steps = Steps(model, data.train)
     validation = None if data.validation is None else Steps(model, data.validation)
     count, batches = data.train.count, data.train.steps_of(plan.batch_size)
@@ -222,24 +253,25 @@ def fit(model: Model, data: TrainingData, plan: Plan) -> cb.History:
     whole = whole_steps(model, data.train, plan.batch_size, listeners)
     device = model.device
     with _as_compiled(model), nullcontext() if whole or device.path != ONE_KERNEL else device.taking("general"):
-        listeners.tell("on_train_begin")
+        listeners.tell("on_train_begin", {})
         for epoch in range(plan.initial_epoch, plan.epochs):
             if model.stop_training:
                 break
-            listeners.tell("on_epoch_begin", epoch)
+            listeners.tell("on_epoch_begin", epoch, {})
             began = time.perf_counter()
             progress = Progress(plan.verbose, epoch, plan.epochs, count, batches)
             logs = run_epoch(model, steps, plan, progress, listeners, whole)
             seconds = time.perf_counter() - began
             if validation is not None:
                 logs.update(listeners.logs(*validation.evaluate(plan.batch_size, listeners), prefix="val_"))
-            logs.update(lr=optimizer.learning_rate, seconds=seconds)
+            beside = {"lr": optimizer.learning_rate, "seconds": seconds}
             model.epoch, model.epochs_trained = epoch + 1, model.epochs_trained + 1
             if plan.verbose:
-                print(epoch_line(epoch, plan.epochs, logs, progress.speed(seconds)), flush=True)
-            history.append(epoch, logs)
+                print(epoch_line(epoch, plan.epochs, {**logs, **beside}, progress.speed(seconds)), flush=True)
+            history.append(epoch, logs, beside)  # before the callbacks, of which one may save it
             listeners.tell("on_epoch_end", epoch, logs)
-        listeners.tell("on_train_end")
+            history.settle()
+        listeners.tell("on_train_end", {})
     return history
 
 
@@ -272,7 +304,7 @@ def run_epoch(
     done = 0
     with progress, closing(steps.data.batches(plan.batch_size)) as sizes:
         for batch, size in enumerate(sizes):
-            listeners.tell("on_train_batch_begin", batch)
+            listeners.tell("on_train_batch_begin", batch, {})
             model.optimizer.before_step()
             step, is_new = steps.recorded(steps.train, size)
             with progress.compiling(size) if is_new else progress.nothing:
@@ -286,7 +318,7 @@ def run_epoch(
     return listeners.logs(*steps.means(done))
 
 
-def epoch_line(epoch: int, epochs: int, logs: cb.Logs, speed: float) -> str:
+def epoch_line(epoch: int, epochs: int, logs: dict[str, Any], speed: float) -> str:
     figures = "  ".join(f"{name} {value:.4f}" for name, value in logs.items() if name not in ("lr", "seconds"))
     rate = f"lr {logs['lr']:.3g}  {logs['seconds']:.1f} s  {speed:,.0f} images/s"
     return f"Epoch {epoch + 1}/{epochs}  {figures}  {rate}"

@@ -45,11 +45,11 @@ def products(model: Model, batch: int) -> list[Product]:
 
 def geometry_of(symbol: Symbol, batch: int) -> Geometry:
     """The Geometry of a convolution, or of a dense layer, at this place of a network."""
-    layer, source = symbol.layer, symbol.inputs[0].shape
+    layer, source = symbol.layer, symbol.inputs[0].extents
     if isinstance(layer, Conv2D):
         padding = window_padding(source[:2], layer.window, layer.stride, layer.padding)
         return Geometry.of((batch, *source), (*layer.window, source[2], layer.filters), layer.stride, padding)
-    return Geometry.of_product(batch, source[0], symbol.shape[0])
+    return Geometry.of_product(batch, source[0], symbol.extents[0])
 
 
 class Rest(NamedTuple):
@@ -62,7 +62,7 @@ class Rest(NamedTuple):
 def rest(model: Model, batch: int) -> Rest:
     """The layers of a step that are no products, the loss and the optimiser. In float32."""
     others = [s for s in model.symbols if s.inputs and not isinstance(s.layer, Conv2D | Dense | Flatten)]
-    moved = sum(2 * math.prod(shape) for s in others for shape in (s.shape, *(i.shape for i in s.inputs)))
+    moved = sum(2 * math.prod(shape) for s in others for shape in (s.extents, *(i.extents for i in s.inputs)))
     weights = sum(weight.size for weight in model.trainable_weights)
-    numbers = batch * (moved + 2 * math.prod(model.output.shape)) + 3 * weights
+    numbers = batch * (moved + 2 * math.prod(model.output.extents)) + 3 * weights
     return Rest(dict(Counter(s.layer.type for s in others)), 4 * numbers)

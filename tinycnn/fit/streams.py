@@ -163,7 +163,7 @@ class Stream:
         self.held: dict[int, tuple[Array, Array, Array | None]] = {}  # for each size of batches, where a step reads
         self.weighted: bool | None = None  # whether the images have weights in the loss: as the first batch has them
         if model.output is None:
-            model.build(np.shape(split(source.look(), names[0])[0])[1:])  # type: ignore[attr-defined]  # a Sequential's
+            model.build((None, *np.shape(split(source.look(), names[0])[0])[1:]))  # type: ignore[attr-defined]  # a Sequential's
         data.check_trainable(model)
 
     def drawn(self, model: Model, shuffle: bool) -> np.ndarray:

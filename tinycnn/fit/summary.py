@@ -36,10 +36,11 @@ def rows(model: Model) -> list[Row]:
         raise ValueError(
             f"{model.name} does not know its input's shape yet: give its first layer input_shape=, or build() it"
         )
-    shape = model.input.shape
+    shape = model.input.extents
     whole = shape[:2] if len(shape) == 3 else (1, math.prod(shape))  # flat inputs are a row of pixels
     field: dict[Symbol, Shape] = {model.input: (1, 1)}
     jump: dict[Symbol, Shape] = {model.input: (1, 1)}
+    ends = {symbol.owner: symbol for symbol in model.symbols}
     result = []
     for symbol in model.symbols:
         layer = symbol.layer
@@ -48,11 +49,16 @@ def rows(model: Model) -> list[Row]:
             step = jump[symbol.inputs[0]]
             field[symbol] = tuple(f + (k - 1) * j for f, k, j in zip(before, layer.window, step, strict=True))
             jump[symbol] = tuple(j * s for j, s in zip(step, layer.stride, strict=True))
-            if isinstance(layer, Dense):  # every output sees the whole image
+            if isinstance(layer, Dense) and len(symbol.extents) == 1:  # every output sees the whole image
                 field[symbol] = whole
-        if layer in model.layers:
+        if symbol.owner is not None and symbol is ends[symbol.owner]:  # a model within this one is one line
+            owner = symbol.owner
             result.append(
-                Row(layer.name, layer.type, symbol.shape, layer.count_params(), field[symbol], layer.formula())
+                Row(owner.name, type(owner).__name__, symbol.extents, owner.count_params(), field[symbol], "")
+            )
+        elif symbol.owner is None and layer in model.layers:
+            result.append(
+                Row(layer.name, layer.type, symbol.extents, layer.count_params(), field[symbol], layer.formula())
             )
     return result
 

@@ -20,7 +20,7 @@ from tinycnn import functional as F
 from tinycnn.devices import get_device
 from tinycnn.devices.base import Device, Mask
 from tinycnn.gradcheck.check import Report, gradcheck
-from tinycnn.shapes import Pair, Shape, pair
+from tinycnn.shapes import Padding, Pair, Shape, pair
 from tinycnn.tensor import Tensor
 
 Inputs = Callable[[np.random.Generator], list[np.ndarray]]
@@ -172,6 +172,7 @@ def conv1x1() -> Iterator[Case]:
 
 
 def dense() -> Iterator[Case]:
+    yield Case("dense", "2x3x4 by its last axis", F.dense, normal((2, 3, 4), (4, 5), (5,)))
     sizes = (4, 7, 3), (1, 3, 5), (35, 2, 3), (2, 37, 3), (3, 2, 35), (1, 130, 2)  # the last: a sum in two slices
     for N, inputs, units in sizes:
         yield Case("dense", f"{N}x{inputs}x{units}", F.dense, normal((N, inputs), (inputs, units), (units,)))
@@ -186,13 +187,36 @@ def dense() -> Iterator[Case]:
 def maxpool2d() -> Iterator[Case]:
     odd = [((3, 2), (1, 1), "same"), ((2, 3), (3, 1), "valid"), ((3, 3), (2, 2), "same"), ((2, 2), (3, 3), "valid")]
     for window, stride, padding in used_windows("MP", "pool_size") + odd:
-        yield pooling_case((2, 5, 6, 3), window, stride, padding)
-    yield pooling_case((1, 5, 3, 4), (2, 2), (1, 2), "same")  # vectors of four
+        yield pooling_case("maxpool2d", (2, 5, 6, 3), window, stride, padding)
+    yield pooling_case("maxpool2d", (1, 5, 3, 4), (2, 2), (1, 2), "same")  # vectors of four
 
 
-def pooling_case(x_shape: Shape, window: Pair, stride: Pair, padding: str) -> Case:
+def avgpool2d() -> Iterator[Case]:
+    for window, stride, padding in (
+        ((2, 2), (2, 2), "valid"), ((2, 2), (2, 2), "same"), ((3, 2), (1, 1), "same"), ((2, 3), (3, 1), "valid"),
+        ((3, 3), (2, 2), "same"), ((2, 2), (3, 3), "valid"),
+    ):  # fmt: skip
+        yield pooling_case("avgpool2d", (2, 5, 6, 3), window, stride, padding)
+    yield pooling_case("avgpool2d", (1, 5, 3, 4), (2, 2), (1, 2), "same")  # vectors of four
+
+
+def pooling_case(operation: str, x_shape: Shape, window: Pair, stride: Pair, padding: str) -> Case:
     label = f"{window[0]}x{window[1]} stride {stride[0]}x{stride[1]} {padding}, C{x_shape[3]}"
-    return Case("maxpool2d", label, lambda x: F.maxpool2d(x, window, stride, padding), spaced(x_shape))
+    return Case(operation, label, lambda x: getattr(F, operation)(x, window, stride, padding), spaced(x_shape))
+
+
+def zeropad2d() -> Iterator[Case]:
+    for C, padding in ((3, ((1, 2), (0, 1))), (4, ((0, 1), (2, 1))), (1, ((0, 0), (0, 0)))):
+        yield Case("zeropad2d", f"{padding}, C{C}", partial_padding(padding), normal((2, 3, 2, C)))
+
+
+def partial_padding(padding: Padding) -> Callable[[Tensor], Tensor]:
+    return lambda x: F.zeropad2d(x, padding)
+
+
+def globalpool2d(operation: str) -> Iterator[Case]:
+    for shape in ((2, 3, 5, 3), (3, 2, 1, 5), (1, 3, 9, 35)):  # the last: channels of two blocks
+        yield Case(operation, "x".join(map(str, shape)), getattr(F, operation), spaced(shape))
 
 
 def batchnorm() -> Iterator[Case]:
@@ -238,9 +262,18 @@ def relu() -> Iterator[Case]:
     yield Case("relu", "", F.relu, spaced((3, 5, 3)))
 
 
+def activation(operation: str) -> Iterator[Case]:
+    yield Case(operation, "", getattr(F, operation), spaced((3, 5, 3)))
+    if operation in ("elu", "leaky_relu"):
+        yield Case(operation, "alpha 0.7", lambda x: getattr(F, operation)(x, 0.7), spaced((3, 5)))
+    if operation in F.ACTIVATIONS:
+        function = partial(F.dense, activation=operation)
+        yield Case(operation, "of dense", lambda x, w, b: function(x, w, b), normal((4, 5), (5, 3), (3,)))
+
+
 def softmax() -> Iterator[Case]:
-    for shape in ((4, 5), (3, 10), (2, 37)):
-        yield Case("softmax", f"{shape[0]}x{shape[1]}", F.softmax, normal(shape))
+    for shape in ((4, 5), (3, 10), (2, 37), (2, 3, 4)):
+        yield Case("softmax", "x".join(map(str, shape)), F.softmax, normal(shape))
 
 
 def softmax_crossentropy() -> Iterator[Case]:
@@ -251,6 +284,31 @@ def softmax_crossentropy() -> Iterator[Case]:
             "softmax_crossentropy", label,
             lambda logits, labels=labels: F.softmax_crossentropy(logits, labels)[0], normal((N, K)),
         )  # fmt: skip
+
+
+def binary_crossentropy() -> Iterator[Case]:
+    probabilities = lambda rng: [rng.uniform(0.05, 0.95, (4, 3))]  # noqa: E731
+    for label, from_logits, inputs in (("", False, probabilities), ("from logits", True, normal((4, 3)))):
+        yield Case(
+            "binary_crossentropy", label,
+            lambda outputs, from_logits=from_logits: F.binary_crossentropy(
+                outputs, (np.arange(12) % 5 / 4).reshape(4, 3), from_logits
+            )[0],
+            inputs,
+        )  # fmt: skip
+
+
+def mean_squared_error() -> Iterator[Case]:
+    for N, K in ((4, 3), (2, 37), (5, 1)):
+        targets = (np.arange(N * K) % 7 / 3).reshape(N, K)
+        function = lambda outputs, targets=targets: F.mean_squared_error(outputs, targets)[0]  # noqa: E731
+        yield Case("mean_squared_error", f"{N}x{K}", function, normal((N, K)))
+
+
+def regularize() -> Iterator[Case]:
+    for l1, l2 in ((0.3, 0.0), (0.0, 0.7), (0.2, 0.1)):
+        function = lambda w, l1=l1, l2=l2: F.regularize(w, l1, l2)  # noqa: E731
+        yield Case("regularize", f"l1 {l1} l2 {l2}", function, spaced((3, 2, 5)))
 
 
 def concatenate() -> Iterator[Case]:
@@ -284,6 +342,10 @@ def binary(operation: str) -> Iterator[Case]:
     for shapes in BROADCASTS:
         label = " and ".join("x".join(map(str, shape)) for shape in shapes)
         yield Case(operation, label, OPERATORS[operation], positive(*shapes))
+    if operation == "add":
+        for count in (2, 3, 6):  # a network's branches; the kernel takes four at once
+            yield Case("add", f"{count} of one shape", lambda *parts: F.add(parts), normal(*[(2, 3, 5)] * count))
+        yield Case("add", "one thrice", lambda x: F.add([x, x * 2.0, x]), normal((2, 3)))
 
 
 def unary(operation: str) -> Iterator[Case]:
@@ -318,10 +380,13 @@ OPERATIONS: dict[str, Callable[[], Iterator[Case]]] = {
     **{
         make.__name__: make
         for make in (
-            conv2d, conv1x1, dense, maxpool2d, batchnorm, batchnorm_inference, dropout, relu, softmax,
-            softmax_crossentropy, concatenate, flatten,
+            conv2d, conv1x1, dense, maxpool2d, avgpool2d, zeropad2d, batchnorm, batchnorm_inference, dropout,
+            relu, softmax, softmax_crossentropy, binary_crossentropy, mean_squared_error, regularize,
+            concatenate, flatten,
         )
     },
+    **{name: partial(activation, name) for name in ("tanh", "sigmoid", "elu", "leaky_relu", "softplus")},
+    **{name: partial(globalpool2d, name) for name in ("globalavgpool2d", "globalmaxpool2d")},
     **{name: partial(binary, name) for name in OPERATORS},
     **{name: partial(unary, name) for name in FUNCTIONS},
     "matmul": matmul,

@@ -66,8 +66,8 @@ def check_network(text: str, *, device: Device | str | None = None, directions: 
     rng = np.random.default_rng(seed)
     model = make(text, oracle)
     fill(model, rng)
-    x = rng.uniform(0, 1, (IMAGES, *model.input.shape)).astype(np.float32).astype(np.float64)
-    y = np.eye(model.output.shape[0])[rng.integers(0, model.output.shape[0], IMAGES)]
+    x = rng.uniform(0, 1, (IMAGES, *model.input.extents)).astype(np.float32).astype(np.float64)
+    y = np.eye(model.output.extents[0])[rng.integers(0, model.output.extents[0], IMAGES)]
     loss, exact = loss_and_gradients(model, x, y)
     rows = slopes(model, x, y, exact, directions, rng)
     if on is not oracle and all(row.verdict == PASSED for row in rows):
@@ -90,7 +90,7 @@ def longest_sum(model: Model) -> int:
     (the gradient of a filter, the statistics of batch normalisation)."""
     kernels = [layer.parameters["kernel"].shape for layer in model.layers if "kernel" in layer.parameters]
     by_filters = [n for *taps, C, K in kernels for n in (math.prod(taps) * C, math.prod(taps) * K)]
-    return max(by_filters + [IMAGES * math.prod(symbol.shape[:-1]) for symbol in model.symbols])
+    return max(by_filters + [IMAGES * math.prod(symbol.extents[:-1]) for symbol in model.symbols])
 
 
 def make(text: str, device: Device) -> Model:

@@ -25,6 +25,7 @@ from tinycnn.layers import Dropout
 from tinycnn.losses import logits_of, one_hot
 from tinycnn.models import Model
 from tinycnn.optimizers import Optimizer
+from tinycnn.regularizers import penalties
 from tinycnn.tensor import no_grad
 
 SMALL, LARGE = 15_000, 100_000  # parameters: up to which with all optimisers, and above which in smaller steps
@@ -42,12 +43,15 @@ OPTIMIZERS: dict[str, Maker] = {
     "Nesterov": lambda: optimizers.SGD(0.001, momentum=0.9, nesterov=True),
     "Adam": optimizers.Adam,
     "Adadelta": optimizers.Adadelta,
+    "RMSprop": optimizers.RMSprop,
 }
 
 # A network with layers of every kind, whose answers come with tinycnn: the command's `every-layer`.
 EVERY_LAYER = (
     "CN(4,5,strides=4)->BN()->[CN(3,1)|CN(2,3,padding=same)->MP(3,3,strides=1,padding=same)]->MP(2,2)->DP(0.25)->"
-    "CN(4,(2,3),activation=none,bias=False)->AC(relu)->FL()->DN(8)->BN()->DN(10)"
+    "ZP((1,0),(0,1))->[CN(5,3,padding=same,activation=tanh)+]->LR(0.3)->[GM()|AP(2,2,padding=same)->"
+    "CN(4,(1,2),activation=none,bias=False)->AC(relu)->DN(6,softplus)->GA()]->"
+    "DN(8,sigmoid)->EL(0.5)->DN(8)->BN()->DN(10)"
 )
 STORED, STORED_STEPS = Path(__file__).with_name("values.safetensors"), 20
 
@@ -82,7 +86,7 @@ def trial_for(model: Model, steps: int) -> Trial:
     assert model.optimizer is not None  # a compiled model has one
     size = model.count_params()
     batch, share = (3, 0.1) if size > LARGE else (4, 1)
-    count, shape, classes = steps * batch, model.input.shape, model.output.shape[-1]
+    count, shape, classes = steps * batch, model.input.extents, model.output.extents[-1]
     images, labels = synthetic.digits(count)
     x: np.ndarray = images[..., None].astype(np.float32) / 255
     if shape != x.shape[1:]:
@@ -141,6 +145,8 @@ def ours(model: Model, trial: Trial) -> Values:
         values = {(INFERENCE, name): y.numpy().copy() for name, y in zip(names, probe(trial.x[0]), strict=True)}
     outputs = probe(trial.x[0], training=True)
     loss, right = F.softmax_crossentropy(logits_of(outputs[-1]), trial.y[0])
+    for weight, regularizer in penalties(model):
+        loss = loss + regularizer(weight)
     loss.backward()
     values.update({(TRAINING, name): y.numpy().copy() for name, y in zip(names, outputs, strict=True)})
     values.update({(LOSS, ""): loss.numpy().copy(), (RIGHT, ""): model.device.numpy(right).copy()})

@@ -128,7 +128,7 @@ class Twin:
     def __init__(self, model: Model):
         self.keras, self.jax = keras_on_jax()
         made: dict[layers.Layer, list] = {}
-        values = {model.input: self.keras.Input(model.input.shape)}
+        values = {model.input: self.keras.Input(model.input.extents)}
         for symbol in model.symbols[1:]:
             value = [values[i] for i in symbol.inputs]
             value = value if len(value) > 1 else value[0]
@@ -159,10 +159,10 @@ class Twin:
         return self.model.stateless_call(trainable, fixed, x, training=False)[0][:-1]
 
     def _loss(self, trainable: list, fixed: list, x: np.ndarray, y: np.ndarray) -> tuple:
-        outputs, moved = self.model.stateless_call(trainable, fixed, x, training=True)
+        outputs, moved, penalties = self.model.stateless_call(trainable, fixed, x, training=True, return_losses=True)
         right = (outputs[-1].argmax(axis=1) == y.argmax(axis=1)).sum()
         loss = self.keras.losses.categorical_crossentropy(y, outputs[-1], from_logits=True).mean()
-        return loss, (outputs[:-1], right, moved)
+        return sum(penalties, loss), (outputs[:-1], right, moved)
 
     def values(self, weights: Weights, x: np.ndarray, y: np.ndarray, trial: Trial) -> Values:
         """The Values for these weights and these batches of the trial."""

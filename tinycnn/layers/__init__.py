@@ -1,16 +1,56 @@
 """The layers, with the face that Keras gives them, in the files that Keras 2 has them in."""
 
-from tinycnn.layers.base import Input, InputLayer, Layer, Symbol, Weighted
-from tinycnn.layers.convolutional import Conv2D
-from tinycnn.layers.core import Activation, Dense, Dropout, Flatten
-from tinycnn.layers.merge import Concatenate
-from tinycnn.layers.normalization import BatchNormalization
-from tinycnn.layers.pooling import MaxPooling2D
+import sys
+from typing import Any
 
-Convolution2D = Conv2D
+from tinycnn import refusals
+from tinycnn.layers.advanced_activations import ELU, LeakyReLU, ReLU, Softmax
+from tinycnn.layers.base import Input, InputLayer, Layer, Symbol, Weighted
+from tinycnn.layers.convolutional import Conv2D, Convolution2D, ZeroPadding2D
+from tinycnn.layers.core import Activation, Dense, Dropout, Flatten, Lambda, Reshape
+from tinycnn.layers.merge import Add, Concatenate, add, concatenate
+from tinycnn.layers.normalization import BatchNormalization
+from tinycnn.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
+
 MaxPool2D = MaxPooling2D
+AvgPool2D = AveragePooling2D
+GlobalAvgPool2D = GlobalAveragePooling2D
+GlobalMaxPool2D = GlobalMaxPooling2D
 
 __all__ = [
-    "Activation", "BatchNormalization", "Concatenate", "Conv2D", "Convolution2D", "Dense", "Dropout", "Flatten",
-    "Input", "InputLayer", "Layer", "MaxPool2D", "MaxPooling2D", "Symbol", "Weighted",
+    "ELU",
+    "Activation",
+    "Add",
+    "AveragePooling2D",
+    "AvgPool2D",
+    "BatchNormalization",
+    "Concatenate",
+    "Conv2D",
+    "Convolution2D",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "GlobalAveragePooling2D",
+    "GlobalAvgPool2D",
+    "GlobalMaxPool2D",
+    "GlobalMaxPooling2D",
+    "Input",
+    "InputLayer",
+    "Lambda",
+    "Layer",
+    "LeakyReLU",
+    "MaxPool2D",
+    "MaxPooling2D",
+    "ReLU",
+    "Reshape",
+    "Softmax",
+    "Symbol",
+    "Weighted",
+    "ZeroPadding2D",
+    "add",
+    "concatenate",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    return refusals.attribute(sys.modules[__name__], name)

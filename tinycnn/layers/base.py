@@ -6,25 +6,36 @@ connection, and `Model` makes a network of the connections.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn import initializers, philox, session
+from tinycnn import activations, initializers, philox, refusals, session
+from tinycnn import functional as F
 from tinycnn.careful import Careful
 from tinycnn.devices import current_device
-from tinycnn.layers import configs
+from tinycnn.expressions import Expression
+from tinycnn.layers import configs, keras1
+from tinycnn.regularizers import L1L2
 from tinycnn.shapes import Pair, Shape, ShapeError
 from tinycnn.tensor import Tensor
 
-ACTIVATIONS = ("linear", "relu", "softmax")
+ACTIVATIONS = ("linear", *F.ACTIVATIONS)
 
 
-def check_activation(activation: str | None) -> str | None:
-    """None for no activation, else its name. Raises ValueError that lists those there are."""
+def check_activation(activation: Any) -> str | None:
+    """None for no activation, else its name; of the functions of tinycnn.activations too.
+
+    Raises ValueError that lists those there are.
+    """
+    if callable(activation):
+        functions = ((name, (getattr(activations, name), F.ACTIVATIONS.get(name))) for name in ACTIVATIONS)
+        activation = next((name for name, same in functions if activation in same), activation)
     if activation not in (None, *ACTIVATIONS):
         raise ValueError(f"no activation is called {activation!r}; there are: {', '.join(ACTIVATIONS)}")
     return None if activation == "linear" else activation
@@ -36,18 +47,31 @@ def positive(value: Any, what: str) -> int:
     return int(value)
 
 
-class Symbol:
+class Symbol(Expression):
     """The place of a tensor in a network that is being described.
 
-    shape: without the batch; layer: its maker; inputs: the Symbols that it was made from; use: how many Symbols the
-    layer had made before.
+    extents: its shape without the batch; layer: its maker; inputs: the Symbols that it was made from; use: how many
+    Symbols the layer had made before; owner: the model that it came with, where that is a layer of another.
     """
 
-    def __init__(self, shape: Sequence[int], layer: Layer, inputs: Sequence[Symbol] = (), use: int = 0):
-        self.shape, self.layer, self.inputs, self.use = tuple(shape), layer, tuple(inputs), use
+    inputs: tuple[Symbol, ...]
+
+    def __init__(self, extents: Sequence[int], layer: Layer, inputs: Sequence[Symbol] = (), use: int = 0):
+        self.extents, self.layer, self.inputs, self.use = tuple(extents), layer, tuple(inputs), use
+        self.owner: Any = None
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        return (None, *self.extents)
+
+    @property
+    def weights(self) -> list[Tensor]:  # type: ignore[override]
+        return self.layer.weights
 
     def compute(self, values: dict[Symbol, Tensor], training: bool, to_logits: bool = False) -> Tensor:
         """The tensor of this place, those of its inputs being in `values`. to_logits: stop ahead of a softmax."""
+        if not self.inputs:
+            return super().compute(values, training)
         tensors = [values[i] for i in self.inputs]
         arguments = tensors if len(tensors) > 1 else tensors[0]
         if to_logits:
@@ -55,18 +79,24 @@ class Symbol:
         return self.layer.call_at(self.use, arguments, training) if self.use else self.layer.call(arguments, training)
 
     def __repr__(self) -> str:
-        return f"Symbol(shape={(None, *self.shape)}, from {self.layer.name})"
+        return f"Symbol(shape={self.shape}, from {self.layer.name})"
 
 
 class Weighted(Careful):
     """What layers and networks do with their weights, the Tensors in `self.weights`."""
 
     name: str
+    group = "Layer"  # where refusals.NAMES has its attributes
     settable: tuple[str, ...] = ("trainable",)
 
     @property
     def weights(self) -> list[Tensor]:
         raise NotImplementedError
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise refusals.of_instance(self.group, self, name)
 
     @property
     def trainable_weights(self) -> list[Tensor]:
@@ -84,9 +114,9 @@ class Weighted(Careful):
         """All weights as NumPy arrays (copies), in Keras's order."""
         return [w.numpy().copy() for w in self.weights]
 
-    def set_weights(self, values: Sequence[ArrayLike]) -> None:
+    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Replace all weights by arrays of the same shapes. Raises ValueError, and then changes nothing."""
-        arrays = [np.asarray(v) for v in values]
+        arrays = [np.asarray(v) for v in weights]
         have, got = [w.shape for w in self.weights], [v.shape for v in arrays]
         if have != got:
             raise ShapeError(f"{self.name} has weights of shapes {have}, not {got}")
@@ -100,12 +130,16 @@ class Weighted(Careful):
 class Layer(Weighted):
     """The base of all layers.
 
-    A subclass has `build(shape)`, which makes the weights for inputs of that shape (without the batch),
-    `call(x, training)`, `output_shape(shape)` and `options()`, its constructor's arguments.
+    A subclass has `make_weights(shape)`, which makes the weights for inputs of that shape (without the batch),
+    `call(x, training)`, `shape_after(shape)` and `options()`, its constructor's arguments. A layer that was written for
+    Keras 2 has `build(input_shape)` and `compute_output_shape(input_shape)` instead, of shapes with the batch, and
+    `call(x)`.
 
     Args:
         name: the layer's name; its kind and a number if None.
-        input_shape: (H, W, C) of the images, for the first layer of a Sequential.
+        input_shape: (H, W, C) of the images, for the first layer of a Sequential. batch_input_shape: the same with None
+            before it; input_dim: the same of flat inputs.
+        dtype: the device's. trainable: whether training changes its weights. weights: arrays to begin with.
 
     >>> class Twice(Layer):
     ...     def call(self, x: Tensor, training: bool) -> Tensor:
@@ -115,21 +149,51 @@ class Layer(Weighted):
     """
 
     kind: str = ""  # the name that instances are numbered under: conv2d_1, conv2d_2, ...; made of the class's if empty
+    regularizers: Mapping[str, L1L2] = {}  # {name of a weight: its regularizer}
     draws = True  # whether it has a random stream of its own
     window: Pair = (1, 1)  # what one output sees of the input, for the receptive field
     stride: Pair = (1, 1)
 
-    def __init__(self, name: str | None = None, input_shape: Sequence[int] | None = None):
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "output_shape" in vars(cls):
+            raise TypeError(f"{cls.__name__}.output_shape is an attribute: call the method compute_output_shape")
+        if "__init__" in vars(cls):
+            cls.__init__ = keras1.understood(cls.__init__)  # type: ignore[method-assign]
+        if "call" in vars(cls) and "training" not in inspect.signature(cls.call).parameters:
+            cls.call = in_both_phases(cls.call)  # type: ignore[method-assign]
+
+    def __init__(self, name: str | None = None, input_shape: Sequence[int] | None = None, **others: Any):
         self.kind = type(self).kind or re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
         self.name = name or session.next_name(self.kind)
-        self.input_shape = None if input_shape is None else tuple(positive(n, "input_shape") for n in input_shape)
+        self.given_shape = None if input_shape is None else tuple(positive(n, "input_shape") for n in input_shape)
+        self.given_weights: Sequence[ArrayLike] | None = None
         self.seed, self.stream = session.seed(), session.next_stream() if self.draws else None
-        self.built_shape: Any = None
+        self.built, self.built_shape = False, None  # the shape that it was built for
         self.parameters: dict[str, Tensor] = {}  # in Keras's order
         self.learnt: set[str] = set()  # the names of those that training changes, unless the layer is frozen
         self._trainable = True
-        self.output: Symbol | None = None  # of the layer's first connection
+        self.input: Any = None  # the Symbol, or the list of them, of the layer's first connection
+        self.output: Symbol | None = None
         self.uses = 0  # how often it was connected
+        self.take(**keras1.spelled(type(self), (), (), others))
+
+    def take(
+        self, name: str | None = None, input_shape: Sequence[int] | None = None,
+        batch_input_shape: Sequence[int | None] | None = None, input_dim: int | None = None, dtype: Any = None,
+        trainable: bool = True, weights: Sequence[ArrayLike] | None = None,
+    ) -> None:  # fmt: skip
+        """The arguments that every layer takes."""
+        keras1.check_dtype(dtype)
+        self.name = name or self.name
+        if batch_input_shape is not None:
+            refusals.argument(self.type, "batch_size", batch_input_shape[0], [])
+        shape = (input_dim,) if input_dim else batch_input_shape[1:] if batch_input_shape else input_shape
+        if shape is not None:
+            self.given_shape = tuple(positive(n, "input_shape") for n in shape)
+        if not trainable:
+            self.trainable = False
+        self.given_weights = weights
 
     @property
     def type(self) -> str:
@@ -139,7 +203,7 @@ class Layer(Weighted):
     def trainable(self) -> bool:
         """Whether training changes the layer's weights: False freezes it, from the next `compile` on.
 
-        A frozen BatchNormalization normalises by its moving statistics, as Keras's does since 2.3.
+        A frozen BatchNormalization keeps its moving statistics and normalises by them, as in tf.keras and in Keras 3.
         """
         return self._trainable
 
@@ -149,34 +213,69 @@ class Layer(Weighted):
         for name, weight in self.parameters.items():
             weight.requires_grad = self._trainable and name in self.learnt
 
+    @property
+    def input_shape(self) -> Any:
+        """(None, H, W, C) of what the layer is connected to, a list of such where there are several, or None."""
+        return [i.shape for i in self.input] if isinstance(self.input, list) else self.input and self.input.shape
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...] | None:
+        """(None, P, Q, K) of what the layer gives; None before it is connected."""
+        return None if self.output is None else self.output.shape
+
     def __call__(self, inputs: Any, training: bool = False) -> Any:
         many = isinstance(inputs, (list, tuple))
         first = inputs[0] if many and inputs else inputs
         if not isinstance(first, (Symbol, Tensor)):
-            raise TypeError(f"{self.name} takes a Tensor or what Input(shape=...) returns, not {type(first).__name__}")
-        shape = [i.shape for i in inputs] if many else inputs.shape
+            hint = "; what the backend's functions gave is put into a network by Lambda" * isinstance(first, Expression)
+            given = type(first).__name__
+            raise TypeError(f"{self.name} takes a Tensor or what Input(shape=...) returns, not {given}{hint}")
         if isinstance(first, Symbol):
+            shape = [i.extents for i in inputs] if many else inputs.extents
             self.ensure_built(shape)
-            symbol = Symbol(self.output_shape(shape), self, inputs if many else (inputs,), self.uses)
+            symbol = Symbol(self.extents_after(shape), self, inputs if many else (inputs,), self.uses)
             self.uses += 1
-            self.output = self.output or symbol
+            if self.output is None:
+                self.input, self.output = list(inputs) if many else inputs, symbol
             return symbol
+        shape = [i.shape for i in inputs] if many else inputs.shape
         self.ensure_built([s[1:] for s in shape] if many else shape[1:])
         return self.call(inputs, training)
 
     def ensure_built(self, shape: Any) -> None:
         """Make the weights at first use; refuse inputs of another shape later."""
         if self.built_shape is None:
-            self.output_shape(shape)  # refuses what does not fit, before there are weights
-            self.build(shape)
-            self.built_shape = shape
+            self.extents_after(shape)  # refuses what does not fit, before there are weights
+            self.build(with_batch(shape))
+            self.built, self.built_shape = True, shape
+            if self.given_weights is not None:
+                self.set_weights(self.given_weights)
         elif self.parameters and shape[-1] != self.built_shape[-1]:
             raise ShapeError(
                 f"{self.name} was built for inputs (None, {as_text(self.built_shape)}), not (None, {as_text(shape)})"
             )
 
-    def add_weight(self, name: str, shape: Shape, initializer: str, trainable: bool = True) -> Tensor:
+    def extents_after(self, shape: Any) -> Shape:
+        return self.compute_output_shape(with_batch(shape))[1:]
+
+    def build(self, input_shape: Any) -> None:
+        """Make the weights for inputs of this shape, (None, H, W, C), or a list of such."""
+        self.make_weights(without_batch(input_shape))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """(None, P, Q, K) for inputs (None, H, W, C), or for a list of such. Raises ShapeError where none fits."""
+        return (None, *self.shape_after(without_batch(input_shape)))
+
+    def add_weight(
+        self, name: str, shape: Shape, initializer: str = "glorot_uniform", trainable: bool = True, **others: Any
+    ) -> Tensor:
         """A new weight, drawn by an initializer of tinycnn.initializers. trainable: whether training changes it."""
+        for argument, value in others.items():
+            if argument == "dtype":
+                keras1.check_dtype(value)
+            else:
+                refusals.argument("add_weight", argument, value, ["name", "shape", "initializer", "trainable"])
+        initializer = initializers.get(initializer)
         device = current_device()
         tensor = Tensor.wrap(device.zeros(shape), device)
         if session.draws_weights():
@@ -188,10 +287,10 @@ class Layer(Weighted):
         self.parameters[name] = tensor
         return tensor
 
-    def build(self, shape: Any) -> None:
+    def make_weights(self, shape: Any) -> None:
         """Nothing to make, for a layer without weights."""
 
-    def call(self, x: Any, training: bool) -> Tensor:
+    def call(self, x: Any, training: bool) -> Any:
         """The output for a Tensor x. Raises NotImplementedError where a subclass has none."""
         raise NotImplementedError(f"{type(self).__name__} has no call(self, x, training)")
 
@@ -200,10 +299,10 @@ class Layer(Weighted):
         return self.call(x, training)
 
     def logits(self, x: Any) -> Tensor:
-        """Of a layer with softmax: what the softmax is computed from."""
-        raise NotImplementedError(f"{self.name} has no softmax")
+        """Of a layer that ends in an activation: what that is computed from."""
+        raise NotImplementedError(f"{self.name} has no activation")
 
-    def output_shape(self, shape: Any) -> Shape:
+    def shape_after(self, shape: Any) -> Shape:
         return shape
 
     def options(self) -> dict[str, Any]:
@@ -236,21 +335,53 @@ class InputLayer(Layer):
     kind = "input"
     draws = False  # so that weights do not depend on how a network is written down
 
-    def __init__(self, input_shape: Sequence[int], name: str | None = None):
-        super().__init__(name, input_shape)
+    def __init__(
+        self, input_shape: Sequence[int] | None = None, name: str | None = None,
+        batch_input_shape: Sequence[int | None] | None = None,
+    ):  # fmt: skip
+        super().__init__(name, input_shape, batch_input_shape=batch_input_shape)
+        if self.given_shape is None:
+            raise TypeError(f"{self.name} needs input_shape=(H, W, C)")
+        self.input = self.output = Symbol(self.given_shape, self)
 
     def call(self, x: Tensor, training: bool) -> Tensor:
         return x
 
     def options(self) -> dict[str, Any]:
-        return {"input_shape": self.input_shape}
+        return {"input_shape": self.given_shape}
 
 
-def Input(shape: Sequence[int], name: str | None = None) -> Symbol:
-    """The start of a functional model: a Symbol of images of `shape` (H, W, C), without the batch."""
-    layer = InputLayer(shape, name)
-    layer.output = symbol = Symbol(layer.input_shape or (), layer)
-    return symbol
+def Input(
+    shape: Sequence[int] | None = None, batch_shape: Sequence[int | None] | None = None, name: str | None = None,
+    **others: Any,
+) -> Any:  # fmt: skip
+    """The start of a functional model: a Symbol of images of `shape` (H, W, C), without the batch.
+
+    batch_shape: the same with None before it.
+    """
+    return InputLayer(shape, name, batch_shape, **others).output
+
+
+def with_batch(shape: Any) -> Any:
+    """(None, H, W, C) for (H, W, C), and a list for a list."""
+    return [(None, *s) for s in shape] if isinstance(shape, list) else (None, *shape)
+
+
+def without_batch(shape: Any) -> Any:
+    """(H, W, C) for (None, H, W, C), and a list for a list of such."""
+    if isinstance(shape, list) and shape and isinstance(shape[0], (list, tuple)):
+        return [tuple(s[1:]) for s in shape]
+    return tuple(shape[1:])
+
+
+def in_both_phases(call: Callable) -> Callable:
+    """The `call(self, x)` of a layer that does the same in training and in inference, as the `call` of others."""
+
+    @functools.wraps(call)
+    def with_phase(self: Layer, x: Any, training: bool = False) -> Any:
+        return call(self, x)
+
+    return with_phase
 
 
 def affine_formula(kernel: Tensor, bias: Tensor | None) -> str:

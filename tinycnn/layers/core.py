@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from tinycnn import functional as F
-from tinycnn import initializers, philox
+from tinycnn import initializers, philox, refusals, regularizers, session
+from tinycnn.devices import use_device
 from tinycnn.devices.base import Array, Mask
-from tinycnn.layers.base import Layer, affine_formula, check_activation, positive
+from tinycnn.layers.base import Layer, affine_formula, check_activation, positive, with_batch
 from tinycnn.shapes import Shape, ShapeError
-from tinycnn.tensor import Tensor
+from tinycnn.tensor import Tensor, no_grad
 
 
 class Dense(Layer):
@@ -20,45 +24,46 @@ class Dense(Layer):
 
     Args:
         units: the number of outputs.
-        activation: None, 'relu' (fused into the kernel) or 'softmax'.
+        activation: None, 'relu' (fused into the kernel), or another of functional.ACTIVATIONS.
         use_bias: whether a number is added to each output.
-        kernel_initializer: the name of one of tinycnn.initializers.
+        kernel_initializer, bias_initializer: the name of one of tinycnn.initializers.
+        kernel_regularizer, bias_regularizer: of tinycnn.regularizers, or None.
 
     Shapes:
-        x (N, inputs), kernel (inputs, units), bias (units,) -> (N, units).
+        x (N, inputs), kernel (inputs, units), bias (units,) -> (N, units). Inputs of more axes are multiplied along
+        the last: (..., inputs) -> (..., units).
 
     Raises:
-        ValueError: for what is none of these. ShapeError: when it is connected to images that are not flat.
+        ValueError: for what is none of these.
 
     >>> from tinycnn.layers import Input
     >>> Dense(10, activation="softmax")(Input((784,))).shape
-    (10,)
+    (None, 10)
     """
 
     kind = "dense"
 
     def __init__(
         self, units: int, activation: str | None = None, use_bias: bool = True,
-        kernel_initializer: str = "glorot_uniform", name: str | None = None, input_shape: Sequence[int] | None = None,
+        kernel_initializer: str = "glorot_uniform", bias_initializer: str = "zeros", name: str | None = None,
+        input_shape: Sequence[int] | None = None, kernel_regularizer: Any = None, bias_regularizer: Any = None,
     ):  # fmt: skip
         super().__init__(name, input_shape)
+        self.regularizers = regularizers.chosen(kernel=kernel_regularizer, bias=bias_regularizer)
         self.units = positive(units, "units")
         self.activation = check_activation(activation)
         self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
 
-    def build(self, shape: Shape) -> None:
-        self.kernel = self.add_weight("kernel", (shape[0], self.units), self.kernel_initializer)
-        self.bias = self.add_weight("bias", (self.units,), "zeros") if self.use_bias else None
+    def make_weights(self, shape: Shape) -> None:
+        self.kernel = self.add_weight("kernel", (shape[-1], self.units), self.kernel_initializer)
+        self.bias = self.add_weight("bias", (self.units,), self.bias_initializer) if self.use_bias else None
 
-    def output_shape(self, shape: Shape) -> Shape:
-        if len(shape) != 1:
-            raise ShapeError(f"{self.name} needs flat inputs, not {shape}: put Flatten() before it")
-        return (self.units,)
+    def shape_after(self, shape: Shape) -> Shape:
+        return (*shape[:-1], self.units)
 
     def call(self, x: Tensor, training: bool) -> Tensor:
-        if self.activation == "softmax":
-            return F.softmax(self.logits(x))
         return F.dense(x, self.kernel, self.bias, self.activation)
 
     def logits(self, x: Tensor) -> Tensor:
@@ -70,6 +75,8 @@ class Dense(Layer):
             "activation": self.activation,
             "use_bias": self.use_bias,
             "kernel_initializer": self.kernel_initializer,
+            **({} if self.bias_initializer == "zeros" else {"bias_initializer": self.bias_initializer}),
+            **regularizers.as_options(self.regularizers),
         }
 
     def formula(self) -> str:
@@ -80,7 +87,7 @@ class Dropout(Layer):
     """Zero a share `rate` of the inputs while training, and divide the rest by 1 - rate (Srivastava et al., 2014).
 
     Args:
-        rate: in [0, 1).
+        rate: in [0, 1). seed: of its masks, in [0, 2**64); that of the session if None.
 
     Shapes:
         x of any shape -> the same.
@@ -94,8 +101,11 @@ class Dropout(Layer):
 
     kind = "dropout"
 
-    def __init__(self, rate: float, name: str | None = None, input_shape: Sequence[int] | None = None):
+    def __init__(
+        self, rate: float, seed: int | None = None, name: str | None = None, input_shape: Sequence[int] | None = None
+    ):
         super().__init__(name, input_shape)
+        self.seed = self.seed if seed is None else session.check_seed(seed)
         if not isinstance(rate, numbers.Real) or not 0 <= rate < 1:
             raise ValueError(f"{self.name}: the dropout rate must be in [0, 1), not {rate!r}")
         self.rate: float = float(rate)
@@ -129,12 +139,12 @@ class Flatten(Layer):
 
     >>> from tinycnn.layers import Input
     >>> Flatten()(Input((4, 4, 8))).shape
-    (128,)
+    (None, 128)
     """
 
     kind = "flatten"
 
-    def output_shape(self, shape: Shape) -> Shape:
+    def shape_after(self, shape: Shape) -> Shape:
         return (math.prod(shape),)
 
     def call(self, x: Tensor, training: bool) -> Tensor:
@@ -145,7 +155,7 @@ class Activation(Layer):
     """An activation as a layer of its own.
 
     Args:
-        activation: 'relu', 'softmax' (of flat inputs) or 'linear'.
+        activation: 'linear' or one of functional.ACTIVATIONS: 'relu', 'softmax' (over the last axis), 'tanh', ...
 
     Shapes:
         x of any shape -> the same.
@@ -160,18 +170,91 @@ class Activation(Layer):
         super().__init__(name, input_shape)
         self.activation = check_activation(activation)
 
-    def output_shape(self, shape: Shape) -> Shape:
-        if self.activation == "softmax" and len(shape) != 1:
-            raise ShapeError(f"{self.name}: softmax needs flat inputs, not {shape}: put Flatten() before it")
-        return shape
-
     def call(self, x: Tensor, training: bool) -> Tensor:
-        if self.activation is None:
-            return x
-        return {"relu": F.relu, "softmax": F.softmax}[self.activation](x)
+        return x if self.activation is None else F.ACTIVATIONS[self.activation](x)
 
     def logits(self, x: Tensor) -> Tensor:
         return x
 
     def options(self) -> dict[str, Any]:
         return {"activation": self.activation or "linear"}
+
+
+class Reshape(Layer):
+    """The same numbers in another shape, row-major.
+
+    Args:
+        target_shape: without the batch; one extent may be -1.
+
+    Raises:
+        ShapeError: when it is connected, where that many numbers do not make such a shape.
+
+    >>> from tinycnn.layers import Input
+    >>> Reshape((28, 28, 1))(Input((784,))).shape
+    (None, 28, 28, 1)
+    """
+
+    kind = "reshape"
+
+    def __init__(self, target_shape: Sequence[int], name: str | None = None, input_shape: Sequence[int] | None = None):
+        super().__init__(name, input_shape)
+        self.target_shape = tuple(int(n) for n in target_shape)
+        if any(n < -1 or n == 0 for n in self.target_shape) or self.target_shape.count(-1) > 1:
+            raise ValueError(f"{self.name}: a shape has extents of at least 1, of which one may be -1: {target_shape}")
+
+    def shape_after(self, shape: Shape) -> Shape:
+        count, rest = math.prod(shape), math.prod(n for n in self.target_shape if n > 0)
+        found = tuple(count // rest if n == -1 else n for n in self.target_shape)
+        if math.prod(found) != count:
+            raise ShapeError(f"{self.name}: {shape} has {count} numbers, which do not make {self.target_shape}")
+        return found
+
+    def call(self, x: Tensor, training: bool) -> Tensor:
+        return x.reshape(x.shape[0], *self.shape_after(x.shape[1:]))
+
+    def options(self) -> dict[str, Any]:
+        return {"target_shape": self.target_shape}
+
+
+class Lambda(Layer):
+    """A function of Tensors as a layer: of tinycnn.functional's, the backend's, or with the operators of Tensor.
+
+    It cannot be saved: a class of your own, derived from Layer, can.
+
+    Args:
+        function: of a Tensor, or of a list of them where there are several inputs. arguments: its further arguments.
+        output_shape: without the batch; found by trying the function if None.
+
+    >>> from tinycnn.layers import Input
+    >>> Lambda(lambda x: x * 2.0)(Input((4,))).shape
+    (None, 4)
+    """
+
+    kind = "lambda"
+
+    def __init__(
+        self, function: Callable, output_shape: Any = None, arguments: dict[str, Any] | None = None,
+        name: str | None = None, input_shape: Sequence[int] | None = None,
+    ):  # fmt: skip
+        super().__init__(name, input_shape)
+        self.function, self.arguments, self.wanted_shape = function, arguments or {}, output_shape
+
+    def shape_after(self, shape: Any) -> Shape:
+        if self.wanted_shape is not None and not callable(self.wanted_shape):
+            return tuple(self.wanted_shape)
+        if self.wanted_shape is not None:
+            return tuple(self.wanted_shape(with_batch(shape))[1:])
+        shapes = shape if isinstance(shape, list) else [shape]
+        with use_device("reference"), no_grad():
+            ones = [Tensor(np.ones((1, *s))) for s in shapes]
+            return self.call(ones if isinstance(shape, list) else ones[0], False).shape[1:]
+
+    def call(self, x: Any, training: bool) -> Tensor:
+        return self.function(x, **self.arguments)
+
+    def options(self) -> dict[str, Any]:
+        raise ValueError(f"{self.name} is a function, which is not written to a file: make a class of it, from Layer")
+
+
+def __getattr__(name: str) -> Any:
+    return refusals.attribute(sys.modules[__name__], name)

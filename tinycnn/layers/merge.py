@@ -2,10 +2,50 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from typing import Any
+
 from tinycnn import functional as F
+from tinycnn import refusals
 from tinycnn.layers.base import Layer
 from tinycnn.shapes import Shape, ShapeError
 from tinycnn.tensor import Tensor
+
+
+class Add(Layer):
+    """The sum of several inputs of one shape.
+
+    Shapes:
+        a list of x_i of one shape -> the same.
+
+    Raises:
+        ShapeError: when it is connected, where there are fewer than two, or shapes differ.
+
+    >>> from tinycnn.layers import Input
+    >>> Add()([Input((8, 8, 3)), Input((8, 8, 3))]).shape
+    (None, 8, 8, 3)
+    """
+
+    kind = "add"
+
+    def __init__(self, name: str | None = None):
+        super().__init__(name)
+
+    def shape_after(self, shapes: list[Shape]) -> Shape:
+        return same_shape(shapes, self.name)
+
+    def call(self, inputs: list[Tensor], training: bool) -> Tensor:
+        return F.add(inputs)
+
+
+def same_shape(shapes: list[Shape], name: str) -> Shape:
+    """The shape that at least two inputs of the layer `name` have. Raises ShapeError."""
+    if not isinstance(shapes, list) or len(shapes) < 2:
+        raise ShapeError(f"{name} takes a list of at least two inputs")
+    if len(set(shapes)) != 1:
+        raise ShapeError(f"{name}: the shapes of all inputs must be equal; got {shapes}")
+    return shapes[0]
 
 
 class Concatenate(Layer):
@@ -19,7 +59,7 @@ class Concatenate(Layer):
 
     >>> from tinycnn.layers import Input
     >>> Concatenate()([Input((8, 8, 3)), Input((8, 8, 5))]).shape
-    (8, 8, 8)
+    (None, 8, 8, 8)
     """
 
     kind = "concatenate"
@@ -29,7 +69,7 @@ class Concatenate(Layer):
         if axis not in (-1, 3):
             raise ValueError(f"{self.name}: images are NHWC, so channels are joined along axis -1, not {axis!r}")
 
-    def output_shape(self, shapes: list[Shape]) -> Shape:
+    def shape_after(self, shapes: list[Shape]) -> Shape:
         if not isinstance(shapes, list) or len(shapes) < 2:
             raise ShapeError(f"{self.name} takes a list of at least two inputs")
         if len({s[:-1] for s in shapes}) != 1:
@@ -38,3 +78,17 @@ class Concatenate(Layer):
 
     def call(self, inputs: list[Tensor], training: bool) -> Tensor:
         return F.concatenate(inputs)
+
+
+def add(inputs: Sequence[Any], **options: Any) -> Any:
+    """Add(**options)(inputs): Keras's short form."""
+    return Add(**options)(list(inputs))
+
+
+def concatenate(inputs: Sequence[Any], axis: int = -1, **options: Any) -> Any:
+    """Concatenate(axis, **options)(inputs): Keras's short form."""
+    return Concatenate(axis, **options)(list(inputs))
+
+
+def __getattr__(name: str) -> Any:
+    return refusals.attribute(sys.modules[__name__], name)

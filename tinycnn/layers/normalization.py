@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 from tinycnn import functional as F
+from tinycnn import refusals
 from tinycnn.devices.base import Mask
 from tinycnn.layers.base import Layer, Symbol
 from tinycnn.layers.core import Dropout
@@ -40,7 +42,7 @@ class BatchNormalization(Layer):
         if not (0 <= self.momentum <= 1 and self.epsilon > 0):
             raise ValueError(f"{self.name}: momentum must be in [0, 1] and epsilon positive, not {momentum}, {epsilon}")
 
-    def build(self, shape: Shape) -> None:
+    def make_weights(self, shape: Shape) -> None:
         channels = shape[-1:]
         self.gamma = self.add_weight("gamma", channels, "ones")
         self.beta = self.add_weight("beta", channels, "zeros")
@@ -65,3 +67,7 @@ def compute_dropped(symbol: Symbol, values: dict[Symbol, Tensor], dropout: Symbo
     """The tensor of a Dropout's place behind `symbol`, a BatchNormalization's: both at once, while training."""
     assert isinstance(symbol.layer, BatchNormalization) and isinstance(dropout.layer, Dropout)
     return symbol.layer.call(values[symbol.inputs[0]], True, dropout.layer.mask_at(dropout.use))
+
+
+def __getattr__(name: str) -> Any:
+    return refusals.attribute(sys.modules[__name__], name)

@@ -28,7 +28,7 @@ def gradient(subject: Subject) -> Made:
         model = subject.model()
         images, labels = synthetic.digits(1)
         x = images[..., None] / 255
-        y = np.eye(model.symbols[-1].shape[0])[labels]
+        y = np.eye(model.symbols[-1].extents[0])[labels]
         symbol = first_convolution(model)
         kernel = symbol.layer.parameters["kernel"]
         before, dy, dw, dx = backward(model, symbol, x, y)

@@ -26,7 +26,7 @@ def learned(subject: Subject) -> Made:
     data = datasets.load("synthetic", limit=IMAGES)
     with use_device("cpu"):
         model = subject.model()
-        y_train, x = np.eye(model.symbols[-1].shape[0])[data.y_train], data.x_test
+        y_train, x = np.eye(model.symbols[-1].extents[0])[data.y_train], data.x_test
         symbol = first_convolution(model)
         kept = [state(model, symbol, x, data.y_test)]
         for _ in range(EPOCHS):
@@ -41,7 +41,7 @@ def learned(subject: Subject) -> Made:
     questions = [
         number_question(
             f"How many pixels high is what one number of {last['name']} sees of the image?", last["size"][0],
-            (1, 3, last["size"][0] // 2 + 1, model.input.shape[0]),
+            (1, 3, last["size"][0] // 2 + 1, model.input.extents[0]),
             "each layer's window adds to it, and a layer behind a pooling or a stride adds so many times as much.",
         ),
         Question(
@@ -59,7 +59,7 @@ def learned(subject: Subject) -> Made:
         values={
             "frames": frames, "pairs": pairs, "layers": spatial, "image": drawing.pixels(x[0, ..., 0]),
             "layer": symbol.layer.name, "accuracy": [f"{a:.3f}" for a in accuracy],
-            "matrix": matrix(final["confusion"]), "side": model.input.shape[0],
+            "matrix": matrix(final["confusion"]), "side": model.input.extents[0],
         },
         data={"layers": spatial},
     )  # fmt: skip
@@ -132,11 +132,11 @@ def fields(model: Model) -> list[dict[str, Any]]:
     seen: dict[Symbol, list[tuple[int, int, int]]] = {model.input: [(0, 1, 1), (0, 1, 1)]}
     found = []
     for symbol in model.symbols[1:]:
-        if len(symbol.shape) != 3:
+        if len(symbol.extents) != 3:
             continue
         layer, inputs = symbol.layer, [seen[i] for i in symbol.inputs]
         pads = window_padding(
-            symbol.inputs[0].shape[:2], layer.window, layer.stride, getattr(layer, "padding", "valid")
+            symbol.inputs[0].extents[:2], layer.window, layer.stride, getattr(layer, "padding", "valid")
         )
         axes = []
         for axis in (0, 1):
@@ -148,7 +148,7 @@ def fields(model: Model) -> list[dict[str, Any]]:
             axes.append((start, jump * layer.stride[axis], end - start))
         seen[symbol] = axes
         if not isinstance(layer, InputLayer):
-            rows, columns = symbol.shape[:2]
+            rows, columns = symbol.extents[:2]
             parts = {name: [axis[i] for axis in axes] for i, name in enumerate(("start", "jump", "size"))}
             found.append({"name": layer.name, "rows": rows, "columns": columns, **parts})
     return found

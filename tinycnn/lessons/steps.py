@@ -88,7 +88,7 @@ def launches_of_a_step(subject: Subject) -> list[tuple[str, emulator.Launch]]:
         model = subject.model()
         images, labels = synthetic.digits(BATCH)
         x = (images[..., None] / 255).astype(np.float32)
-        y = np.eye(model.symbols[-1].shape[0], dtype=np.float32)[labels]
+        y = np.eye(model.symbols[-1].extents[0], dtype=np.float32)[labels]
         data = resident(model, x, y, ("x", "y"))
         model.trained = model.trainable_weights
         assert model.optimizer is not None

@@ -113,7 +113,7 @@ class Subject:
             layer = symbol.layer
             if not isinstance(layer, Conv2D) or not 1 < max(layer.window) <= MOST_WINDOW:
                 continue
-            H, W, C = symbol.inputs[0].shape
+            H, W, C = symbol.inputs[0].extents
             x_shape = 1, min(H, max(side, layer.window[0])), min(W, max(side, layer.window[1])), min(C, channels)
             padding = window_padding(x_shape[1:3], layer.window, layer.stride, layer.padding)
             w_shape = (*layer.window, x_shape[3], min(layer.filters, filters))

@@ -72,10 +72,10 @@ def plot_feature_maps(model: Model, image: ArrayLike, path: str | PathLike | Non
     values = run(model, pixels)
     named = [symbol for symbol in model.symbols if symbol.layer in model.layers]
     rows = [(row, symbol) for row, symbol in zip(described, named, strict=True)
-            if len(symbol.shape) == 3 and not isinstance(symbol.layer, InputLayer)]  # fmt: skip
+            if len(symbol.extents) == 3 and not isinstance(symbol.layer, InputLayer)]  # fmt: skip
 
-    answered = not isinstance(model.output, (list, tuple)) and len(model.output.shape) == 1
-    columns = min(MOST_MAPS, max([10] + [symbol.shape[2] for _, symbol in rows]))
+    answered = not isinstance(model.output, (list, tuple)) and len(model.output.extents) == 1
+    columns = min(MOST_MAPS, max([10] + [symbol.extents[2] for _, symbol in rows]))
     height = CELL * (IMAGE + 0.5 + PITCH * len(rows))
     bars = 2.0 if answered else 0
     figure = new_figure(LABEL + RANGE + CELL * PITCH * columns, height + bars + 0.2)
@@ -89,7 +89,7 @@ def plot_feature_maps(model: Model, image: ArrayLike, path: str | PathLike | Non
 def check_image(image: ArrayLike, model: Model) -> np.ndarray:
     """(H, W, C) as floats. Raises ShapeError or ValueError."""
     pixels = np.asarray(image)
-    wanted = model.input.shape
+    wanted = model.input.extents
     if pixels.shape == wanted[:2] and wanted[2] == 1:
         pixels = pixels[..., None]
     if pixels.shape[:1] == (1,) and pixels.ndim == 4:
@@ -150,7 +150,7 @@ def draw_maps(
         note = "" if symbol.inputs == (above,) else f"\nfrom {' and '.join(i.layer.name for i in symbol.inputs)}"
         if isinstance(symbol.layer, Dropout):
             note += "\ndrops nothing here"
-        axes.text(-0.2, top + 0.5, f"{row.name}\n{size(symbol.shape)}\n{field}{note}", ha="right", **text)
+        axes.text(-0.2, top + 0.5, f"{row.name}\n{size(symbol.extents)}\n{field}{note}", ha="right", **text)
         more = f"\n+{maps.shape[2] - MOST_MAPS} more" if maps.shape[2] > MOST_MAPS else ""
         axes.text(columns * PITCH + 0.05, top + 0.5, f"{extent}{more}", ha="left", **text)
         above = symbol

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn import philox, session
+from tinycnn import philox, refusals, session
 from tinycnn.datasets.errors import DataError
 from tinycnn.fit.data import check_batch_size
 from tinycnn.preprocessing.draws import drawn
@@ -93,6 +93,7 @@ class Iterator(data_utils.Sequence):
 class NumpyArrayIterator(Iterator):
     """Batches of arrays: x, (x, y) or (x, y, weights). Raises ValueError for arrays that do not fit together."""
 
+    @refusals.by_name
     def __init__(
         self, x: ArrayLike, y: ArrayLike | None, image_data_generator: ImageDataGenerator, batch_size: int = 32,
         shuffle: bool = False, sample_weight: ArrayLike | None = None, seed: int | None = None,
@@ -142,6 +143,7 @@ class DirectoryIterator(Iterator):
     is made.
     """
 
+    @refusals.by_name
     def __init__(
         self, directory: str | PathLike, image_data_generator: ImageDataGenerator,
         target_size: Sequence[int] = (256, 256), color_mode: str = "rgb", classes: Sequence[str] | None = None,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tinycnn import refusals
 from tinycnn.losses import one_hot
 
 
+@refusals.by_name
 def to_categorical(y: ArrayLike, num_classes: int | None = None) -> np.ndarray:
     """Whole numbers as one-hot rows.
 

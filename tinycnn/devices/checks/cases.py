@@ -19,6 +19,7 @@ from tinycnn.devices.checks import fast_cases
 from tinycnn.devices.gpu import KernelDevice
 from tinycnn.devices.gpu.emulator import EmulatorDriver
 from tinycnn.devices.gpu.launches import conv2d as conv2d_launches
+from tinycnn.devices.gpu.launches.activations import ACTIVATIONS
 from tinycnn.shapes import UNPADDED, Padding, Pair, Shape
 
 EVERY, NO_BIAS = Wanted(True, True, True), Wanted(True, True, False)
@@ -74,6 +75,11 @@ class Operations:
         dy, wanted = self.normal(*y.shape), EVERY if relu else NO_BIAS
         self.device.conv2d_backward(dy, y if relu else None, x, w, stride, padding, wanted)
 
+    def average(self, x_shape: Shape, pool: Pair, stride: Pair, padding: Padding = UNPADDED) -> None:
+        """Both passes of one average pooling."""
+        y = self.device.avgpool2d_forward(self.normal(*x_shape), pool, stride, padding)
+        self.device.avgpool2d_backward(self.normal(*y.shape), x_shape, pool, stride, padding)
+
     def pool(self, x_shape: Shape, pool: Pair, stride: Pair, padding: Padding = UNPADDED) -> None:
         """Both passes of one max pooling."""
         y, argmax = self.device.maxpool2d_forward(self.normal(*x_shape), pool, stride, padding)
@@ -96,9 +102,30 @@ def lowered(**limits: int) -> Iterator[None]:
 # ---------------------------------------------------------------- the operations of a kernel file, at one shape
 
 
+def activations(on: Operations, *shape: int) -> None:
+    for name in ACTIVATIONS:
+        y = on.device.activation_forward(name, on.normal(*shape), 0.3)
+        on.device.activation_backward(name, on.normal(*shape), y, 0.3)
+
+
+def add(on: Operations, *shape: int) -> None:
+    for count in (2, 3, 6):
+        on.device.add([on.normal(*shape) for _ in range(count)])
+
+
+def regularize(on: Operations, *shape: int) -> None:
+    on.device.regularize(on.normal(*shape), on.normal(*shape), 0.1, 0.2, 5, on.device.zeros((2,), "float64"))
+    on.device.regularize(on.normal(*shape), Slices(on.normal(3, *shape)), 0.1, 0.2)
+    on.device.regularize(on.normal(*shape), None, 0.1, 0.2)
+
+
 def relu(on: Operations, *shape: int) -> None:
     y = on.device.relu_forward(on.normal(*shape))
     on.device.relu_backward(on.normal(*shape), y)
+
+
+def avgpool2d(on: Operations, N: int, H: int, W: int, C: int) -> None:
+    on.average((N, H, W, C), (2, 2), (2, 2))
 
 
 def batchnorm(on: Operations, *shape: int) -> None:
@@ -144,6 +171,13 @@ def elementwise(on: Operations, *shape: int) -> None:
     on.device.elementwise("exp", a)
 
 
+def globalpool2d(on: Operations, N: int, H: int, W: int, C: int) -> None:
+    x, dy = on.normal(N, H, W, C), on.normal(N, C)
+    on.device.globalavgpool2d_forward(x)
+    on.device.globalavgpool2d_backward(dy, x.shape)
+    on.device.globalmaxpool2d_backward(dy, x, on.device.globalmaxpool2d_forward(x))
+
+
 def layout(on: Operations, *shape: int) -> None:
     x = on.normal(*shape)
     on.device.transpose(x, tuple(reversed(range(len(shape)))))
@@ -162,8 +196,19 @@ def reduce(on: Operations, *shape: int) -> None:
 def softmax_crossentropy(on: Operations, N: int, K: int) -> None:
     logits, labels = on.normal(N, K), on.device.asarray(np.eye(K)[on.rng.integers(0, K, N)])
     on.device.softmax_backward(on.normal(N, K), on.device.softmax_forward(logits))
-    on.device.softmax_crossentropy(logits, labels)
-    on.device.softmax_crossentropy(logits, labels, on.normal(N, 1), on.device.zeros((2,), "float64"))
+    p, weights = on.device.softmax_forward(logits), on.normal(N, 1)
+    for loss in (
+        on.device.softmax_crossentropy, on.device.mean_squared_error,
+        partial(on.device.binary_crossentropy, from_logits=True),
+    ):  # fmt: skip
+        loss(logits, labels)
+        loss(logits, labels, weights=weights, totals=on.device.zeros((2,), "float64"))
+    on.device.binary_crossentropy(p, labels, False)
+
+
+def zeropad2d(on: Operations, N: int, H: int, W: int, C: int) -> None:
+    padding = (1, 2), (0, 1)
+    on.device.zeropad2d_backward(on.device.zeropad2d_forward(on.normal(N, H, W, C), padding), padding)
 
 
 def bookkeeping(on: Operations, size: int, *shape: int) -> None:
@@ -173,6 +218,11 @@ def bookkeeping(on: Operations, size: int, *shape: int) -> None:
 
 
 # ---------------------------------------------------------------- what one shape does not reach
+
+
+def more_avgpool2d(on: Operations) -> None:
+    on.average((1, 6, 7, 8), (3, 2), (2, 1), ((1, 1), (0, 1)))
+    on.average((2, 5, 6, 3), (2, 2), (3, 3))
 
 
 def more_conv2d(on: Operations) -> None:
@@ -222,6 +272,7 @@ def optimizers(on: Operations) -> None:
     on.device.sgd_step(arrays(), gradients(), arrays(), rate, 0.9, True)
     on.device.adam_step(arrays(), gradients(), arrays(), arrays(), rate, on.counter(2), (0.9, 0.999), 1e-7)
     on.device.adadelta_step(arrays(), gradients(), arrays(), arrays(), rate, 0.95, 1e-7)
+    on.device.rmsprop_step(arrays(), gradients(), arrays(), rate, 0.9, 1e-7)
 
 
 def more_maxpool2d(on: Operations) -> None:
@@ -253,6 +304,9 @@ class Cases(NamedTuple):
 
 
 CASES = {
+    "activations": Cases(activations, "any shape", ((5, 7, 3), (260,))),
+    "add": Cases(add, "any shape", ((31, 33, 2), (7,))),
+    "avgpool2d": Cases(avgpool2d, "N,H,W,C", ((2, 7, 9, 3),), more_avgpool2d),
     "batchnorm": Cases(batchnorm, "...,C", ((2, 19, 21, 3), (5, 61, 8), (1, 9, 260), (3, 1028), (9, 259), (3, 1))),
     "bookkeeping": Cases(bookkeeping, "N,H,W,C", ((5, 4, 3, 1), (5, 8, 5, 2)), more_bookkeeping),
     "conv1x1": Cases(conv1x1, "N,H,W,C,K", ((2, 5, 7, 3, 5), (2, 5, 7, 9, 12), (2, 5, 7, 20, 33))),
@@ -260,12 +314,15 @@ CASES = {
     "dense": Cases(dense, "N,I,O", ((5, 13, 3), (7, 300, 10), (35, 37, 39)), more_dense),
     "dropout": Cases(dropout, "any shape", ((5, 7, 3),)),
     "elementwise": Cases(elementwise, "any shape", ((5, 7, 3),), more_elementwise),
+    "globalpool2d": Cases(globalpool2d, "N,H,W,C", ((2, 7, 9, 3), (1, 3, 5, 35))),
     "layout": Cases(layout, "any shape", ((33, 35),), more_layout),
     "maxpool2d": Cases(maxpool2d, "N,H,W,C", ((2, 7, 9, 3),), more_maxpool2d),
     "optimizers": Cases(None, "", (), optimizers),
     "reduce": Cases(reduce, "any shape", ((7, 3), (17001,)), more_reduce),
+    "regularize": Cases(regularize, "any shape", ((5, 7, 3), (3, 1031))),
     "relu": Cases(relu, "...,C", ((31, 33, 2), (2, 3, 260))),
     "softmax_crossentropy": Cases(softmax_crossentropy, "N,K", ((5, 10), (3, 37), (261, 2))),
+    "zeropad2d": Cases(zeropad2d, "N,H,W,C", ((2, 5, 7, 3), (2, 5, 7, 4))),
     **{file: Cases(None, "", (), partial(fast, file=file)) for file in kernels.FAST},
 }
 

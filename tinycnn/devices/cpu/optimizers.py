@@ -87,6 +87,18 @@ def adadelta_piece(arguments, task, thread):
         p[k] -= learning_rate * update
 
 
+@kernel
+def rmsprop_piece(arguments, task, thread):
+    tables, count, pieces, all_pieces = integers(arguments, 0), arguments[1], integers(arguments, 2), arguments[3]
+    learning_rate, new, epsilon = real(arguments, 4), real(arguments, 5), real(arguments, 6)
+    i, begin, end = pieces[task], pieces[all_pieces + task], pieces[2 * all_pieces + task]
+    p, g, a = floats(tables, i), floats(tables, count + i), floats(tables, 2 * count + i)
+    for k in range(begin, end):
+        a_k = a[k] + new * (g[k] * g[k] - a[k])
+        a[k] = a_k
+        p[k] -= learning_rate * g[k] / (math.sqrt(a_k) + epsilon)
+
+
 def sgd_step(
     parameters: Arrays, gradients: Arrays, velocities: Arrays, learning_rate: np.ndarray, momentum: float,
     nesterov: bool,
@@ -111,3 +123,9 @@ def adadelta_step(
     rho: float, epsilon: float,
 ) -> None:  # fmt: skip
     _launch_pieces(adadelta_piece, (parameters, gradients, mean_square, mean_delta), learning_rate[0], 1 - rho, epsilon)
+
+
+def rmsprop_step(
+    parameters: Arrays, gradients: Arrays, mean_square: Arrays, learning_rate: np.ndarray, rho: float, epsilon: float
+) -> None:
+    _launch_pieces(rmsprop_piece, (parameters, gradients, mean_square), learning_rate[0], 1 - rho, epsilon)

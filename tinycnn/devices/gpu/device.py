@@ -16,6 +16,9 @@ from tinycnn.devices.base import Array, Device
 from tinycnn.devices.gpu.driver import Driver
 from tinycnn.devices.gpu.fast.launches import OPERATIONS
 from tinycnn.devices.gpu.launches import (
+    activations,
+    add,
+    avgpool2d,
     batchnorm,
     bookkeeping,
     conv1x1,
@@ -23,13 +26,16 @@ from tinycnn.devices.gpu.launches import (
     dense,
     dropout,
     elementwise,
+    globalpool2d,
     layout,
     maxpool2d,
     optimizers,
     products,
     reduce,
+    regularize,
     relu,
     softmax_crossentropy,
+    zeropad2d,
 )
 from tinycnn.devices.gpu.step.run import whole_step
 
@@ -178,10 +184,21 @@ class KernelDevice(Device):
 
     # ---------------------------------------------------------------- the other layers
 
+    add = add.add
     relu_forward = relu.relu_forward
     relu_backward = relu.relu_backward
+    activation_forward = activations.activation_forward
+    activation_backward = activations.activation_backward
     maxpool2d_forward = maxpool2d.maxpool2d_forward
     maxpool2d_backward = maxpool2d.maxpool2d_backward
+    avgpool2d_forward = avgpool2d.avgpool2d_forward
+    avgpool2d_backward = avgpool2d.avgpool2d_backward
+    globalavgpool2d_forward = globalpool2d.globalavgpool2d_forward
+    globalavgpool2d_backward = globalpool2d.globalavgpool2d_backward
+    globalmaxpool2d_forward = globalpool2d.globalmaxpool2d_forward
+    globalmaxpool2d_backward = globalpool2d.globalmaxpool2d_backward
+    zeropad2d_forward = zeropad2d.zeropad2d_forward
+    zeropad2d_backward = zeropad2d.zeropad2d_backward
     batchnorm_forward = batchnorm.batchnorm_forward
     batchnorm_inference = batchnorm.batchnorm_inference
     batchnorm_backward = batchnorm.batchnorm_backward
@@ -189,13 +206,17 @@ class KernelDevice(Device):
     dropout_backward = dropout.dropout_backward
     softmax_forward = softmax_crossentropy.softmax_forward
     softmax_backward = softmax_crossentropy.softmax_backward
+    binary_crossentropy = softmax_crossentropy.binary_crossentropy
+    mean_squared_error = softmax_crossentropy.mean_squared_error
     softmax_crossentropy = softmax_crossentropy.softmax_crossentropy
 
     # ---------------------------------------------------------------- training
 
+    regularize = regularize.regularize
     sgd_step = optimizers.sgd_step
     adam_step = optimizers.adam_step
     adadelta_step = optimizers.adadelta_step
     whole_step = whole_step
+    rmsprop_step = optimizers.rmsprop_step
     gather_batch = bookkeeping.gather_batch
     advance = bookkeeping.advance

@@ -5,15 +5,21 @@ from __future__ import annotations
 from tinycnn.devices.activation_first import ActivationFirst
 from tinycnn.devices.numpy_arrays import NumpyArrays
 from tinycnn.devices.reference import (
+    activations,
+    add,
+    avgpool2d,
     batchnorm,
     conv1x1,
     conv2d,
     dense,
     dropout,
+    globalpool2d,
     maxpool2d,
     optimizers,
+    regularize,
     relu,
     softmax_crossentropy,
+    zeropad2d,
 )
 
 
@@ -37,10 +43,21 @@ class ReferenceDevice(ActivationFirst, NumpyArrays):
 
     # ---------------------------------------------------------------- the other layers
 
+    add = staticmethod(add.add)
     relu_forward = staticmethod(relu.relu_forward)
     relu_backward = staticmethod(relu.relu_backward)
+    activation_forward = staticmethod(activations.activation_forward)
+    activation_backward = staticmethod(activations.activation_backward)
     maxpool2d_forward = staticmethod(maxpool2d.maxpool2d_forward)
     maxpool2d_backward = staticmethod(maxpool2d.maxpool2d_backward)
+    avgpool2d_forward = staticmethod(avgpool2d.avgpool2d_forward)
+    avgpool2d_backward = staticmethod(avgpool2d.avgpool2d_backward)
+    globalavgpool2d_forward = staticmethod(globalpool2d.globalavgpool2d_forward)
+    globalavgpool2d_backward = staticmethod(globalpool2d.globalavgpool2d_backward)
+    globalmaxpool2d_forward = staticmethod(globalpool2d.globalmaxpool2d_forward)
+    globalmaxpool2d_backward = staticmethod(globalpool2d.globalmaxpool2d_backward)
+    zeropad2d_forward = staticmethod(zeropad2d.zeropad2d_forward)
+    zeropad2d_backward = staticmethod(zeropad2d.zeropad2d_backward)
     batchnorm_forward = staticmethod(batchnorm.batchnorm_forward)
     batchnorm_inference = staticmethod(batchnorm.batchnorm_inference)
     batchnorm_backward = staticmethod(batchnorm.batchnorm_backward)
@@ -48,10 +65,14 @@ class ReferenceDevice(ActivationFirst, NumpyArrays):
     dropout_backward = staticmethod(dropout.dropout_backward)
     softmax_forward = staticmethod(softmax_crossentropy.softmax_forward)
     softmax_backward = staticmethod(softmax_crossentropy.softmax_backward)
+    binary_crossentropy = staticmethod(softmax_crossentropy.binary_crossentropy)
+    mean_squared_error = staticmethod(softmax_crossentropy.mean_squared_error)
     softmax_crossentropy = staticmethod(softmax_crossentropy.softmax_crossentropy)
 
     # ---------------------------------------------------------------- training
 
+    regularize = staticmethod(regularize.regularize)
     sgd_step = staticmethod(optimizers.sgd_step)
     adam_step = staticmethod(optimizers.adam_step)
     adadelta_step = staticmethod(optimizers.adadelta_step)
+    rmsprop_step = staticmethod(optimizers.rmsprop_step)

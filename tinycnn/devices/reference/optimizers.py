@@ -1,4 +1,4 @@
-"""SGD, Adam and Adadelta by Keras's rules, beside optimizers.cu. Everything is updated in place."""
+"""SGD, Adam, Adadelta and RMSprop by Keras's rules, beside optimizers.cu. Everything is updated in place."""
 
 from __future__ import annotations
 
@@ -53,6 +53,15 @@ def adadelta_step_loops(
             p[i] -= learning_rate[0] * update
 
 
+def rmsprop_step_loops(
+    parameters: Arrays, gradients: Arrays, mean_square: Arrays, learning_rate: Array, rho: float, epsilon: float
+) -> None:
+    for p, g, a in zip(parameters, gradients, mean_square, strict=True):
+        for i in np.ndindex(p.shape):
+            a[i] += (1 - rho) * (g[i] * g[i] - a[i])
+            p[i] -= learning_rate[0] * g[i] / (np.sqrt(a[i]) + epsilon)
+
+
 # ---------------------------------------------------------------- whole arrays
 
 
@@ -92,3 +101,11 @@ def adadelta_step(
         update = g * np.sqrt(d + epsilon) / np.sqrt(a + epsilon)
         p -= learning_rate[0] * update
         d += (1 - rho) * (update * update - d)
+
+
+def rmsprop_step(
+    parameters: Arrays, gradients: Arrays, mean_square: Arrays, learning_rate: Array, rho: float, epsilon: float
+) -> None:
+    for p, g, a in zip(parameters, gradients, mean_square, strict=True):
+        a += (1 - rho) * (g * g - a)
+        p -= learning_rate[0] * g / (np.sqrt(a) + epsilon)

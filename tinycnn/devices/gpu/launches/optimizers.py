@@ -57,3 +57,10 @@ def adadelta_step(
 ) -> None:  # fmt: skip
     states = [mean_square, mean_delta]
     update(device, "adadelta", parameters, gradients, states, learning_rate, 1.0 - rho, float(epsilon))
+
+
+def rmsprop_step(
+    device: KernelDevice, parameters: Sequence[Array], gradients: Sequence[Array | Slices],
+    mean_square: Sequence[Array], learning_rate: Array, rho: float, epsilon: float,
+) -> None:  # fmt: skip
+    update(device, "rmsprop", parameters, gradients, [mean_square], learning_rate, 1.0 - rho, float(epsilon))

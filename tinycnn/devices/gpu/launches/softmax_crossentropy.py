@@ -25,17 +25,38 @@ def softmax_backward(device: KernelDevice, dy: Array, y: Array) -> Array:
     return dx
 
 
-def softmax_crossentropy(
-    device: KernelDevice, logits: Array, labels: Array, weights: Array | None = None, totals: Array | None = None
-) -> tuple[Array, Array, Array]:
-    N, K = logits.shape
-    dlogits, row_loss, row_correct = device.empty((N, K)), device.empty((N,)), device.empty((N,))
+def loss(
+    device: KernelDevice, kernel: str, outputs: Array, labels: Array, weights: Array | None, totals: Array | None,
+    *options: int,
+) -> tuple[Array, Array, Array]:  # fmt: skip
+    """One launch that gives (loss, correct, the gradient of `outputs`). options: what the kernel takes behind K."""
+    N, K = outputs.shape
+    gradient, row_loss, row_correct = device.empty((N, K)), device.empty((N,)), device.empty((N,))
     loss, correct = device.empty((1,)), device.empty((1,))
     blocks = max(1, ceil_div(N, ROWS))  # the mean of no rows is NaN, and somebody has to write it
     device.launch(
-        "softmax_crossentropy", "softmax_crossentropy<T>", (blocks,), (32, ROWS),
-        logits, labels, labels if weights is None else weights, dlogits, row_loss, row_correct, loss, correct,
-        device.empty((2,), "float64") if totals is None else totals, device.driver.arrivals(1), N, K,
+        "softmax_crossentropy", f"{kernel}<T>", (blocks,), (32, ROWS),
+        outputs, labels, labels if weights is None else weights, gradient, row_loss, row_correct, loss, correct,
+        device.empty((2,), "float64") if totals is None else totals, device.driver.arrivals(1), N, K, *options,
         int(weights is not None), int(totals is not None),
     )  # fmt: skip
-    return loss, correct, dlogits
+    return loss, correct, gradient
+
+
+def softmax_crossentropy(
+    device: KernelDevice, logits: Array, labels: Array, weights: Array | None = None, totals: Array | None = None
+) -> tuple[Array, Array, Array]:
+    return loss(device, "softmax_crossentropy", logits, labels, weights, totals)
+
+
+def binary_crossentropy(
+    device: KernelDevice, outputs: Array, labels: Array, from_logits: bool, weights: Array | None = None,
+    totals: Array | None = None,
+) -> tuple[Array, Array, Array]:  # fmt: skip
+    return loss(device, "binary_crossentropy", outputs, labels, weights, totals, int(from_logits))
+
+
+def mean_squared_error(
+    device: KernelDevice, outputs: Array, labels: Array, weights: Array | None = None, totals: Array | None = None
+) -> tuple[Array, Array, Array]:
+    return loss(device, "mean_squared_error", outputs, labels, weights, totals)

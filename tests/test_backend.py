@@ -1,0 +1,216 @@
+"""`keras.backend`: functions and gradients of layers' outputs, beside NumPy and finite differences."""
+
+import numpy as np
+import pytest
+from helpers import assert_close, normal
+from small_trainings import network
+
+import tinycnn
+from tinycnn import backend as K
+from tinycnn import functional as F
+from tinycnn.layers import Conv2D, Dense, Flatten, Input
+from tinycnn.models import Model, Sequential
+
+
+def small():
+    return Sequential(
+        [Conv2D(3, 3, activation="relu", input_shape=(6, 6, 1)), Flatten(), Dense(4, activation="softmax")]
+    )
+
+
+RNG = np.random.default_rng(0)
+A, B = normal(RNG, 3, 4), normal(RNG, 3, 4)
+CASES = {
+    "sum": (lambda: K.sum(A, axis=1), A.sum(1)),
+    "mean": (lambda: K.mean(A, axis=-1, keepdims=True), A.mean(-1, keepdims=True)),
+    "max": (lambda: K.max(A, axis=0), A.max(0)),
+    "min": (lambda: K.min(A), A.min()),
+    "var": (lambda: K.var(A, axis=[0]), A.var(0)),
+    "std": (lambda: K.std(A), A.std()),
+    "square": (lambda: K.square(A), A * A),
+    "sqrt": (lambda: K.sqrt(A), np.sqrt(np.maximum(A, 0))),
+    "exp": (lambda: K.exp(A), np.exp(A)),
+    "log": (lambda: K.log(A * A), np.log(A * A)),
+    "pow": (lambda: K.pow(A, 3.0), A**3),
+    "sign": (lambda: K.sign(A), np.sign(A)),
+    "abs": (lambda: K.abs(A), abs(A)),
+    "maximum": (lambda: K.maximum(A, B), np.maximum(A, B)),
+    "minimum": (lambda: K.minimum(A, 0.5), np.minimum(A, 0.5)),
+    "clip": (lambda: K.clip(A, -0.5, 0.5), A.clip(-0.5, 0.5)),
+    "relu": (lambda: K.relu(A), A.clip(0)),
+    "sigmoid": (lambda: K.sigmoid(A), 1 / (1 + np.exp(-A))),
+    "tanh": (lambda: K.tanh(A), np.tanh(A)),
+    "softmax": (lambda: K.softmax(A), np.exp(A) / np.exp(A).sum(-1, keepdims=True)),
+    "l2_normalize": (lambda: K.l2_normalize(A, axis=1), A / np.sqrt((A * A).sum(1, keepdims=True))),
+    "equal": (lambda: K.equal(A, A), np.ones((3, 4))),
+    "greater": (lambda: K.greater(A, B), A > B),
+    "less": (lambda: K.less(A, B), A < B),
+    "dot": (lambda: K.dot(A, B.T.copy()), A @ B.T),
+    "transpose": (lambda: K.transpose(A), A.T),
+    "permute_dimensions": (lambda: K.permute_dimensions(A, (1, 0)), A.T),
+    "reshape": (lambda: K.reshape(A, (2, -1)), A.reshape(2, -1)),
+    "flatten": (lambda: K.flatten(A), A.ravel()),
+    "expand_dims": (lambda: K.expand_dims(A, 1), A[:, None]),
+    "squeeze": (lambda: K.squeeze(A[:, None], 1), A),
+    "concatenate": (lambda: K.concatenate([A, B]), np.concatenate([A, B], -1)),
+    "zeros_like": (lambda: K.zeros_like(A), np.zeros((3, 4))),
+    "ones_like": (lambda: K.ones_like(A), np.ones((3, 4))),
+    "batch_flatten": (lambda: K.batch_flatten(A[:, :, None]), A),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_function_of_arrays_is_numpy_s(name, float64):
+    made, wanted = CASES[name]
+    assert_close(made().numpy(), np.asarray(wanted, float), 12)
+
+
+@pytest.mark.parametrize("name", ["abs", "clip", "maximum", "min", "sqrt", "sigmoid", "tanh", "softmax", "var"])
+def test_the_gradient_of_a_function_is_that_of_differences(name, float64):
+    function = {
+        "clip": lambda x: K.clip(x, -0.5, 0.5), "maximum": lambda x: K.maximum(x, B),
+        "sqrt": lambda x: K.sqrt(K.square(x)),
+    }.get(name, getattr(K, name))  # fmt: skip
+    x = Input((4,))
+    weighted = K.sum(function(x) * np.cos(A))
+    value, gradient = K.function([x], [weighted, K.gradients(weighted, x)[0]])([A])
+    of = K.function([x], [weighted])
+    step = 1e-6
+    for place in np.ndindex(A.shape):
+        moved = A.copy()
+        moved[place] += step
+        assert gradient[place] == pytest.approx((of([moved])[0] - value) / step, abs=1e-4)
+
+
+def test_a_function_gives_a_layer_s_output_for_images(device):
+    model, x = small(), np.random.default_rng(1).random((2, 6, 6, 1))
+    layer = model.layers[0]
+    (got,) = K.function([model.input], [layer.output])([x])
+    assert isinstance(got, np.ndarray)
+    want = F.conv2d(tinycnn.Tensor(x), layer.kernel, layer.bias, activation="relu").numpy()
+    assert np.array_equal(got, want)
+    assert K.int_shape(layer.output) == (None, 4, 4, 3) and layer.output.shape[3] == 3
+
+
+def test_the_learning_phase_is_an_input(float64):
+    model, x = network(input_shape=(8, 8, 1)), np.random.default_rng(1).random((5, 8, 8, 1))
+    of = K.function([model.input, K.learning_phase()], [model.output])
+    assert np.array_equal(of([x, 0])[0], model.predict(x))
+    assert not np.array_equal(of([x, 1])[0], model.predict(x))
+    K.set_learning_phase(1)
+    try:
+        assert not np.array_equal(K.function([model.input], [model.output])([x])[0], model.predict(x))
+    finally:
+        K.set_learning_phase(0)
+
+
+def test_gradients_of_inputs_middles_and_weights_are_those_of_backward(device):
+    model, x = small(), np.random.default_rng(1).random((2, 6, 6, 1))
+    first, last = model.layers[0], model.layers[-1]
+    loss = K.sum(model.output[:, 1])
+    wanted = [model.input, first.output, last.kernel]
+    of_input, of_middle, of_kernel = K.function([model.input], K.gradients(loss, wanted))([x])
+
+    image = tinycnn.Tensor(x, requires_grad=True)
+    middle = first(image)
+    middle_leaf = tinycnn.Tensor(middle.numpy(), requires_grad=True)
+    upstream = np.zeros((2, 4))
+    upstream[:, 1] = 1
+    last(F.flatten(middle_leaf)).backward(upstream)
+    middle.backward(middle_leaf.grad)
+    for got, tensor in ((of_input, image), (of_middle, middle_leaf), (of_kernel, last.kernel)):
+        assert_close(got, tensor.grad.numpy(), 9)
+        tensor.zero_grad()
+
+
+def test_gradients_leave_the_weights_as_they_were(float64):
+    model = small()
+    loss = K.mean(model.layers[0].output[:, :, :, 0])
+    K.function([model.input], K.gradients(loss, [model.input]))([np.ones((1, 6, 6, 1))])
+    assert all(w.requires_grad and w.grad is None for w in model.weights)
+
+
+def test_an_image_climbs_to_what_a_filter_likes(device):
+    model, rng = small(), np.random.default_rng(3)
+    layer_output = {layer.name: layer for layer in model.layers}[model.layers[0].name].output
+    loss = K.mean(layer_output[:, :, :, 1])
+    grads = K.gradients(loss, model.input)[0]
+    grads /= K.sqrt(K.mean(K.square(grads))) + 1e-5
+    iterate = K.function([model.input], [loss, grads])
+    image, losses = rng.random((1, 6, 6, 1)), []
+    for _ in range(5):
+        value, climb = iterate([image])
+        assert np.sqrt((climb**2).mean()) == pytest.approx(1, rel=1e-3)
+        losses.append(float(value))
+        image += climb * 0.1
+    assert losses == sorted(losses) and losses[-1] > losses[0]
+
+
+def test_a_shape_has_none_for_the_batch(float64):
+    output = small().layers[0].output
+    assert K.sum(output, axis=-1).shape == (None, 4, 4) and K.mean(output).shape == ()
+    assert K.gradients(K.mean(output), output)[0].shape == (None, 4, 4, 3)
+
+
+def test_what_cannot_be_is_said(float64):
+    model = small()
+    loss = K.sum(model.output)
+    with pytest.raises(NotImplementedError, match="gradients of gradients"):
+        K.gradients(K.gradients(loss, model.input)[0], model.input)
+    with pytest.raises(ValueError, match="not among the inputs"):
+        K.function([Input((3,))], [loss])([np.ones((1, 3))])
+    with pytest.raises(ValueError, match="does not depend"):
+        K.function([model.input], K.gradients(loss, small().layers[0].kernel))([np.ones((1, 6, 6, 1))])
+    with pytest.raises(ValueError, match="1 inputs, and 2"):
+        K.function([model.input], [loss])([1, 2])
+    with pytest.raises(TypeError, match="updates"):
+        K.function([model.input], [loss], updates=[1])
+    with pytest.raises(TypeError, match=r"model\.optimizer\.lr"):
+        K.set_value(0.1, 0.2)
+    with pytest.raises(TypeError, match="Lambda"):
+        Flatten()(loss)
+    with pytest.raises(TypeError, match="not computed yet"):
+        np.asarray(loss)
+    for wrong in (lambda: K.set_image_data_format("channels_first"), lambda: K.set_image_dim_ordering("th")):
+        with pytest.raises(ValueError, match="transpose"):
+            wrong()
+
+
+def test_values_of_weights_are_read_and_written(float64):
+    model = small()
+    K.set_value(model.layers[0].bias, [1, 2, 3])
+    assert K.get_value(model.layers[0].bias).tolist() == [1, 2, 3]
+    K.batch_set_value([(model.layers[0].bias, np.zeros(3))])
+    assert K.batch_get_value([model.layers[0].bias])[0].tolist() == [0, 0, 0]
+    assert K.eval(K.variable([1.0]) + 1.0).tolist() == [2.0] and K.get_value(0.5) == 0.5
+
+
+# ---------------------------------------------------------------- a model as a layer
+
+
+def test_a_model_is_a_layer_of_another_and_shares_its_weights(device):
+    base, rng = small(), np.random.default_rng(2)
+    x = rng.random((3, 6, 6, 1))
+    row = Sequential([base, Dense(2, activation="softmax")])
+    entry = Input((6, 6, 1))
+    graph = Model([entry], [base(entry)])
+    assert row.layers[0] is base and graph.layers[1] is base
+    assert np.array_equal(graph.predict(x), base.predict(x))
+    assert row.count_params() == base.count_params() + 10 and row.output_shape == (None, 2)
+    row.compile("sgd", metrics=["accuracy"])
+    row.fit(x, np.eye(2)[[0, 1, 0]], epochs=2, verbose=0)
+    assert np.array_equal(graph.predict(x), base.predict(x))
+    lines = []
+    row.summary(lines.append)
+    assert f"{base.name} (Sequential)" in lines[0] and f"Total params: {row.count_params()}" in lines[0]
+
+
+def test_a_frozen_model_stays_inside_of_another(float64):
+    base, x = small(), np.random.default_rng(2).random((4, 6, 6, 1))
+    base.trainable = False
+    row = Sequential([base, Dense(2, activation="softmax")])
+    row.compile("adam")
+    before = base.get_weights()
+    row.fit(x, np.eye(2)[[0, 1, 0, 1]], epochs=1, verbose=0)
+    assert all(np.array_equal(a, b) for a, b in zip(before, base.get_weights(), strict=True))
+    assert len(row.trainable_weights) == 2
