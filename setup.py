@@ -40,11 +40,18 @@ setup(
         "tinycnn.devices.gpu.fast": ["cost.json"],
         "tinycnn.keras_reference": ["values.safetensors"],
         "tinycnn.kernels": [
-            *(f"{folder}*.{ending}" for folder in ("", "fast/", "ladder/") for ending in ("cu", "cuh")),
+            *(f"{folder}*.{ending}" for folder in ("", "fast/", "ladder/", "step/") for ending in ("cu", "cuh")),
             "ladder/README.md",
         ],
         "tinycnn.lessons": ["page/*.html", "page/*.css", "page/*.js"],
-        "tinycnn.emulator": ["runtime/*.h", "runtime/*.cpp"],
+        "tinycnn.emulator": [
+            "intrinsics.json",
+            "unsupported.json",
+            "runtime/*.h",
+            "runtime/*.cpp",
+            "runtime/include/*.h",
+            "runtime/include/*/*",
+        ],
         "tinycnn.lab": ["page/*", "vendor/codemirror/*"],
         "tinycnn.exercises": ["*/*.md", "*/*.cu", "*/*.diff"],
     },
@@ -63,6 +70,8 @@ setup(
         "safetensors>=0.4.3",
         "tabulate>=0.9",
         "tqdm>=4.65",
+        "tree-sitter>=0.23",
+        "tree-sitter-cuda>=0.21",
     ],
     extras_require={
         "cuda12": ["cupy-cuda12x>=13"],
@@ -70,6 +79,8 @@ setup(
         "numba": ["numba-cuda>=0.30", "greenlet>=3"],
         "numba12": ["numba-cuda[cu12]>=0.30", "greenlet>=3"],
         "numba13": ["numba-cuda[cu13]>=0.30", "greenlet>=3"],
+        "cluster": ["distributed>=2024.8"],
+        "mpi": ["mpi4py>=4", "mpich>=4.2; sys_platform == 'linux'"],
         "zig": ["ziglang>=0.13"],
         "augment": ["scipy>=1.10"],
         "hdf5": ["h5py>=3.8"],
@@ -98,6 +109,9 @@ setup(
             "uvicorn>=0.30",
             "httpx2>=2; python_version >= '3.11'",  # for Starlette's TestClient
             "httpx>=0.27; python_version < '3.11'",
+            "distributed>=2024.8",
+            "mpi4py>=4; sys_platform == 'linux'",
+            "mpich>=4.2; sys_platform == 'linux'",
             "axe-core-python>=0.1",  # what looks for barriers in the lessons' pages
         ],
     },

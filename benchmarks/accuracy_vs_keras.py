@@ -2,6 +2,7 @@
 
     python benchmarks/accuracy_vs_keras.py                          # go-crazy and vanilla-15k, 3 epochs, 3 seeds
     python benchmarks/accuracy_vs_keras.py --epochs 5 --seeds 5 go-crazy
+    python benchmarks/accuracy_vs_keras.py --workers 2              # two at a time; or --scheduler ADDRESS, of Dask's
 
 Both train on all of MNIST with the same layers, distributions of initial weights, optimiser, schedule, batch size
 and dropout, each with random numbers of its own: Keras draws its own weights, order and masks. The validation
@@ -16,12 +17,14 @@ import json
 import os
 import sys
 import time
+from functools import lru_cache
 from pathlib import Path
 from statistics import mean, stdev
 
 os.environ.setdefault("KERAS_BACKEND", "jax")  # before anybody imports keras
 
 import machine
+import sharing
 
 import tinycnn
 from tinycnn import datasets
@@ -31,6 +34,7 @@ from tinycnn.keras_reference.translation import keras_optimizer
 from tinycnn.utils import to_categorical
 
 NETWORKS = ("go-crazy", "vanilla-15k")
+DEVICE = "cpu"  # the results are filed under the processor
 LEVEL = 0.05  # of the test
 PACKAGES = ("tinycnn", "numpy", "numba", "keras", "jax", "scipy")
 
@@ -93,6 +97,18 @@ def train(name, framework, data, epochs, seed):
     }
 
 
+@lru_cache(maxsize=1)
+def load():
+    return datasets.load()
+
+
+def train_job(job):
+    """The row of a training. job: (network, framework, epochs, seed)."""
+    name, framework, epochs, seed = job
+    with tinycnn.use_device(DEVICE):
+        return train(name, framework, load(), epochs, seed)
+
+
 # ---------------------------------------------------------------- comparing
 
 
@@ -151,34 +167,38 @@ def main(arguments=None):
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=3, metavar="K", help="0 to K - 1; at least 2, for a spread")
     parser.add_argument("--results", default=machine.RESULTS, type=Path, metavar="DIR")
+    sharing.add_options(parser)
     options = parser.parse_args(arguments)
     if options.seeds < 2 or options.epochs < 1:
         parser.error("it takes at least 2 seeds and 1 epoch")
     try:
         for name in options.networks:
             get(name)
-        data = datasets.load()
+        data = load()
     except ValueError as error:
         sys.exit(f"accuracy_vs_keras.py: {error}")
 
     path = options.results / machine.slug(machine.device()) / "accuracy_vs_keras.json"
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
     done = {(row["network"], row["framework"], row["seed"], row["epochs"], row["data"]) for row in rows}
-    for seed in range(options.seeds):
-        for name in options.networks:
-            for framework in FRAMEWORKS:
-                if (name, framework, seed, options.epochs, data.name) in done:
-                    continue
-                print(f"{name} in {framework}, {options.epochs} epochs, seed {seed}, {data.name}", flush=True)
-                rows.append(train(name, framework, data, options.epochs, seed))
-                facts = {
-                    "device": machine.device(),
-                    "tinycnn_device": tinycnn.get_device().name,
-                    "versions": machine.versions(PACKAGES),
-                    "rows": rows,
-                    "comparisons": compare(rows),
-                }
-                machine.write_json(path, facts)
+    jobs = [
+        (name, framework, options.epochs, seed)
+        for seed in range(options.seeds)
+        for name in options.networks
+        for framework in FRAMEWORKS
+        if (name, framework, seed, options.epochs, data.name) not in done
+    ]
+    for job, row in sharing.results(options, "accuracy_vs_keras", "train_job", jobs):
+        print(f"{job[0]} in {job[1]}, {job[2]} epochs, seed {job[3]}: {row['val_acc']:.4f}", flush=True)
+        rows.append(row)
+        facts = {
+            "device": machine.device(),
+            "tinycnn_device": DEVICE,
+            "versions": machine.versions(PACKAGES),
+            "rows": rows,
+            "comparisons": compare(rows),
+        }
+        machine.write_json(path, facts)
     for row in compare(rows):
         ours, theirs = row["tinycnn"], row["Keras"]
         print(
@@ -188,5 +208,6 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    tinycnn.set_device("cpu")  # the results are filed under the processor
-    main()
+    import accuracy_vs_keras  # the module whose function the jobs are for, so that the data are read once
+
+    accuracy_vs_keras.main()

@@ -2,6 +2,7 @@
 
     python benchmarks/compare_all.py                # all 27: about ten minutes on two cores
     python benchmarks/compare_all.py go-crazy       # these again; the others stay as they are in the file
+    python benchmarks/compare_all.py --workers 4    # four at a time; --scheduler ADDRESS: by the workers of Dask's
 
 Needs Keras and JAX. Writes results/<device>/compare.json after every network: per network, device and precision the
 number of arrays, how many missed their tolerance, and the largest share of a tolerance that an error took up, with the
@@ -14,6 +15,7 @@ import sys
 import time
 
 import machine
+import sharing
 
 from tinycnn.architectures import ARCHITECTURES
 from tinycnn.command.compare import comparisons
@@ -27,25 +29,33 @@ def summary(result, seconds):
     return {**result, "arrays": len(rows), "missed": missed, "worst": worst, "seconds": round(seconds, 1)}
 
 
+def compared(job):
+    """The rows of a network, one a precision. job: (network, device, steps)."""
+    rows, began = [], time.perf_counter()
+    for result in comparisons(*job):
+        rows.append(summary(result, time.perf_counter() - began))
+        began = time.perf_counter()
+    return rows
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("networks", nargs="*", metavar="NETWORK")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--steps", type=int, default=20)
+    sharing.add_options(parser)
     arguments = parser.parse_args()
     path = machine.RESULTS / machine.slug(machine.device()) / "compare.json"
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
     missed = 0
-    for name in arguments.networks or ARCHITECTURES:
-        began = time.perf_counter()
-        for result in comparisons(name, arguments.device, arguments.steps):
-            row = summary(result, time.perf_counter() - began)
+    jobs = [(name, arguments.device, arguments.steps) for name in arguments.networks or ARCHITECTURES]
+    for _, found in sharing.results(arguments, "compare_all", "compared", jobs):
+        for row in found:
             key = row["network"], row["device"], row["dtype"]
             rows = [r for r in rows if (r["network"], r["device"], r["dtype"]) != key] + [row]
             missed += row["missed"]
             worst = f"the worst error {row['worst']['share']:.2f} of its tolerance"
             print(f"{' '.join(key)}: {row['missed']} missed, {worst}, {row['seconds']} s", flush=True)
-            began = time.perf_counter()
         rows.sort(key=lambda row: list(ARCHITECTURES).index(row["network"]))
         facts = {
             "device": machine.device(),

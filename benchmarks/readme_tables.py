@@ -8,11 +8,18 @@ networks: the documented networks, from tinycnn.architectures and results/*/repr
 beside-keras: from results/*/compare.json;
 accuracy-vs-keras: from results/*/accuracy_vs_keras.json;
 training-speed: from results/*/train_frameworks.json;
+scaling: from results/*/scaling.json;
 cudnn: from results/*/conv_cudnn.json and layers_cudnn.json;
 step-profile: from results/*/profile_steps.json;
 planner: from tinycnn/devices/gpu/fast/cost.json, which fit_cost_model.py makes of results/nvidia-h200/fast_conv.json;
+one-kernel, step-paths: from results/emulator/step_paths.json, which step_paths.py counts;
+planner-rows: the same times, each layer's quickest one beside what is predicted of it;
+fast-kernels, fast-kernels-in-short: from results/nvrtc/fast_compile.json;
 keras-layers, keras-model, keras-losses, keras-optimizers, keras-callbacks: what is there, from the code;
-keras-names-counted, keras-names: Keras's own names, from tests/data/keras_2_3_1.json and the code.
+keras-names-counted, keras-names: Keras's own names, from tests/data/keras_2_3_1.json and the code;
+intrinsics, intrinsics-refused: of CUDA's, from tinycnn/emulator/intrinsics.json;
+cuda-functions, cuda-headers, cuda-refused-headers, cuda-refused-names, cuda-programs: what of CUDA the emulator has
+and refuses, from the headers, the data and the test programs that say so.
 Of networks, beside-keras, training-speed and step-profile there is a short form, NAME-in-short: the rows that people
 look for.
 """
@@ -25,6 +32,7 @@ import sys
 from collections import Counter
 from functools import partial
 from pathlib import Path
+from statistics import median
 
 import keras_names
 import machine
@@ -181,6 +189,30 @@ def reached_table(content, only):
     return f"\n\nUntil the validation accuracy is {accuracy}:\n\n{markdown(lines, names, left=3)}"
 
 
+def scaling(content, path):
+    """How fast several processes train one network, beside one process on one core."""
+    from scaling import OVER
+
+    rows = field(content, "rows", path)
+    alone = {row["network"]: row for row in rows if (row["ranks"], row["threads"]) == (1, 1)}
+    lines = []
+    for row in rows:
+        speed = field(row, "images_per_s", path)
+        times = speed["median"] / alone[row["network"]]["images_per_s"]["median"] if row["network"] in alone else None
+        lines.append([
+            f"`{row['network']}`", OVER[row["statistics"]] if row["statistics"] else "-", row["ranks"], row["threads"],
+            f"{speed['median']:,.0f}", f"{speed['min']:,.0f} to {speed['max']:,.0f}",
+            "-" if times is None else f"{times:.2f}", f"{row['bytes_summed']:,.0f}",
+        ])  # fmt: skip
+    names = ["network", "statistics over", "ranks", "threads of each", "images/s", "lowest to highest"]
+    names += ["times one core", "bytes summed a step"]
+    head = (
+        f"{field(content, 'device', path)}; batches of {content['batch']}, medians of {content['epochs']} epochs of "
+        f"{content['steps']} steps; commit {content['commit'] or 'unknown'}; {used(content, path)}."
+    )
+    return f"{head}\n\n{markdown(lines, names, left=2)}"
+
+
 def left_out(content):
     """A sentence on what a file lacks because the time was short, or an empty string."""
     missing = content.get("left_out") or []
@@ -251,6 +283,104 @@ def planner(results):
     names = ("kernel", "prediction", "times", "median factor", "worst", "tile within 10 % of the best", "time lost")
     of = f"{source['card']}, {source['date']}, commit {source['commit']}: the kernels of a {source['path']}."
     return f"{of}\n\n{markdown(lines, names, left=2)}"
+
+
+def one_kernel(results):
+    """Which network fits whom, a training step as one kernel; or why not."""
+    import step_paths as counted
+
+    return counted.fits_table(results)
+
+
+def step_paths(results):
+    """What a step costs on each path."""
+    import step_paths as counted
+
+    return counted.paths_table(results)
+
+
+def planner_rows(results):
+    """For each layer and direction the quickest of the measured times, and what the model predicts of that tile."""
+    import fit_cost_model
+    from fit_cost_model import cost
+
+    facts, rows = fit_cost_model.read()
+    predicted = {row: row.predicted(cost.Coefficients(**cost.fitted()["coefficients"][row.family])) for row in rows}
+    best = {}
+    for row in rows:
+        if row.problem not in best or row.us < best[row.problem].us:
+            best[row.problem] = row
+    flop = {(r["direction"], r["name"], tuple(r["networks"])): r["flop"] for r in facts["rows"]}
+    lines = [
+        [
+            row.problem[1], row.direction, row.family.split()[0], f"{row.us:.1f}", f"{predicted[row]:.1f}",
+            f"{predicted[row] / row.us:.2f}", f"{flop[problem] / row.us / 1e6:.1f}",
+        ]
+        for problem, row in sorted(best.items(), key=lambda item: (flop[item[0]], item[0][1]))
+    ]  # fmt: skip
+    told = fit_cost_model.errors({row: predicted[row] for row in best.values()})
+    head = (
+        f"{facts['card']}, {facts['date']}, commit {facts['commit']}: the kernels of a {facts['path']}. Of these "
+        f"{len(lines)} times half are within a factor of {told['median']:.2f} of what is predicted, all within "
+        f"{told['worst']:.2f}."
+    )
+    columns = ("layer", "direction", "kernel", "measured µs", "predicted µs", "predicted / measured", "TFLOP/s")
+    return f"{head}\n\n{markdown(lines, columns, left=3)}"
+
+
+def fast_kernels_in_short(content, path):
+    """What NVRTC makes of the kernels of kernels/fast, by architecture and kernel."""
+    import fast_compile
+
+    found = {}
+    for row in field(content, "rows", path):
+        found.setdefault((row["arch"], row["kernel"].split("<")[0]), []).append(row)
+    lines = []
+    for (arch, kernel), rows in sorted(found.items()):
+        shares = sorted(row["loop"][1] / row["loop"][0] for row in rows if row["loop"] and row["loop"][0])
+        registers, warps = ([row[name] for row in rows] for name in ("registers", "warps"))
+        lines.append([
+            arch, kernel, len(rows), f"{min(registers)} to {max(registers)}", sum(row["spills"] for row in rows),
+            f"{median(warps):.0%}", f"{median(row['code'] for row in rows) / 1024:.0f} KB",
+            *([f"{median(shares):.0%}", f"{shares[0]:.0%} to {shares[-1]:.0%}"] if shares else
+              ["no nvdisasm" if rows[0]["loop"] is None else fast_compile.NO_LOOP, "-"]),
+        ])  # fmt: skip
+    names = ("architecture", "kernel", "kernels", "registers", "bytes spilled", "warps", "code", "FFMA")
+    names += ("lowest to highest",)
+    return f"{compiled_by(content, path)}\n\n{markdown(lines, names, left=2)}"
+
+
+def compiled_by(content, path):
+    """What was compiled, for which cards, and by what."""
+    cards = {row["arch"]: row["card"] for row in content["rows"]}
+    of = ", ".join(f"{arch} ({card})" for arch, card in sorted(cards.items()))
+    return f"Batches of {field(content, 'batch', path)}, for {of}; commit {content['commit']}; {used(content, path)}."
+
+
+def fast_kernels(content, path):
+    """The same for every layer and direction: a number for each architecture, in their order."""
+    import fast_compile
+
+    found = {}
+    for row in sorted(field(content, "rows", path), key=lambda row: row["arch"]):
+        found.setdefault((row["layer"], row["direction"]), []).append(row)
+
+    def each(rows, text):
+        texts = [text(row) for row in rows]
+        return texts[0] if len(set(texts)) == 1 else " / ".join(texts)
+
+    lines = [
+        [
+            layer, direction, each(rows, lambda row: row["kernel"].split("_")[1]),
+            each(rows, lambda row: str(row["threads"])), each(rows, lambda row: str(row["registers"])),
+            each(rows, lambda row: f"{row['shared'] / 1024:.1f}"), each(rows, lambda row: f"{row['warps']:.0%}"),
+            each(rows, lambda row: str(row["spills"])), each(rows, lambda row: f"{row['code'] / 1024:.0f}"),
+            each(rows, fast_compile.share_of),
+        ]
+        for (layer, direction), rows in found.items()
+    ]  # fmt: skip
+    names = ("layer", "direction", "kernel", "threads", "registers", "shared KB", "warps", "spills", "code KB", "FFMA")
+    return f"{compiled_by(content, path)}\n\n{markdown(lines, names, left=3)}"
 
 
 # ---------------------------------------------------------------- what of Keras is there
@@ -353,6 +483,91 @@ def keras_names_listed(results):
     return markdown(rows, ["of Keras 2.3.1", "names", "here"], left=3)
 
 
+def listed_intrinsics():
+    return json.loads((ROOT / "tinycnn" / "emulator" / "intrinsics.json").read_text(encoding="utf-8"))
+
+
+def intrinsics(results):
+    return in_lines(listed_intrinsics()["works"])
+
+
+def intrinsics_refused(results):
+    instead = {}
+    for name, text in listed_intrinsics()["refused"].items():
+        instead.setdefault(text, []).append(name)
+    return in_lines(instead)
+
+
+def in_lines(names):
+    """{what: names}, in lines: a table of them would be too wide."""
+    return "\n".join(f"- {what}: " + " ".join(f"`{name}`" for name in those) for what, those in names.items())
+
+
+def cuda_functions(results):
+    """Those that host.h declares, by what they are about."""
+    from tinycnn.emulator import headers
+
+    text = (headers.RUNTIME / "host.h").read_text(encoding="utf-8")
+    left = dict.fromkeys(re.findall(r"\b(cuda[A-Z]\w*)\(", text))
+    subjects = {
+        "symbols": r"\w*Symbol",
+        "errors": r"\w*Error",
+        "copies": "Memcpy|Memset",
+        "memory": "Malloc|Free|HostAlloc|HostRegister|HostUnregister|HostGet|MemGetInfo|MemPrefetch|MemAdvise|Pointer",
+        "streams and events": "Stream|Event|LaunchHostFunc",
+        "launches": "Launch|Func|Occupancy",
+        "the GPU": "",
+    }
+    rows = []
+    for subject, words in subjects.items():
+        found = sorted(name for name in left if re.match(f"cuda({words})" if words else "", name))
+        left = [name for name in left if name not in found]
+        rows.append([subject, ", ".join(f"`{name}`" for name in found)])
+    return tabulate(rows, headers=["about", "functions"], tablefmt="pipe")
+
+
+def cuda_headers(results):
+    """The headers, with the first sentence of those that are more than another name of cuda_runtime.h."""
+    from tinycnn.emulator import headers
+
+    rows = []
+    for name in headers.names():
+        if name in headers.ALIASES or name in ("cuda_runtime.h", "small_floats.h"):
+            continue
+        comment = re.findall(r"^// ?(.*)$", (headers.FOLDER / name).read_text(encoding="utf-8"), re.MULTILINE)
+        rows.append([f"`{name}`", " ".join(comment).partition(". ")[0].rstrip(".")])
+    rows.append(["`cuda_runtime.h`", "the runtime's functions, below; it need not be included"])
+    rows.append([", ".join(f"`{name}`" for name in headers.ALIASES), "the same as `cuda_runtime.h`"])
+    return tabulate(rows, headers=["header", "what is there"], tablefmt="pipe")
+
+
+def cuda_refused_headers(results):
+    from tinycnn.emulator import unsupported
+
+    rows = [[f"`{start}`", advice] for start, advice in unsupported.known()["headers"].items()]
+    return tabulate(rows, headers=["header that begins with", "instead"], tablefmt="pipe")
+
+
+def cuda_refused_names(results):
+    from tinycnn.emulator import unsupported
+
+    rows = [advice.partition(": ") for advice in unsupported.known()["names"].values() if ": " in advice]
+    return tabulate([(what, advice) for what, _, advice in rows], headers=["what", "instead"], tablefmt="pipe")
+
+
+def cuda_programs(results):
+    """The kernels of the programs that the tests run, beside NumPy."""
+    from tinycnn.emulator import syntax
+
+    rows = []
+    for path in sorted((ROOT / "tests" / "emulator" / "programs").glob("*.cu")):
+        text = path.read_bytes()
+        comment = re.findall(r"^// ?(.*)$", text.decode().partition("\n#include")[0], re.MULTILINE)
+        kernels = ", ".join(f"`{name}`" for name in sorted(syntax.definitions(text).kernels))
+        rows.append([f"`{path.name}`", " ".join(comment).partition(". ")[0].rstrip("."), kernels])
+    return tabulate(rows, headers=["program", "what it is", "its kernels"], tablefmt="pipe")
+
+
 def of_every_file(name, table, otherwise):
     """A function of the results' folder: this table of every device's file of this name, or else this sentence."""
 
@@ -368,6 +583,7 @@ besides = of_every_file(
 )
 steps = of_every_file("profile_steps.json", step_profile, NO_GPU)
 speeds = of_every_file("train_frameworks.json", training_speed, "Not measured yet: `make bench` measures this machine.")
+NOT_COMPILED = "Not compiled yet: `python benchmarks/fast_compile.py` needs NVRTC, and no GPU."
 TABLES = {
     "networks": networks_table,
     "networks-in-short": partial(networks_table, only=NETWORKS_IN_SHORT),
@@ -379,16 +595,31 @@ TABLES = {
     ),
     "training-speed": speeds,
     "training-speed-in-short": partial(speeds, only=FRAMEWORKS_IN_SHORT),
+    "scaling": of_every_file(
+        "scaling.json", scaling, "Not measured yet: `python benchmarks/scaling.py` measures this machine."
+    ),
     "cudnn": cudnn_table,
     "step-profile": steps,
     "step-profile-in-short": partial(steps, only=STEPS_IN_SHORT),
     "planner": planner,
+    "one-kernel": one_kernel,
+    "step-paths": step_paths,
+    "planner-rows": planner_rows,
+    "fast-kernels": of_every_file("fast_compile.json", fast_kernels, NOT_COMPILED),
+    "fast-kernels-in-short": of_every_file("fast_compile.json", fast_kernels_in_short, NOT_COMPILED),
     "keras-layers": keras_layers,
     "keras-model": keras_model,
     "keras-losses": keras_losses,
     "keras-optimizers": keras_optimizers,
     "keras-callbacks": keras_callbacks, "keras-names-counted": keras_names_counted,
     "keras-names": keras_names_listed,
+    "intrinsics": intrinsics,
+    "intrinsics-refused": intrinsics_refused,
+    "cuda-functions": cuda_functions,
+    "cuda-headers": cuda_headers,
+    "cuda-refused-headers": cuda_refused_headers,
+    "cuda-refused-names": cuda_refused_names,
+    "cuda-programs": cuda_programs,
 }  # fmt: skip
 
 

@@ -91,13 +91,14 @@ INSTANCES_OF_A_STEP = ("conv2d_forward", "conv2d_backward_data", "conv2d_backwar
 
 
 def path(name: str) -> Path:
-    """The file of the kernels called `name`, as 'conv2d' or 'ladder/1_naive'."""
+    """The file of the kernels called `name`, as 'conv2d' or 'ladder/1_naive'; of a generated one, its path without
+    '.cu'."""
     return FOLDER / f"{name}.cu"
 
 
 def files() -> list[str]:
     """What there is to read in C, as paths from FOLDER: the kernel files, their headers, and the ladder's own text."""
-    patterns = ("*.cu", "*.cuh", "fast/*.cu", "fast/*.cuh", "ladder/*.cu", "ladder/*.cuh", "ladder/*.md")
+    patterns = ("*.cu", "*.cuh", "fast/*.cu", "fast/*.cuh", "step/*.cuh", "ladder/*.cu", "ladder/*.cuh", "ladder/*.md")
     return [found.relative_to(FOLDER).as_posix() for pattern in patterns for found in sorted(FOLDER.glob(pattern))]
 
 
@@ -108,18 +109,25 @@ def instances(name: str, ctype: str) -> tuple[str, ...]:
     return tuple(re.sub(r"\bT\b", ctype, instance) for instance in INSTANCES[name])
 
 
+def is_specialised(name: str) -> bool:
+    """Whether a file's instances are built one by one, as they are launched: of SPECIALISED, or generated."""
+    return name in SPECIALISED or Path(name).is_absolute()
+
+
 def source(name: str) -> str:
-    """The text of a kernel file with the headers that it includes put into it, for NVRTC. Lines keep their numbers."""
-    return _with_headers(path(name), f"{name}.cu")
+    """The text of a kernel file with the headers that it includes put into it, each once, for NVRTC. Lines keep their
+    numbers."""
+    return _with_headers(path(name), f"{name}.cu", set())
 
 
-def _with_headers(file: Path, name: str) -> str:
+def _with_headers(file: Path, name: str, there: set[Path]) -> str:
     lines = []
     for number, line in enumerate(file.read_text().splitlines(), 1):
         header = re.fullmatch(r'#include "(.*)"', line)
-        if header:
-            text = _with_headers(file.parent / header[1], header[1])
+        if header and (found := (file.parent / header[1]).resolve()) not in there:
+            there.add(found)
+            text = _with_headers(found, header[1], there)
             lines += [f'#line 1 "{header[1]}"', text.rstrip("\n"), f'#line {number + 1} "{name}"']
         else:
-            lines.append("" if line == "#pragma once" else line)
+            lines.append("" if header or line == "#pragma once" else line)
     return "\n".join([*lines, ""])

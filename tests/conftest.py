@@ -213,6 +213,14 @@ def run(capsys):
 
 
 @pytest.fixture(autouse=True)
+def no_times_of_this_machine(monkeypatch, tmp_path_factory):
+    """What was measured of kernels here is not what tests plan by."""
+    from tinycnn.devices.gpu.fast import measured
+
+    monkeypatch.setattr(measured, "folder", lambda: tmp_path_factory.getbasetemp() / "no times")
+
+
+@pytest.fixture(autouse=True)
 def fresh_session():
     """Every test starts with seed 0 and layers numbered from 1."""
     session.clear_session()

@@ -163,27 +163,38 @@ class RawModule:
             code, *name_expressions = json.loads(Path(path).read_bytes())
         every = (*kernels.INSTANCES, *kernels.LADDER, *kernels.FAST)
         file = next(file for file in every if kernels.source(file) == code)
-        self.module = emulator.load(kernels.path(file), list(name_expressions))
+        self.module, self.alone = emulator.load(kernels.path(file), list(name_expressions)), path is not None
 
     def get_function(self, name):
-        return Function(self.module, name)
+        # The emulator knows the variables in shared memory of a file: a kernel's, where it is alone in it.
+        variables = self.module.shared[self.module.dynamic_count : len(self.module.shared_names)] if self.alone else []
+        return Function(self.module, name, sum(-(-one.size // 16) * 16 for one in variables))
 
 
 class Function:
-    """A kernel. More than 48 KB of shared memory has to be asked for before the launch."""
+    """A kernel. More than 48 KB of shared memory, its variables included, has to be asked for before the launch."""
 
-    def __init__(self, module, name):
+    def __init__(self, module, name, static=0):
         self.module, self.name = module, name.removeprefix(MANGLED)
-        self.max_dynamic_shared_size_bytes = 48 * 1024
+        self.max_dynamic_shared_size_bytes = 48 * 1024 - static
 
-    def __call__(self, grid, block, args, shared_mem=0):
+    @property
+    def kernel(self):
+        """What CuPy's RawKernel calls; as one object with it, for it takes a word more."""
+        return self
+
+    @property
+    def ptr(self):
+        return self  # occupancy asks for it
+
+    def __call__(self, grid, block, args, shared_mem=0, enable_cooperative_groups=False):
         assert all(isinstance(a, ndarray | np.generic) for a in args)
         assert shared_mem <= self.max_dynamic_shared_size_bytes, "CUDA_ERROR_INVALID_VALUE"
         seen = [as_kernels_see(a) if isinstance(a, ndarray) else a for a in args]
         for i, parameter in enumerate(self.module.signature(self.name).parameters):
             if parameter.is_pointer and isinstance(seen[i], np.uint64) and seen[i] == 0:
                 seen[i] = None  # a null pointer
-        do(lambda: self.module.launch(self.name, grid, block, seen, shared=shared_mem))
+        do(lambda: self.module.launch(self.name, grid, block, seen, shared_mem, enable_cooperative_groups))
 
 
 MANGLED = "_Z"  # what a kernel's name begins with in its code
@@ -314,7 +325,13 @@ class Event:
 
 class Device:
     id, compute_capability = 0, "90"
-    attributes = {"L2CacheSize": 1}
+    attributes = {"L2CacheSize": 1, "MultiProcessorCount": 3}
+
+
+def most_active_blocks(function, threads, shared):
+    """Of a multiprocessor that holds 2,048 threads."""
+    assert isinstance(function, Function) and shared >= 0
+    return 2048 // threads
 
 
 class Pinned(bytearray):
@@ -340,6 +357,7 @@ runtime = SimpleNamespace(
 )
 cuda = SimpleNamespace(
     runtime=runtime,
+    driver=SimpleNamespace(occupancyMaxActiveBlocksPerMultiprocessor=most_active_blocks),
     nvrtc=Nvrtc(),
     memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
     MemoryPool=MemoryPool,

@@ -107,7 +107,8 @@ def test_doctor_reports_devices_and_remedies(run):
     assert {"name": "reference", "usable": True, "reason": None} in facts["devices"]
     for part in facts["parts"]:
         assert part["found"] or part["remedy"]
-    assert run("doctor")[0] == 0
+    status, out, _ = run("doctor")
+    assert status == 0 and f"emptied by {facts['times']['emptied_by']}" in out
 
 
 TOO_NEW = """

@@ -240,6 +240,18 @@ def test_documented_networks_are_keras_s(keras_reference, run, network, steps):
         assert {row["where"] for row in comparison["rows"]} >= {"", "conv2d_1", "conv2d_1.kernel"}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["vanilla-15k", "other-4"])
+def test_training_steps_as_one_kernel_are_keras_s(keras_reference, run, network):
+    status, out, _ = run("compare", network, "--device", "emulator", "--path", "one-kernel", "--steps", 20, "--json")
+    facts = json.loads(out)
+    assert status == 0, [row for c in facts["comparisons"] for row in c["rows"] if not row["passed"]]
+    assert [(c["device"], c["dtype"]) for c in facts["comparisons"]] == [
+        ("emulator", "float32"),
+        ("reference", "float64"),
+    ]
+
+
 WITHOUT_KERAS = """
 import os, sys
 import importlib.util

@@ -1,5 +1,6 @@
 """The kernels that are compiled for one layer's shape, on the emulator: right on odd shapes, and faultless."""
 
+import json
 import re
 
 import fast_compile
@@ -16,7 +17,7 @@ import tinycnn
 from tinycnn import emulator, kernels
 from tinycnn.devices.base import Wanted
 from tinycnn.devices.checks import cases as kernel_cases
-from tinycnn.devices.checks import compile_gate, fast_cases
+from tinycnn.devices.checks import compile_gate, disassembly, fast_cases
 from tinycnn.devices.checks.compile_gate import ARCHITECTURES
 from tinycnn.devices.checks.fast_cases import Case
 from tinycnn.devices.gpu import KernelDevice, cards
@@ -332,6 +333,26 @@ def test_nan_is_seen_and_a_gradient_that_relu_cut_off_is_not(emulated, name):
 
 WIDE = Geometry.of((128, 28, 28, 32), (3, 3, 32, 64), (1, 1), UNPADDED)
 NARROW = Geometry.of((128, 26, 26, 12), (3, 3, 12, 20), (1, 1), UNPADDED)
+
+
+@pytest.mark.parametrize("dtype", ["float32"])
+def test_a_tap_that_sees_only_padding_is_left_out_even_where_its_filter_is_infinite(emulated):
+    """Where the tile is one pixel of many images. The general kernels multiply the padding too: see docs/devices.md."""
+    case = fast_cases.GEMM[2]
+    layer = case.layer
+    assert (layer.top, layer.left) == (1, 1) and (case.tile.TP, case.tile.TQ) == (1, 1)
+    ones = (
+        np.ones(shape, np.float32) for shape in (layer.x_shape, layer.w_shape, (layer.K,), layer.y_shape, layer.y_shape)
+    )
+    x, w, b, dy, y = map(emulated.asarray, ones)
+    w[0, 0] = np.inf
+    (found,) = fast_cases.run(emulated, case, x, w, b, dy, y)
+    general = emulated.conv2d_forward(x, w, b, layer.stride, padding_of(layer), False)
+    assert np.isposinf(found[:, 1:, 1:]).all() and np.isposinf(general[:, 1:, 1:]).all()
+    for edge in (np.s_[:, 0], np.s_[:, :, 0]):
+        assert np.isfinite(found[edge]).all() and np.isnan(general[edge]).all()
+
+
 COSTS = [  # (case, what costs more than it must, in times: as LAUNCHES of test_launch_quality.py)
     (Case(WIDE, FORWARD, GemmTile(64, 1, 1, 64, 16, 8, 8, 4, 3, 1, 6)), {"store dynamic_memory": 1.5, "load b": 2.0}),
     (
@@ -355,7 +376,7 @@ class Recorder(EmulatorDriver):
 
     launches = ()
 
-    def launch(self, file, kernel, ctype, grid, block, args, shared):
+    def launch(self, file, kernel, ctype, grid, block, args, shared, cooperative):
         self.launches = (*self.launches, (file, emulator.Launch(kernel, grid, block, args, shared)))
 
 
@@ -448,22 +469,45 @@ def test_every_file_of_the_folder_is_listed():
 # ---------------------------------------------------------------- the script that compiles every layer
 
 
+def no_nvdisasm():
+    raise disassembly.NvdisasmMissing("it is missing")
+
+
 def test_the_script_lists_the_kernels_of_a_network(nvrtc, monkeypatch, capsys):
     problems = [Convolution(2, 6, 5, 3, 4, 2, 3), Dense(2, 40, 10), MaxPool(2, 6, 5, 3, (2, 2), (2, 2))]
     monkeypatch.setattr(fast_compile.network_shapes, "problems", lambda networks: dict.fromkeys(problems))
+    monkeypatch.setattr(disassembly, "find_nvdisasm", no_nvdisasm)
     assert fast_compile.main(["any", "--card", "a100-40gb"]) == 0
-    head, columns, *rows, last = capsys.readouterr().out.splitlines()
-    assert head.endswith("(sm_80): 6 kernels") and columns.split()[-1] == "kernel" and last == "0 spill"
+    why, head, columns, *rows, last = capsys.readouterr().out.splitlines()
+    assert "Inner loops are not looked at: it is missing" in why
+    assert head.endswith("(sm_80)") and columns.split()[-1] == "kernel" and last == "0 spill"
     for row, (layer, direction) in zip(
         rows,
         [(fast_compile.layer_of(problem), way) for problem in problems[:2] for way in DIRECTIONS],
         strict=True,
     ):
         _, plan = planned(layer, direction, cards.get("a100-40gb"), direction != FORWARD)
-        threads, registers, shared, spills, code, _, name = row.split(maxsplit=6)
-        assert name == plan.named("float") and int(spills) == 0
-        assert (int(threads), int(shared)) == (plan.block[0], plan.shared)
-        assert 16 <= int(registers) <= 255 and int(code) > 500
+        threads, registers, shared, warps, spills, code, share, name = row.replace("no nvdisasm", "-").split(maxsplit=7)
+        assert name == plan.named("float") and int(spills) == 0 and share == "-"
+        assert (int(threads), int(shared)) == (plan.block[0], plan.room)
+        assert 16 <= int(registers) <= 255 and int(code) > 500 and 0 < int(warps[:-1]) <= 100
+
+
+def test_the_script_writes_what_it_finds_of_every_layer(nvrtc, monkeypatch, tmp_path):
+    """With inner loops, which are read by test_disassembly.py."""
+    monkeypatch.setattr(fast_compile.network_shapes, "problems", lambda networks: dict.fromkeys([Dense(2, 40, 10)]))
+    monkeypatch.setattr(fast_compile, "find", lambda: ("nvdisasm", "12.8"))
+    monkeypatch.setattr(disassembly, "disassemble", lambda path, code: {"kernel": [path, code]})
+    loop = disassembly.Loop((disassembly.Instruction(0, "FFMA", False, None),) * 3)
+    monkeypatch.setattr(disassembly, "inner_loop", lambda listing: loop)
+    assert fast_compile.main(["--results", str(tmp_path)]) == 0
+    content = json.loads((tmp_path / "nvrtc" / "fast_compile.json").read_text())
+    assert content["versions"]["nvdisasm"] == "12.8" and content["batch"] == 128
+    assert [row["arch"] for row in content["rows"]] == [arch for arch in ARCHITECTURES for _ in DIRECTIONS]
+    for row in content["rows"]:
+        card = cards.get(row["card"])
+        assert card.arch == row["arch"] and row["loop"] == [3, 3] and row["spills"] == 0
+        assert row["warps"] == row["blocks"] * -(-row["threads"] // 32) * 32 / card.threads <= 1
 
 
 def test_the_script_says_where_registers_spill(nvrtc, monkeypatch, capsys):

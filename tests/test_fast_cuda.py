@@ -5,12 +5,14 @@ import os
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import stand_in_cupy
-from helpers import assert_same_bits, normal
+from helpers import assert_close, assert_same_bits, images, normal
 from oracles import rng_of
 
 import tinycnn
+from tinycnn import layers, models
 from tinycnn.command import doctor
 from tinycnn.devices.base import Wanted
 from tinycnn.devices.checks import fast_cases
@@ -18,7 +20,8 @@ from tinycnn.devices.checks.fast_cases import Case
 from tinycnn.devices.gpu import cuda
 from tinycnn.devices.gpu.fast import cubins
 from tinycnn.devices.gpu.fast import launches as fast
-from tinycnn.devices.gpu.fast.instances import BACKWARD_DATA, GemmTile
+from tinycnn.devices.gpu.fast import plan as planner
+from tinycnn.devices.gpu.fast.instances import BACKWARD_DATA, FORWARD, GemmTile, plan_of
 from tinycnn.shapes import UNPADDED, Geometry
 
 PADDING = ((1, 1), (1, 1))
@@ -74,6 +77,52 @@ def test_a_sum_in_slices_is_the_same_in_a_recorded_step(stand_in):
         recorded()
         assert_same_bits(device.numpy(found[-1]), want)
     assert recorded.graph.launches == 3
+
+
+def test_smaller_batches_neither_plan_nor_compile(compiled, monkeypatch):
+    """20 images in batches of 8, 9 to validate and 11 to predict: all by what batches of 8 take."""
+    asked, choices, device = [], planner.choices, cuda.CudaDevice()
+    monkeypatch.setattr(planner, "choices", lambda layer, *rest: (asked.append(layer.N), choices(layer, *rest))[1])
+    monkeypatch.setitem(tinycnn.devices._made, ("cuda", "float32"), device)
+    device.path = "fast"
+    x, y = images(rng_of(5), 20)
+
+    def made():
+        return models.Sequential(
+            [
+                layers.Conv2D(8, 3, activation="relu", input_shape=x.shape[1:]),
+                layers.Conv2D(4, 1, activation="relu"),
+                layers.Flatten(),
+                layers.Dense(y.shape[1], activation="softmax"),
+            ]
+        )
+
+    with tinycnn.use_device("cuda"):
+        model = made()
+        model.compile("sgd", "categorical_crossentropy")
+        model.fit(x[:8], y[:8], batch_size=8, verbose=0)
+        products = len(compiled)
+        model.fit(x, y, batch_size=8, validation_data=(x[:9], y[:9]), verbose=0)
+        found = model.predict(x[:11], batch_size=8)
+    assert products == len(set(compiled)) == len(compiled) == 8  # each layer's three, the first without its images'
+    assert set(asked) == {8}
+    with tinycnn.use_device("reference"):
+        twin = made()
+        twin.set_weights(model.get_weights())
+        assert_close(found, twin.predict(x[:11]), 100)
+
+
+def test_a_cooperative_launch_is_one_of_cupys(stand_in, monkeypatch):
+    """And refused where the GPU, here of 3 multiprocessors, does not hold all blocks at once."""
+    device, made = cuda.CudaDevice(), []
+    called = stand_in_cupy.Function.__call__
+    monkeypatch.setattr(stand_in_cupy.Function, "__call__", lambda *a, **k: (made.append(k), called(*a, **k)))
+    x, y = device.asarray(np.array([-1.0, 2.0, 3.0])), device.empty((3,))
+    device.launch("relu", "relu_forward<T>", (6,), (1024,), x, y, np.int64(3), cooperative=True)
+    np.testing.assert_array_equal(device.numpy(y), [0, 2, 3])
+    assert [k.get("enable_cooperative_groups") for k in made] == [True]
+    with pytest.raises(tinycnn.devices.DeviceError, match="all of its 7 blocks.* holds 6"):
+        device.launch("relu", "relu_forward<T>", (7,), (1024,), x, y, np.int64(3), cooperative=True)
 
 
 def test_what_was_compiled_once_is_not_compiled_again(compiled):
@@ -172,6 +221,19 @@ def test_more_shared_memory_than_every_gpu_has_is_asked_for(stand_in):
     found = [device.numpy(*fast_cases.run(device, case, *map(device.asarray, arrays))) for device in devices]
     assert_same_bits(*found)
     assert list(devices[0].driver.shared_of.values()) == [case.plan(4).shared] and case.plan(4).shared > 48 * 1024
+
+
+def test_the_flag_of_the_last_block_counts_among_what_is_asked_for(stand_in):
+    """A tile of 48 KB, which every block may have; in slices it needs 16 bytes more."""
+    tile, rng = GemmTile(128, 1, 1, 96, 16, 8, 8, 4, 3, 2, 1), rng_of(4)
+    layer = Geometry.of_product(5, 40, 10)
+    assert plan_of(layer, FORWARD, tile, 2, False, 4).shared == 48 * 1024
+    x, w = normal(rng, *layer.x_shape), normal(rng, *layer.w_shape)
+    found = []
+    for device in (cuda.CudaDevice(), tinycnn.get_device("emulator")):
+        plan = plan_of(layer, FORWARD, tile, 2, False, device.itemsize)
+        found.append(device.numpy(fast.forward(device, plan, layer, device.asarray(x), device.asarray(w), None, False)))
+    assert_same_bits(*found)
 
 
 def test_a_kernel_that_nvrtc_refuses_is_an_error_with_its_log(stand_in):

@@ -268,6 +268,52 @@ def test_a_network_has_weights_of_its_own_after_from_config():
     assert not np.array_equal(models.Sequential.from_config(mine.get_config()).get_weights()[0], mine.get_weights()[0])
 
 
+class Scaled(ours.Layer):
+    """Written as for Keras 2, with a get_config."""
+
+    def __init__(self, factor, **kwargs):
+        self.factor = factor
+        super().__init__(**kwargs)
+
+    def call(self, x, training):
+        for _ in range(self.factor - 1):
+            x = x + x
+        return x
+
+    def get_config(self):
+        return {**super().get_config(), "factor": self.factor}
+
+
+class Halved(Scaled):
+    """With a from_config too."""
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{name: config[name] for name in ("factor", "name")})
+
+
+@pytest.mark.parametrize("kind", [Scaled, Halved])
+@pytest.mark.parametrize("file", ["m.h5", "m.safetensors"])
+def test_a_layer_of_one_s_own_comes_back_by_its_get_config(tmp_path, kind, file):
+    mine = models.Sequential([ours.Flatten(input_shape=(8, 8, 1)), kind(2), ours.Dense(3, activation="softmax")])
+    mine.save(tmp_path / file)
+    custom = {kind.__name__: kind}
+    for back in (models.load_model(tmp_path / file, custom), models.model_from_json(mine.to_json(), custom)):
+        back.set_weights(mine.get_weights())
+        assert_same_bits(back.predict(X), mine.predict(X))
+        assert back.layers[1].factor == 2
+    with pytest.raises(ValueError, match=kind.__name__):
+        models.load_model(tmp_path / file)
+
+
+def test_a_layer_s_config_is_keras_2_s():
+    layer = ours.Conv2D(4, (3, 3), activation="relu", name="c")
+    config = layer.get_config()
+    assert config["name"] == "c" and config["filters"] == 4 and config["activation"] == "relu" and config["trainable"]
+    assert ours.Conv2D.from_config(config).get_config() == config
+    assert ours.Dense(3).get_config()["activation"] == "linear"
+
+
 def test_many_layers_with_long_names_are_kept(tmp_path):
     names = [f"{'x' * 900}_{number}" for number in range(90)]  # 81 KB of names: more than one attribute holds
     mine = models.Sequential(

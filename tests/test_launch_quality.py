@@ -33,7 +33,7 @@ class Recorder(EmulatorDriver):
     def empty(self, shape, dtype):
         return self.zeros(shape, dtype)  # what a launch that is traced finds there is always the same
 
-    def launch(self, file, kernel, ctype, grid, block, args, shared):
+    def launch(self, file, kernel, ctype, grid, block, args, shared, cooperative):
         self.launches.append((file, Launch(kernel, grid, block, args, shared)))
 
 

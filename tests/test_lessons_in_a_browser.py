@@ -252,6 +252,20 @@ def test_larger_is_for_the_projector_and_is_remembered(browser):
     assert browser.run("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
 
 
+def test_drawings_grow_with_the_text(browser):
+    shown(browser, page("banks"))
+    height = "parseFloat(document.querySelector('canvas').style.height)"
+    before = browser.run(height)
+    click(browser, "[data-do=larger]")
+    assert browser.run(height) == pytest.approx(before * 21 / 16)
+
+
+def test_the_controls_stay_in_sight(browser):
+    shown(browser, page("banks"))
+    browser.run("document.querySelector('.controls').scrollIntoView(), scrollBy(0, 300)")
+    assert browser.run("document.querySelector('.controls').getBoundingClientRect().top") >= 0
+
+
 def test_a_faulty_kernel_s_page_works_too(browser, tmp_path):
     from test_lessons import RACE
 

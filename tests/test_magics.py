@@ -71,6 +71,21 @@ def test_a_cell_shows_what_the_command_shows_of_its_file(cell, command, text):
     assert cell(command, text).out == shown.out.replace("mine.cu", "cell.cu")
 
 
+def test_a_cell_that_is_a_program_is_run_with_its_arguments(cell):
+    need_the_emulator()
+    text = """#include <cstdio>
+__global__ void count(int* x) { atomicAdd(x, 1); }
+int main(int argc, char** argv) {
+    int* x;
+    cudaMallocManaged(&x, sizeof(int));
+    *x = argc;
+    count<<<2, 5>>>(x);
+    printf("%s %d\\n", argv[1], *x);
+}
+"""
+    assert cell("run -- -v", text).out == "-v 12\n"
+
+
 def test_what_is_not_kept_leaves_nothing(cell, tmp_path):
     need_the_emulator()
     assert "1 launch of 1 kernel: 0 reports" in cell("check").out
@@ -159,8 +174,8 @@ def test_of_several_pages_none_is_shown(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("run", "%%tinycnn is followed by check, trace, judge or lesson, not by 'run'"),
-        ("-o mine.cu", "%%tinycnn is followed by check, trace, judge or lesson"),
+        ("train", "%%tinycnn is followed by run, check, trace, judge or lesson, not by 'train'"),
+        ("-o mine.cu", "%%tinycnn is followed by run, check, trace, judge or lesson"),
         ("judge", "Missing option '--exercise'"),
         ("judge --exercise guar", "did you mean guard?"),
         ("judge ::copy --exercise guard", "Got unexpected extra argument (::copy)"),
@@ -184,7 +199,7 @@ def test_what_cannot_be_is_one_line(cell, line, said):
     [
         ("check --nope", "No such option '--nope'"),
         ("trace ::cpy", "cell.cu has no launch of 'cpy'; of: copy"),
-        ("trace other.cu", "Got unexpected extra argument"),
+        ("trace other.cu", "of kernels one is traced at a time"),
     ],
 )
 def test_what_the_command_refuses_is_its_line(cell, line, said):

@@ -15,6 +15,7 @@ from tinycnn import command as cli
 from tinycnn import layers, losses, models, optimizers, session
 from tinycnn.devices.gpu.emulator import EmulatorDevice
 from tinycnn.devices.gpu.fast import launches
+from tinycnn.devices.gpu.fast import plan as planner
 
 
 @pytest.fixture
@@ -66,6 +67,23 @@ def test_convolutions_of_one_pixel_and_all_their_gradients(fast, launched):
 def test_dense_and_all_its_gradients(fast, launched, relu):
     check_dense(fast, rng_of(2), 33, 150, 10, True, relu)
     assert any(file.startswith("fast/") for file in launched)
+
+
+def test_a_smaller_batch_by_the_kernels_of_a_full_one(fast, launched, monkeypatch):
+    """Right, though blocks and slices find nothing to do."""
+    asked, choices = [], planner.choices
+    monkeypatch.setattr(planner, "choices", lambda layer, *rest: (asked.append(layer.N), choices(layer, *rest))[1])
+    with fast.batches_of(50):
+        check_conv2d(fast, rng_of(6), (2, 9, 8, 8), 16, (3, 2), (2, 1), "same", relu=True)
+        check_conv2d(fast, rng_of(6), (1, 9, 9, 1), 5, (3, 3), (1, 1), "valid", relu=False)
+        check_conv1x1(fast, (3, 6, 5, 6, 9), True)
+        check_dense(fast, rng_of(7), 7, 150, 10, True, True)
+    assert set(asked) == {50} and {file.split("/")[0] for file in launched} >= {"fast"}
+    asked.clear()
+    check_dense(fast, rng_of(7), 7, 150, 10, True, True)
+    with fast.batches_of(3):
+        check_dense(fast, rng_of(7), 7, 150, 10, True, True)
+    assert set(asked) == {7}
 
 
 def test_a_layer_that_no_kernel_takes_is_computed_by_the_general_ones(fast, launched, monkeypatch):
@@ -165,7 +183,7 @@ def test_the_environment_names_the_path_of_devices_that_have_it(monkeypatch):
 
     assert ReferenceDevice("float32").path == "general"
     monkeypatch.setenv("TINYCNN_PATH", "quick")
-    with pytest.raises(ValueError, match="TINYCNN_PATH is general or fast, not 'quick'"):
+    with pytest.raises(ValueError, match="TINYCNN_PATH is general or fast or one-kernel, not 'quick'"):
         EmulatorDevice()
 
 

@@ -155,6 +155,16 @@ def test_a_multiprocessor_holds_as_many_blocks_as_the_scarcest_of_its_parts(card
     assert occupancy.resident(cards.get(card), threads, registers, shared) == blocks
 
 
+def test_a_sum_in_slices_needs_room_for_the_last_blocks_flag():
+    """A tile that takes all of a T4's 64 KB has none."""
+    tile, of = GemmTile(128, 1, 1, 96, 16, 8, 8, 4, 4, 1, 1), Geometry.of_product(128, 512, 96)
+    whole = plan.candidate(of, FORWARD, T4, tile, 1, False, 4)
+    assert whole and whole.plan.shared == whole.plan.room == T4.shared_of_a_block
+    assert plan.candidate(of, FORWARD, T4, tile._replace(SPLIT=2), 2, False, 4) is None
+    there = plan.candidate(of, FORWARD, T4, tile._replace(SPLIT=2, STAGES=3), 2, False, 4)
+    assert there and there.plan.room == there.plan.shared + 16
+
+
 def test_a_compiler_that_is_told_how_many_blocks_are_to_fit_gives_no_more_registers_than_that_leaves():
     assert occupancy.most_registers(H200, 64, 6) == 168
     assert occupancy.most_registers(H200, 256, 2) == 128

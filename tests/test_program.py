@@ -119,6 +119,14 @@ def test_another_network_is_not_resumed(run, refused, digits, file, tmp_path):
     assert "holds another network, CN(3,(5,5),strides=(4,4))->FL()->DN(10), not Twice->Flatten->Dense" in error
 
 
+def test_the_same_layers_with_other_options_are_another_network(run, refused, digits, file, tmp_path):
+    save = tmp_path / "m.safetensors"
+    assert run("train", f"{file}:model", "--data", digits, "--epochs", 1, "--save", save)[0] == 0
+    file.write_text(FILE.replace("Conv2D(3, 5", "Conv2D(4, 5"))
+    error = refused("train", f"{file}:model", "--data", digits, "--save", save, "--resume")
+    assert "CN(3,(5,5),strides=(4,4))" in error and "not CN(4,(5,5),strides=(4,4))" in error
+
+
 FAILS = FILE[: FILE.index("return 1 / 0")].count("\n") + 1
 END = FILE.count("\n") + 1  # the line that is added there
 BAD = {

@@ -1,8 +1,10 @@
 """The tables of the README and of docs/ are those of the result files and of the code."""
 
 import json
+from statistics import median
 
 import contenders
+import machine
 import pytest
 import readme_tables
 import report
@@ -122,6 +124,66 @@ def test_a_gpu_s_table_holds_geometric_means_and_says_when_there_are_none(tmp_pa
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in path.read_text(encoding="utf-8").splitlines()]
     assert ["a GPU", "conv2d", "forward", "120", "1.23", "0.50"] in rows
     assert ["a GPU", "dropout", "forward", "9", "2.00", "-"] in rows
+
+
+def cells_of(path):
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_every_measured_layer_stands_beside_its_prediction(tmp_path):
+    """The quickest of the times in the results file, and what cost.json's coefficients give."""
+    path = readme(tmp_path, "planner-rows")
+    assert tables(path, tmp_path) == 0
+    measured = json.loads((machine.RESULTS / "nvidia-h200" / "fast_conv.json").read_text())["rows"]
+    best = {(row["name"], row["direction"]): min(tried["us"] for tried in row["tried"]) for row in measured}
+    rows = [row for row in cells_of(path) if row[1:2] and row[1] in ("forward", "backward_data", "backward_filter")]
+    assert len(rows) == len(best) == 60
+    factors = []
+    for name, direction, _, us, predicted, factor, tflops in rows:
+        assert us == f"{best[name, direction]:.1f}"
+        assert float(predicted) / float(us) == pytest.approx(float(factor), rel=0.03)
+        (flop,) = [r["flop"] for r in measured if (r["name"], r["direction"]) == (name, direction)]
+        assert float(tflops) == pytest.approx(flop / best[name, direction] / 1e6, abs=0.06)
+        factors.append(max(float(factor), 1 / float(factor)))
+    told = f"half are within a factor of {median(factors):.2f} of what is predicted, all within {max(factors):.2f}"
+    assert told in path.read_text(encoding="utf-8")
+
+
+def test_the_compiled_kernels_stand_there_by_architecture_and_by_layer(tmp_path):
+    path = readme(tmp_path, "fast-kernels", "fast-kernels-in-short")
+    assert tables(path, tmp_path) == 0
+    assert "Not compiled yet: `python benchmarks/fast_compile.py` needs NVRTC" in path.read_text(encoding="utf-8")
+    common = {"threads": 64, "shared": 2048, "warps": 0.25, "spills": 0, "code": 4096}
+    forward = common | {"layer": "8x8x4 * 3x3 -> 4", "direction": "forward"}
+    rows = [
+        forward
+        | {"card": "h200", "arch": "sm_90", "kernel": "conv_gemm_forward<A>", "registers": 90, "loop": [50, 40]},
+        forward | {"card": "t4", "arch": "sm_75", "kernel": "conv_gemm_forward<A>", "registers": 80, "loop": [50, 25]},
+        common
+        | {
+            "layer": "5 -> 3",
+            "direction": "backward_data",
+            "card": "t4",
+            "arch": "sm_75",
+            "registers": 40,
+            "loop": [0, 0],
+        }
+        | {"kernel": "conv_small_backward_data<A>"},
+    ]
+    content = {"batch": 128, "commit": "abc", "versions": {"nvidia-cuda-nvrtc": "13.5", "nvdisasm": None}, "rows": rows}
+    write_result(tmp_path, "nvrtc", "fast_compile.json", content)
+    assert tables(path, tmp_path) == 0
+    found = cells_of(path)
+    shared = ["64", "80 / 90", "2.0", "25%", "0", "4", "50% / 80%"]
+    assert ["8x8x4 * 3x3 -> 4", "forward", "gemm", *shared] in found
+    assert ["5 -> 3", "backward_data", "small", "64", "40", "2.0", "25%", "0", "4", "unrolled"] in found
+    assert ["sm_90", "conv_gemm_forward", "1", "90 to 90", "0", "25%", "4 KB", "80%", "80% to 80%"] in found
+    assert "for sm_75 (t4), sm_90 (h200); commit abc; nvidia-cuda-nvrtc 13.5." in path.read_text(encoding="utf-8")
+    for row in rows:
+        row["loop"] = None
+    write_result(tmp_path, "nvrtc", "fast_compile.json", content)
+    assert tables(path, tmp_path) == 0
+    assert ["8x8x4 * 3x3 -> 4", "forward", "gemm", *shared[:-1], "no nvdisasm"] in cells_of(path)
 
 
 def test_check_fails_for_old_tables_and_changes_nothing(tmp_path, capsys):

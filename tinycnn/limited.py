@@ -28,7 +28,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
 import tinycnn
@@ -88,39 +88,42 @@ class JobError(RuntimeError):
 # ---------------------------------------------------------------- the parent
 
 
-def run(job: str, arguments: Mapping[str, Any], limits: Limits | None = None) -> Outcome:
+def run(job: str, arguments: Mapping[str, Any], limits: Limits | None = None, same_output: bool = False) -> Outcome:
     """Run a job, named as 'package.module:function', with plain data for its arguments, in a child process.
 
+    same_output: what it reads and prints is this process's input and output, and so neither kept nor limited.
     Raises what the job raised. What ends the child otherwise is told by the Outcome.
     """
     limits = limits or Limits()
     answer, for_child = os.pipe()
+    orders, for_orders = os.pipe()
     token = secrets.token_hex(8)
     order = {"job": job, "arguments": dict(arguments), "limits": limits, "answer": for_child, "token": token}
     places = [os.path.abspath(place) for place in sys.path]  # the first may be "", the current folder
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # its threads' stacks would count
     child = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, json.dumps(places)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        pass_fds=[for_child],
+        [sys.executable, "-c", PROGRAM, json.dumps(places), str(orders)],
+        stdin=None if same_output else subprocess.DEVNULL,
+        stdout=None if same_output else subprocess.PIPE,
+        stderr=None if same_output else subprocess.STDOUT,
+        pass_fds=[for_child, orders],
         env=environment,
         start_new_session=True,  # so that its own children can be ended with it
     )
     os.close(for_child)
+    os.close(orders)
     try:
-        assert child.stdin and child.stdout
         try:
-            child.stdin.write(json.dumps(order).encode())
-            child.stdin.close()
+            with open(for_orders, "wb") as pipe:
+                pipe.write(json.dumps(order).encode())
         except BrokenPipeError:  # it ended before it read: what it printed says why
             pass
         return _Listener(child, answer, token, limits).outcome()
     finally:
         _end(child)
         os.close(answer)
-        child.stdout.close()  # type: ignore[union-attr]
+        if child.stdout:
+            child.stdout.close()
 
 
 def _end(child: subprocess.Popen) -> None:
@@ -136,11 +139,11 @@ class _Listener:
     """Takes down what a child says and prints, until it has ended, or has to be."""
 
     def __init__(self, child: subprocess.Popen, answer: int, token: str, limits: Limits):
-        assert child.stdout
         self.child, self.answer, self.token, self.limits = child, answer, token.encode(), limits
         self.pipes = selectors.DefaultSelector()
         self.pipes.register(answer, selectors.EVENT_READ)
-        self.pipes.register(child.stdout, selectors.EVENT_READ)
+        if child.stdout:
+            self.pipes.register(child.stdout, selectors.EVENT_READ)
         self.said, self.printed = bytearray(), bytearray()
         self.values: list[Any] = []
         self.during = "the start"
@@ -162,7 +165,8 @@ class _Listener:
 
     def _take_what_is_left(self) -> None:
         """What was printed before the end, and not yet read."""
-        assert self.child.stdout
+        if not self.child.stdout:
+            return
         output = self.child.stdout.fileno()
         os.set_blocking(output, False)
         try:
@@ -256,10 +260,19 @@ def _raise(module: str, name: str, args: list[Any], state: dict[str, Any]) -> No
 
 # ---------------------------------------------------------------- the child
 
+_answer: Callable[..., None] | None = None
+
+
+def tell(value: Any) -> None:
+    """Say in a job what it would yield, where it cannot: in a call that foreign code makes, say."""
+    assert _answer, "only a job tells"
+    _answer(value=value)
+
 
 def serve() -> NoReturn:
     """What the child does: reads its order, runs the job, and says what it yields, line by line."""
-    order = json.loads(sys.stdin.read())
+    with os.fdopen(int(sys.argv[2])) as orders:
+        order = json.loads(orders.read())
     limits = Limits(*order["limits"])
     module, _, name = order["job"].partition(":")
     job = getattr(importlib.import_module(module), name)
@@ -270,6 +283,8 @@ def serve() -> NoReturn:
             answer.write(f"{order['token']}{json.dumps(what)}\n")
             answer.flush()
 
+        global _answer
+        _answer = say
         try:
             for value in job(**order["arguments"]):
                 say(at=value) if isinstance(value, At) else say(value=value)

@@ -4,6 +4,7 @@
     // launch: kernel=copy grid=4 block=256 x=float[1000] y=float[1000] n=int:1000
     __global__ void copy(const float* x, float* y, int n) { ... }
 
+    %%tinycnn run                           a whole program, with its main; -- and its arguments may follow
     %%tinycnn trace ::copy                  of several kernels in the cell, this one
     %%tinycnn judge --exercise guard        also a cell in Python, where the exercise is in Python
     %%tinycnn lesson                        its page, below the cell
@@ -33,7 +34,7 @@ import click
 
 from tinycnn.fit.files import write_atomically
 
-COMMANDS = ("check", "trace", "judge", "lesson")  # those that take a file which a cell can be
+COMMANDS = ("run", "check", "trace", "judge", "lesson")  # those that take a file which a cell can be
 PROGRAM = "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); from tinycnn.command import main; main()"
 GRACE_SECONDS = 2.0  # for a command to end by the Ctrl-C that a notebook sends to both of us, and by ours
 PAGE_HEIGHT = 720  # pixels
@@ -103,12 +104,13 @@ def options(words: tuple[str, ...], kept: str | None) -> tuple[tuple[str, ...], 
 
 def parsed(words: Sequence[str]) -> tuple[str, str | None, list[str]]:
     """(command, FILE of -o, other words) of a cell's first line. Raises UsageError for a command that takes no cell."""
-    others, kept = options.main(list(words), standalone_mode=False)
+    end = words.index("--") if "--" in words else len(words)  # what follows is the program's in the cell
+    others, kept = options.main(list(words[:end]), standalone_mode=False)
     name, *rest = others or ("",)
     if name not in COMMANDS:
         there = f"{', '.join(COMMANDS[:-1])} or {COMMANDS[-1]}"
         raise click.UsageError(f"%%tinycnn is followed by {there}" + (f", not by {name!r}" if name else ""))
-    return name, kept, rest
+    return name, kept, [*rest, *words[end:]]
 
 
 def suffix_of(name: str, words: Sequence[str]) -> str:

@@ -360,7 +360,8 @@ class Model(Weighted):
         size = data.check_batch_size(128 if batch_size is None else batch_size)
         images = data.check_images(x, self, "x")
         parts = (images[start : start + size] for start in range(0, len(images), size))
-        return self._predict(parts, {"batch_size": size, "samples": len(images)}, callbacks)
+        with self.device.batches_of(min(size, len(images))):
+            return self._predict(parts, {"batch_size": size, "samples": len(images)}, callbacks)
 
     def _predict(self, images: Iterable, facts: dict[str, Any], callbacks: Iterable[Callback] | None) -> Any:
         """The outputs for batches of images, joined. facts: what callbacks are told in `params`."""

@@ -90,11 +90,23 @@ class Optimizer(Careful):
             self.rate_there = rate
         self.iterations += 1
 
+    def next_rates(self, steps: int) -> np.ndarray:
+        """What a device multiplies by in each of the next steps, float32 (steps,), which it takes in one launch. They
+        count as taken."""
+        taken = self.iterations + np.arange(steps)
+        rates = (self._learning_rate / (1 + self.decay * taken)).astype(np.float32)
+        self.iterations += steps
+        return self.corrected(rates, taken + 1)
+
+    def corrected(self, rates: np.ndarray, steps: np.ndarray) -> np.ndarray:
+        """Learning rates of these steps, the first being 1, with what the rule corrects them by."""
+        return rates
+
     def step(self, parameters: Sequence[Tensor]) -> None:
         """Update tensors in place by their `.grad`, the step's counter being moved on: what of it can be recorded."""
         gradients: list[Any] = [p.gradient if self.takes_slices else p.grad for p in parameters]
         arrays = [g.data if isinstance(g, Tensor) else g for g in gradients]
-        self.update(self.device, [p.data for p in parameters], arrays)
+        self.update(self.device, [p.data for p in parameters], list(self.device.summed(arrays)))
 
     def update(self, device: Device, parameters: list[Array], gradients: list[Any]) -> None:
         """The rule of a subclass, in place. Raises NotImplementedError where it has none."""
@@ -159,6 +171,10 @@ class Adam(Optimizer):
         super().__init__(learning_rate, lr, decay)
         self.beta_1, self.beta_2 = checked(beta_1, "beta_1", "[0, 1)"), checked(beta_2, "beta_2", "[0, 1)")
         self.epsilon = checked(1e-7 if epsilon is None else epsilon, "epsilon", "[0, inf)")
+
+    def corrected(self, rates: np.ndarray, steps: np.ndarray) -> np.ndarray:
+        exact = rates.astype(np.float64) * np.sqrt(1 - self.beta_2**steps) / (1 - self.beta_1**steps)
+        return exact.astype(np.float32)
 
     def update(self, device: Device, parameters: list[Array], gradients: list[Array]) -> None:
         state = self.state or {}

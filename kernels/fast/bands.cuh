@@ -25,7 +25,7 @@ struct Band {
             const int h = h0 + row, v = v0 + column;
             const bool inside = unsigned(h) < H && unsigned(v) < W && c < C;
             const T* const from = image + (h * W + v) * C + c;
-            start_copy<WIDTH>(band + row * ROW + column * PIXEL + c, inside ? from : image, inside);
+            start_copy<WIDTH>(band + row * ROW + column * PIXEL + c, from, inside);
         }
     }
 

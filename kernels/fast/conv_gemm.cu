@@ -153,8 +153,8 @@ __device__ __forceinline__ void multiply_convolution(
             if (!H_INSIDE) inside = inside && unsigned(h_of[i] + r) < H;
             if (!W_INSIDE) inside = inside && unsigned(v_of[i] + s) < W;
             T* const to = stage + (x_row + i * XChunks::AT_ONCE) * PITCH + x_column;
-            start_copy<WIDTH_C>(to, inside ? x + at : x, inside);
-            if (MASKED) start_copy<WIDTH_C>(to + X_TILE, inside ? mask + at : mask, inside);
+            start_copy<WIDTH_C>(to, x + at, inside);
+            if (MASKED) start_copy<WIDTH_C>(to + X_TILE, mask + at, inside);
         }
         const int tap = rows.tap(r) * VIEW::FILTER_S + columns.tap(s);
 #pragma unroll
@@ -165,7 +165,7 @@ __device__ __forceinline__ void multiply_convolution(
             const bool inside = (C % BL == 0 || c < C) && (K % BN == 0 || k < K);
             const int at = TURNED ? (tap * K + k) * C + c : (tap * C + c) * K + k;
             T* const to = stage + W_AT + row * W_PITCH + w_column;
-            start_copy<TURNED ? WIDTH_C : WIDTH_K>(to, inside ? w + at : w, inside);
+            start_copy<TURNED ? WIDTH_C : WIDTH_K>(to, w + at, inside);
         }
         c0 += BL;
         if (c0 >= C) {

@@ -83,7 +83,7 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::MINBLOCKS) conv_gemm_back
                 if (!XChunks::has(i, pass)) continue;
                 const bool inside = pixel && n0 + x_row + i * XChunks::AT_ONCE < N;
                 const T* const from = x + x_here + x_at[pass] + i * XChunks::AT_ONCE * (H * W * C);
-                start_copy<WIDTH_C>(to + i * XChunks::AT_ONCE * BM, inside ? from : x, inside);
+                start_copy<WIDTH_C>(to + i * XChunks::AT_ONCE * BM, from, inside);
             }
         }
 #pragma unroll
@@ -93,8 +93,8 @@ __global__ void __launch_bounds__(TILE::THREADS, TILE::MINBLOCKS) conv_gemm_back
             const bool inside = k_inside && n0 + row < N;
             const long long at = dy_here + dy_at + i * DyChunks::AT_ONCE * (P * Q * K);
             T* const to = stage + DY_AT + row * BN + dy_column;
-            start_copy<WIDTH_K>(to, inside ? dy + at : dy, inside);
-            if (MASKED) start_copy<WIDTH_K>(to + DY_TILE, inside ? y + at : y, inside);
+            start_copy<WIDTH_K>(to, dy + at, inside);
+            if (MASKED) start_copy<WIDTH_K>(to + DY_TILE, y + at, inside);
         }
         x_here += STRIDE_W * C, dy_here += K;
         if (++q == Q) {

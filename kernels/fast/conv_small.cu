@@ -68,7 +68,7 @@ __device__ __forceinline__ void convolve_band(
         const bool inside = c < C && k < K;
         const int tap = rows.tap(there / S) * S + columns.tap(there % S);
         const T* const from = w + (VIEW::TURNED ? (tap * K + k) * C + c : (tap * C + c) * K + k);
-        start_copy<WIDTH>(filters + (there * PIXEL + c) * KP + k, inside ? from : w, inside);
+        start_copy<WIDTH>(filters + (there * PIXEL + c) * KP + k, from, inside);
     }
     close_group();
     const int task = threadIdx.x % TASKS, split = threadIdx.x / TASKS;

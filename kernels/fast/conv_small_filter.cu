@@ -16,12 +16,16 @@
 // memory at the end, where the block writes its partial dw and db; the optimiser adds the partials of all blocks up, in
 // their order, when it reads them.
 //
+// The bias's gradient needs dy alone, once: up to BIAS_THREADS of the threads of four filters share the band's pixels.
+//
 // Shared memory: [band of x | rows of dy (TP,Q,K) | the same of y, if MASKED], later [the threads' sums].
 #include "../common.cuh"
 #include "conv.cuh"
 #include "copies.cuh"
 #include "tiles.cuh"
 #include "bands.cuh"
+
+constexpr int BIAS_THREADS = 32;
 
 template <int TP_, int SPLIT_>
 struct SmallFilterTile {
@@ -44,12 +48,15 @@ __global__ void __launch_bounds__(TILE::threads(CONV::R, CONV::C, CONV::K), 1) c
     constexpr int TP = TILE::TP, SPLIT = TILE::SPLIT;
     constexpr int DEPTH = least(C, 4), GROUPS_C = quotient_up(C, 4), GROUPS_K = quotient_up(K, 4), KP = GROUPS_K * 4;
     constexpr int UNITS = R * GROUPS_C * GROUPS_K, THREADS = UNITS * SPLIT, SUMS = S * DEPTH * 4;
+    constexpr int BIAS_ROWS = least(THREADS / GROUPS_K, BIAS_THREADS);
     constexpr int WIDTH_K = width_of(K), BANDS = quotient_up(P, TP), GRADIENT = TP * Q * KP;
     using XBand = Band<H, W, C, (TP - 1) * STRIDE_H + R, (Q - 1) * STRIDE_W + S, THREADS, 1>;
     T* const band = shared_array<T>(0);
     T* const gradient = band + XBand::SIZE;  // [TP][Q][KP]
     const int unit = threadIdx.x % UNITS, split = threadIdx.x / UNITS;
     const int k_group = unit % GROUPS_K, c_group = unit / GROUPS_K % GROUPS_C, r = unit / GROUPS_K / GROUPS_C;
+    const int bias_row = threadIdx.x / GROUPS_K;  // THREADS is a multiple of GROUPS_K: k_group is also its rest
+    const bool sums_bias = has_bias && bias_row < BIAS_ROWS;
     T sum[S][DEPTH][4] = {}, bias_sum[4] = {};
 
     for (int item = blockIdx.x; item < N * BANDS; item += gridDim.x) {
@@ -61,8 +68,8 @@ __global__ void __launch_bounds__(TILE::threads(CONV::R, CONV::C, CONV::K), 1) c
             const int k = i % (KP / WIDTH_K) * WIDTH_K, pixel = i / (KP / WIDTH_K);
             const bool inside = k < K && p0 + pixel / Q < P;
             T* const to = gradient + pixel * KP + k;
-            start_copy<WIDTH_K>(to, inside ? dy + first + pixel * K + k : dy, inside);
-            if (MASKED) start_copy<WIDTH_K>(to + GRADIENT, inside ? y + first + pixel * K + k : y, inside);
+            start_copy<WIDTH_K>(to, dy + first + pixel * K + k, inside);
+            if (MASKED) start_copy<WIDTH_K>(to + GRADIENT, y + first + pixel * K + k, inside);
         }
         close_group();
         wait_for_groups<0>();
@@ -71,6 +78,14 @@ __global__ void __launch_bounds__(TILE::threads(CONV::R, CONV::C, CONV::K), 1) c
             for (int i = threadIdx.x; i < GRADIENT / WIDTH_K; i += THREADS)
                 mask_chunk<WIDTH_K>(gradient + i * WIDTH_K, gradient + GRADIENT + i * WIDTH_K);
         __syncthreads();
+        if (sums_bias)
+#pragma unroll 4
+            for (int pixel = bias_row; pixel < TP * Q; pixel += BIAS_ROWS) {
+                T d[4];
+                load4(d, gradient + pixel * KP + k_group * 4);
+#pragma unroll
+                for (int k = 0; k < 4; k++) bias_sum[k] += d[k];
+            }
         for (int p = split; p < TP; p += SPLIT) {
             const T* const row = band + (p * STRIDE_H + r) * XBand::ROW + c_group * 4;
             const T* const g = gradient + p * Q * KP + k_group * 4;
@@ -90,8 +105,6 @@ __global__ void __launch_bounds__(TILE::threads(CONV::R, CONV::C, CONV::K), 1) c
                 T d[4];
                 load4(d, g + q * KP);
 #pragma unroll
-                for (int k = 0; k < 4; k++) bias_sum[k] += d[k];  // of all units the same; one of them stores it
-#pragma unroll
                 for (int s = 0; s < S; s++)
 #pragma unroll
                     for (int c = 0; c < DEPTH; c++)
@@ -103,10 +116,10 @@ __global__ void __launch_bounds__(TILE::threads(CONV::R, CONV::C, CONV::K), 1) c
     }
 
     T* const sums = band;                              // (SPLIT, SUMS, UNITS)
-    T* const bias_sums = sums + SPLIT * SUMS * UNITS;  // (SPLIT, KP)
+    T* const bias_sums = sums + SPLIT * SUMS * UNITS;  // (BIAS_ROWS, KP)
 #pragma unroll
     for (int i = 0; i < SUMS; i++) sums[(split * SUMS + i) * UNITS + unit] = sum[i / 4 / DEPTH][i / 4 % DEPTH][i % 4];
-    if (r == 0 && c_group == 0) store4(bias_sums + split * KP + k_group * 4, bias_sum);
+    if (sums_bias) store4(bias_sums + bias_row * KP + k_group * 4, bias_sum);
     __syncthreads();
     partial += (long long)blockIdx.x * R * S * C * K;
     for (int i = threadIdx.x; i < R * S * C * K; i += THREADS) {
@@ -120,8 +133,8 @@ __global__ void __launch_bounds__(TILE::threads(CONV::R, CONV::C, CONV::K), 1) c
     if (has_bias)
         for (int k = threadIdx.x; k < K; k += THREADS) {
             T total = 0;
-#pragma unroll
-            for (int z = 0; z < SPLIT; z++) total += bias_sums[z * KP + k];
+#pragma unroll 4
+            for (int row = 0; row < BIAS_ROWS; row++) total += bias_sums[row * KP + k];
             partial_bias[(long long)blockIdx.x * K + k] = total;
         }
 }

@@ -12,15 +12,15 @@
 #define HAS_ASYNC_COPIES 0
 #endif
 
-// V neighbouring numbers, V * sizeof(T) bytes at a multiple of that many; zeros where `inside` is false, when `from` is
-// not read.
+// V neighbouring numbers, V * sizeof(T) bytes at a multiple of that many; zeros where `inside` is false: then `from` is
+// not read, and may be anywhere.
 template <int V, typename T>
 __device__ __forceinline__ void start_copy(T* to, const T* from, bool inside) {
     constexpr int BYTES = V * sizeof(T);
     static_assert(V == 1 || V == 2 || V == 4, "a number, a pair or four");
     if constexpr (BYTES > 16) {
         start_copy<V / 2>(to, from, inside);
-        start_copy<V / 2>(to + V / 2, inside ? from + V / 2 : from, inside);
+        start_copy<V / 2>(to + V / 2, from + V / 2, inside);
     } else {
 #if HAS_ASYNC_COPIES
         const unsigned place = static_cast<unsigned>(__cvta_generic_to_shared(to));

@@ -138,3 +138,64 @@ template <bool right> __global__ void blocks_collide(const unsigned char* x, uns
     int i = blockIdx.x * (right ? 32 : 31) + threadIdx.x;
     y[i] = x[i];  // FAULT blocks_collide
 }
+
+// Local arrays are not in memory that anyone watches: the compiler looks at the index.
+template <bool right> __global__ void local_array(const float* x, float* y) {
+    float r[4];
+    for (int i = 0; i < (right ? 4 : 5); ++i) {
+        r[i] = x[threadIdx.x + i];  // FAULT local_array
+    }
+    y[threadIdx.x] = r[0] + r[3];
+}
+
+__constant__ float weights[9];
+__device__ float scratch[9];
+
+template <bool right> __global__ void constant_array(const float* x, float* y, int n) {
+    float sum = 0.f;
+    for (int i = 0; right ? i < n : i <= n; ++i) {
+        sum += weights[i] * x[i];  // FAULT constant_array
+    }
+    y[threadIdx.x] = sum;
+}
+
+template <bool right> __global__ void device_array(const float* x, float* y, int n) {
+    const float* by_pointer = scratch;
+    y[threadIdx.x] = x[threadIdx.x] + by_pointer[right ? n - 1 : n];  // FAULT device_array
+}
+
+template <bool right> __global__ void row_of_an_array(const float* x, float* y) {
+    __shared__ float tile[2][32], more[32];
+    int t = threadIdx.x;
+    tile[0][t] = tile[1][t] = more[t] = x[t];
+    __syncthreads();
+    y[t] = tile[1][right ? 31 - t : 32 - t] + more[t];  // FAULT row_of_an_array
+}
+
+// Half of the block goes around the barrier, and nothing comes behind it.
+template <bool right> __global__ void skipped_barrier(const float* x, float* y) {
+    __shared__ float tile[64];
+    int t = threadIdx.x;
+    tile[t] = x[t];
+    if (right || t < 32) {
+        y[t] = tile[t];
+        __syncthreads();  // FAULT skipped_barrier
+    }
+}
+
+template <bool right> __global__ void lanes_returned(const float* x, float* y) {
+    int t = threadIdx.x;
+    if (t >= 16) return;
+    float v = x[t];
+    v += __shfl_xor_sync(right ? 0x0000ffffu : 0xffffffffu, v, right ? 8 : 16);  // FAULT lanes_returned
+    y[t] = v;
+}
+
+template <bool right> __global__ void asserted(const float* x, float* y) {
+    assert(right || x[threadIdx.x] < 0.1f);  // FAULT asserted
+    y[threadIdx.x] = x[threadIdx.x];
+}
+
+template <bool right> __global__ void crashed(const float* x, float* y) {
+    y[threadIdx.x] = 7 / (right ? 1 : (int)threadIdx.x - 3);  // FAULT crashed
+}

@@ -33,6 +33,14 @@ FAULTS = {
     "partial_syncwarp": ("race", 1, 32, FLOATS, 0, 0),
     "misaligned": ("misaligned", 1, 8, FLOATS, 0, 0),
     "blocks_collide": ("race", 2, 32, BYTES, 0, 0),
+    "local_array": ("out-of-bounds", 1, 32, FLOATS, 0, 0),
+    "constant_array": ("out-of-bounds", 1, 32, [*FLOATS, np.int32(9)], 0, 0),
+    "device_array": ("out-of-bounds", 1, 32, [*FLOATS, np.int32(9)], 0, 0),
+    "row_of_an_array": ("out-of-bounds", 1, 32, FLOATS, 0, 0),
+    "skipped_barrier": ("divergent-barrier", 1, 64, FLOATS, 0, 0),
+    "lanes_returned": ("warp-intrinsic", 1, 32, FLOATS, 0, 0),
+    "asserted": ("trap", 1, 32, FLOATS, 0, 0),
+    "crashed": ("crash", 1, 32, FLOATS, 0, 0),
 }
 
 
@@ -77,6 +85,131 @@ def test_a_report_names_array_element_and_both_threads(reports):
     assert "x + 200 bytes; it has 200 bytes" in bounds.message
     blocks = reports["blocks_collide<false>"][0]
     assert "y[31]" in blocks.message and "of block (0,0,0)" in blocks.message
+
+
+def test_reports_of_what_only_the_compiler_and_the_barrier_know(reports):
+    (local,) = reports["local_array<false>"]
+    assert local.message == "the index 4 is outside of an array of type 'float [4]'" and local.count == 32
+    (device,) = reports["device_array<false>"]
+    assert "scratch + 36 bytes; it has 36 bytes" in device.message
+    (skipped,) = reports["skipped_barrier<false>"]
+    assert "32 threads, the first (32,0,0), ended without coming to it" in skipped.message
+    assert "your mask 0xffffffff names lanes that have returned" in reports["lanes_returned<false>"][0].message
+    (crashed,) = reports["crashed<false>"]
+    assert crashed.thread == (3, 0, 0) and crashed.message == "an integer division by 0"
+
+
+def one_report(tmp_path, text, *args, grid=(1,), block=(32,), **launch):
+    """(the only report of a kernel k, or None; the arguments as it left them)"""
+    source = tmp_path / "one.cu"
+    source.write_text(text)
+    checker = emulator.Checker(source, ["k"])
+    left = checker.run(Launch("k", grid, block, list(args), **launch))
+    (report,) = checker.reports or [None]
+    return report, left
+
+
+@pytest.mark.parametrize("line, wrong", [("y[t] += x[t];", True), ("y[t] = x[t]; y[t] += 1;", False)])
+def test_global_memory_that_nobody_has_written(tmp_path, line, wrong):
+    """As cudaMalloc leaves it, where the launch says so."""
+    text = f"__global__ void k(const float* x, float* y) {{\n    int t = threadIdx.x;\n    {line}\n}}\n"
+    x, y = np.ones(32, np.float32), np.zeros(32, np.float32)
+    report, _ = one_report(tmp_path, text, x, y, unset=[y])
+    assert (report is not None) == wrong
+    if wrong:
+        assert (report.kind, report.line, report.count) == ("uninitialised", 3, 32)
+        assert "global memory: reads y[0], which nobody has written yet" in report.message
+    assert one_report(tmp_path, text, x, y)[0] is None
+
+
+@pytest.mark.parametrize("start, wrong", [("", True), (" = 0.f", False)])
+def test_a_variable_without_a_value_by_the_compiler_s_warning(tmp_path, start, wrong):
+    text = (
+        f"__global__ void k(const float* x, float* y) {{\n    float sum{start};\n"
+        "    for (int i = 0; i < 4; ++i) sum += x[i];\n    y[threadIdx.x] = sum;\n}\n"
+    )
+    report, _ = one_report(tmp_path, text, np.ones(32, np.float32), np.zeros(32, np.float32))
+    assert (report is not None) == wrong
+    if wrong:
+        assert (report.kind, report.line, report.kernel, report.block) == ("uninitialised", 3, "k", ())
+        assert str(report).endswith(
+            "one.cu:3: uninitialised: k: local memory: 'sum' is used uninitialized (the compiler)"
+        )
+
+
+def test_functions_that_call_themselves(tmp_path):
+    text = (
+        "__device__ int fibonacci(int n) { return n < 2 ? n : fibonacci(n - 1) + fibonacci(n - 2); }\n"
+        "__global__ void k(int* y) {\n    y[threadIdx.x] = fibonacci(threadIdx.x % 8);\n}\n"
+    )
+    report, (y,) = one_report(tmp_path, text, np.zeros(32, np.int32))
+    assert report is None and y[:8].tolist() == [0, 1, 1, 2, 3, 5, 8, 13]
+    (line,) = emulator.trace(tmp_path / "one.cu", Launch("k", (1,), (32,), [np.zeros(32, np.int32)])).lines
+    assert (line.op, line.requests, line.line) == ("store", 1, 3)
+
+
+def test_a_return_before_a_barrier_is_no_fault(tmp_path):
+    """Threads that have ended are not waited for; those that go around it are a fault."""
+    text = (
+        "__global__ void k(const float* x, float* y, int n) {\n    __shared__ float tile[64];\n"
+        "    int t = threadIdx.x;\n    if (t >= n) return;\n    tile[t] = x[t];\n    __syncthreads();\n"
+        "    y[t] = tile[n - 1 - t];\n}\n"
+    )
+    arrays = np.ones(64, np.float32), np.zeros(64, np.float32)
+    assert one_report(tmp_path, text, *arrays, np.int32(40), block=(64,))[0] is None
+    text = text.replace("if (t >= n) return;", "if (t < n) {").replace("    y[t] = ", "    y[t] = 0; } // ")
+    report, _ = one_report(tmp_path, text, *arrays, np.int32(40), block=(64,))
+    assert report.kind == "divergent-barrier" and report.line == 6 and report.thread == (40, 0, 0)
+
+
+def test_two_faults_of_a_line_are_two_reports(tmp_path):
+    """By array, and by the end of the array that is left."""
+    source = tmp_path / "two.cu"
+    source.write_text(
+        "__global__ void k(const float* x, const float* z, float* y) {\n    int t = threadIdx.x;\n"
+        "    y[t] = t == 0 ? x[t - 1] : t == 31 ? x[t + 1] : t == 5 ? z[t + 32] : 0.f;\n}\n"
+    )
+    arrays = [np.ones(32, np.float32), np.ones(32, np.float32), np.zeros(32, np.float32)]
+    found = emulator.check(source, [Launch("k", (1,), (32,), arrays)])
+    assert {(r.array, r.element, r.line, r.count) for r in found} == {("x", -1, 3, 1), ("x", 32, 3, 1), ("z", 37, 3, 1)}
+
+
+FLAG = """__global__ void k(volatile int* flag, int* y) {
+    if (threadIdx.x == SETS) {
+        *flag = 1;
+    }
+    if (threadIdx.x == 0) {
+        while (*flag == 0) {}
+        y[0] = *flag;
+    }
+}
+"""
+
+
+def test_a_thread_may_wait_for_another_warp_of_its_block(tmp_path):
+    arrays = [np.zeros(1, np.int32), np.zeros(64, np.int32)]
+    report, (flag, y) = one_report(tmp_path, FLAG.replace("SETS", "32"), *arrays, block=(64,))
+    assert report is None and flag == 1 and y[0] == 1
+
+
+def test_within_a_warp_that_takes_the_lanes_for_one(tmp_path):
+    """It comes to its end here."""
+    source = tmp_path / "lanes.cu"
+    source.write_text(FLAG.replace("SETS", "1"))
+    checker = emulator.Checker(source, ["k"])
+    _, y = checker.run(Launch("k", (1,), (64,), [np.zeros(1, np.int32), np.zeros(64, np.int32)]))
+    assert y[0] == 1 and {report.kind for report in checker.reports} == {"race"}
+
+
+def test_a_lock_is_given_up(tmp_path):
+    """Every warp takes it in turn; what it guards is handed over by atomics."""
+    text = (
+        "__global__ void k(int* lock, int* sum) {\n    if (threadIdx.x % 32) return;\n"
+        "    while (atomicCAS(lock, 0, 1) != 0) {}\n    atomicAdd(sum, 1);\n    __syncwarp(1);\n"
+        "    atomicExch(lock, 0);\n}\n"
+    )
+    report, (lock, total) = one_report(tmp_path, text, *np.zeros((2, 1), np.int32), grid=(2,), block=(128,))
+    assert report is None and total == 8 and lock == 0
 
 
 def test_equal_faults_are_one_report_with_a_count(reports):

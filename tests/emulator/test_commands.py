@@ -52,7 +52,7 @@ def test_check_says_that_all_is_well(files):
 
 
 def test_a_check_of_one_file_does_not_make_the_launches_of_all(files, monkeypatch):
-    monkeypatch.setattr("tinycnn.command.check.own_files", lambda: pytest.fail("all files were asked for"))
+    monkeypatch.setattr("tinycnn.command.check.own_targets", lambda: pytest.fail("all files were asked for"))
     assert run(check, "good.cu").exit_code == 0
 
 
@@ -279,16 +279,30 @@ RAISE = 'extern "C" __attribute__((visibility("default"))) int raise(int);'
 EAT = """char* kept[999];
 struct Eater { Eater() { for (char*& p : kept) p = (char*)malloc(1 << 28), p[0] = 1; } } eater;"""
 DEEP = "int deep(int n) { volatile int a[99] = {n}; return deep(a[0] + 1) + a[n % 99]; }"
-ENDS = [
+CRASHES = [
     ("abort();", "", "an abort()"),
     ("((void (*)())n)();", "", "a segmentation fault"),
+    ("y[5] = n / (n - 32);", "", "an integer division by 0"),
+    ("y[5] = deep(n);", DEEP, "a recursion"),
+    ("__builtin_trap();", "", "a __builtin_trap()"),
+]
+ENDS = [
     ("exit(0);", "", "ended its process, with status 0"),
-    ("y[0] = n / (n - 32);", "", "an integer division by 0"),
     ("", 'struct Flood { Flood() { for (;;) puts("again"); } } flood;', "printed more than 1 MiB"),
     ("raise(19);", RAISE, "had not ended after 5.1 seconds"),  # SIGSTOP
-    ("y[0] = deep(n);", DEEP, "a recursion"),
     ("", EAT, "memory it did not get"),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize("inside, outside, words", CRASHES, ids=[words for _, _, words in CRASHES])
+def test_a_kernel_that_crashes_is_a_line_with_its_block_and_thread(files, tmp_path, inside, outside, words):
+    """And the next file is checked, too."""
+    done = run(check, fault(tmp_path, f"if (threadIdx.x == 5) {inside}", outside), "good.cu", "--json")
+    (report,) = json.loads(done.stdout)["reports"]
+    assert done.exit_code == 1 and report["kind"] == "crash" and words in report["message"]
+    assert (report["file"], report["block"], report["thread"]) == ("fault.cu", [0, 0, 0], [5, 0, 0])
+    text = (tmp_path / "fault.cu").read_text().splitlines()[report["line"] - 1]
+    assert inside in text or (outside and outside in text)
 
 
 @pytest.mark.parametrize("inside, outside, words", ENDS, ids=[words for _, _, words in ENDS])
@@ -306,11 +320,19 @@ def test_a_kernel_that_ends_its_process_is_a_line_and_not_the_end_of_the_command
 
 
 def test_the_line_of_a_kernel_that_ends_its_process(files, tmp_path):
-    done = run(check, fault(tmp_path, "abort();"))
+    done = run(check, fault(tmp_path, "exit(3);"))
     assert done.stdout.splitlines() == [
-        "fault.cu: ended: fault: an abort(): a failed assert, or memory it did not get",
+        "fault.cu: ended: fault: it ended its process, with status 3",
         "1 launch of 1 kernel: 1 report",
     ]
+
+
+def test_the_line_of_an_assertion_that_does_not_hold(files, tmp_path):
+    """With and without the header."""
+    for header in ("", "#include <assert.h>"):
+        done = run(check, fault(tmp_path, "assert(threadIdx.x != 7 || y == nullptr);", header))
+        assert done.exit_code == 1 and ": trap: fault: block (0,0,0) thread (7,0,0): the assertion " in done.stdout
+        assert "`threadIdx.x != 7 || y == nullptr` does not hold" in done.stdout
 
 
 def test_the_trace_of_a_kernel_with_a_fault_is_a_line_too(files, tmp_path):
@@ -324,6 +346,11 @@ def test_the_trace_of_a_kernel_with_a_fault_is_a_line_too(files, tmp_path):
         done = run(trace, "fault.cu", "--seconds", "0.05", "--json")
         answer = json.loads(done.stdout)
         assert done.exit_code == 1 and answer["kernel"] == "fault" and words in answer["error"]
+
+
+def test_an_array_is_printed_when_asked_for(files, tmp_path):
+    done = run(check, fault(tmp_path, "y[3] = 2.5f;".replace("y[3]", "if (threadIdx.x == 3) y[3]")), "--print", "y")
+    assert done.exit_code == 0 and "fault: y = [1.  1.  1.  2.5 1. " in done.stderr
 
 
 def test_what_a_kernel_prints_is_kept_apart_from_what_the_command_says(files, tmp_path):

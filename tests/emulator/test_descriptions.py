@@ -50,6 +50,92 @@ def test_vectors_and_kernels_with_several_arguments(tmp_path):
     assert emulator.check(path, [launch]) == []
 
 
+def test_values(tmp_path):
+    np.save(tmp_path / "some.npy", np.array([[3, 1], [4, 1]], np.float32))
+    text = "x=float[4]=some.npy y=float[2,2]=[1,2.5,-3,0x1p-1] a=float:0.5 n=int:10 map=int[3]:ones"
+    with pytest.raises(emulator.DescriptionError, match="'0x1p-1' is not a float32"):
+        read(tmp_path, f"// launch: kernel=scale<float> grid=1 block=1 {text}")
+    (launch,) = read(tmp_path, f"// launch: kernel=scale<float> grid=1 block=1 {text.replace('0x1p-1', '.5')}")
+    x, y, _, _, ones = launch.args
+    assert x.tolist() == [3, 1, 4, 1] and y.tolist() == [[1, 2.5], [-3, 0.5]] and ones.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "name", ["size_t", "int8_t", "uint16_t", "uint64_t", "short", "unsigned_short", "long", "bool"]
+)
+def test_types_of_whole_numbers(tmp_path, name):
+    """As the compiler sees them: it is told the parameter's type, and takes the value."""
+    path = tmp_path / "types.cu"
+    typed = name.replace("unsigned_short", "unsigned short")
+    path.write_text(
+        f"// launch: kernel=k grid=1 block=1 x={name}[4]=[0,1,1,0] n={name}:1 y={name}[4]=0 expect=y:x+n*0+0\n"
+        f"__global__ void k(const {typed}* x, {typed} n, {typed}* y) {{\n"
+        "    for (int i = 0; i < 4; ++i) y[i] = x[i] * n;\n}\n"
+    )
+    assert emulator.check(path, emulator.read_launches(path)) == []
+
+
+STRUCTS = """// launch: kernel=k grid=1 block=1 p={char:3,int:-4,float:0.5} v=float3:1,2,3 w=int2:7,8 \\
+//         d=dim3:5,6 y=float[9]=0 expect=y:[3,-4,.5,1,3,8,5,6,1]
+struct P { char a; int b; float c; };
+__global__ void k(P p, float3 v, int2 w, dim3 d, float* y) {
+    y[0] = p.a, y[1] = p.b, y[2] = p.c, y[3] = v.x, y[4] = v.z, y[5] = w.y, y[6] = d.x, y[7] = d.y, y[8] = d.z;
+}
+"""
+
+
+def test_structs_and_vectors_by_value(tmp_path):
+    path = tmp_path / "structs.cu"
+    path.write_text(STRUCTS)
+    assert emulator.check(path, emulator.read_launches(path)) == []
+    path.write_text(STRUCTS.replace("-4,.5", "-4,.6"))
+    (report,) = emulator.check(path, emulator.read_launches(path))
+    assert (report.kind, report.line, report.array, report.element) == ("unexpected", 1, "y", 2)
+    assert "y[2] is 0.5 where 0.6 is expected; 1 of 9 elements are off by more than 1e-05" in str(report)
+
+
+STENCIL = """// launch: kernel=k grid=1 block=32 in=float[40]=range x=in+FIRST y=float[32]=0 \\
+//         w=float[3]=[1,10,100] expect=y:WANTED
+__constant__ float w[3];
+__global__ void k(const float* x, float* y) {
+    int i = threadIdx.x;
+    y[i] = w[0] * x[i - 3] + w[1] * x[i] + w[2] * x[i + 5];
+}
+"""
+
+
+def test_pointers_into_an_array_and_constant_memory(tmp_path):
+    path = tmp_path / "stencil.cu"
+    wanted = "1*np.arange(32)+10*x[:32]+100*np.arange(8,40)"
+    path.write_text(STENCIL.replace("FIRST", "3").replace("WANTED", wanted))
+    assert emulator.check(path, emulator.read_launches(path)) == []
+    path.write_text(STENCIL.replace("FIRST", "2").replace("WANTED", "y"))
+    outside = [r for r in emulator.check(path, emulator.read_launches(path)) if r.kind == "out-of-bounds"]
+    assert [(r.array, r.thread, r.count) for r in outside] == [("in/x", (0, 0, 0), 1)]
+    path.write_text(STENCIL.replace("FIRST", "40"))
+    with pytest.raises(emulator.DescriptionError, match="in has 40 elements"):
+        emulator.read_launches(path)
+
+
+TWO = """// launch: kernel=first grid=1 block=4 x=int[4]=range y=int[4]=unset
+// launch: kernel=second grid=1 block=4 y=y z=int[4]=unset expect=z:2*(x0+1) tolerance=0
+__global__ void first(const int* x, int* y) { y[threadIdx.x] = x[threadIdx.x] + 1; }
+__global__ void second(const int* y, int* z) { z[threadIdx.x] = 2 * y[threadIdx.x]; }
+"""
+
+
+def test_launches_over_the_same_arrays(tmp_path):
+    path = tmp_path / "two.cu"
+    path.write_text(TWO.replace("2*(x0+1)", "[2,4,6,8]"))
+    assert emulator.check(path, emulator.read_launches(path)) == []
+    path.write_text(TWO.replace("2*(x0+1)", "[2,4,6]"))
+    with pytest.raises(emulator.DescriptionError, match="has 3 elements, z has 4"):
+        emulator.check(path, emulator.read_launches(path))
+    path.write_text(TWO)
+    with pytest.raises(emulator.DescriptionError, match=r"expect=z:2\*\(x0\+1\): NameError"):
+        emulator.check(path, emulator.read_launches(path))
+
+
 @pytest.mark.parametrize(
     "text, words",
     [
@@ -63,6 +149,10 @@ def test_vectors_and_kernels_with_several_arguments(tmp_path):
         ("kernel=scale<float> grid=1 block=1 x=float", "neither an array (float[1000]), a number (int:5) nor none"),
         ("kernel=scale<float> grid=1 block=1 x=half[5]", "there is no type 'half'"),
         ("kernel=scale<float> grid=1 block=1 x=float[0]", "not a list of numbers greater than 0"),
+        ("kernel=scale<float> grid=1 block=1 x=float[3]=[1,2]", "has 2 values for 3 elements"),
+        ("kernel=scale<float> grid=1 block=1 x=float[3]=none.npy", "none.npy cannot be read"),
+        ("kernel=scale<float> grid=1 block=1 x=float4:1,2", "has 2 numbers for a float4"),
+        (f"kernel=scale<float> grid=1 block=1 {GOOD} expect=z:x", "the parameters have no array 'z'"),
         ("kernel=scale<float> grid=1 block=1 x=int:five", "'five' is not a int32"),
         ("kernel=scale<float> grid=1 block=1 x=int:3000000000", "is not a int32"),
         ("kernel=scale<float> grid=1 block=1 y=float[5] x=float[5]", "are x, y, a, n, map; not y, x"),

@@ -1,7 +1,8 @@
 """Training documented networks by their documented recipes: what is trained, and what is kept of it.
 
 A folder holds it all: results.json, which is written after every epoch and from which the rest is made; table.md and
-a picture of each network (reproduction_report.py); and in `unfinished` the checkpoints of trainings that are not done.
+a picture of each network (reproduction_report.py); and in `unfinished` the checkpoints of trainings that are not done,
+beside each the row of one that a worker of a cluster trains (reproduction_jobs.py).
 """
 
 from __future__ import annotations
@@ -9,15 +10,16 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import tinycnn
 from tinycnn.architectures import ARCHITECTURES, build, get, reproduction_report, schedule_function
+from tinycnn.architectures.explanations import EXPLANATIONS, RECIPE, explanations_of
 from tinycnn.callbacks import Callback, LearningRateScheduler, ModelCheckpoint
 from tinycnn.datasets import Dataset
 from tinycnn.fit.files import json_text, write_atomically
@@ -28,17 +30,23 @@ from tinycnn.utils import hardware
 FIGURES = ("loss", "acc", "val_loss", "val_acc")
 TIMES = ("seconds", "cpu_seconds")
 PACKAGES = ("tinycnn", "numpy", "numba")
+FACTS = ("network", "seed", "epochs", "data", "images", "device", "explanation")  # see facts_of
+UNFINISHED = "unfinished"
 
 Row = dict[str, Any]  # of results.json, see Results
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training: which network, from which seed, for how many epochs."""
+    """One training: which network, from which seed, for how many epochs, and what of its recipe is changed."""
 
     network: str
     seed: int
     epochs: int
+    explanation: str = RECIPE  # the name of one of explanations.py
+
+    def __str__(self) -> str:
+        return f"{self.network}, seed {self.seed}" + (f", {self.explanation}" if self.explanation else "")
 
 
 def plan(names: Iterable[str] = (), epochs: int | None = None, seeds: int = 1) -> list[Run]:
@@ -50,17 +58,27 @@ def plan(names: Iterable[str] = (), epochs: int | None = None, seeds: int = 1) -
     return [Run(name, seed, epochs or get(name).recipe.epochs) for seed in range(seeds) for name in names]
 
 
+def plan_to_explain(names: Iterable[str], epochs: int | None = None, seeds: int = 1) -> list[Run]:
+    """The Runs that show what each Explanation changes, beside those of the recipe as it is. Raises UnknownNetwork."""
+    return [
+        replace(run, explanation=explanation)
+        for run in plan(names, epochs, seeds)
+        for explanation in explanations_of(run.network)
+    ]
+
+
 # ---------------------------------------------------------------- what is kept
 
 
 class Results:
     """The rows of a folder's results.json, one a Run, and what is made from them.
 
-    A row: network, seed, epochs (that it is to train), data (its name), images (to train on), device, machine, and
-    history, which has for each finished epoch loss, acc, val_loss, val_acc, seconds (by the clock, validation
-    included) and cpu_seconds (of all threads of the process).
+    A row: network, seed, epochs (that it is to train), explanation (what of the recipe was changed, if anything was),
+    data (its name), images (to train on), device, machine, and history, which has for each finished epoch loss, acc,
+    val_loss, val_acc, seconds (by the clock, validation included) and cpu_seconds (of all threads of the process).
 
-    Makes the folder. Raises ValueError for a results.json that is damaged, OSError where nothing can be written.
+    Makes the folder, and takes in what workers of a cluster have left there; those that still train for an earlier
+    command stop. Raises ValueError for a results.json that is damaged, OSError where nothing can be written.
     """
 
     def __init__(self, folder: str | PathLike):
@@ -68,23 +86,46 @@ class Results:
         self.path = self.folder / "results.json"
         self.rows = read(self.path) if self.path.exists() else []
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.permit.unlink(missing_ok=True)
+        self.take_in()
         self.write()  # before hours are spent on what could not be written
+
+    @property
+    def permit(self) -> Path:
+        """The file that names the command which workers train for (reproduction_jobs.py)."""
+        return self.folder / ".permit"
 
     def row(self, run: Run, data: Dataset) -> Row:
         """The row of this Run with this data on the current device, a new one if there is none."""
-        device = tinycnn.get_device().name
-        facts = {**asdict(run), "data": data.name, "images": len(data.x_train), "device": device}
-        for row in self.rows:
-            if facts.items() <= row.items():
-                return row
-        machine = hardware.gpu() if device == "cuda" else hardware.device()
-        return {**facts, "machine": machine, "history": {name: [] for name in (*FIGURES, *TIMES)}}
+        return row_of(run, data, self.rows)
 
     def keep(self, row: Row) -> None:
         """Take the row in, and write results.json and table.md."""
         if all(row is not other for other in self.rows):
             self.rows.append(row)
         self.write()
+
+    def borrow(self, path: Path, names: Iterable[str]) -> None:
+        """Take in the finished rows of another results.json, where there is one, for these networks."""
+        for row in read(path) if path.exists() else []:
+            finished = len(row["history"]["loss"]) == row["epochs"]
+            if finished and row["network"] in names and same(row, self.rows) is None:
+                self.rows.append(row)
+
+    def take_in(self) -> list[Row]:
+        """Take in the rows that workers have left; those of them that have more epochs than what was there."""
+        news = []
+        for path in sorted((self.folder / UNFINISHED).glob("*.json")):
+            (left,) = read(path)
+            known = same(left, self.rows)
+            if known is None:
+                self.rows.append(left)
+            elif len(left["history"]["loss"]) > len(known["history"]["loss"]):
+                known.update(left)
+            else:
+                continue
+            news.append(known or left)
+        return news
 
     def write(self) -> None:
         facts = {"versions": hardware.versions(PACKAGES), "rows": self.rows}
@@ -93,8 +134,39 @@ class Results:
 
     def checkpoint(self, row: Row) -> Path:
         """Where this row's training is kept until it is finished."""
-        words = [row[name] for name in ("network", "seed", "epochs", "data", "images", "device")]
-        return self.folder / "unfinished" / (re.sub(r"[^a-z0-9]+", "-", str(words).lower()).strip("-") + ".safetensors")
+        return checkpoint(self.folder, row)
+
+
+def row_of(run: Run, data: Dataset, rows: Iterable[Row]) -> Row:
+    """That of these rows which is of this Run with this data on the current device, a new one if there is none."""
+    device = tinycnn.get_device().name
+    facts = {**asdict(run), "data": data.name, "images": len(data.x_train), "device": device}
+    if found := same(facts, rows):
+        return found
+    if run.explanation == RECIPE:
+        del facts["explanation"]
+    return {**facts, "machine": machine(device), "history": {name: [] for name in (*FIGURES, *TIMES)}}
+
+
+def same(row: Row, rows: Iterable[Row]) -> Row | None:
+    """That of these rows which is of the same training, if there is one."""
+    return next((other for other in rows if facts_of(other) == facts_of(row)), None)
+
+
+def facts_of(row: Row) -> tuple[Any, ...]:
+    """What makes two rows those of one training."""
+    return tuple(row.get(name, RECIPE) for name in FACTS)
+
+
+def checkpoint(folder: Path, row: Row) -> Path:
+    """The file in the results' folder where a row's training is kept until it is finished."""
+    words = [fact for fact in facts_of(row) if fact != RECIPE]
+    return folder / UNFINISHED / (re.sub(r"[^a-z0-9]+", "-", str(words).lower()).strip("-") + ".safetensors")
+
+
+def machine(device: str) -> str:
+    """What this device computes on here."""
+    return hardware.gpu() if device == "cuda" else hardware.device()
 
 
 def read(path: Path) -> list[Row]:
@@ -111,10 +183,18 @@ def read(path: Path) -> list[Row]:
     return rows
 
 
+class Kept(Protocol):
+    """Where a training is kept: Results, or, on a worker of a cluster, a file for it alone."""
+
+    def keep(self, row: Row) -> None: ...
+
+    def checkpoint(self, row: Row) -> Path: ...
+
+
 class Keeper(Callback):
     """Puts every finished epoch into the row, before its checkpoint is written."""
 
-    def __init__(self, results: Results, row: Row):
+    def __init__(self, results: Kept, row: Row):
         self.results, self.row = results, row
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
@@ -140,53 +220,84 @@ def reproduce(runs: Iterable[Run], data: Dataset, results: Results) -> None:
         row = results.row(run, data)
         done = len(row["history"]["loss"])
         if done == run.epochs:
-            print(f"{run.network}, seed {run.seed}: finished already")
+            print(f"{run}: finished already")
             continue
         try:
             train(run, row, data, results)
         finally:
-            if row["history"]["loss"]:
-                reproduction_report.draw(results.rows, run.network, results.folder)
-                results.write()  # the table links to the picture
+            show(row, results)
 
 
-def train(run: Run, row: Row, data: Dataset, results: Results) -> None:
+def show(row: Row, results: Results) -> None:
+    """Draw the curves of this row's network, and let the table link to them, where all trained by the recipe."""
+    if row["history"]["loss"] and not row.get("explanation"):
+        rows = [other for other in results.rows if not other.get("explanation")]
+        reproduction_report.draw(rows, row["network"], results.folder)
+        results.write()
+
+
+def train(run: Run, row: Row, data: Dataset, results: Kept) -> None:
     """Train the rest of one Run."""
     path = results.checkpoint(row)
     model = begin(run, row, path)
-    recipe, optimizer = model.recipe, model.optimizer
-    assert recipe and optimizer  # `build` gives them, and the checkpoint keeps them
-    rate = f"{optimizer.name} at {recipe['learning_rate']:g}{' on a schedule' if recipe['schedule'] else ''}"
-    print(
-        f"{run.network}, seed {run.seed}: {model.count_params():,} parameters on {model.device.name}, "
-        f"{len(data.x_train):,} images of {data.name}, {rate}, batches of {recipe['batch_size']}",
-        flush=True,
-    )
-    if model.device.remark:
-        print(f"note: {model.device.remark}", flush=True)
-    schedule = schedule_function(recipe["schedule"])
-    path.parent.mkdir(exist_ok=True)
-    model.fit(
-        data.x_train,
-        labels_for(model.loss, data.y_train, data.classes),
-        batch_size=recipe["batch_size"],
-        epochs=run.epochs,
-        validation_data=(data.x_test, labels_for(model.loss, data.y_test, data.classes)),
-        callbacks=[
-            *([LearningRateScheduler(schedule)] if schedule else []),
-            Keeper(results, row),
-            ModelCheckpoint(path),
-        ],
-        initial_epoch=model.epoch,
-    )
+    describe(run, model, data)
+    fit(run, row, data, results, model)
     path.unlink()
     with suppress(OSError):  # another training's checkpoint may lie there
         path.parent.rmdir()
 
 
+def describe(run: Run, model: Model, data: Dataset) -> None:
+    """Print what is trained how."""
+    recipe, optimizer = model.recipe, model.optimizer
+    assert recipe and optimizer  # `build` gives them, and the checkpoint keeps them
+    rate = f"{optimizer.name} at {recipe['learning_rate']:g}{' on a schedule' if recipe['schedule'] else ''}"
+    print(
+        f"{run}: {model.count_params():,} parameters on {model.device.name}, "
+        f"{len(data.x_train):,} images of {data.name}, {rate}, batches of {recipe['batch_size']}",
+        flush=True,
+    )
+    if model.device.remark:
+        print(f"note: {model.device.remark}", flush=True)
+
+
+def fit(
+    run: Run, row: Row, data: Dataset, results: Kept, model: Model, verbose: int = 1, others: Sequence[Callback] = ()
+) -> None:
+    """Train the model for the epochs that it lacks, each of them kept; others: callbacks beside the recipe's."""
+    recipe, path = model.recipe, results.checkpoint(row)
+    assert recipe
+    change = EXPLANATIONS[run.explanation]
+    data, schedule = change.data(data), schedule_function(recipe["schedule"])
+    if schedule:
+        documented = schedule
+        others = [*others, LearningRateScheduler(lambda epoch: documented(max(0, epoch + change.epochs_ahead)))]
+    path.parent.mkdir(exist_ok=True)
+    model.fit(
+        data.x_train,
+        labels_for(model.loss, data.y_train, data.classes),
+        batch_size=change.batch_size or recipe["batch_size"],
+        epochs=run.epochs,
+        validation_data=(data.x_test, labels_for(model.loss, data.y_test, data.classes)),
+        verbose=verbose,
+        shuffle=change.shuffle,
+        callbacks=[
+            *others,
+            *(make() for make in change.callbacks),
+            Keeper(results, row),
+            ModelCheckpoint(path),
+        ],
+        initial_epoch=model.epoch,
+    )
+
+
 def begin(run: Run, row: Row, path: Path) -> Model:
     """The model as its checkpoint has it, or a new one."""
     if path.exists() and row["history"]["loss"]:
-        return load_model(path)
+        model = load_model(path)
+        if model.epoch <= len(row["history"]["loss"]):  # else a worker wrote on that nobody was waiting for any more
+            return model
     tinycnn.set_random_seed(run.seed)
-    return build(run.network)
+    model = build(run.network)
+    EXPLANATIONS[run.explanation].change(model)
+    return model

@@ -36,7 +36,8 @@ def groups(rows: Rows) -> list[Rows]:
     found: dict[tuple, list[dict[str, Any]]] = {}
     for row in rows:
         if row["history"]["val_acc"]:
-            key = tuple(row[name] for name in ("network", "epochs", "data", "images", "device", "machine"))
+            names = ("network", "epochs", "data", "images", "device", "machine", "explanation")
+            key = tuple(row.get(name, "") for name in names)
             found.setdefault(key, []).append(row)
     order = list(ARCHITECTURES)
     return [found[key] for key in sorted(found, key=lambda key: order.index(key[0]))]
@@ -68,7 +69,7 @@ def epochs(rows: Rows) -> str:
 def remarks(rows: Rows) -> str:
     """What the reader must know to compare: what the documents leave open, and data other than theirs."""
     row, architecture = rows[0], ARCHITECTURES[rows[0]["network"]]
-    recipe, texts = architecture.recipe, []
+    recipe, texts = architecture.recipe, [row["explanation"]] if row.get("explanation") else []
     if not recipe.documented:
         name = optimizers.get(recipe.optimizer).name
         taken = f"{name} {recipe.learning_rate:g}, batch {recipe.batch_size}"

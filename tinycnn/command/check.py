@@ -2,46 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 from tinycnn import emulator, limited
 from tinycnn.command.options import json_option, print_json
+from tinycnn.command.programs import (
+    LIMITS,
+    PROGRAM,
+    ProgramCommand,
+    build,
+    order,
+    program_options,
+    tell,
+    whole_program,
+)
 from tinycnn.command.targets import (
     HELP,
     find,
     is_own,
-    launches_of,
-    own_files,
+    own_targets,
     seconds_option,
     shown,
     with_errors,
 )
+from tinycnn.emulator import program, watched_program
 from tinycnn.emulator.checking import launch_seconds
-from tinycnn.emulator.compiler import BUILD_SECONDS
+from tinycnn.emulator.compiler import BUILD_SECONDS, HOOKED
 
 
-@click.command(epilog=HELP)
+@click.command(cls=ProgramCommand, epilog=f"{HELP} {PROGRAM}")
 @click.argument("targets", nargs=-1, metavar="[TARGET ...]")
+@program_options
 @seconds_option
+@click.option(
+    "--print", "printed", multiple=True, metavar="NAME", help="An array to print after each launch that has it."
+)
 @json_option
 @with_errors
-def check(targets: tuple[str, ...], seconds: float, as_json: bool) -> None:
+def check(
+    targets: tuple[str, ...], include: tuple[Path, ...], define: tuple[str, ...], gpu: str, seconds: float,
+    printed: tuple[str, ...], as_json: bool, arguments: tuple[str, ...],
+) -> None:  # fmt: skip
     """Find races, accesses out of bounds, divergent barriers and more in kernels, on the CPU. All of tinycnn's if no
-    TARGET is given. The exit status is 1 if there is something to report.
+    TARGET is given. Of a file with a main the whole program is run, and every launch and every call of CUDA's watched.
+    The exit status is 1 if there is something to report.
 
     A kernel of your own runs in a process of its own, with limits on time, memory and what it prints."""
     kernels: list[str] = []
     reports: list[emulator.Report] = []
     launched = 0
-    wanted = [(target, *find(target)) for target in targets]
-    for target, path, launches in wanted or [("", path, launches_of(path, None)) for path in own_files()]:
+    files = whole_program(targets, include)
+    if files:
+        reports, kernels, launched = check_program(order(files, include, define, gpu, arguments), seconds)
+        if not as_json:
+            for report in reports:
+                click.echo(report)
+    wanted = [(target, *find(target)) for target in targets if Path(target) not in files]
+    if not targets:
+        wanted = [("", *found) for found in own_targets()]
+    for target, path, launches in wanted:
         if not launches:
             continue
-        found = emulator.check(path, launches, seconds) if is_own(path) else check_apart(target, path, seconds)
+        own = is_own(path)
+        found = emulator.check(path, launches, seconds) if own else check_apart(target, path, seconds, printed)
         kernels += dict.fromkeys(launch.kernel for launch in launches)
         reports += found
         launched += len(launches)
@@ -57,9 +85,32 @@ def check(targets: tuple[str, ...], seconds: float, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def check_apart(target: str, path: Path, seconds: float) -> list[emulator.Report]:
+def check_program(ordered: dict[str, Any], seconds: float) -> tuple[list[emulator.Report], list[str], int]:
+    """(the reports of a whole program, its kernels, how many launches there were), from a child process."""
+    arguments = {**ordered, "seconds": seconds}
+    outcome = limited.run("tinycnn.command.check:program_job", arguments, LIMITS)
+    shown(outcome.printed)
+    reports = [emulator.Report(**value["report"]) for value in outcome.values if "report" in value]
+    kernels: list[str] = [value["kernel"] for value in outcome.values if "kernel" in value]
+    launches = sum(value["launches"] for value in outcome.values if "launches" in value)
+    if outcome.ended:
+        reports.append(emulator.Report(emulator.ENDED, "main", ordered["files"][0], 0, None, (), (), outcome.ended))
+    return reports, kernels, launches
+
+
+def program_job(seconds: float, **ordered: Any) -> Iterator[limited.At | dict[str, Any]]:
+    """What the child does with a whole program."""
+    built: list[program.Program] = []
+    yield from build(ordered, HOOKED, built)
+    checker = watched_program.ProgramCheck(built[0], tell, seconds)
+    built[0].run(ordered["arguments"], checker)
+    yield from ({"kernel": kernel} for kernel in checker.kernels)
+    yield {"launches": checker.launches}
+
+
+def check_apart(target: str, path: Path, seconds: float, printed: Sequence[str] = ()) -> list[emulator.Report]:
     """The reports of a kernel file of one's own, checked in a child process; one more if that was ended by it."""
-    outcome = limited.run("tinycnn.command.check:job", {"target": target, "seconds": seconds})
+    outcome = limited.run("tinycnn.command.check:job", {"target": target, "seconds": seconds, "printed": printed})
     shown(outcome.printed)
     reports = [emulator.Report(**report) for report in (outcome.values or [[]])[-1]]
     if outcome.ended:
@@ -67,12 +118,15 @@ def check_apart(target: str, path: Path, seconds: float) -> list[emulator.Report
     return reports
 
 
-def job(target: str, seconds: float) -> Iterator[limited.At | list[dict[str, Any]]]:
+def job(target: str, seconds: float, printed: Sequence[str] = ()) -> Iterator[limited.At | list[dict[str, Any]]]:
     """What the child does: the reports so far, again after every launch."""
     path, launches = find(target)
     yield limited.At("the build", BUILD_SECONDS)
     checker = emulator.Checker(path, [launch.kernel for launch in launches])
     for launch in launches:
         yield limited.At(launch.kernel, launch_seconds(seconds))
-        checker.run(launch, seconds)
+        results = checker.run(launch, seconds)
+        for name, value in zip(launch.names, results, strict=False):
+            if name in printed:
+                print(f"{launch.kernel}: {name} = {np.array2string(value, max_line_width=120)}", flush=True)
         yield [report.as_json() for report in checker.reports]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tinycnn.command.options import device_option, find_network, json_option, print_json
+from tinycnn.command.options import device_option, find_network, json_option, path_option, print_json
 
 if TYPE_CHECKING:
     from tinycnn.keras_reference.compare import Answers, Trial
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("network", metavar="ARCH|NOTATION|FILE.safetensors")
 @device_option
+@path_option
 @click.option(
     "--steps",
     type=click.IntRange(min=1),
@@ -25,15 +27,16 @@ if TYPE_CHECKING:
     help="How many steps the longer training takes; the other takes one.",
 )
 @json_option
-def compare(network: str, device: str | None, steps: int, as_json: bool) -> None:
+def compare(network: str, device: str | None, path: str | None, steps: int, as_json: bool) -> None:
     """Compare a network with the same one in Keras: outputs, loss, gradients, statistics, weights after steps.
 
-    In every precision of the device, and in float64 at least on `reference`, where no rounding hides a wrong rule.
+    In every precision of the device, and in float64 at least on `reference`, where no rounding hides a wrong rule. With
+    a --path the device's steps go that way; one-kernel computes in float32.
     Keras's answers for `every-layer`, a small network with layers of every kind, come with tinycnn and need no Keras.
     The exit status is 1 where something is farther from Keras than the tolerance.
     """
     results = []
-    for result in comparisons(network, device, steps):
+    for result in comparisons(network, device, steps, path):
         results.append(result)
         if not as_json:
             print_result(result)
@@ -46,18 +49,18 @@ def compare(network: str, device: str | None, steps: int, as_json: bool) -> None
         raise click.exceptions.Exit(1)
 
 
-def comparisons(text: str, device: str | None, steps: int) -> Iterator[dict[str, Any]]:
+def comparisons(text: str, device: str | None, steps: int, path: str | None = None) -> Iterator[dict[str, Any]]:
     """Yields a comparison of the network that `text` stands for, as plain data, for each precision of the device."""
     import tinycnn
     from tinycnn.devices import DEVICES, current_device, use_device
     from tinycnn.keras_reference.compare import EVERY_LAYER, ours, prepare, rows, trial_for
 
     device = device or current_device().name
-    kinds = [(device, dtype) for dtype in DEVICES[device][2]]
-    if "float64" not in DEVICES[device][2]:
+    kinds = [(device, dtype) for dtype in DEVICES[device][2] if path != "one-kernel" or dtype == "float32"]
+    if "float64" not in [dtype for _, dtype in kinds]:
         kinds.append(("reference", "float64"))
     for name, dtype in kinds:
-        with use_device(name, dtype):
+        with use_device(name, dtype) as used, used.taking(path) if path and name == device else nullcontext():
             tinycnn.set_random_seed(0)
             model = find_network(EVERY_LAYER if text == "every-layer" else text)
             trial = trial_for(model, steps)

@@ -14,7 +14,8 @@ from tinycnn.command.options import json_option, print_json, print_table
 from tinycnn.devices import DEVICES, DeviceError, get_device
 from tinycnn.devices.default import choice
 from tinycnn.devices.gpu.cuda import cuda_extra, driver_version, numba_extra
-from tinycnn.devices.gpu.fast import cubins
+from tinycnn.devices.gpu.fast import cubins, measured
+from tinycnn.devices.gpu.step import run as step_run
 from tinycnn.emulator import cache as emulator_cache
 from tinycnn.emulator.compiler import CompilerMissing, find_compiler
 from tinycnn.utils.hardware import numpy_remedy, version
@@ -90,6 +91,7 @@ def caches() -> list[dict[str, Any]]:
             "emptied_by": f"rm -f {built}",
         },
         cuda_cache(),
+        generated(),
     ]
     try:
         from tinycnn.devices.cpu import cache as cpu_cache
@@ -103,11 +105,28 @@ def caches() -> list[dict[str, Any]]:
     ]
 
 
+def generated() -> dict[str, Any]:
+    """The same of the kernel files that were generated, a training step each."""
+    folder = step_run.chosen_folder()
+    sizes = [path.stat().st_size for path in folder.glob("*.cu")]
+    emptied_by = f"rm -f {shlex.quote(str(folder))}/*.cu"
+    words = {"device": "cuda and emulator, on the path one-kernel", "folder": str(folder)}
+    return {**words, "files": len(sizes), "bytes": sum(sizes), "emptied_by": emptied_by}
+
+
 def cuda_cache() -> dict[str, Any]:
     """The same of the kernels that the cuda device compiled for a layer's shape."""
     folder, (files, size) = cubins.chosen_folder(), cubins.describe()
     kept = " ".join(f"{shlex.quote(str(folder))}/*{suffix}" for suffix in cubins.SUFFIXES)
     return {"device": "cuda", "folder": str(folder), "files": files, "bytes": size, "emptied_by": f"rm -f {kept}"}
+
+
+def times() -> dict[str, Any]:
+    """What is kept of times that `tinycnn plan --measure` took: where, how many files and bytes, how to empty it."""
+    folder = measured.folder()
+    sizes = [path.stat().st_size for path in folder.glob("*.json")]
+    emptied_by = f"rm -f {shlex.quote(str(folder))}/*.json"
+    return {"folder": str(folder), "files": len(sizes), "bytes": sum(sizes), "emptied_by": emptied_by}
 
 
 def data() -> str:
@@ -125,6 +144,7 @@ def report() -> dict[str, Any]:
         "devices": [{"name": n, "usable": u, "reason": r} for n, u, r in devices()],
         "default": choice()._asdict(),
         "caches": caches(),
+        "times": times(),
         "data": data(),
     }
 
@@ -155,4 +175,6 @@ def doctor(as_json: bool) -> None:
         [(c["device"], c["files"], f"{c['bytes'] / 2**20:.1f} MB", c["emptied_by"]) for c in facts["caches"]],
         ("compiled kernels of", "files", "size", "emptied by"),
     )
+    kept = facts["times"]
+    click.echo(f"\nTimes that tinycnn plan --measure took: of {kept['files']} GPUs, emptied by {kept['emptied_by']}")
     click.echo(f"\nMNIST is read from: {facts['data']}")

@@ -23,18 +23,16 @@ from tinycnn.command.kernels import kernels
 from tinycnn.command.lab import lab
 from tinycnn.command.lesson import lesson
 from tinycnn.command.list import list_networks
-from tinycnn.command.options import Diverged, Interrupted, printable
+from tinycnn.command.options import DIVERGED, INTERRUPTED, Diverged, Interrupted, printable
 from tinycnn.command.plan import plan
 from tinycnn.command.predict import predict
 from tinycnn.command.reproduce import reproduce
+from tinycnn.command.run import run
 from tinycnn.command.summary import summary
 from tinycnn.command.trace import trace
 from tinycnn.command.train import train
 from tinycnn.devices import DeviceError
 from tinycnn.emulator import BuildError, KernelError
-
-INTERRUPTED = 130  # what a shell reports for a command that Ctrl-C ended
-DIVERGED = 3
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -92,7 +90,7 @@ def cli() -> None:
 
 
 for command in (
-    train, evaluate, predict, filters, summary, list_networks, reproduce, gradcheck, compare, kernels, plan, check,
+    train, evaluate, predict, filters, summary, list_networks, reproduce, gradcheck, compare, kernels, plan, run, check,
     trace, debug, lesson,
     doctor,
     exercise, judge, grade, lab,

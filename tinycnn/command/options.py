@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -14,8 +15,17 @@ from tinycnn.devices.base import PATHS
 from tinycnn.fit.files import HDF5_NAMES, check_writable, json_text
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from tinycnn.layers import Layer
     from tinycnn.models import Model
+
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+INTERRUPTED = 130  # what a shell reports for a command that Ctrl-C ended
+DIVERGED = 3
 
 
 class Interrupted(Exception):
@@ -52,7 +62,10 @@ def device_option(command: Callable[..., None]) -> Callable[..., None]:
 
 def path_option(command: Callable[..., None]) -> Callable[..., None]:
     """--path NAME"""
-    text = "How the device computes, where it has two ways: by the general kernels, or by ones compiled for each layer."
+    text = (
+        "How the device computes, where it has several ways: by the general kernels, by ones compiled for each layer, "
+        "or a training step as one kernel (an error where that cannot be)."
+    )
     return click.option("--path", type=click.Choice(PATHS), help=text)(command)
 
 
@@ -76,15 +89,54 @@ def limit_option(command: Callable[..., None]) -> Callable[..., None]:
     return click.option("--limit", type=click.IntRange(min=1), metavar="N", help=text)(command)
 
 
+def cluster_options(command: Callable[..., None]) -> Callable[..., None]:
+    """--workers N and --scheduler ADDRESS"""
+    workers = "Share the work among N processes on this machine."
+    scheduler = "Share it among the workers of the Dask scheduler there."
+    for option in (
+        click.option("--scheduler", metavar="ADDRESS", help=scheduler),
+        click.option("--workers", type=click.IntRange(min=1), metavar="N", help=workers),
+    ):
+        command = option(command)
+    return command
+
+
+def cluster_client(
+    workers: int | None, scheduler: str | None, folders: Iterable[str] = ()
+) -> AbstractContextManager[Client | None]:
+    """A client of what those options name, or of nothing where neither was given. Raises UsageError for both.
+
+    folders: where its workers find modules that are not installed.
+    """
+    if workers is None and scheduler is None:
+        return nullcontext()
+    if workers is not None and scheduler is not None:
+        raise click.UsageError("--workers starts workers here, --scheduler has some: give one of the two")
+    try:
+        from tinycnn.cluster import connected
+    except ImportError as error:
+        raise click.UsageError(f"a cluster needs Dask ({error}): pip install 'tinycnn[cluster]'") from None
+    return connected(workers, scheduler, folders)
+
+
+def shared(
+    client: Client | None, function: Callable[[Job], Result], jobs: Iterable[Job]
+) -> Iterator[tuple[Job, Result]]:
+    """(job, function(job)) of each job: of a client's workers as they come in, else one after the other here."""
+    if client is None:
+        return ((job, function(job)) for job in jobs)
+    from tinycnn.cluster import finished
+
+    return finished(client, function, jobs)
+
+
 def use(device: str | None, path: str | None = None) -> None:
     """Compute on the device and by the path that the options name, if they were given, until the command ends."""
     context = click.get_current_context()
     if device:
         context.with_resource(use_device(device))
     if path:
-        current, before = current_device(), current_device().path
-        current.path = path  # refuses what it has not
-        context.call_on_close(lambda: setattr(current, "path", before))
+        context.with_resource(current_device().taking(path))  # refuses what it has not
 
 
 # ---------------------------------------------------------------- networks

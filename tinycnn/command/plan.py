@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from tinycnn.command.options import json_option, print_json, print_table
-from tinycnn.command.planned import about, find_card, one_direction, step
+from tinycnn.command.planned import about, find_card, gpu_to_measure, one_direction, step, take_times, wanted_by
 from tinycnn.shapes import Geometry, Padding, Pair, explicit_padding
 
 DIRECTIONS = {"forward": ["forward"], "data": ["backward_data"], "filter": ["backward_filter"]}
@@ -49,7 +49,9 @@ class Sizes(click.ParamType):
 @click.option("--padding", type=click.Choice(["valid", "same"]), help="Of conv2d; valid if not given.")
 @click.option("--direction", type=click.Choice(list(DIRECTIONS)), help="Of conv2d; all if not given.")
 @click.option("--batch-size", type=click.IntRange(1, MOST), help="Images of a network's step; 128 if not given.")
+@click.option("--measure", is_flag=True, help="First measure the best ones on this machine's GPU; the times are kept.")
 @click.option("--card", "name", metavar="CARD", help="As h200, t4, a100; this machine's GPU, else h200, if not given.")
+@click.option("--source", is_flag=True, help="Print the kernel that is generated for a network's step, and only it.")
 @json_option
 def plan(
     target: str,
@@ -59,36 +61,51 @@ def plan(
     padding: str | None,
     direction: str | None,
     batch_size: int | None,
+    measure: bool,
     name: str | None,
+    source: bool,
     as_json: bool,
 ) -> None:
     """Which kernels for one shape a GPU is to run, with which tiles, and how long they will take. It needs no GPU.
 
     For conv2d with a --shape and --filters: the best candidates of each direction, and why the first is taken. For a
-    network: every convolution and dense layer of a training step. Times are measured where they were, else predicted.
+    network: every convolution and dense layer of a training step; and the step as one kernel, its memory and its
+    stages, or why it cannot be one. Times are measured where they were, else predicted. Those that --measure takes
+    decide from then on, in training too.
     """
     of_conv2d = {"--shape": shape, "--filters": filters, "--stride": stride, "--padding": padding}
     of_conv2d["--direction"] = direction
-    card = find_card(name)
+    device = gpu_to_measure(name) if measure else None
+    card = device.driver.card if device else find_card(name)
     if target == "conv2d":
+        if source:
+            raise click.UsageError("--source is for networks")
         if batch_size is not None:
             raise click.UsageError("--batch-size is for networks; of conv2d it is the first number of --shape")
         if shape is None or filters is None:
             raise click.UsageError("conv2d needs its --shape, as 128x28x28x32, and --filters, as 3x3x64")
         layer = geometry(shape, filters, (stride or 1,) * 2, padding or "valid")
-        found = [one_direction(layer, d, card) for d in DIRECTIONS[direction or "all"]]
+        directions = DIRECTIONS[direction or "all"]
+        if device:
+            take_times([(layer, d, False) for d in directions], device)
+        found = [one_direction(layer, d, card) for d in directions]
         facts: dict[str, Any] = {"layer": layer._asdict(), "directions": found}
     else:
         for option in (o for o, value in of_conv2d.items() if value is not None):
             raise click.UsageError(f"{option} is for conv2d; {target!r} is taken for a network")
+        if device:
+            take_times(wanted_by(target, batch_size or 128), device)
         facts = step(target, batch_size or 128, card)
     facts = {"card": card.name, **facts, "model": about()}
     if as_json:
         print_json(facts)
     elif target == "conv2d":
         show_directions(facts)
+    elif source:
+        show_source(facts["one_kernel"])
     else:
         show_step(facts)
+        show_one_kernel(facts["one_kernel"], facts["card"])
 
 
 def geometry(shape: Sequence[int], filters: Sequence[int], stride: Pair, padding: str) -> Geometry:
@@ -152,3 +169,49 @@ def show_step(facts: dict[str, Any]) -> None:
     moved = f"{rest['bytes'] / 1e6:.1f} MB, {rest['us_from_memory']:.1f} us where they come from memory"
     text = f"What remains of a step ({layers}the loss, the optimiser) moves at least {moved}; it is not predicted."
     click.echo(paragraph(text) + "\n" + paragraph(told(facts["model"])))
+
+
+def show_source(facts: dict[str, Any]) -> None:
+    """The generated file."""
+    if "source" not in facts:
+        raise click.UsageError(f"there is no kernel: {facts['why_not']}")
+    click.echo(facts["source"], nl=False)
+
+
+def show_one_kernel(facts: dict[str, Any], card: str) -> None:
+    """The memory map of a step as one kernel, its stages, and the cards; or why there is none, in a line."""
+    if "shared" not in facts:
+        click.echo(f"\nAs one kernel (--path one-kernel): not possible, {facts['why_not']}")
+        return
+    click.echo("\nAs one kernel (--path one-kernel), an image a block: shared memory, in bytes")
+    print_table(
+        [
+            (row["name"], f"{row['begin']:,}", f"{row['bytes']:,}", row["from"], row["to"], row["what"])
+            for row in facts["memory"]
+        ],
+        ("array", "begins", "bytes", "from", "to", "what"),
+        disable_numparse=True, colalign=("left", "right", "right", "left", "left", "left"),
+    )  # fmt: skip
+    click.echo("\nIts stages, with barriers of the grid and of the block, and predicted times")
+    stages = [
+        (row["part"], row["of"], textwrap.fill("; ".join(row["calls"]), WIDTH - 40))
+        + tuple(row[f"{kind}_barriers"] or "" for kind in ("grid", "block"))
+        + (f"{row['us']:.1f}",)
+        for row in facts["stages"]
+    ]
+    stages.append(("", "", "a step", facts["grid_barriers"], facts["block_barriers"], f"{facts['us']:.1f}"))
+    aligned = (*["left"] * 3, *["right"] * 3)
+    print_table(
+        stages, ("pass", "of", "stages", "grid", "block", "us"), disable_numparse=True, colalign=aligned
+    )  # fmt: skip
+    click.echo("\nThe cards")
+    fits = "fits, up to {most_images} images a step"
+    print_table([(row["card"], row["why_not"] or fits.format(**row)) for row in facts["cards"]], ("card", ""))
+    again = f" What {', '.join(facts['again'])} give is computed again on the way back." if facts["again"] else ""
+    click.echo(
+        paragraph(
+            f"{facts['shared']:,} bytes of shared memory; a step reads and writes {facts['bytes_moved'] / 1e6:.1f} MB "
+            f"of global memory.{again} Times are counted from instructions and accesses, in clocks of {card}; nobody "
+            "has measured them. --source prints the kernel."
+        )
+    )

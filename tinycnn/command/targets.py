@@ -4,8 +4,9 @@ That is a kernel file that comes with tinycnn (conv2d, ladder/1_naive), one kern
 ladder/1_naive::conv2d_forward), or a path of your own: copy.cu, or copy.cu::copy for the launches of one kernel.
 
 The launches of tinycnn's own kernels are those of `tinycnn.devices.checks.cases`, also in a copy of their file that was
-made to be changed (`tinycnn kernels -o DIR`). Every other file, and those of the ladder, describe their launches in
-comments (emulator/launches.py).
+made to be changed (`tinycnn kernels -o DIR`). `step` is the kernel that is generated for a small network, its
+training step in one launch (devices/checks/step_cases.py). Every other file, and those of the ladder, describe their
+launches in comments (emulator/launches.py).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,17 @@ import click
 
 from tinycnn import emulator, kernels
 from tinycnn.careful import nearest
-from tinycnn.devices.checks import cases
+from tinycnn.devices.checks import cases, step_cases
+from tinycnn.devices.gpu.step.run import is_generated
 from tinycnn.emulator import arguments
 
 HELP = (
     "TARGET is a kernel file of tinycnn (conv2d, ladder/1_naive), a kernel in one (conv2d_forward, "
-    "ladder/1_naive::conv2d_forward), or a path (copy.cu, copy.cu::copy). `tinycnn kernels` lists tinycnn's own."
+    "ladder/1_naive::conv2d_forward), `step`, a network's training step in one kernel, or a path (copy.cu, "
+    "copy.cu::copy). `tinycnn kernels` lists tinycnn's own."
 )
 
+STEP = "step"
 LAUNCHED = (*kernels.INSTANCES, *kernels.FAST)  # the files whose launches the devices know
 
 
@@ -41,6 +45,10 @@ def find(target: str, shape: tuple[int, ...] | None = None) -> tuple[Path, list[
     Raises UsageError for what is not there, DescriptionError for a file of one's own without launches.
     """
     text, _, kernel = target.partition("::")
+    if text == STEP:
+        if shape:
+            raise click.UsageError("--shape is for an operation; the step's network has fixed shapes")
+        return step_cases.recorded()
     if text.endswith(".cu") or (os.sep in text and Path(text).is_file()):
         path = Path(text)
         if not path.is_file():
@@ -60,9 +68,11 @@ def find(target: str, shape: tuple[int, ...] | None = None) -> tuple[Path, list[
     return path, launches
 
 
-def own_files() -> list[Path]:
-    """The kernels that the devices launch, then those of the ladder."""
-    return [kernels.path(name) for name in kernels.NAMES]
+def own_targets() -> Iterator[tuple[Path, list[emulator.Launch]]]:
+    """What `find` gives for the kernels that the devices launch, those of the ladder, and the generated one."""
+    for name in kernels.NAMES:
+        yield kernels.path(name), launches_of(kernels.path(name), None)
+    yield find(STEP)
 
 
 def own_by_name(text: str) -> tuple[Path, str]:
@@ -86,7 +96,7 @@ def name_of(path: Path) -> str:
 
 def is_own(path: Path) -> bool:
     """Whether it is one of the files that come with tinycnn, and not foreign code."""
-    return name_of(path) in kernels.NAMES
+    return name_of(path) in kernels.NAMES or is_generated(path)
 
 
 def plain(kernel: str) -> str:

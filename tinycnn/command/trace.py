@@ -10,6 +10,15 @@ import click
 
 from tinycnn import emulator, limited
 from tinycnn.command.options import json_option, print_json, printable
+from tinycnn.command.programs import (
+    LIMITS,
+    PROGRAM,
+    ProgramCommand,
+    build,
+    order,
+    program_options,
+    whole_program,
+)
 from tinycnn.command.targets import (
     HELP,
     find,
@@ -20,12 +29,14 @@ from tinycnn.command.targets import (
     shown,
     with_errors,
 )
+from tinycnn.emulator import program, watched_program
 from tinycnn.emulator.checking import launch_seconds
-from tinycnn.emulator.compiler import BUILD_SECONDS
+from tinycnn.emulator.compiler import BUILD_SECONDS, HOOKED
 
 
-@click.command(epilog=HELP)
-@click.argument("target")
+@click.command(cls=ProgramCommand, epilog=f"{HELP} {PROGRAM}")
+@click.argument("targets", nargs=-1, required=True, metavar="TARGET ...")
+@program_options
 @shape_option
 @click.option(
     "--blocks", type=click.IntRange(min=1), default=64, show_default=True, help="Run at most this many blocks."
@@ -33,11 +44,21 @@ from tinycnn.emulator.compiler import BUILD_SECONDS
 @seconds_option
 @json_option
 @with_errors
-def trace(target: str, shape: tuple[int, ...] | None, blocks: int, seconds: float, as_json: bool) -> None:
+def trace(
+    targets: tuple[str, ...], include: tuple[Path, ...], define: tuple[str, ...], gpu: str,
+    shape: tuple[int, ...] | None, blocks: int, seconds: float, as_json: bool, arguments: tuple[str, ...],
+) -> None:  # fmt: skip
     """Count what each line of a kernel asks of memory: requests, sectors, bank conflicts, lanes at work. Of several
-    launches, the first. The exit status is 1 if the kernel has a fault.
+    launches, the first; of a whole program, the first of each of its kernels. The exit status is 1 if a kernel has a
+    fault.
 
     A kernel of your own runs in a process of its own, with limits on time, memory and what it prints."""
+    if files := whole_program(targets, include):
+        trace_program(order(files, include, define, gpu, arguments), blocks, seconds, as_json)
+        return
+    if len(targets) > 1:
+        raise click.UsageError("of kernels one is traced at a time; several files are one program, which has a main")
+    target = targets[0]
     path, launches = find(target, shape)
     kernel = launches[0].kernel
     try:
@@ -58,6 +79,38 @@ def trace(target: str, shape: tuple[int, ...] | None, blocks: int, seconds: floa
         others = [name for name in dict.fromkeys(launch.kernel for launch in launches) if name != kernel]
         if others:
             click.echo(f"Also there, as '{name_of(path)}::NAME': {', '.join(others)}")
+
+
+def trace_program(ordered: dict[str, Any], blocks: int, seconds: float, as_json: bool) -> None:
+    """Trace a whole program in a child process, and show its kernels."""
+    arguments = {**ordered, "blocks": blocks, "seconds": seconds}
+    outcome = limited.run("tinycnn.command.trace:program_job", arguments, LIMITS)
+    shown(outcome.printed)
+    traces = [value["trace"] for value in outcome.values if "trace" in value]
+    faults = [value["fault"] for value in outcome.values if "fault" in value]
+    if outcome.ended:
+        faults.append(f"{outcome.during}: {outcome.ended}")
+    if as_json:
+        print_json({"kernels": [{**as_data, "launches": count} for _, as_data, count in traces], "errors": faults})
+    else:
+        for text, _, count in traces:
+            click.echo(f"{text}\n{'' if count == 1 else f'The first of {count} launches.'}\n")
+        for fault in faults:
+            click.echo(f"tinycnn: {printable(fault)}", err=True)
+    if faults:
+        raise click.exceptions.Exit(1)
+
+
+def program_job(blocks: int, seconds: float, **ordered: Any) -> Iterator[limited.At | dict[str, Any]]:
+    """What the child does with a whole program."""
+    built: list[program.Program] = []
+    yield from build(ordered, HOOKED, built)
+    tracer = watched_program.ProgramTrace(built[0], blocks, seconds)
+    built[0].run(ordered["arguments"], tracer)
+    for kernel, found in tracer.traces.items():
+        yield {"trace": [*both(found), tracer.launches[kernel]]}
+    for fault in tracer.faults:
+        yield {"fault": fault}
 
 
 def both(found: emulator.Trace) -> tuple[str, dict[str, Any]]:

@@ -6,11 +6,12 @@ import math
 import os
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from tinycnn.callbacks import Callback
+from tinycnn.command import ranks
 from tinycnn.command.options import (
     Diverged,
     Interrupted,
@@ -25,10 +26,12 @@ from tinycnn.command.options import (
     path_option,
     use,
 )
+from tinycnn.devices.ranks import STATISTICS
 from tinycnn.fit.files import check_network_file
 from tinycnn.session import set_random_seed
 
 if TYPE_CHECKING:
+    from tinycnn.command.ranks import Team
     from tinycnn.datasets import Dataset
     from tinycnn.models import Model
 
@@ -52,44 +55,92 @@ if TYPE_CHECKING:
 @path_option
 @data_option
 @limit_option
+@click.option(
+    "--batchnorm",
+    type=click.Choice(STATISTICS),
+    default="part",
+    show_default=True,
+    help="With mpirun: over what batch normalisation takes its statistics, each rank's part of a batch or all of it.",
+)
 @click.option("--save", metavar="FILE", help="Write the model there after every epoch, as .safetensors or .h5.")
 @click.option("--resume", is_flag=True, help="Go on from the file that --save names, if it is there.")
 @click.option("--plot", metavar="FILE", help="Draw the loss and accuracy curves to a PNG, SVG or PDF.")
 @click.option("--log", metavar="FILE.jsonl", help="Write one JSON object an epoch.")
 def train(
     network: str, epochs: int | None, batch_size: int | None, optimizer: str | None, lr: float | None, seed: int | None,
-    device: str | None, path: str | None, data: str | None, limit: int | None, save: str | None, resume: bool,
-    plot: str | None, log: str | None,
+    device: str | None, path: str | None, data: str | None, limit: int | None, batchnorm: str, save: str | None,
+    resume: bool, plot: str | None, log: str | None,
 ) -> None:  # fmt: skip
     """Train a network and print what it reached.
 
     Settings that are not given are the documented ones. A FILE.safetensors goes on where it was saved. A FILE.py is
     run, as the code of your own that it is, and NAME is a Model or Sequential in it, or a function that makes one.
+
+    `mpirun -n N tinycnn train ...` has N processes train one network, each with a part of every batch.
     """
+    options = Options(
+        network, epochs, batch_size, optimizer, lr, seed, device, path, data, limit, save, resume, plot, log
+    )
+    with ranks.together(batchnorm) as team:
+        started = time.perf_counter()
+        if team is None:
+            model, settings, found = prepare(options)
+        else:
+            with team.agreed() as facts:
+                model, settings, found = prepare(options, team)
+                facts |= {"weights": ranks.weights_of(model), "data": ranks.data_of(found), "settings": str(settings)}
+        run(model, settings, found, options, started, team)
+
+
+class Options(NamedTuple):
+    """What the command line gave."""
+
+    network: str
+    epochs: int | None
+    batch_size: int | None
+    optimizer: str | None
+    lr: float | None
+    seed: int | None
+    device: str | None
+    path: str | None
+    data: str | None
+    limit: int | None
+    save: str | None
+    resume: bool
+    plot: str | None
+    log: str | None
+
+
+def prepare(options: Options, team: Team | None = None) -> tuple[Model, Settings, Dataset]:
+    """What is to be trained, how, and on what. Raises UsageError or ValueError before hours are spent."""
     from tinycnn import datasets
     from tinycnn.command import program
 
-    if resume and not save:
+    save, log = options.save, options.log
+    if options.resume and not save:
         raise click.UsageError("--resume goes on from the file that --save names; give --save too")
     check_file(save, check_network_file)
     check_file(log)
     if save is not None and log is not None and os.path.realpath(save) == os.path.realpath(log):
         raise click.UsageError(f"--save and --log both name {save}")
-    check_picture(plot)
-    use(device, path)
-    set_random_seed(seed or 0)
-    started = time.perf_counter()
-    own = program.run(network) if program.is_named(network) else None
-    if resume and save and os.path.exists(save):
+    check_picture(options.plot)
+    use(options.device, options.path)
+    if team is not None:
+        team.take_part()
+    set_random_seed(options.seed or 0)
+    own = program.run(options.network) if program.is_named(options.network) else None
+    if options.resume and save and os.path.exists(save):
         model = checkpoint(save, own and own.layers())
-        refuse_another_network(model, own.network() if own else described(network), save)
+        refuse_another_network(model, own.network() if own else described(options.network), save)
     else:
-        model = own.network() if own else find_network(network)
-    settings = Settings.of(model, epochs, batch_size, optimizer, lr, seed)
-    found = datasets.load(data, model.seed, synthetic_fallback=True, limit=limit)
+        model = own.network() if own else find_network(options.network)
+    settings = Settings.of(model, options.epochs, options.batch_size, options.optimizer, options.lr, options.seed)
+    if settings.batch_size < model.device.ranks:
+        raise ValueError(f"{model.device.ranks} ranks cannot share a batch of {settings.batch_size}: take fewer ranks")
+    found = datasets.load(options.data, model.seed, synthetic_fallback=True, limit=options.limit)
     if model.output is None:
-        model.build(found.x_train.shape[1:])  # type: ignore[attr-defined]  # a Sequential's
-    run(model, settings, found, save, plot, log, started)
+        model(found.x_train[:1])  # a Sequential takes its shape from them
+    return model, settings, found
 
 
 def described(text: str) -> Model:
@@ -178,9 +229,11 @@ class Counter(Callback):
 
 
 def run(
-    model: Model, settings: Settings, data: Dataset, save: str | None, plot: str | None, log: str | None, started: float
+    model: Model, settings: Settings, data: Dataset, options: Options, started: float, team: Team | None = None
 ) -> None:
-    """Train, report, draw. Raises Interrupted on Ctrl-C."""
+    """Train, report, draw. Raises Interrupted on Ctrl-C. team: the ranks that train together, of which one writes."""
+    writes = team is None or team.rank == 0
+    save, plot, log = (options.save, options.plot, options.log) if writes else (None, None, None)
     assert model.optimizer is not None, "find_network compiles"
     rate = f"{model.optimizer.name} at {model.optimizer.learning_rate:g}{' on a schedule' if settings.schedule else ''}"
     print(
@@ -193,6 +246,8 @@ def run(
     )
     if model.device.remark:
         print(f"note: {model.device.remark}", flush=True)
+    if team is not None:
+        print(team, flush=True)
     if model.epoch >= settings.epochs:
         print(f"already trained for {count(model.epoch, 'epoch')}; ask for more with --epochs")
     from tinycnn.architectures import schedule_function
@@ -201,12 +256,17 @@ def run(
 
     counter = Counter()
     callbacks: list[Callback] = [counter]
+    if team is not None:
+        callbacks.append(ranks.Alike(team))
     if schedule := schedule_function(settings.schedule):
         callbacks.append(LearningRateScheduler(schedule))
     if log:
-        callbacks.append(JSONLogger(log, data=data.name, device=model.device.name, path=model.device.path))
+        of = {"ranks": team.size} if team else {}
+        callbacks.append(JSONLogger(log, data=data.name, device=model.device.name, path=model.device.path, **of))
     if save:
         callbacks.append(ModelCheckpoint(save))
+    if team is not None:
+        callbacks.append(ranks.LastWords(team, save))
     try:
         history = model.fit(
             data.x_train,

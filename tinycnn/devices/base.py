@@ -19,18 +19,21 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from tinycnn.devices.network import Network, Rule
 from tinycnn.shapes import Padding, Pair, Shape
 
 Array: TypeAlias = Any  # of a device: what has .shape, .size, .dtype, .reshape and slicing, and belongs to it
 
 
-PATHS = ("general", "fast")  # kernels that take any shape, and kernels compiled for one
+# Kernels that take any shape; kernels compiled for one; a training step as one kernel, the rest by the first.
+PATHS = ("general", "fast", "one-kernel")
 
 
 class Slices:
@@ -65,11 +68,43 @@ class Mask(NamedTuple):
     step: Array  # int64, of one element; in what is saved for the way back, whatever the device's dropout saved
 
 
+class StepError(RuntimeError):
+    """Training steps that were not computed. Weights and optimiser are as they were before them."""
+
+
+class WholeStep(ABC):
+    """Training steps of a network, forward, back and update, in one launch: see Device.whole_step."""
+
+    batch: int  # images of a step; the last of an epoch may have fewer
+
+    @abstractmethod
+    def lay_out(
+        self, weights: Sequence[Array], states: Sequence[Sequence[Array]]
+    ) -> tuple[list[Array], list[list[Array]]]:
+        """The same numbers where `run` reads and changes them: arrays of the same shapes.
+
+        weights: all of the network's, in Keras's order; states: the optimiser's, for those that are learnt.
+        """
+
+    @abstractmethod
+    def run(
+        self, data: tuple[Array, Array, Array, Array], passes: Array, draws: np.ndarray, rates: np.ndarray,
+        totals: Array,
+    ) -> None:  # fmt: skip
+        """One step for each learning rate, an optimiser's corrections included. Waits for the device.
+
+        data: images (M,H,W,C), labels (M,K), order (M,) and start (1,) as gather_batch takes them. passes: training
+        passes before these, int64 (1,). draws: seed and stream of each dropout, (n, 2). totals: as of
+        softmax_crossentropy. Counters are not moved on. Raises StepError.
+        """
+
+
 class Device(ABC):
     """One place to compute. `name` is what the user types; `dtype` is that of every float array."""
 
     name: str
     remark = ""  # what a user has to know before reading its times
+    ranks = 1  # processes that compute a batch together (ranks.py)
     paths: tuple[str, ...] = ("general",)  # the ways in which it can compute the same, to rounding
 
     def __init__(self, dtype: str = "float32"):
@@ -78,6 +113,7 @@ class Device(ABC):
         if asked not in PATHS:
             raise ValueError(f"TINYCNN_PATH is {' or '.join(PATHS)}, not {asked!r}")
         self.path = asked if asked in self.paths else "general"
+        self.path_is_forced = False  # TINYCNN_PATH is a wish: what that path cannot do, another does
 
     def __str__(self) -> str:
         return f"{self.name} ({self.dtype})"
@@ -86,7 +122,8 @@ class Device(ABC):
     def path(self) -> str:
         """The way that it takes, one of `paths`. Raises ValueError when it is set to another.
 
-        The same path gives the same bits. What was recorded before it was set goes on as it was.
+        The same path gives the same bits. What was recorded before it was set goes on as it was. Who sets it forces
+        it: what that path cannot do is an error.
         """
         return self._path
 
@@ -94,8 +131,18 @@ class Device(ABC):
     def path(self, path: str) -> None:
         if path not in self.paths:
             raise ValueError(f"the {self.name} device has no path {path!r}; it has: {', '.join(self.paths)}")
-        self._path = path
+        self._path, self.path_is_forced = path, True
         self._take(path)
+
+    @contextmanager
+    def taking(self, path: str) -> Iterator[None]:
+        """`with device.taking("fast"):` that way for a while. Raises as setting `path` does."""
+        before = self._path, self.path_is_forced
+        self.path = path
+        try:
+            yield
+        finally:
+            self.path, self.path_is_forced = before
 
     def _take(self, path: str) -> None:  # noqa: B027
         """Go that way from here on."""
@@ -221,6 +268,10 @@ class Device(ABC):
         """A gradient that can be computed with: what came of *_backward is not to be read in any other way, but by
         the steps of the optimisers below."""
         return gradient
+
+    def summed(self, gradients: Sequence[Array | Slices]) -> Sequence[Array | Slices]:
+        """The gradients of a step over all processes that train together (ranks.py): as they are in one alone."""
+        return gradients
 
     # ---------------------------------------------------------------- the other layers
 
@@ -431,7 +482,19 @@ class Device(ABC):
     def advance(self, counters: Sequence[tuple[Array, int]]) -> None:
         """counter += amount, in place, for up to three pairs (int64 array of one element, whole number)."""
 
+    def batches_of(self, size: int) -> AbstractContextManager[None]:
+        """Inside, what is chosen by the size of a batch is chosen for `size` images, for smaller batches too.
+
+        So the last batch of an epoch, which is smaller than the others, takes the kernels that are there.
+        """
+        return nullcontext()
+
     @abstractmethod
     def record(self, step: Callable[[], None]) -> Callable[[], None]:
         """Take `step`, a function without arguments, and return one that does the same, as fast as this
         device can: on a GPU a recorded graph, elsewhere the function itself."""
+
+    def whole_step(self, network: Network, rule: Rule, batch: int) -> WholeStep | str:
+        """Training steps of a network for so many images at a time in one launch; or, in a clause, why there are
+        none."""
+        return f"the {self.name} device has no path one-kernel"

@@ -21,10 +21,11 @@ from tinycnn.emulator.checking import ENDED, Checker, Report, check
 from tinycnn.emulator.compiler import BuildError, CompilerMissing
 from tinycnn.emulator.debugging import debug_command
 from tinycnn.emulator.instrument import MOST_SECONDS, Watched
-from tinycnn.emulator.launches import DescriptionError, Launch, describes_launches, read_launches
+from tinycnn.emulator.launches import Launch, describes_launches, read_launches
 from tinycnn.emulator.module import KernelError, LaunchError, Module, load
 from tinycnn.emulator.recording import Recording, record
 from tinycnn.emulator.tracing import Trace, trace
+from tinycnn.emulator.values import DescriptionError
 
 __all__ = [
     "ENDED",

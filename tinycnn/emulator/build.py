@@ -9,27 +9,29 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import re
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tinycnn.emulator import cache, elf
+from tinycnn.emulator import cache, elf, headers, sources
 from tinycnn.emulator.compiler import (
     DEBUG,
     FAST,
     HOOKED,
-    INSTRUMENTED,
     BuildError,
     Compiler,
     find_compiler,
     is_x86,
     processor,
     run,
+    uninitialised,
 )
+from tinycnn.emulator.unsupported import explained
 
 HERE = Path(__file__).parent / "runtime"
-CORE = ["problems.cpp", "fibers.cpp", "warp.cpp", "scheduler.cpp", "interrupts.cpp"]
+CORE = "problems.cpp fibers.cpp warp.cpp scheduler.cpp together.cpp interrupts.cpp crash.cpp host.cpp".split()
 TOOLS = ["shadow.cpp", "handover.cpp", "trace.cpp", "deadline.cpp", "hooks.cpp"]
 RUNTIME = {FAST: CORE, DEBUG: CORE, HOOKED: CORE + TOOLS}
 
@@ -40,6 +42,7 @@ MOST_SHARED = 227 * 1024  # bytes of shared memory that a block can have at most
 # Of the kernels alone. A kernel that copies too much is for `check` to report; the C library's own check of memcpy and
 # its like, which Ubuntu's compiler puts in unasked, ends the whole of Python.
 KERNEL_FLAGS = ["-U_FORTIFY_SOURCE"]
+PLAIN = ["-std=c++17", "-O1", "-Wuninitialized"]
 
 
 # ---------------------------------------------------------------- sources
@@ -60,13 +63,13 @@ def with_includes(path: str | Path) -> list[Path]:
 
 
 @functools.cache
-def _own_sources(mode: str) -> bytes:
+def own_sources(mode: str) -> bytes:
     """What the runtime consists of."""
-    headers = ["cudasim.h", "kernel_table.h", "runtime.h", "tools.h"]
-    return b"".join((HERE / name).read_bytes() for name in headers + RUNTIME[mode])
+    own = ["cudasim.h", "intrinsics.h", "kernel_table.h", "runtime.h", "tools.h", "host.h", "errors.h"]
+    return b"".join((HERE / name).read_bytes() for name in own + RUNTIME[mode])
 
 
-def _hash(*parts: object) -> str:
+def hash_of(*parts: object) -> str:
     """Tells apart what differs in any part."""
     digest = hashlib.sha256()
     for part in parts:
@@ -75,10 +78,13 @@ def _hash(*parts: object) -> str:
     return digest.hexdigest()[:32]
 
 
-def wrapper(path: Path, kernels: Iterable[str], kind: str = "gcc") -> str:
-    """The C++ source that is compiled: the kernel file and the table of its kernels."""
+def wrapper(path: Path, kernels: Iterable[str], kind: str = "gcc", library: bool = False) -> str:
+    """The C++ source that is compiled: the kernel file, or what stands for it, and the table of its kernels.
+
+    library: whether the file includes headers of the C or C++ library, whose names are defined elsewhere.
+    """
     lines = [f'#include "{path}"']
-    if kind == "gcc":
+    if kind == "gcc" and not library:
         # Accesses to extern __shared__ arrays need not ask the loader then. (Clang calls an initialiser of theirs if
         # there is one, and would then take it for granted that there is.)
         lines = ["#pragma GCC visibility push(hidden)", *lines, "#pragma GCC visibility pop"]
@@ -106,11 +112,14 @@ def build(path: str | Path, kernels: Iterable[str], mode: str = FAST) -> Path:
         if not re.fullmatch(r"[A-Za-z_]\w*(::\w+)*(\s*<[\w\s,:<>*()+-]*>)?", name):
             raise BuildError(f"{name!r} is not the name of a kernel, like 'copy' or 'copy<float>'")
     compiler = find_compiler()
-    contents = [item for file in with_includes(path) for item in (file.name, file.read_bytes())]
-    flags = [*compiler.flags(mode), *KERNEL_FLAGS]
+    source = sources.read([path])
+    contents = [item for file, text in source.contents.items() for item in (file.name, text)]
+    whole = headers.has_host_code(source.contents.values())
+    library = any(match[2] == b"<" for text in source.contents.values() for match in sources.INCLUDE.finditer(text))
+    flags = [*compiler.flags(mode), *(compiler.instrumented if mode == HOOKED else []), *KERNEL_FLAGS]
     where = path if mode == DEBUG else path.name  # gdb is to find the source; otherwise equal content is equal
     # Every file can be told apart by what it was made of, so a file in the cache is never changed, only added.
-    key = _hash(compiler, processor(), flags, _own_sources(mode), where, *contents, *kernels)
+    key = hash_of(compiler, processor(), flags, PLAIN, own_sources(mode), headers.content(), where, *contents, *kernels)
     name = f"{path.stem}-{mode}-{key}.so"
     if known := cache.find(name):
         return known
@@ -118,17 +127,30 @@ def build(path: str | Path, kernels: Iterable[str], mode: str = FAST) -> Path:
     try:
         with tempfile.TemporaryDirectory(prefix="building-", dir=target.parent) as temporary:
             folder = Path(temporary)
-            (folder / "wrapper.cpp").write_text(wrapper(path, kernels, compiler.kind))
+            copies = sources.rewritten(source, folder)
+            (folder / "wrapper.cpp").write_text(wrapper(copies.get(path, path), kernels, compiler.kind, library))
             names = {f"{folder}": BUILT_IN, f"{path.parent}/": "", f"{HERE}/": "cudasim/"} if mode != DEBUG else {}
             maps = [f"-ffile-prefix-map={old}={new}" for old, new in names.items()]
-            hooks = INSTRUMENTED if mode == HOOKED else []
-            header = ["-include", HERE / "cudasim.h", "-I", path.parent]
-            compiled = [*flags, *hooks, *maps, *header, "-c", "wrapper.cpp", "-o", "wrapper.o"]
-            run(compiler.command, compiled, folder, path)
-            parts: list[object] = ["wrapper.o", _runtime(compiler, mode, folder)]
+            header = [*headers.flags(folder, source.contents.values(), whole), "-I", path.parent]
+            compiled = [*flags, *maps, *header, "-c", "wrapper.cpp", "-o", "wrapper.o"]
+            try:
+                warnings = run(compiler.command, compiled, folder, path)
+            except BuildError as error:
+                if mode != HOOKED or "recursi" not in error.log:
+                    raise explained(error, source) from None
+                # A function that calls itself cannot be inlined, as trace.cpp would have it.
+                warnings = run(compiler.command, ["-DCUDASIM_RECURSIVE", *compiled], folder, path)
+            parts: list[object] = ["wrapper.o", runtime(compiler, mode, folder)]
+            if "uninitialized" in warnings:
+                # In the hooked build's loops "may be" is all that the compiler says; where it is sure, this one tells.
+                plain = [*PLAIN, *header, "-c", "wrapper.cpp", "-o", "plain.o"]
+                warnings = run(compiler.command, plain, folder, path)
+            if used := uninitialised(warnings, path.parent):
+                (folder / "warnings.cpp").write_text(_warnings(used))
+                parts.append("warnings.cpp")
             dynamic = [s.name for s in elf.variables(folder / "wrapper.o") if s.is_tls and not s.defined and s.name]
             if dynamic:
-                (folder / "dynamic.cpp").write_text(_dynamic_shared(dynamic))
+                (folder / "dynamic.cpp").write_text(dynamic_shared(dynamic))
                 parts.append("dynamic.cpp")
             run(compiler.linker, ["-shared", "-fPIC", *parts, "-o", "module.so", "-Wl,-z,defs"], folder, path)
             cache.keep(folder / "module.so", target)
@@ -137,10 +159,10 @@ def build(path: str | Path, kernels: Iterable[str], mode: str = FAST) -> Path:
     return target
 
 
-def _runtime(compiler: Compiler, mode: str, folder: Path) -> Path:
+def runtime(compiler: Compiler, mode: str, folder: Path) -> Path:
     """The compiled runtime, an object file that all kernel files built in this mode share."""
     flags = [*compiler.flags(mode), "-O2", "-DCUDASIM_RUNTIME", f"-I{HERE}"]
-    key = _hash(compiler, processor(), flags, _own_sources(mode))
+    key = hash_of(compiler, processor(), flags, own_sources(mode))
     name = f"runtime-{mode}-{key}.o"
     if known := cache.find(name):
         return known
@@ -151,7 +173,13 @@ def _runtime(compiler: Compiler, mode: str, folder: Path) -> Path:
     return folder.parent / name
 
 
-def _dynamic_shared(names: Sequence[str]) -> str:
+def _warnings(used: Sequence[tuple[str, int, str, str]]) -> str:
+    """What the compiler said, as a variable that Python finds: of a file in the cache nobody else knows it."""
+    visible = 'extern "C" __attribute__((visibility("default")))'
+    return f"{visible} const char cudasim_warnings[] = {json.dumps(json.dumps(used))};\n"
+
+
+def dynamic_shared(names: Sequence[str]) -> str:
     """Storage for `extern __shared__` arrays: as in CUDA, all of them begin at the same address."""
     first, *others = sorted(names)
     lines = ['.section .tbss,"awT",%nobits', ".balign 1024", f".globl {first}", f".type {first}, %tls_object"]

@@ -16,6 +16,7 @@ that threads write the same value, or hand over by anything but barriers and, be
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,8 +26,9 @@ import numpy as np
 
 from tinycnn.emulator import instrument
 from tinycnn.emulator.instrument import MOST_SECONDS, Place, Watched
-from tinycnn.emulator.launches import Launch
+from tinycnn.emulator.launches import Expected, Launch
 from tinycnn.emulator.module import Problem
+from tinycnn.emulator.values import DescriptionError
 
 KINDS = (
     "",
@@ -38,16 +40,20 @@ KINDS = (
     "warp-intrinsic",
     "trap",
     "endless",
+    "crash",
+    "divergent-barrier",
 )
+UNEXPECTED = "unexpected"  # what came out is not what the launch comment says
 ENDED = "ended"  # what only who started the process can tell: limited.py
-RACE, OUT_OF_BOUNDS, MISALIGNED, ENDLESS = 1, 2, 3, 8
+RACE, OUT_OF_BOUNDS, MISALIGNED, ENDLESS, CRASH, SKIPPED = 1, 2, 3, 8, 9, 10
 
 
 @dataclass
 class Report:
     """One fault: where in the source, by which thread first, and how often.
 
-    Of what ended the whole process nobody can be asked (ENDED): line is 0, and block and thread are empty.
+    Of what ended the whole process nobody can be asked (ENDED): line is 0, and block and thread are empty. These are
+    empty, too, where the compiler found the fault, or the result is not the expected one.
     """
 
     kind: str
@@ -68,13 +74,15 @@ class Report:
         times = f" ({self.count} times)" if self.count > 1 else ""
         if self.kind == ENDED:
             return f"{self.file}: {self.kind}: {self.kernel}: {self.message}{times}"
+        if not self.block:
+            return f"{self.file}:{self.line}: {self.kind}: {self.kernel}: {self.message}{times}"
         who = f"block {_triple(self.block)} thread {_triple(self.thread)}"
         return f"{self.file}:{self.line}: {self.kind}: {self.kernel}: {who}: {self.message}{times}"
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain data; None for what is not known."""
-        unknown = {"line": None, "block": None, "thread": None} if self.kind == ENDED else {}
-        return {**asdict(self), **unknown}
+        unknown = {} if self.block else {"block": None, "thread": None}
+        return {**asdict(self), **unknown, "line": self.line or None}
 
 
 def launch_seconds(seconds: float) -> float:
@@ -103,6 +111,10 @@ class Checker:
     def __init__(self, path: str | Path, kernels: Sequence[str]):
         self.watched = instrument.Watched(path, kernels)
         self._reports: dict[tuple, Report] = {}
+        for name, line, function, said in self.watched.module.uninitialised:
+            file = instrument.source_file(name, self.watched.path.parent)
+            report = Report("uninitialised", function, file, line, None, (), (), f"local memory: {said} (the compiler)")
+            self._reports[report.kind, function, file, line, said] = report
 
     @property
     def reports(self) -> list[Report]:
@@ -120,11 +132,42 @@ class Checker:
         where = self.watched.places([pc for p in problems for pc in (p.pc, p.other_pc) if pc])
         for problem in problems:
             report = _report(self.watched, launch, problem, where)
+            if problem.kind == SKIPPED and returns_before(self.watched.path, launch.kernel, report):
+                continue
             lines = frozenset([report.line, report.other_line or report.line])
-            known = self._reports.setdefault((report.kind, report.kernel, report.file, lines), report)
+            # Two faults of one line are told apart as far as they can be: by array, and by which end it was left.
+            which = (report.array, problem.write, problem.offset < 0) if problem.kind == OUT_OF_BOUNDS else report.array
+            known = self._reports.setdefault((report.kind, report.kernel, report.file, lines, which), report)
             if known is not report:
                 known.count += report.count
+        for one in launch.expected:
+            unexpected = _unexpected(self.watched.path, launch, one, results)
+            if unexpected:
+                self._reports[unexpected.kind, unexpected.kernel, launch.line, one.array] = unexpected
+        if launch.goes_on:
+            for array, left in zip(launch.args, results, strict=True):
+                if isinstance(array, np.ndarray) and array.flags.writeable:
+                    array[...] = left
         return results
+
+
+def _unexpected(path: Path, launch: Launch, one: Expected, results: list[Any]) -> Report | None:
+    """What is wrong with an array that a launch comment says what it is to be."""
+    got = np.asarray(results[launch.names.index(one.array)])
+    want = one.value(dict(zip(launch.names, launch.args, strict=True)))
+    if want.size not in (1, got.size):
+        raise DescriptionError(f"expect={one.array}:{one.text} has {want.size} elements, {one.array} has {got.size}")
+    want = np.broadcast_to(want if want.size == 1 else want.reshape(got.shape), got.shape)
+    wrong = ~np.isclose(got, want, rtol=launch.tolerance, atol=launch.tolerance, equal_nan=True)
+    if not wrong.any():
+        return None
+    first = int(np.flatnonzero(wrong)[0])
+    message = (
+        f"{one.array}[{first}] is {got.reshape(-1)[first]:.7g} where {want.reshape(-1)[first]:.7g} is expected; "
+        f"{int(wrong.sum())} of {got.size} elements are off by more than {launch.tolerance:g}"
+    )
+    file = instrument.source_file(path.name, path.parent)
+    return Report(UNEXPECTED, launch.kernel, file, launch.line, None, (), (), message, array=one.array, element=first)
 
 
 def _problems(
@@ -136,6 +179,25 @@ def _problems(
         found = [type(p).from_buffer_copy(p) for p in watched.module.problems()]
         results = [arg.copy() if isinstance(arg, np.ndarray) else arg for arg in watched.args]
         return found, bool(watched.module.library.cudasim_handed_over()), results
+
+
+def returns_before(path: Path, kernel: str, report: Report) -> bool:
+    """Whether a kernel has a `return;` before a barrier: threads that take it are not waited for, and that is right.
+
+    A barrier in a function that the kernel calls comes after all of the kernel's.
+    """
+    text = re.sub(
+        r"//[^\n]*|/\*.*?\*/", lambda c: "\n" * c[0].count("\n"), path.read_text(errors="replace"), flags=re.DOTALL
+    )
+    name = re.split(r"[<\s]", kernel)[0].split("::")[-1]
+    begin = re.search(rf"__global__[^;{{}}]*?\b{name}\s*\([^;{{}}]*\{{", text)
+    if begin is None:
+        return True
+    lines = text[begin.end() :].split("\n}", 1)[0].splitlines()  # of the body, up to the brace that begins a line
+    first = text.count("\n", 0, begin.end()) + 1
+    if first <= report.line < first + len(lines) and Path(report.file).name == path.name:
+        lines = lines[: report.line - first + 1]
+    return any(re.search(r"\breturn\s*;", line) for line in lines)
 
 
 def _report(watched: Watched, launch: Launch, problem: Problem, where: dict[int, Place]) -> Report:
@@ -193,7 +255,8 @@ def _message(watched: Watched, launch: Launch, problem: Problem, where: dict[int
         return f"{space} memory: {did} {problem.size} bytes at {_place(name, problem.offset)}; it has {size} bytes"
     if problem.kind == MISALIGNED:
         return f"{did} {problem.size} bytes at {_place(name, problem.offset)}, which is no multiple of {problem.size}"
-    return f"shared memory: reads {element}, which no thread of this block has written yet"
+    who = "no thread of this block" if problem.space else "nobody"
+    return f"{space} memory: reads {element}, which {who} has written yet"
 
 
 def _place(name: str, offset: int) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import json
 import os
 import platform
 import re
@@ -26,7 +27,7 @@ from typing import NamedTuple
 
 FAST, HOOKED, DEBUG = "fast", "hooked", "debug"
 
-COMMON = ["-std=c++17", "-fPIC", "-w", "-fvisibility=hidden", "-fno-exceptions", "-fno-rtti", "-fno-strict-aliasing"]
+COMMON = ["-std=c++17", "-fPIC", "-fvisibility=hidden", "-fno-exceptions", "-fno-rtti", "-fno-strict-aliasing"]
 MODE_FLAGS: dict[str, dict[str, list[str]]] = {
     # Peeled: short loops are unrolled, as `#pragma unroll`, which g++ does not know, asks for.
     FAST: {"gcc": ["-O2", "-fpeel-loops", "-march=native"], "clang": ["-O2", "-march=native"]},
@@ -74,7 +75,8 @@ class Compiler(NamedTuple):
             own = ["-fno-gnu-unique", "-fno-extern-tls-init"]
         else:
             own = ["-fno-sanitize=undefined"] if self.is_zig else []
-        return [*COMMON, *own, *self.switched_off, *MODE_FLAGS[mode][self.kind]]
+        quiet = [] if mode == HOOKED else ["-w"]  # there one of its warnings is wanted: see `instrumented`
+        return [*COMMON, *quiet, *own, *self.switched_off, *MODE_FLAGS[mode][self.kind]]
 
     @property
     def switched_off(self) -> list[str]:
@@ -84,6 +86,23 @@ class Compiler(NamedTuple):
         if is_x86():
             # Not marked as fit for a shadow stack of return addresses: changing fibers returns to where nobody called.
             flags.append("-fcf-protection=none")
+        return flags
+
+    @property
+    def instrumented(self) -> list[str]:
+        """What kernels are compiled with besides, in hooked builds.
+
+        Volatile accesses call functions of their own, and so does an index outside of an array whose size is known. Of
+        variables that are used before they have a value the compiler warns.
+        """
+        flags = [*INSTRUMENTED, "-Wuninitialized"]
+        if self.kind == "clang":
+            bounds = [] if self.is_zig else ["-fsanitize=array-bounds"]
+            return [*flags, *bounds, "-mllvm", "-tsan-distinguish-volatile"]
+        flags.append("-fsanitize=bounds")
+        number = re.search(r"\) (\d+)\.", self.version)
+        if number is None or int(number[1]) >= 11:  # an older one has no word for it: volatile reads are as others
+            flags.append("--param=tsan-distinguish-volatile=1")
         return flags
 
     @property
@@ -138,12 +157,45 @@ def is_x86() -> bool:
     return platform.machine() in ("x86_64", "AMD64")
 
 
-def run(tool: Sequence[str], arguments: Sequence[object], folder: Path, subject: object) -> None:
-    """Compile or link `subject` in a folder. Raises BuildError with what the compiler said."""
+def run(tool: Sequence[str], arguments: Sequence[object], folder: Path, subject: object) -> str:
+    """Compile or link `subject` in a folder; returns the compiler's warnings. Raises BuildError with what it said."""
     command = [*tool, *map(str, arguments)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:
-        raise BuildError(f"{subject} does not build:", shortened(done.stderr or done.stdout))
+        said = done.stderr or done.stdout
+        raise BuildError(_refusal(said) or f"{subject} does not build:", shortened(said))
+    return done.stderr
+
+
+@functools.cache
+def refused() -> dict[str, str]:
+    """{an intrinsic of CUDA's that the emulator does not have: what to write instead}"""
+    return json.loads(Path(__file__).with_name("intrinsics.json").read_text(encoding="utf-8"))["refused"]
+
+
+def _refusal(said: str) -> str:
+    """Where the compiler does not know an intrinsic because the emulator does not have it: that, and its line."""
+    for place, name in re.findall(r"^(.*?:\d+):\d+: error: .*?['\u2018](\w+)['\u2019]", said, re.MULTILINE):
+        if name in refused():
+            return f"{place}: {name} is not supported by the emulator: {refused()[name]}"
+    return ""
+
+
+def uninitialised(warnings: str, folder: Path) -> list[tuple[str, int, str, str]]:
+    """(file, line, function, what the compiler says) of every variable that is used before it has a value.
+
+    A file of the folder is named as seen from there.
+    """
+    found: dict[tuple[str, int, str, str], None] = {}
+    function = ""
+    for line in warnings.splitlines():
+        if named := re.search(r"In (?:static |member )?function .*?([A-Za-z_]\w*)\(", line):
+            function = named[1]
+        said = re.match(r"(.*?):(\d+):\d+: warning: (.*) \[-Wuninitialized\]", line)
+        if said:
+            words = re.sub("[\u2018\u2019]", "'", said[3])
+            found[said[1].removeprefix(f"{folder}/"), int(said[2]), function, words] = None
+    return list(found)
 
 
 def shortened(text: str, most: int = 40) -> str:

@@ -34,7 +34,7 @@ def debug_command(
     """
     loaded = module.load(path, [launch.kernel], build.DEBUG)
     loaded.signature(launch.kernel).pack(launch.args)
-    grid, size = module.check_shape(launch.kernel, launch.grid, launch.block, launch.shared)
+    grid, size = module.check_shape(launch.kernel, launch.grid, launch.block, launch.shared, launch.cooperative)
     selected = [_number(launch.kernel, "block", block, grid), _number(launch.kernel, "thread", thread, size)]
     saved = save(loaded.path, launch, selected)
     # The kernel's breakpoint is set when its turn has come: gdb would otherwise stop in every thread to look.
@@ -67,6 +67,8 @@ def save(path: Path, launch: Launch, selected: Sequence[int]) -> Path:
         name = known or f"a{len(arrays)}"
         places.append(name)
         arrays[name] = value
+    variables = {name: f"v{i}" for i, name in enumerate(launch.variables)}
+    arrays |= {variables[name]: values for name, values in launch.variables.items()}
     description = json.dumps(
         {
             "path": str(path),
@@ -74,7 +76,9 @@ def save(path: Path, launch: Launch, selected: Sequence[int]) -> Path:
             "grid": [int(n) for n in launch.grid],
             "block": [int(n) for n in launch.block],
             "shared": int(launch.shared),
+            "cooperative": launch.cooperative,
             "selected": selected,
+            "variables": variables,
             "args": places,
         }
     )

@@ -37,6 +37,7 @@ class GlobalArray(ctypes.Structure):
     """`GlobalArray` of hooks.cpp."""
 
     _fields_ = [("address", ctypes.c_uint64), ("size", ctypes.c_uint64), ("granule", ctypes.c_int)]
+    _fields_ += [("unset", ctypes.c_int)]
 
 
 class Array:
@@ -47,6 +48,7 @@ class Array:
         self.offset = offset  # from the begin of the array that it is a slice of
         self.granule = 1 if dtype.itemsize == 1 else 2 if dtype.itemsize == 2 else 4
         self.moved_by = 0  # from the caller's addresses to the copy's
+        self.unset = False  # nobody has written there yet
 
     @property
     def size(self) -> int:
@@ -74,20 +76,22 @@ class Watched:
         kept.
         """
         library, signature = self.module.library, self.module.signature(launch.kernel)
-        grid, block = module.check_shape(launch.kernel, launch.grid, launch.block, launch.shared)
+        grid, block = module.check_shape(launch.kernel, launch.grid, launch.block, launch.shared, launch.cooperative)
         signature.pack(launch.args)  # to refuse bad arguments before anything is copied
         self.arrays, self.args, alive = _guarded(launch, signature)
         self.arrays += self.variables()
-        rows = [(array.begin + array.moved_by, array.size, array.granule) for array in self.arrays]
+        rows = [(array.begin + array.moved_by, array.size, array.granule, array.unset) for array in self.arrays]
         with self.module.lock, _kept(launch.buffers):
             table = (GlobalArray * (len(rows) or 1))(*(GlobalArray(*row) for row in rows))
             library.cudasim_watch(
                 table, len(self.arrays), launch.shared, int(check), int(trace), ctypes.c_double(seconds)
             )
             library.cudasim_record(record)
+            for name, values in launch.variables.items():
+                self.module.set_variable(name, values)
             try:
                 with _time_limit(library, seconds):
-                    self.module.run(signature, grid, block, self.args, launch.shared, only)
+                    self.module.run(signature, grid, block, self.args, launch.shared, only, launch.cooperative)
                 yield self
             finally:
                 library.cudasim_record(0)
@@ -124,6 +128,8 @@ def _guarded(launch: Launch, signature: Signature) -> tuple[list[Array], list[An
     named = [(p.name or f"argument {p.number}", a) for p, a in zip(signature.parameters, launch.args, strict=True)]
     pointers = [(n, a) for (n, a), p in zip(named, signature.parameters, strict=True) if p.is_pointer and a is not None]
     through_tables = [(f"buffer {i}", buffer) for i, buffer in enumerate(launch.buffers, 1)]
+    through_tables += launch.within.items()
+    unset = {_span(array) for array in launch.unset}
     spans = sorted(
         ((*_span(array), name, array) for name, array in pointers + through_tables if array.nbytes), key=lambda s: s[:2]
     )
@@ -137,6 +143,7 @@ def _guarded(launch: Launch, signature: Signature) -> tuple[list[Array], list[An
                 group.name += f"/{name}"
         else:
             groups.append(Array(name, begin, end, array.dtype, begin - _span(_base(array))[0]))
+            groups[-1].unset = (begin, end) in unset
     kept = {_span(buffer)[0] for buffer in launch.buffers}  # pointers lead there, so there they stay
     alive = [_move(group) for group in groups if not any(group.begin <= address < group.end for address in kept)]
 

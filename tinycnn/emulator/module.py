@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,11 +20,14 @@ __all__ = ["KernelError", "LaunchError", "Module", "load"]
 
 Triple = tuple[int, int, int]
 
-INTERRUPTED = -1  # what cudasim_launch returns, if not the number of blocks that failed
+INTERRUPTED, NO_MEMORY = -1, -2  # what cudasim_launch returns, if not the number of blocks that failed
 
 MOST_THREADS = 1024
 MOST_GRID = (2**31 - 1, 65535, 65535)
 MOST_BLOCK = (1024, 1024, 64)
+# What the largest GPU holds at once, for cooperative launches: so many multiprocessors, each of so many threads, blocks
+# and bytes of shared memory, of which every block takes some for the system.
+MULTIPROCESSORS, HELD_THREADS, HELD_BLOCKS, HELD_SHARED, SYSTEM_SHARED = 148, 2048, 32, 228 * 1024, 1024
 
 
 class KernelError(RuntimeError):
@@ -118,6 +122,7 @@ class Module:
             ctypes.c_void_p,
             ctypes.c_int64,
             ctypes.c_void_p,
+            ctypes.c_int,
         ]
         self._find_variables()
 
@@ -135,6 +140,15 @@ class Module:
         self.shared = (SharedArray * (len(shared) or 1))(*[SharedArray(s.value, s.size) for s in dynamic + static])
         self.library.cudasim_shared(self.shared, len(self.shared_names), len(dynamic), ctypes.c_int64(anchor))
         self.variables = {s.name: s for s in symbols if not s.is_tls}
+
+    @property
+    def uninitialised(self) -> list[tuple[str, int, str, str]]:
+        """(file, line, function, what the compiler said) of variables that are used before they have a value."""
+        if "cudasim_warnings" not in self.variables:
+            return []
+        size = self.variables["cudasim_warnings"].size
+        text = bytes((ctypes.c_char * size).in_dll(self.library, "cudasim_warnings")).rstrip(b"\0")
+        return [(file, line, function, said) for file, line, function, said in json.loads(text)]
 
     @property
     def kernels(self) -> list[str]:
@@ -156,12 +170,23 @@ class Module:
         size = self.variables[name].size
         return np.frombuffer(memoryview((ctypes.c_char * size).in_dll(self.library, name)).cast("B"), dtype)
 
+    def set_variable(self, name: str, values: np.ndarray) -> None:
+        """What a __constant__ or __device__ variable holds from here on. LaunchError if there is none, or no room."""
+        symbol = next((s for s in self.variables.values() if elf.plain_name(s.name) == name), None)
+        if symbol is None or symbol.size < values.nbytes:
+            has = "no such variable" if symbol is None else f"{symbol.size} bytes there"
+            raise LaunchError(f"{self.path.name}: {name} is given {values.nbytes} bytes, and the file has {has}")
+        ctypes.memmove(self.base + symbol.value, np.ascontiguousarray(values).ctypes.data, values.nbytes)
+
     def launch(
-        self, kernel: str, grid: tuple[int, ...], block: tuple[int, ...], args: Sequence[Any], shared: int = 0
-    ) -> None:
+        self, kernel: str, grid: tuple[int, ...], block: tuple[int, ...], args: Sequence[Any], shared: int = 0,
+        cooperative: bool = False,
+    ) -> None:  # fmt: skip
         """Run a kernel, all of it, on NumPy arrays.
 
         grid, block: tuples of one to three ints. shared: bytes of dynamic shared memory.
+        cooperative: all blocks run at once, so that they may wait for one another, as cudaLaunchCooperativeKernel has
+        it; otherwise they run one after the other.
         args: as CuPy's RawKernel takes them: arrays for pointers (None for a null pointer), NumPy scalars of the
         parameter's own type for the rest.
 
@@ -169,15 +194,15 @@ class Module:
         warp intrinsic. An access out of bounds is not noticed here: it may end Python. `check` notices it.
         """
         signature = self.signature(kernel)
-        shape = check_shape(kernel, grid, block, shared)
+        shape = check_shape(kernel, grid, block, shared, cooperative)
         with self.lock:
-            failures = self.run(signature, *shape, args, shared)
+            failures = self.run(signature, *shape, args, shared, cooperative=cooperative)
             if failures:
                 raise KernelError(self._problem_text(kernel))
 
     def run(
         self, signature: arguments.Signature, grid: Triple, block: Triple, args: Sequence[Any], shared: int,
-        only: Sequence[int] | None = None,
+        only: Sequence[int] | None = None, cooperative: bool = False,
     ) -> int:  # fmt: skip
         """The launch itself, for who holds the lock; only: of the blocks these. Returns how many blocks failed."""
         packed, _alive = signature.pack(args)
@@ -193,7 +218,11 @@ class Module:
                 blocks,
                 0 if only is None else len(only),
                 stacks,
+                cooperative,
             )
+        if failures == NO_MEMORY:
+            count = int(np.prod(grid)) * int(np.prod(block))
+            raise MemoryError(f"{signature.name}: no address space for the stacks of {count} threads")
         if failures == INTERRUPTED:
             raise KernelError(f"{signature.name}: interrupted")  # unless Python raises KeyboardInterrupt before
         return failures
@@ -222,7 +251,9 @@ class Module:
         return f"{kernel}: {where}: block {tuple(problem.block)}: {problem.message.decode()}"
 
 
-def check_shape(kernel: str, grid: tuple[int, ...], block: tuple[int, ...], shared: int) -> tuple[Triple, Triple]:
+def check_shape(
+    kernel: str, grid: tuple[int, ...], block: tuple[int, ...], shared: int, cooperative: bool = False
+) -> tuple[Triple, Triple]:
     """Grid and block as three ints each, or a LaunchError that says which limit of CUDA they break."""
     shapes: list[Triple] = []
     for word, shape, limits in (("grid", grid, MOST_GRID), ("block", block, MOST_BLOCK)):
@@ -241,5 +272,12 @@ def check_shape(kernel: str, grid: tuple[int, ...], block: tuple[int, ...], shar
     if not 0 <= shared <= build.MOST_SHARED:
         raise LaunchError(
             f"{kernel}: a block has at most {build.MOST_SHARED} bytes (227 KB) of shared memory, not {shared}"
+        )
+    blocks = shapes[0][0] * shapes[0][1] * shapes[0][2]
+    each = min(HELD_BLOCKS, HELD_THREADS // (-(-threads // 32) * 32), HELD_SHARED // (shared + SYSTEM_SHARED))
+    if cooperative and blocks > MULTIPROCESSORS * each:
+        raise LaunchError(
+            f"{kernel}: a cooperative launch needs all of its {blocks} blocks on the GPU at once; of {threads} threads "
+            f"and {shared} bytes of shared memory the largest GPU holds {MULTIPROCESSORS * each}"
         )
     return shapes[0], shapes[1]

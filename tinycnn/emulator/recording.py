@@ -170,11 +170,11 @@ def record(
 ) -> Recording:  # fmt: skip
     """Run a launch and keep every request that its warps make of memory: a Recording.
 
-    blocks: at most this many of the grid's blocks are run, evenly spread; None for all.
+    blocks: at most this many of the grid's blocks are run, evenly spread; None for all. Of a cooperative launch all.
     Raises what `trace` raises, and ValueError for a launch that makes more than `most` requests.
     """
     watched = instrument.Watched(path, [launch.kernel])
-    only = tracing.some_blocks(int(np.prod(launch.grid, dtype=np.int64)), blocks)
+    only = tracing.some_blocks(launch, blocks)
     library = watched.module.library
     library.cudasim_requests.restype = ctypes.c_void_p
     with tracing.running(watched, launch, only, seconds, record=most):

@@ -21,7 +21,10 @@ def replay(file: str) -> list[Any]:
     args = [None if name is None else values[name] for name in launch["args"]]
     loaded = module.load(launch["path"], [launch["kernel"]], build.DEBUG)
     loaded.library.cudasim_select(*map(ctypes.c_int64, launch["selected"]))
-    loaded.launch(launch["kernel"], launch["grid"], launch["block"], args, launch["shared"])
+    for name, saved_as in launch["variables"].items():
+        loaded.set_variable(name, arrays[saved_as])
+    shape = launch["grid"], launch["block"]
+    loaded.launch(launch["kernel"], *shape, args, launch["shared"], launch["cooperative"])
     return args
 
 

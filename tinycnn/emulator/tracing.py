@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from tinycnn.emulator import instrument
-from tinycnn.emulator.checking import ENDLESS
+from tinycnn.emulator.checking import CRASH, ENDLESS
 from tinycnn.emulator.instrument import MOST_SECONDS, Watched
 from tinycnn.emulator.launches import Launch
 from tinycnn.emulator.module import KernelError
@@ -162,29 +162,34 @@ def _source(line: Line, most: int = 60) -> str:
 def trace(path: str | Path, launch: Launch, blocks: int | None = MOST_BLOCKS, seconds: float = MOST_SECONDS) -> Trace:
     """Run a launch and count, for every line that loads or stores, what it asks of memory: a Trace.
 
-    blocks: at most this many of the grid's blocks are run, evenly spread; None for all.
+    blocks: at most this many of the grid's blocks are run, evenly spread; None for all. Of a cooperative launch all.
     seconds: after so many the launch is ended.
     Raises LaunchError and BuildError as `load` and `Module.launch`, and KernelError for a kernel that has a fault or
     does not end.
     """
     watched = instrument.Watched(path, [launch.kernel])
     total = int(np.prod(launch.grid, dtype=np.int64))
-    only = some_blocks(total, blocks)
+    only = some_blocks(launch, blocks)
+    with running(watched, launch, only, seconds):
+        return counted(watched, launch.kernel, total, total if only is None else len(only))
+
+
+def counted(watched: Watched, kernel: str, blocks: int, traced_blocks: int) -> Trace:
+    """What was counted in the launch that has just ended, while it is still watched."""
     library = watched.module.library
     library.cudasim_rows.restype = ctypes.POINTER(_Row)
-    with running(watched, launch, only, seconds):
-        count = ctypes.c_int()
-        table = library.cudasim_rows(ctypes.byref(count))
-        rows = [_Row.from_buffer_copy(table[i]) for i in range(count.value)]
-        fewest = SECTOR * sum(_touched(library, region) for region in range(len(watched.arrays)))
+    count = ctypes.c_int()
+    table = library.cudasim_rows(ctypes.byref(count))
+    rows = [_Row.from_buffer_copy(table[i]) for i in range(count.value)]
+    fewest = SECTOR * sum(_touched(library, region) for region in range(len(watched.arrays)))
     moved = SECTOR * sum(row.sectors for row in rows)
-    traced = total if only is None else len(only)
-    return Trace(launch.kernel, _by_line(watched, rows), total, traced, moved, fewest)
+    return Trace(kernel, _by_line(watched, rows), blocks, traced_blocks, moved, fewest)
 
 
-def some_blocks(total: int, most: int | None) -> list[int] | None:
-    """At most so many of a grid's blocks, evenly spread; None for all of them."""
-    if most is None or total <= most:
+def some_blocks(launch: Launch, most: int | None) -> list[int] | None:
+    """At most so many of a grid's blocks, evenly spread; None for all of them, as where they wait for one another."""
+    total = int(np.prod(launch.grid, dtype=np.int64))
+    if most is None or total <= most or launch.cooperative:
         return None
     return np.unique(np.linspace(0, total - 1, most).astype(np.int64)).tolist()
 
@@ -200,7 +205,7 @@ def running(
     watched.module.library.cudasim_forget_rows()
     with watched.watch(launch, trace=True, only=only, seconds=seconds, record=record):
         problems = watched.module.problems()
-        if problems and problems[0].kind == ENDLESS:
+        if problems and problems[0].kind in (ENDLESS, CRASH) and problems[0].pc:
             file, line = watched.places([problems[0].pc])[problems[0].pc]
             raise KernelError(f"{launch.kernel}: {file}:{line}: {problems[0].message.decode()}")
         if problems:

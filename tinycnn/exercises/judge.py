@@ -22,7 +22,7 @@ from tinycnn.emulator.checking import launch_seconds
 from tinycnn.emulator.compiler import BUILD_SECONDS
 from tinycnn.exercises import load
 from tinycnn.exercises.exercise import Exercise, Shape
-from tinycnn.exercises.runners import ENDLESS, SECONDS, Rejected, Wrong, runner_of
+from tinycnn.exercises.runners import CRASH, ENDLESS, SECONDS, Rejected, Wrong, runner_of
 from tinycnn.exercises.stages import BUILDS, CLEAN, COUNTS, HIDDEN, VISIBLE, Stage, Verdict
 
 SHAPE_SECONDS = {"cuda": launch_seconds(SECONDS), "numba": SECONDS, "gradient": SECONDS}
@@ -116,6 +116,9 @@ def _stages(
         for shape in shapes:
             yield limited.At(f"{name}: {shape}" if name == VISIBLE else name, seconds)
             wrong = runner.run(exercise.at(shape.sizes), name)
+            if wrong and wrong.kind == CRASH:  # what it has written over, nobody knows
+                yield Stage(name, False, f"at {shape}: {wrong.detail}" if name == VISIBLE else wrong.detail)
+                return
             if wrong:
                 found.append((shape, wrong))
             if wrong and wrong.kind == ENDLESS:

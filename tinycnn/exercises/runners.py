@@ -25,7 +25,7 @@ from tinycnn.exercises.exercise import Case, Exercise, GradientCase, Output
 from tinycnn.exercises.stages import HIDDEN, VISIBLE
 
 SECONDS = 10.0  # of a launch: the shapes are small, and half a second is long
-ENDLESS = "endless"
+ENDLESS, CRASH = "endless", "crash"
 
 
 class Rejected(ValueError):
@@ -81,6 +81,8 @@ class CudaRunner:
         if any(report.kind == ENDLESS for report in new):  # where it was is another place each time
             words = f"the launch had not ended after {SECONDS:g} seconds; `tinycnn check` shows where it was"
             return Wrong(words, ENDLESS)
+        if crashes := [report for report in new if report.kind == CRASH]:
+            return Wrong(crashes[0].message, CRASH)
         text = compared(case.outputs, results)
         if not text:
             return None

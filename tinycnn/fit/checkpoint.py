@@ -83,6 +83,7 @@ def configuration(model: Model, weights_only: bool) -> dict[str, Any]:
         "step": int(model.device.numpy(model.step)[0]),
         "device": model.device.name,
         "path": model.device.path,
+        "ranks": model.device.ranks,
         "history": [{"epoch": epoch, **numbers_in(logs)} for epoch, logs in history],
         "recipe": model.recipe,
     }

@@ -52,7 +52,7 @@ SCHEMA = _object(
         "training": {"anyOf": [{"type": "null"}, TRAINING]}, "epoch": _number(), "step": _number(),
         "history": _list_of(ROW), "recipe": {"type": ["object", "null"]},
     },
-    {"epochs_trained": _number(), "device": TEXT, "path": TEXT},
+    {"epochs_trained": _number(), "device": TEXT, "path": TEXT, "ranks": _number()},
 )  # fmt: skip
 
 

@@ -68,7 +68,7 @@ def config_of(layer: Layer) -> dict[str, Any]:
     """The config of a layer; that of an input says the shape of a batch."""
     if isinstance(layer, InputLayer):
         return {"name": layer.name, "batch_input_shape": (None, *(layer.given_shape or ())), "dtype": "float32"}
-    return configs.config_of(layer)
+    return layer.get_config()
 
 
 def keras_order(model: Model) -> list[Layer]:
@@ -195,7 +195,10 @@ def layer_from(entry: dict[str, Any], kinds: Kinds, rank: int | None, weights_fo
         raise ValueError(f"{entry['config'].get('name', kind)} is a network within a network, which is not read")
     if kind not in kinds.layers:
         raise ValueError(f"there is no layer {kind!r}: name its class in custom_objects={{{kind!r}: ...}}")
-    return configs.made_from(kinds.layers[kind], entry["config"], rank, weights_follow)
+    cls = kinds.layers[kind]
+    if cls.from_config.__func__ is not Layer.from_config.__func__:  # type: ignore[attr-defined]  # of a layer of one's own
+        return cls.from_config(entry["config"])
+    return configs.made_from(cls, entry["config"], rank, weights_follow)
 
 
 # ---------------------------------------------------------------- JSON

@@ -6,7 +6,7 @@ import difflib
 import time
 import warnings
 from collections.abc import Callable, Iterable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +17,7 @@ from tinycnn import losses
 from tinycnn.devices.base import Array
 from tinycnn.fit.data import Resident, TrainingData, check_batch_size, resident
 from tinycnn.fit.progress import Progress
+from tinycnn.fit.whole_steps import ONE_KERNEL, WholeSteps, whole_steps
 from tinycnn.regularizers import penalties
 from tinycnn.tensor import Tensor, no_grad
 
@@ -38,6 +39,7 @@ class Steps:
         self.penalties = penalties(model)
         self.to_logits, self.loss = losses.for_training(model.loss, model.device, activation)
         self.recordings: dict[Any, Callable[[], None]] = {}
+        self.full = 0  # images of a full batch, which comes first
 
     def forward(self, size: int, counters: Iterable[tuple[Array, int]], training: bool) -> tuple[Tensor, Array]:
         """The next batch through the network. counters: what moves on beside the place in the data.
@@ -57,18 +59,19 @@ class Steps:
         assert optimizer is not None and model.trained is not None
         try:
             counters = (model.step, 1), (optimizer.step_on_device, 1)
-            logits, dlogits = self.forward(size, counters, training=True)
-            if model.trained:
-                logits.backward(Tensor.wrap(dlogits, self.device))
-            self.penalize(size)
-            if model.trained:
-                optimizer.step(model.trained)
+            with self.device.batches_of(self.full):
+                logits, dlogits = self.forward(size, counters, training=True)
+                if model.trained:
+                    logits.backward(Tensor.wrap(dlogits, self.device))
+                self.penalize(size)
+                if model.trained:
+                    optimizer.step(model.trained)
         finally:  # a step that could not be recorded is run again, and must not find half of its gradients
             for p in model.trained:
                 p.zero_grad()
 
     def infer(self, size: int) -> None:
-        with no_grad():
+        with no_grad(), self.device.batches_of(self.full):
             self.forward(size, (), training=False)
             self.penalize(size)
 
@@ -84,6 +87,7 @@ class Steps:
         key = kind, size
         is_new = key not in self.recordings
         if is_new:
+            self.full = max(self.full, size)
             self.recordings[key] = self.device.record(partial(kind, size))
         return self.recordings[key], is_new
 
@@ -246,7 +250,9 @@ def fit(model: Model, data: TrainingData, plan: Plan) -> cb.History:
     history = cb.History(model.history, plan.initial_epoch)
     model.history, model.stop_training, model.epoch = history, False, plan.initial_epoch
     listeners = Listeners(plan.callbacks, model, facts)
-    with _as_compiled(model):
+    whole = whole_steps(model, data.train, plan.batch_size, listeners)
+    device = model.device
+    with _as_compiled(model), nullcontext() if whole or device.path != ONE_KERNEL else device.taking("general"):
         listeners.tell("on_train_begin", {})
         for epoch in range(plan.initial_epoch, plan.epochs):
             if model.stop_training:
@@ -254,7 +260,7 @@ def fit(model: Model, data: TrainingData, plan: Plan) -> cb.History:
             listeners.tell("on_epoch_begin", epoch, {})
             began = time.perf_counter()
             progress = Progress(plan.verbose, epoch, plan.epochs, count, batches)
-            logs = run_epoch(model, steps, plan, progress, listeners)
+            logs = run_epoch(model, steps, plan, progress, listeners, whole)
             seconds = time.perf_counter() - began
             if validation is not None:
                 logs.update(listeners.logs(*validation.evaluate(plan.batch_size, listeners), prefix="val_"))
@@ -286,10 +292,15 @@ class _as_compiled:
             weight.requires_grad = required
 
 
-def run_epoch(model: Model, steps: Steps, plan: Plan, progress: Progress, listeners: Listeners) -> cb.Logs:
+def run_epoch(
+    model: Model, steps: Steps, plan: Plan, progress: Progress, listeners: Listeners, whole: WholeSteps | None = None
+) -> cb.Logs:
     """One pass over the data; the figures of the training, means over its batches."""
     assert model.optimizer is not None
     steps.start(steps.data.drawn(model, plan.shuffle))
+    if whole is not None:
+        with progress:
+            return listeners.logs(*steps.means(whole.run_epoch(steps, plan.batch_size, progress)))
     done = 0
     with progress, closing(steps.data.batches(plan.batch_size)) as sizes:
         for batch, size in enumerate(sizes):

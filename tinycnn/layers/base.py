@@ -306,15 +306,18 @@ class Layer(Weighted):
         return shape
 
     def options(self) -> dict[str, Any]:
-        return {}
+        """The constructor's arguments; of a layer that was written for Keras what its own get_config adds."""
+        if type(self).get_config is Layer.get_config:
+            return {}
+        return {name: value for name, value in self.get_config().items() if name not in configs.ABOUT}
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, as Keras's files have them."""
-        return configs.config_of(self)
+        """Keras 2's description of the layer: its name, whether it is trained, and its constructor's arguments."""
+        return configs.config_of(self, {} if type(self).options is Layer.options else self.options())
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
-        """A layer of this class from what `get_config` gave. Raises ValueError for what is not there."""
+    def from_config(cls, config: dict[str, Any]) -> Layer:
+        """A layer with new weights, from what `get_config` gave, here or in Keras. Raises ValueError."""
         return configs.made_from(cls, config)
 
     def formula(self) -> str:

@@ -42,9 +42,9 @@ VARIANCE_SCALING = {
 }
 
 
-def config_of(layer: Layer) -> dict[str, Any]:
+def config_of(layer: Layer, options: dict[str, Any]) -> dict[str, Any]:
     """The config of a layer: its name, whether it is trained, and its options. An activation of None is 'linear'."""
-    config = {"name": layer.name, "trainable": layer.trainable, "dtype": "float32", **layer.options()}
+    config = {"name": layer.name, "trainable": layer.trainable, "dtype": "float32", **options}
     if "activation" in config:
         config["activation"] = config["activation"] or "linear"
     return config

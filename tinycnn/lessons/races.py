@@ -94,7 +94,8 @@ def wrong_numbers(broken: Path, whole: Path, launch: Launch) -> int:
     found = []
     for path in (broken, whole):
         args = [a.copy() if isinstance(a, np.ndarray) else a for a in launch.args]
-        emulator.load(path, [launch.kernel]).launch(launch.kernel, launch.grid, launch.block, args, launch.shared)
+        module = emulator.load(path, [launch.kernel])
+        module.launch(launch.kernel, launch.grid, launch.block, args, launch.shared, launch.cooperative)
         found.append(args[2])  # y
     return int((~np.isclose(found[0], found[1], rtol=1e-4, atol=1e-4)).sum())
 

@@ -34,8 +34,9 @@ class ListingDriver(RecordingDriver):
     """Keeps a description of each launch and runs none: what is computed is never looked at."""
 
     def launch(
-        self, file: str, kernel: str, ctype: str, grid: Shape, block: Shape, args: Sequence[Any], shared: int
-    ) -> None:
+        self, file: str, kernel: str, ctype: str, grid: Shape, block: Shape, args: Sequence[Any], shared: int,
+        cooperative: bool = False,
+    ) -> None:  # fmt: skip
         self.launches.append((file, emulator.Launch(kernel, tuple(grid), tuple(block), [], shared)))
 
 

@@ -15,8 +15,13 @@ from packaging.requirements import Requirement
 
 
 def cores() -> int:
-    """The processor cores that this program may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """How many processor cores this program may use."""
+    return len(affinity())
+
+
+def affinity() -> set[int]:
+    """The numbers of those cores."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
 
 
 def device() -> str:

@@ -40,13 +40,14 @@ class RecordingDriver(EmulatorDriver):
         return table
 
     def launch(
-        self, file: str, kernel: str, ctype: str, grid: Shape, block: Shape, args: Sequence[Any], shared: int
-    ) -> None:
+        self, file: str, kernel: str, ctype: str, grid: Shape, block: Shape, args: Sequence[Any], shared: int,
+        cooperative: bool = False,
+    ) -> None:  # fmt: skip
         buffers = [a for arg in args if id(arg) in self.behind_table for a in self.behind_table[id(arg)][1]]
         kept = [a.copy() if isinstance(a, np.ndarray) else a for a in args]
-        launch = emulator.Launch(kernel=kernel, grid=grid, block=block, args=kept, shared=shared, buffers=buffers)
+        launch = emulator.Launch(kernel, grid, block, kept, shared, buffers, cooperative)
         self.launches.append((file, launch))
-        super().launch(file, kernel, ctype, grid, block, args, shared)
+        super().launch(file, kernel, ctype, grid, block, args, shared, cooperative)
 
 
 class Operations:

@@ -42,23 +42,27 @@ def keep_four(block, stream, step_low, step_high, key0, key1, threshold):
 
 
 @njit
-def draw(mask, first, last, arguments, at):
-    """The mask's blocks first to last - 1; what `mask_words` gives stands in the arguments from `at` on."""
+def draw(mask, first, last, number, arguments, at):
+    """The mask's blocks first to last - 1, the mask's first being Philox's block `number`; what `mask_words` gives
+    stands in the arguments from `at` on."""
     stream, step_low, step_high = arguments[at], arguments[at + 1], arguments[at + 2]
     key0, key1, threshold = arguments[at + 3], arguments[at + 4], arguments[at + 5]
     for block in range(first, last):
-        mask[block] = keep_four(block, stream, step_low, step_high, key0, key1, threshold)
+        mask[block] = keep_four(number + block, stream, step_low, step_high, key0, key1, threshold)
 
 
 @kernel
 def draw_and_apply(arguments, task, thread):
-    """The mask of one task's elements (its length is rounded up to a whole block), and y = x * factor where it is 1."""
+    """One task's elements of the mask, and y = x * factor where they are 1.
+
+    The mask consists of whole blocks, from block `number` on, and x begins `lead` elements into it.
+    """
     x, mask, blocks, y = floats(arguments, 0), octets(arguments, 1), integers32(arguments, 1), floats(arguments, 2)
-    factor, size = real(arguments, 3), arguments[4]
-    begin, end = task * TASK, min(task * TASK + TASK, size)
-    draw(blocks, begin // 4, (end + 3) // 4, arguments, 5)
-    for i in range(begin, end):
-        y[i] = x[i] * factor if mask[i] else np.float32(0)
+    factor, size, lead, number = real(arguments, 3), arguments[4], arguments[5], arguments[6]
+    begin, end = task * TASK, min(task * TASK + TASK, lead + size)
+    draw(blocks, begin // 4, (end + 3) // 4, number, arguments, 7)
+    for i in range(max(begin - lead, 0), end - lead):
+        y[i] = x[i] * factor if mask[lead + i] else np.float32(0)
 
 
 @kernel
@@ -84,11 +88,13 @@ def mask_words(rate: float, seed: int, stream: int, step: np.ndarray) -> tuple[i
 
 
 def dropout_forward(
-    x: np.ndarray, rate: float, seed: int, stream: int, step: np.ndarray
+    x: np.ndarray, rate: float, seed: int, stream: int, step: np.ndarray, first: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(y, mask)."""
-    mask = pool.empty((4 * -(-x.size // 4),), np.uint8)
+    """(y, mask). first: which element of all that the mask is for x begins with."""
+    number, lead = divmod(first, 4)
+    whole = lead + x.size
+    mask = pool.empty((4 * -(-whole // 4),), np.uint8)
     y = pool.empty(x.shape, np.float32)
     words = mask_words(rate, seed, stream, step)
-    launch(draw_and_apply, -(-x.size // TASK), x, mask, y, 1 / (1 - rate), x.size, *words)
-    return y, mask
+    launch(draw_and_apply, -(-whole // TASK), x, mask, y, 1 / (1 - rate), x.size, lead, number, *words)
+    return y, mask[lead:]

@@ -24,8 +24,9 @@ from tinycnn.devices import DeviceError
 from tinycnn.devices.base import PATHS, Array
 from tinycnn.devices.gpu import Driver, KernelDevice, cards
 from tinycnn.devices.gpu.cards import Card
+from tinycnn.devices.gpu.driver import check_resident
 from tinycnn.devices.gpu.fast import cubins
-from tinycnn.devices.gpu.grid import SHARED_BYTES
+from tinycnn.devices.gpu.grid import FLAG_BYTES, SHARED_BYTES
 from tinycnn.shapes import Shape
 
 OTHERWISE = "without a GPU, the emulator runs the same kernels: --device emulator"
@@ -233,17 +234,30 @@ class CudaDriver(Driver):
     # ---- kernels
 
     def launch(
-        self, file: str, kernel: str, ctype: str, grid: Shape, block: Shape, args: Sequence[Any], shared: int
-    ) -> None:
+        self, file: str, kernel: str, ctype: str, grid: Shape, block: Shape, args: Sequence[Any], shared: int,
+        cooperative: bool = False,
+    ) -> None:  # fmt: skip
         if (file, kernel) not in self.functions:
             self._compile(file, kernel, ctype)
         function = self.functions[file, kernel]
-        if shared > self.shared_of.get((file, kernel), SHARED_BYTES):
+        if shared > self.shared_of.get((file, kernel), SHARED_BYTES - FLAG_BYTES):
             function.max_dynamic_shared_size_bytes = self.shared_of[file, kernel] = shared
         null = np.uint64(0)
-        function(tuple(grid), tuple(block), tuple(null if a is None else a for a in args), shared_mem=shared)
+        values = tuple(null if a is None else a for a in args)
+        if cooperative:
+            check_resident(kernel, grid, self._resident(function, math.prod(block), shared), self.card.name)
+            # The function that a RawKernel calls; the RawKernel itself was made for launches of the other kind.
+            function.kernel(tuple(grid), tuple(block), values, shared_mem=shared, enable_cooperative_groups=True)
+        else:
+            function(tuple(grid), tuple(block), values, shared_mem=shared)
         if self.recording is not None:
             self.recording.launched(args)
+
+    def _resident(self, function: Any, threads: int, shared: int) -> int:
+        """How many blocks of a kernel the GPU holds at a time."""
+        cuda = self.cupy.cuda
+        held = cuda.driver.occupancyMaxActiveBlocksPerMultiprocessor(function.kernel.ptr, threads, shared)
+        return held * cuda.Device().attributes["MultiProcessorCount"]
 
     def branch(self) -> AbstractContextManager[None]:
         return super().branch() if self.recording is None else self.recording.branch()
@@ -254,7 +268,7 @@ class CudaDriver(Driver):
 
     def _compile(self, file: str, kernel: str, ctype: str) -> None:
         """A file with all of its kernels, or of kernels.SPECIALISED one kernel."""
-        if file in kernels.SPECIALISED:
+        if kernels.is_specialised(file):
             self.build([(file, kernel)])
             return
         names = kernels.instances(file, ctype)
@@ -371,6 +385,7 @@ class CudaDevice(KernelDevice):
 
     name = "cuda"
     paths = PATHS
+    driver: CudaDriver
 
     def __init__(self, dtype: str = "float32"):
         super().__init__(dtype, CudaDriver())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MethodType
 from typing import Any
@@ -36,7 +37,10 @@ from tinycnn.devices.gpu.launches import (
     softmax_crossentropy,
     zeropad2d,
 )
+from tinycnn.devices.gpu.step.run import whole_step
 
+# How many images a full batch of this thread has; 0 where nobody has said so.
+_full_batch: ContextVar[int] = ContextVar("full_batch", default=0)
 # Where a thread notes its launches, as (file, kernel), in place of making them.
 _noted: ContextVar[list[tuple[str, str]] | None] = ContextVar("noted", default=None)
 
@@ -56,11 +60,13 @@ class KernelDevice(Device):
         self.itemsize = np.dtype(dtype).itemsize
         self.ctype = CTYPES[np.dtype(dtype).name]
 
-    def launch(self, file: str, kernel: str, grid: tuple, block: tuple, *args: Any, shared: int = 0) -> None:
+    def launch(
+        self, file: str, kernel: str, grid: tuple, block: tuple, *args: Any, shared: int = 0, cooperative: bool = False
+    ) -> None:
         """Start `kernel` of kernels/`file`.cu, T standing for this device's type.
 
         args: arrays and numbers. A Python int is the kernel's `int`, a float its `T`; other types are NumPy scalars.
-        shared: bytes of dynamic shared memory.
+        shared: bytes of dynamic shared memory. cooperative: blocks may wait for one another, as Driver.launch has it.
         """
         if 0 in grid:
             return  # nothing to do
@@ -68,7 +74,8 @@ class KernelDevice(Device):
         if noted is not None:
             noted.append((file, self.named(kernel)))
             return
-        self.driver.launch(file, self.named(kernel), self.ctype, grid, block, [self._argument(a) for a in args], shared)
+        values = [self._argument(a) for a in args]
+        self.driver.launch(file, self.named(kernel), self.ctype, grid, block, values, shared, cooperative)
 
     def named(self, kernel: str) -> str:
         """A kernel's name with this device's type for its T."""
@@ -116,6 +123,19 @@ class KernelDevice(Device):
             bookkeeping.fill(self, destination, source.reshape(()).item())
         else:
             self.driver.assign(destination, source)
+
+    @contextmanager
+    def batches_of(self, size: int) -> Iterator[None]:
+        before = _full_batch.set(size)
+        try:
+            yield
+        finally:
+            _full_batch.reset(before)
+
+    @property
+    def full_batch(self) -> int:
+        """What batches_of was given; 0 outside of it."""
+        return _full_batch.get()
 
     def record(self, step: Callable[[], None]) -> Callable[[], None]:
         if self.path == "fast":
@@ -197,5 +217,6 @@ class KernelDevice(Device):
     adam_step = optimizers.adam_step
     adadelta_step = optimizers.adadelta_step
     rmsprop_step = optimizers.rmsprop_step
+    whole_step = whole_step
     gather_batch = bookkeeping.gather_batch
     advance = bookkeeping.advance

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -10,9 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from tinycnn.devices import DeviceError
 from tinycnn.devices.base import Array
 from tinycnn.devices.gpu.cards import Card
 from tinycnn.shapes import Shape
+
+
+def check_resident(kernel: str, grid: Shape, most: int, card: str) -> None:
+    """Raises DeviceError for a cooperative launch of more blocks than the GPU holds at a time, `most`."""
+    blocks = math.prod(grid)
+    if blocks > most:
+        raise DeviceError(
+            f"{kernel}: a cooperative launch needs all of its {blocks} blocks on the GPU at once, and {card} holds "
+            f"{most} of this size: take fewer or smaller blocks, or less shared memory"
+        )
 
 
 class Driver(ABC):
@@ -61,12 +73,14 @@ class Driver(ABC):
 
     @abstractmethod
     def launch(
-        self, file: str, kernel: str, ctype: str, grid: Shape, block: Shape, args: Sequence[Any], shared: int
-    ) -> None:
+        self, file: str, kernel: str, ctype: str, grid: Shape, block: Shape, args: Sequence[Any], shared: int,
+        cooperative: bool = False,
+    ) -> None:  # fmt: skip
         """Start a kernel of kernels/`file`.cu, built for `ctype` ('float' or 'double').
 
         kernel: its C++ name, as 'relu_forward<float>'; args: device arrays and NumPy scalars of the exact types;
-        shared: bytes of dynamic shared memory.
+        shared: bytes of dynamic shared memory. cooperative: all blocks run at once, so that they may wait for one
+        another; refused where the GPU does not hold them all.
         """
 
     def branch(self) -> AbstractContextManager[None]:

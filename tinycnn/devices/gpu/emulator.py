@@ -6,6 +6,7 @@ without a GPU. Its time says nothing about a GPU's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -16,12 +17,15 @@ from tinycnn import kernels
 from tinycnn.devices import DeviceError
 from tinycnn.devices.base import PATHS
 from tinycnn.devices.gpu import Driver, KernelDevice, cards
+from tinycnn.devices.gpu.driver import check_resident
+from tinycnn.devices.gpu.fast.occupancy import resident
 from tinycnn.emulator import CompilerMissing, Module, load
 from tinycnn.emulator.compiler import find_compiler
 from tinycnn.shapes import Shape
 
 ALIGNMENT = 16  # bytes: what the kernels' vector loads need
 PLAYED = "h200"  # the card that tiles are chosen for
+LEAST_REGISTERS = 1  # of a thread: how many a kernel takes is not known here
 
 
 def aligned(array: np.ndarray) -> np.ndarray:
@@ -61,11 +65,15 @@ class EmulatorDriver(Driver):
         return np.array([[n.ctypes.data if isinstance(n, np.ndarray) else n for n in row] for row in rows], np.int64)
 
     def launch(
-        self, file: str, kernel: str, ctype: str, grid: Shape, block: Shape, args: Sequence[Any], shared: int
-    ) -> None:
+        self, file: str, kernel: str, ctype: str, grid: Shape, block: Shape, args: Sequence[Any], shared: int,
+        cooperative: bool = False,
+    ) -> None:  # fmt: skip
         if (file, kernel) not in self.modules:
-            self._load(file, (kernel,) if file in kernels.SPECIALISED else kernels.instances(file, ctype))
-        self.modules[file, kernel].launch(kernel, grid, block, args, shared=shared)
+            self._load(file, (kernel,) if kernels.is_specialised(file) else kernels.instances(file, ctype))
+        if cooperative:
+            held = resident(self.card, math.prod(block), LEAST_REGISTERS, shared) * self.card.multiprocessors
+            check_resident(kernel, grid, held, self.card.name)
+        self.modules[file, kernel].launch(kernel, grid, block, args, shared=shared, cooperative=cooperative)
 
     def build(self, wanted: Iterable[tuple[str, str]]) -> None:
         """All kernels of a file as one module, which takes the compiler less time than one by one."""

@@ -8,6 +8,7 @@ THREADS = 256
 PER_BLOCK = 4 * THREADS  # elements of a block whose threads take four each
 MOST_GRID_Y = 65535  # blocks along the y and z axes of a grid
 SHARED_BYTES = 48 * 1024  # what a block may have without asking, on every GPU
+FLAG_BYTES = 16  # ... of which last_to_arrive of common.cuh takes so many, in kernels whose last block adds up
 # About two blocks for each multiprocessor of a large GPU (132 on an H200): enough to keep it busy, and no more
 # partial results than that where blocks sum.
 BLOCKS = 264

@@ -19,7 +19,7 @@ from numba import config
 from numpy.typing import DTypeLike
 
 from tinycnn.devices import DeviceError
-from tinycnn.devices.base import Array
+from tinycnn.devices.base import Array, Device
 from tinycnn.devices.gpu import Driver, KernelDevice
 from tinycnn.devices.gpu.cuda import gpu_count, numba_extra, out_of_memory
 from tinycnn.devices.gpu.emulator import EmulatorDriver
@@ -81,6 +81,12 @@ def launches(grid: Shape, args: Sequence[Any]) -> list[tuple[Shape, Sequence[Any
 # ---------------------------------------------------------------- the drivers
 
 
+def refuse_cooperative(kernel: str, cooperative: bool) -> None:
+    """Raises DeviceError for a cooperative launch: no kernel in Python waits for another block."""
+    if cooperative:
+        raise DeviceError(f"{kernel} is launched cooperatively, which the device numba cannot; cuda and emulator can")
+
+
 class GpuDriver(Driver):
     """Numba's device arrays and its compiler. A kernel is compiled when it is first launched."""
 
@@ -132,8 +138,10 @@ class GpuDriver(Driver):
         return table_of(rows)
 
     def launch(
-        self, file: str, kernel: str, ctype: str, grid: Shape, block: Shape, args: Sequence[Any], shared: int
-    ) -> None:
+        self, file: str, kernel: str, ctype: str, grid: Shape, block: Shape, args: Sequence[Any], shared: int,
+        cooperative: bool = False,
+    ) -> None:  # fmt: skip
+        refuse_cooperative(kernel, cooperative)
         compiled = instance(file, kernel)
         for blocks, values in launches(grid, args):
             flat = [a.reshape(a.size) if self.holds(a) else a for a in values]
@@ -147,9 +155,12 @@ class SimulatorDriver(EmulatorDriver):
         return table_of(rows)
 
     def launch(
-        self, file: str, kernel: str, ctype: str, grid: Shape, block: Shape, args: Sequence[Any], shared: int
-    ) -> None:
+        self, file: str, kernel: str, ctype: str, grid: Shape, block: Shape, args: Sequence[Any], shared: int,
+        cooperative: bool = False,
+    ) -> None:  # fmt: skip
         from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
+
+        refuse_cooperative(kernel, cooperative)
 
         # Numba reads its settings again after a change of a NUMBA_ variable; a kernel made then would be a real one.
         config.ENABLE_CUDASIM = 1
@@ -167,6 +178,7 @@ class NumbaDevice(KernelDevice):
     """The kernels in Python, in float32 or float64."""
 
     name = "numba"
+    whole_step = Device.whole_step  # its kernels are not these
 
     def __init__(self, dtype: str = "float32"):
         cuda = find_numba_cuda()

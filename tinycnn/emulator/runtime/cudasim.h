@@ -8,15 +8,23 @@
 #pragma once
 #define CUDASIM 1
 
+#include <assert.h>
+#include <fenv.h>
+#include <limits.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cstring>
 #include <utility>
+
+// What a compiler of CUDA's defines, for a GPU of compute capability 9.0.
+#define __CUDACC__ 1
+#define __CUDA_ARCH__ 900
 
 #define CUDASIM_INLINE __attribute__((always_inline)) inline
 #if defined(__clang__)
@@ -54,7 +62,7 @@ using ::__tsan_memset;
 // everything else in the built file: the tools find them, and their names, by that.
 #define __shared__ thread_local
 #define __global__ __attribute__((noinline))
-#ifdef CUDASIM_HOOKED
+#if defined(CUDASIM_HOOKED) && !defined(CUDASIM_RECURSIVE)
 #define __device__ __attribute__((always_inline))  // one copy per call, laid out in source order: trace.cpp says why
 #else
 #define __device__
@@ -160,6 +168,15 @@ enum class Vote { None, Count, And, Or };
 int barrier(Vote vote, int predicate, Site site);
 [[noreturn]] void trap(Site site);
 
+// Called where a thread may be waiting for another: in a cooperative launch of any block (together.cpp), otherwise, when
+// it has come here again and again, of its own.
+extern bool together;
+extern int patience;
+void yield();
+CUDASIM_INLINE void may_wait() {
+    if (together || --patience < 0) yield();
+}
+
 // ---------------------------------------------------------------- warp intrinsics (warp.cpp)
 
 enum class Warp { Sync, Shuffle, ShuffleUp, ShuffleDown, ShuffleXor, Ballot, Any, All };
@@ -218,17 +235,21 @@ CUDASIM_INLINE unsigned __activemask(CUDASIM_HERE) { return cudasim::active_mask
 
 // ---------------------------------------------------------------- fences (handover.cpp)
 //
-// Blocks run one after another, so there is nothing to wait for.
+// One thread of the machine does everything, so memory has one order: a fence has nothing to do.
 #ifdef CUDASIM_HOOKED
 namespace cudasim {
 void on_fence();
 }
-CUDASIM_INLINE void __threadfence() { cudasim::on_fence(); }
+CUDASIM_INLINE void __threadfence() {
+    cudasim::on_fence();
+    cudasim::may_wait();
+}
 #else
-CUDASIM_INLINE void __threadfence() {}
+CUDASIM_INLINE void __threadfence() { cudasim::may_wait(); }
 #endif
 CUDASIM_INLINE void __threadfence_system() { __threadfence(); }
 CUDASIM_INLINE void __threadfence_block() {}
+CUDASIM_INLINE void __nanosleep(unsigned) { cudasim::may_wait(); }
 
 // ---------------------------------------------------------------- atomics
 //
@@ -253,6 +274,7 @@ template <typename T> using undeduced = typename Identity<T>::type;
         CUDASIM_ON_ATOMIC(p);                                         \
         T old = *p;                                                   \
         *p = (expression);                                            \
+        if (memcmp(&old, p, sizeof(T)) == 0) cudasim::may_wait();     \
         return old;                                                   \
     }
 CUDASIM_ATOMIC_UPDATE(atomicAdd, old + value)
@@ -269,6 +291,7 @@ CUDASIM_ATOMIC T atomicCAS(T* p, cudasim::undeduced<T> compare, cudasim::undeduc
     CUDASIM_ON_ATOMIC(p);
     T old = *p;
     if (memcmp(&old, &compare, sizeof(T)) == 0) *p = value;  // the hardware compares bits
+    if (memcmp(&old, p, sizeof(T)) == 0) cudasim::may_wait();
     return old;
 }
 
@@ -352,10 +375,6 @@ CUDASIM_INLINE float __int_as_float(int x) { return cudasim::bits<float>(x); }
 CUDASIM_INLINE float __uint_as_float(unsigned x) { return cudasim::bits<float>(x); }
 CUDASIM_INLINE long long __double_as_longlong(double x) { return cudasim::bits<long long>(x); }
 CUDASIM_INLINE double __longlong_as_double(long long x) { return cudasim::bits<double>(x); }
-CUDASIM_INLINE int __float2int_rn(float x) { return (int)__builtin_rintf(x); }
-CUDASIM_INLINE int __float2int_rz(float x) { return (int)x; }
-CUDASIM_INLINE float __int2float_rn(int x) { return (float)x; }
-CUDASIM_INLINE float __uint2float_rn(unsigned x) { return (float)x; }
 
 // Loads that on a GPU hint at a cache. Macros, so that the access carries the line of the kernel.
 #define __ldg(p) (*(p))
@@ -366,4 +385,5 @@ CUDASIM_INLINE float __uint2float_rn(unsigned x) { return (float)x; }
 #define __stcg(p, value) (*(p) = (value))
 #define __stwb(p, value) (*(p) = (value))
 
+#include "intrinsics.h"
 #pragma GCC visibility pop

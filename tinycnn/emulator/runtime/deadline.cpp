@@ -5,7 +5,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <time.h>
-#include <ucontext.h>
 
 #include "tools.h"
 
@@ -30,23 +29,13 @@ void begin_time_limit(double seconds) {
     Problem* p = find_problem(Kind::Endless, pc, 0, {nullptr, 0});
     if (p && !p->count++) {
         tell_who(*p, current);
-        snprintf(p->message, sizeof p->message,
-                 "the launch has not ended after %g seconds, and this thread is here. Threads run one after the other, "
-                 "each until it ends or waits at a barrier or a warp intrinsic: a loop that waits for what another "
-                 "thread writes does not end",
-                 most_seconds);
+        snprintf(p->message, sizeof p->message, "the launch has not ended after %g seconds, and this thread is here. %s",
+                 most_seconds,
+                 together ? "All blocks run at once: what it waits for, if it waits, no thread of the grid does any more"
+                          : "Blocks run one after the other: a loop that waits for another block does not end, unless "
+                            "the launch is cooperative");
     }
     stop_launch();
-}
-
-static uintptr_t interrupted_at(void* context) {
-#if defined(__x86_64__)
-    return (uintptr_t)((ucontext_t*)context)->uc_mcontext.gregs[REG_RIP];
-#elif defined(__aarch64__)
-    return (uintptr_t)((ucontext_t*)context)->uc_mcontext.pc;
-#else
-    return 0;
-#endif
 }
 
 static void on_signal(int, siginfo_t*, void* context) {

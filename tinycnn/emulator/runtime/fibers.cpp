@@ -16,7 +16,13 @@ namespace cudasim {
 
 constexpr size_t STACK = 64 * 1024;
 constexpr size_t GUARD = 4096;  // unmapped, below each stack: an overflow stops there
-constexpr int FIBERS = MAX_THREADS + 1;
+constexpr int FIBERS = MAX_THREADS + 1;  // of the threads of a block, and one that goes on with the next thread
+
+// Of a cooperative launch, whose threads all have a stack at once: smaller ones where they would not fit into this many
+// bytes of address space, and no guards where there would be more memory maps than a process may have (65,530).
+constexpr size_t MOST_ADDRESSES = (size_t)1 << 31;
+constexpr size_t LEAST_STACK = 12 * 1024;
+constexpr int MOST_GUARDED = 16 * 1024;
 
 struct Fiber {
 #ifndef CUDASIM_UCONTEXT
@@ -30,12 +36,17 @@ struct Fiber {
 // The stacks belong to one launch at a time, of whichever built file: a process may have some 32 times as many memory
 // maps as one set of stacks with its guards takes. Python makes the sets, and hands one to each launch (module.py).
 static char* stacks;
-static Fiber fibers[FIBERS];
+static Fiber fibers_of_a_block[FIBERS];
+static int free_of_a_block[FIBERS];
+static Fiber* fibers = fibers_of_a_block;
+static int* free_fibers = free_of_a_block;
+static int fiber_count = FIBERS, free_count;
+static size_t stack_size = STACK;
 static Fiber main_fiber;
-static int free_fibers[FIBERS], free_count;
 static int current_fiber = -1;  // -1: the caller's own stack
 
 [[noreturn]] void fiber_main();  // scheduler.cpp
+void drop_many_stacks();
 
 #ifndef CUDASIM_UCONTEXT
 extern "C" void cudasim_switch(void** save, void* load);
@@ -76,8 +87,8 @@ static void change(Fiber& from, Fiber& to) { cudasim_switch(&from.stack_pointer,
 #else
 static void prepare(Fiber& fiber, char* top) {
     getcontext(&fiber.context);
-    fiber.context.uc_stack.ss_sp = top - (STACK - 4096);
-    fiber.context.uc_stack.ss_size = STACK - 4096;
+    fiber.context.uc_stack.ss_sp = top - (stack_size - 4096);
+    fiber.context.uc_stack.ss_size = stack_size - 4096;
     fiber.context.uc_link = nullptr;
     makecontext(&fiber.context, (void (*)())fiber_main, 0);
 }
@@ -85,36 +96,38 @@ static void prepare(Fiber& fiber, char* top) {
 static void change(Fiber& from, Fiber& to) { swapcontext(&from.context, &to.context); }
 #endif
 
-static char* stack_of(int fiber) { return stacks + fiber * (STACK + GUARD) + GUARD; }
+static char* stack_of(int fiber) { return stacks + fiber * (stack_size + GUARD) + GUARD; }
 
 bool on_a_stack(uintptr_t address) {
-    return address - (uintptr_t)stacks < FIBERS * (STACK + GUARD);
+    return address - (uintptr_t)stacks < fiber_count * (stack_size + GUARD);
 }
 
 bool on_a_fiber() { return current_fiber >= 0; }
 
 static void free_all() {
     free_count = 0;
-    for (int i = FIBERS - 1; i >= 0; --i) free_fibers[free_count++] = i;
+    for (int i = fiber_count - 1; i >= 0; --i) free_fibers[free_count++] = i;
 }
 
 void abandon_fibers() {
-    for (Fiber& fiber : fibers) fiber.usable = false;
+    for (int i = 0; i < fiber_count; ++i) fibers[i].usable = false;
     free_all();
 }
 
-// A set of stacks, or null where there is no address space for it.
-CUDASIM_EXPORT char* cudasim_make_stacks() {
-    void* memory = mmap(nullptr, FIBERS * (STACK + GUARD), PROT_READ | PROT_WRITE,
+// Stacks for so many fibers, or null where there is no address space for them. What is not used takes no memory.
+static char* make_stacks(size_t count, size_t size, bool guarded) {
+    void* memory = mmap(nullptr, count * (size + GUARD), PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) return nullptr;
-    for (int i = 0; i < FIBERS; ++i)
-        if (mprotect((char*)memory + i * (STACK + GUARD), GUARD, PROT_NONE)) {
-            munmap(memory, FIBERS * (STACK + GUARD));
+    for (size_t i = 0; i < count && guarded; ++i)
+        if (mprotect((char*)memory + i * (size + GUARD), GUARD, PROT_NONE)) {
+            munmap(memory, count * (size + GUARD));
             return nullptr;
         }
     return (char*)memory;
 }
+
+CUDASIM_EXPORT char* cudasim_make_stacks() { return make_stacks(FIBERS, STACK, true); }
 
 // Begin a launch on these. Whatever fibers of this file stood on them is gone: another file may have used them since.
 void use_stacks(char* given) {
@@ -122,12 +135,40 @@ void use_stacks(char* given) {
     abandon_fibers();
 }
 
+// The same for a cooperative launch, of so many threads in all. False where there is no memory for it.
+bool use_many_stacks(int64_t threads) {
+    int64_t count = threads + 1;
+    size_t room = MOST_ADDRESSES / count / 4096 * 4096;
+    size_t size = room > STACK + GUARD ? STACK : room > LEAST_STACK + GUARD ? room - GUARD : LEAST_STACK;
+    char* made = make_stacks(count, size, count <= MOST_GUARDED);
+    Fiber* new_fibers = (Fiber*)calloc(count, sizeof(Fiber));
+    int* new_free = (int*)calloc(count, sizeof(int));
+    fiber_count = (int)count;
+    stack_size = size;
+    fibers = new_fibers;
+    free_fibers = new_free;
+    if (made && new_fibers && new_free) return use_stacks(made), true;
+    stacks = made;
+    drop_many_stacks();
+    return false;
+}
+
+void drop_many_stacks() {
+    if (stacks) munmap(stacks, fiber_count * (stack_size + GUARD));
+    free(fibers);
+    free(free_fibers);
+    fibers = fibers_of_a_block;
+    free_fibers = free_of_a_block;
+    fiber_count = FIBERS;
+    stack_size = STACK;
+}
+
 int take_fiber() {
     int i = free_fibers[--free_count];
     if (!fibers[i].usable) {
         // Staggered: with tops a multiple of 4096 bytes apart, all stacks would share the same few lines of the L1
         // cache.
-        prepare(fibers[i], stack_of(i) + STACK - (i % 21) * 192);
+        prepare(fibers[i], stack_of(i) + stack_size - (i % 21) * 192);
         fibers[i].usable = true;
     }
     return i;

@@ -41,8 +41,8 @@ struct Address {
 
 static List<Fence> fences;           // of the launch; number 0 is none
 static List<Address> addresses;      // likewise
-static int last_fence[MAX_THREADS];  // the number of the current block's threads' last fence
-static List<Heard> heard[MAX_THREADS];
+static OfEachBlock<int> last_fence;  // the numbers of the running block's threads' last fences
+static OfEachBlock<List<Heard>> heard;
 
 bool any_fence() { return fences.size; }
 
@@ -84,10 +84,10 @@ void on_fence() {
     if (!checking) return;
     int warp = warp_of(current), lane = lane_of(current), threads = lanes_in(warp);
     int number = new_fence(block.barriers, warp * 32, threads);
-    memcpy(fences[number].clocks.items, known[warp][lane], threads * sizeof(uint32_t));
+    memcpy(fences[number].clocks.items, known[warp].of[lane], threads * sizeof(uint32_t));
     hear(fences[number].heard, heard[current]);
     last_fence[current] = number;
-    ++known[warp][lane][lane];  // what the thread does from here on is not covered
+    ++known[warp].of[lane][lane];  // what the thread does from here on is not covered
 }
 
 // The number is the address's: 0 as long as it has none.
@@ -105,9 +105,9 @@ void handover_atomic(int& number) {
     if (!fence) return;
     if (address.arrivals.size) {
         const Arrival& last = address.arrivals[address.arrivals.size - 1];
-        if (last.fence == fence && last.thread == current) return;  // one tells as much as many, as in a loop
+        if (last.fence == fence && last.thread == current && last.block == block_number) return;  // one tells as much as many, as in a loop
     }
-    address.arrivals.add({block_number, known[warp_of(current)][lane_of(current)][lane_of(current)], current, fence});
+    address.arrivals.add({block_number, known[warp_of(current)].of[lane_of(current)][lane_of(current)], current, fence});
     hear(address.heard, fences[fence].heard);
 }
 
@@ -150,13 +150,23 @@ static bool is_up_to(const Arrival& arrival, const Record& before) {
 // has a number, then it may itself be what handed over.
 bool handed_over(const Record& before, int address) {
     for (Heard of : heard[current])
-        for (int i = 0; i < of.count; ++i) {
+        for (int i = of.count - 1; i >= 0; --i) {  // what came last covers most
             const Arrival& arrival = addresses[of.address].arrivals[i];
             if (arrival.block != before.block) continue;
             if (covers(fences[arrival.fence], before)) return true;
             if (of.address == address && is_up_to(arrival, before)) return true;
         }
     return false;
+}
+
+void handover_begin_launch(int blocks) {
+    last_fence.make(blocks, block.size);
+    heard.make(blocks, block.size);
+}
+
+void handover_enter_block(int slot) {
+    last_fence.enter(slot);
+    heard.enter(slot);
 }
 
 void handover_begin_block() {
@@ -177,7 +187,7 @@ void handover_forget() {
     }
     fences.clear();
     addresses.clear();
-    for (List<Heard>& of : heard) of.clear();
+    for (int i = 0; i < heard.room; ++i) heard.all[i].clear();
 }
 
 }  // namespace cudasim

@@ -7,7 +7,9 @@
 #include "tools.h"
 
 extern "C" {
-extern char __ehdr_start[] __attribute__((visibility("hidden")));  // the linker's: where this file is in memory
+// The linker's: where this file is in memory, and in it the variables that begin as zeros.
+extern char __ehdr_start[] __attribute__((visibility("hidden")));
+extern char __bss_start[] __attribute__((visibility("hidden")));
 extern char _end[] __attribute__((visibility("hidden")));
 }
 
@@ -19,12 +21,15 @@ int64_t shared_size(int i, unsigned dynamic_bytes);
 int shared_arrays_count();
 void poison_shared(unsigned dynamic_bytes);
 
-struct GlobalArray { uint64_t address, size; int granule; };   // as Python gives it
+struct GlobalArray { uint64_t address, size; int granule, unset; };   // as Python gives it
 
 static Region* regions;
 static int region_count, last_region;
 static unsigned dynamic_shared;
 static bool watching;
+static const int64_t* traced_blocks;  // their numbers, rising; null: all
+static int64_t traced_count;
+static bool tracing_some;
 bool checking, tracing;
 uintptr_t image_begin;
 
@@ -32,10 +37,10 @@ bool in_this_file(uintptr_t address) { return address - image_begin < (uintptr_t
 
 Region& region_at(int id) { return regions[id]; }
 
-static void add_region(uintptr_t begin, int64_t size, int space, int granule) {
+static void add_region(uintptr_t begin, int64_t size, int space, int granule, bool unset) {
     Region& region = regions[region_count++];
-    region = {begin, begin + (uintptr_t)size, space, granule, nullptr, nullptr};
-    if (checking) shadow_begin(region);
+    region = {begin, begin + (uintptr_t)size, space, granule, unset, nullptr, nullptr, nullptr};
+    if (checking) shadow_begin(region, 1);
     if (tracing) trace_begin(region);
 }
 
@@ -49,17 +54,25 @@ CUDASIM_EXPORT void cudasim_watch(const GlobalArray* arrays, int count, unsigned
     image_begin = (uintptr_t)__ehdr_start;
     region_count = last_region = 0;
     regions = (Region*)calloc(count + shared_arrays_count() + 1, sizeof(Region));  // + 1: never none
-    for (int i = 0; i < count; ++i) add_region(arrays[i].address, arrays[i].size, Global, arrays[i].granule);
+    for (int i = 0; i < count; ++i) 
+        add_region(arrays[i].address, arrays[i].size, Global, arrays[i].granule, arrays[i].unset);
     for (int i = 0; i < shared_arrays_count(); ++i)
-        add_region((uintptr_t)shared_address(i), shared_size(i, dynamic_bytes), Shared, 4);
+        add_region((uintptr_t)shared_address(i), shared_size(i, dynamic_bytes), Shared, 4, true);
     watching = true;
 }
 
+// The whole grid is to run, as the program needs its results, but only these of its blocks are to be traced.
+CUDASIM_EXPORT void cudasim_trace_only(const int64_t* blocks, int64_t count) {
+    tracing_some = true;
+    traced_blocks = blocks;
+    traced_count = count;
+}
+
 CUDASIM_EXPORT void cudasim_unwatch() {
-    watching = false;
+    watching = tracing_some = false;
     shadow_forget();
     for (int i = 0; i < region_count; ++i) {
-        free(regions[i].cells);
+        free(regions[i].all_cells);
         free(regions[i].touched);
     }
     free(regions);
@@ -86,6 +99,15 @@ static int nearest_region(uintptr_t address) {
     return best;
 }
 
+// Whether an address is where the file's variables are, and ours, and in none of them that a kernel may touch.
+static bool between_variables(uintptr_t at) {
+    auto holds = [at](const void* begin, size_t size) { return at - (uintptr_t)begin < size; };
+    return holds(__bss_start, _end - __bss_start) && !holds(&threadIdx, sizeof threadIdx) &&
+           !holds(&blockIdx, sizeof blockIdx) && !holds(&blockDim, sizeof blockDim) &&
+           !holds(&gridDim, sizeof gridDim) && !holds(&together, sizeof together) &&
+           !holds(&patience, sizeof patience);
+}
+
 // ---------------------------------------------------------------- an access
 
 static void report_access(Kind kind, int region, const Access& access) {
@@ -97,16 +119,22 @@ static void report_access(Kind kind, int region, const Access& access) {
     p->size = access.size;
     p->write = access.write;
     p->space = region < 0 ? Global : regions[region].space;
+    if (kind != Kind::OutOfBounds) return;
+    char text[300];
+    if (whose(access.address, text, sizeof text))
+        snprintf(p->message, sizeof p->message, "%s %d bytes %s", access.write ? "writes" : "reads", access.size, text);
 }
 
-static void access(const void* address, int size, bool write, bool atomic, void* return_address) {
+static void access(const void* address, int size, bool write, bool atomic, void* return_address,
+                   bool is_volatile = false) {
     uintptr_t at = (uintptr_t)address;
-    if (!watching || on_a_stack(at)) return;
-    Access a = {(uintptr_t)return_address - image_begin, at, size, write, atomic};
+    if (!watching) return host_access(at, size, write, (uintptr_t)return_address - file_begin());
+    if (on_a_stack(at) || may_read(at)) return;
+    Access a = {(uintptr_t)return_address - image_begin, at, size, write, atomic, is_volatile};
     int id = region_of(at);
     if (id < 0) {
         // Tables of constants, threadIdx and the like are in this file's own image.
-        if (in_this_file(at)) return;
+        if (in_this_file(at) && !between_variables(at)) return;
         report_access(Kind::OutOfBounds, nearest_region(at), a);
         abandon();
     }
@@ -132,7 +160,7 @@ static void branch(void* return_address) {
     if (!watching) return;
     if (overdue) stop_overdue((uintptr_t)return_address - image_begin);
     if (!tracing) return;
-    threads[current].access = {(uintptr_t)return_address - image_begin, 0, 0, 0, 0};
+    threads[current].access = {(uintptr_t)return_address - image_begin};
     wait_as(State::AtAccess);
 }
 
@@ -142,32 +170,73 @@ void on_atomic(const void* address, int size, const void* pc) {
 
 static void range(const void* address, size_t size, bool write, void* pc) {
     const char* at = (const char*)address;
+    if (!watching) return host_access((uintptr_t)at, size, write, (uintptr_t)pc - file_begin());
     size_t step = ((uintptr_t)at | size) % 4 ? 1 : 4;
     for (size_t i = 0; i < size; i += step) access(at + i, (int)step, write, false, pc);
 }
 
+// An index outside an array whose size the compiler knows: also one of local memory, or a row of a larger array.
+static void index_out_of_bounds(int64_t index, const char* type, void* return_address) {
+    if (!watching || !checking) return;
+    Problem* p = find_problem(Kind::OutOfBounds, (uintptr_t)return_address - image_begin, 0, {nullptr, 0});
+    if (p && !p->count++) {
+        tell_who(*p, current);
+        p->region = -1;
+        snprintf(p->message, sizeof p->message, "the index %lld is outside of an array of type %s", (long long)index,
+                 type);
+    }
+    abandon();
+}
+
 // ---------------------------------------------------------------- when the scheduler tells of something
+
+void tools_begin_launch(int blocks) {
+    shadow_begin_launch(blocks);
+    for (int i = 0; checking && blocks > 1 && i < region_count; ++i)
+        if (regions[i].space == Shared) shadow_begin(regions[i], blocks);
+}
+
+void tools_enter_block(int slot) {
+    shadow_enter_block(slot);
+    for (int i = 0; checking && i < region_count; ++i)
+        if (regions[i].space == Shared) shadow_enter(regions[i], slot);
+}
 
 void tools_begin_block() {
     poison_shared(dynamic_shared);
+    if (tracing_some) {
+        uint3 b = block.index;
+        int64_t number = ((int64_t)b.z * gridDim.y + b.y) * gridDim.x + b.x;
+        tracing = traced_count && *traced_blocks == number;
+        if (tracing) ++traced_blocks, --traced_count;
+    }
     for (int i = 0; i < block.size; ++i) threads[i].last_access = 0;
     shadow_begin_block();
 }
 
 // A thread that ended is not waited for at a barrier. That is as it should be if it returned before the barrier. If
-// it made an access that stands after the barrier, it went around it: the barrier was in a branch it did not take.
+// it made an access that stands after the barrier, it went around it: the barrier was in a branch it did not take. And if
+// it made none, that is still so, unless the kernel has a return before the barrier: checking.py looks.
 void tools_after_barrier(uintptr_t pc, Site site) {
     if (!checking) return;
     shadow_after_barrier();
-    for (int i = 0; i < block.size; ++i) {
-        if (threads[i].state != State::Done || threads[i].last_access <= pc - image_begin) continue;
+    int ended = 0, first = 0;
+    char text[200];
+    for (int i = block.size - 1; i >= 0; --i) {
+        if (threads[i].state != State::Done || threads[i].abandoned) continue;
+        ++ended, first = i;
+        if (threads[i].last_access <= pc - image_begin) continue;
         uint3 t = threads[i].index;
-        char text[200];
         snprintf(text, sizeof text, "divergent barrier: thread (%u,%u,%u) did not come to it, but went on behind it",
                  t.x, t.y, t.z);
         report(Kind::Barrier, site, i, text);
         return;
     }
+    if (!ended) return;
+    uint3 t = threads[first].index;
+    snprintf(text, sizeof text, "divergent barrier: %d thread%s, the first (%u,%u,%u), ended without coming to it; all "
+             "threads of a block come to a barrier, or none", ended, ended == 1 ? "" : "s", t.x, t.y, t.z);
+    report(Kind::Skipped, site, first, text);
 }
 
 // All threads stand still: the first warp that has an access to make issues the one that comes first in the code, for
@@ -199,15 +268,20 @@ bool issue_one_request() {
     CUDASIM_EXPORT void __tsan_##name(void* p) {   \
         cudasim::access(p, size, write, false, __builtin_return_address(0)); \
     }
+#define CUDASIM_VOLATILE_HOOK(name, size, write)   \
+    CUDASIM_EXPORT void __tsan_##name(void* p) {   \
+        if (!write) cudasim::may_wait();           \
+        cudasim::access(p, size, write, false, __builtin_return_address(0), true); \
+    }
 #define CUDASIM_HOOKS(size)                        \
     CUDASIM_HOOK(read##size, size, false)          \
     CUDASIM_HOOK(write##size, size, true)          \
     CUDASIM_HOOK(unaligned_read##size, size, false)  \
     CUDASIM_HOOK(unaligned_write##size, size, true)  \
-    CUDASIM_HOOK(volatile_read##size, size, false) \
-    CUDASIM_HOOK(volatile_write##size, size, true) \
-    CUDASIM_HOOK(unaligned_volatile_read##size, size, false)  \
-    CUDASIM_HOOK(unaligned_volatile_write##size, size, true)
+    CUDASIM_VOLATILE_HOOK(volatile_read##size, size, false) \
+    CUDASIM_VOLATILE_HOOK(volatile_write##size, size, true) \
+    CUDASIM_VOLATILE_HOOK(unaligned_volatile_read##size, size, false) \
+    CUDASIM_VOLATILE_HOOK(unaligned_volatile_write##size, size, true)
 CUDASIM_HOOKS(1)
 CUDASIM_HOOKS(2)
 CUDASIM_HOOKS(4)
@@ -231,6 +305,12 @@ CUDASIM_EXPORT void* __tsan_memset(void* p, int value, size_t n) {
     return memset(p, value, n);
 }
 CUDASIM_EXPORT void __sanitizer_cov_trace_pc() { cudasim::branch(__builtin_return_address(0)); }
+
+struct TypeDescriptor { uint16_t kind, info; char name[1]; };
+struct IndexedArray { const char* file; uint32_t line, column; const TypeDescriptor *array, *index; };
+CUDASIM_EXPORT void __ubsan_handle_out_of_bounds(const IndexedArray* of, uintptr_t index) {
+    cudasim::index_out_of_bounds((int64_t)index, of->array->name, __builtin_return_address(0));
+}
 CUDASIM_EXPORT void __tsan_init() {}
 CUDASIM_EXPORT void __tsan_func_entry(void*) {}
 CUDASIM_EXPORT void __tsan_func_exit() {}

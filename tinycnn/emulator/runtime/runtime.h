@@ -1,5 +1,5 @@
 // What the parts of the runtime share. One block runs at a time, on one thread of the machine; everything here is its
-// state.
+// state. (In a cooperative launch, together.cpp changes from one block to another.)
 #pragma once
 #include "cudasim.h"
 
@@ -13,17 +13,18 @@ constexpr int MAX_WARPS = MAX_THREADS / 32;
 
 // ---------------------------------------------------------------- threads and the block (scheduler.cpp)
 
-enum class State : uint8_t { Unstarted, Ready, Running, AtBarrier, AtWarp, AtActiveMask, AtAccess, Done };
+enum class State : uint8_t { Unstarted, Ready, Running, Yielded, AtBarrier, AtWarp, AtActiveMask, AtAccess, Done };
 
 struct Access {  // a load or store that a thread is about to make (hooks.cpp)
     uintptr_t pc, address;
     int size;
-    uint8_t write, atomic;
+    uint8_t write, atomic, is_volatile;
 };
 
 struct Thread {
     uint3 index;
     State state;
+    bool abandoned;   // ended by us, at a fault
     int fiber;        // whose stack it is on, from its first wait on
     Site site;        // where it waits
     uintptr_t pc;     // the instruction after its last barrier or intrinsic call
@@ -37,6 +38,8 @@ struct Block {
     int size, next, live;      // threads in all, started, and not yet at their end
     uint3 index;
     uint64_t ready[MAX_THREADS / 64];
+    unsigned live_lanes[MAX_WARPS];  // of each warp, the lanes that have not ended
+    int yielded;               // threads that let others run before they look again
     int waiting;               // threads at the barrier
     int counted;               // of those, with a predicate that holds
     Vote vote;
@@ -45,7 +48,25 @@ struct Block {
     bool failed;
 };
 
-extern Thread threads[MAX_THREADS];
+// What each of the blocks that run at once has of its own: `items` is that of the running one.
+template <typename T> struct OfEachBlock {
+    T* items;
+    T* all;
+    int each, room;
+
+    T& operator[](int i) const { return items[i]; }
+    void make(int blocks, int of_each) {  // what it held is gone
+        if (blocks * of_each > room) {
+            free(all);
+            all = (T*)calloc(room = blocks * of_each, sizeof(T));
+        }
+        each = of_each;
+        items = all;
+    }
+    void enter(int slot) { items = all + slot * each; }
+};
+
+extern OfEachBlock<Thread> threads;
 extern Block block;
 extern int current;            // the running thread
 
@@ -56,13 +77,16 @@ void check_barrier();          // release it if everyone who is left has come
 [[noreturn]] void stop_block();
 [[noreturn]] void stop_launch();
 
+constexpr int INTERRUPTED = -1, NO_MEMORY = -2;  // what cudasim_launch returns, if not how many blocks failed
+
 inline int warp_of(int thread) { return thread >> 5; }
 inline int lane_of(int thread) { return thread & 31; }
 inline int lanes_in(int warp) { return block.size - warp * 32 < 32 ? block.size - warp * 32 : 32; }
-extern unsigned live_lanes[MAX_WARPS];  // of each warp, the lanes that have not ended
 
 // ---------------------------------------------------------------- warps (warp.cpp)
 
+void make_warps(int blocks);
+void enter_warps(int slot);
 void reset_warps();
 void check_warp(int warp);     // release the intrinsics of this warp that were waiting for a thread that has ended
 const char* describe_warp_wait(int thread, char* text, size_t size);
@@ -71,7 +95,7 @@ bool warp_waits_disagree();
 
 // ---------------------------------------------------------------- problems (problems.cpp)
 
-enum class Kind : int { None, Race, OutOfBounds, Misaligned, Uninitialised, Barrier, WarpIntrinsic, Trap, Endless };
+enum class Kind : int { None, Race, OutOfBounds, Misaligned, Uninitialised, Barrier, WarpIntrinsic, Trap, Endless, Crash, Skipped };
 
 struct Problem {               // as Python reads it
     int kind;
@@ -89,10 +113,16 @@ void report(Kind kind, Site site, int thread, const char* message);
 void tell_who(Problem& problem, int thread);
 Problem* find_problem(Kind kind, uint64_t pc, uint64_t other_pc, Site site);
 
+// ---------------------------------------------------------------- signals (crash.cpp)
+
+uintptr_t interrupted_at(void* context);  // the instruction, in a signal handler
+
 #ifdef CUDASIM_HOOKED
 // ---------------------------------------------------------------- the tools (hooks.cpp, shadow.cpp, trace.cpp)
 
 extern volatile bool overdue;  // the launch is to end (deadline.cpp)
+void tools_begin_launch(int blocks);  // that run at once
+void tools_enter_block(int slot);
 void tools_begin_block();
 void tools_after_barrier(uintptr_t pc, Site site);
 void tools_after_warp(int warp, unsigned lanes);  // a __syncwarp

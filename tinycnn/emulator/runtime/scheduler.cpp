@@ -14,7 +14,7 @@ dim3 blockDim, gridDim;
 
 namespace cudasim {
 
-Thread threads[MAX_THREADS];
+OfEachBlock<Thread> threads;
 Block block;
 int current;
 static void (*kernel)(void**);
@@ -25,18 +25,28 @@ static bool interrupted, stopped;  // the launch is over before its last block
 
 // fibers.cpp
 void use_stacks(char* stacks);
+bool use_many_stacks(int64_t count);
+void drop_many_stacks();
 int take_fiber();
 void give_back_fiber(int fiber, bool usable);
 void go_to_fiber(int fiber);
 void abandon_fibers();
 
+// together.cpp
+extern bool together;
+void begin_together(int blocks, const int64_t* order, unsigned dynamic_bytes);
+bool go_to_another_block();
+bool go_to_a_stuck_block();
+
 // interrupts.cpp
 void watch_interrupts();
 void unwatch_interrupts();
 
-constexpr int CALLER = -1;  // the stack that launch() was called on
+// crash.cpp
+void watch_crashes();
+void unwatch_crashes();
 
-unsigned live_lanes[MAX_WARPS];
+constexpr int CALLER = -1;  // the stack that launch() was called on
 
 void make_ready(int thread) {
     threads[thread].state = State::Ready;
@@ -45,8 +55,12 @@ void make_ready(int thread) {
 
 // ---------------------------------------------------------------- who runs next
 
+constexpr int PATIENCE = 1000;  // how often a thread may look for what another does before that has its turn
+int patience;
+
 static void run_as(int thread) {
     current = thread;
+    patience = PATIENCE;
     threads[thread].state = State::Running;
     threadIdx = threads[thread].index;
 }
@@ -59,6 +73,15 @@ static int take_ready() {
             return i * 64 + bit;
         }
     return -1;
+}
+
+// The threads that let others run are ready again. False if there are none.
+bool take_up_again() {
+    if (!block.yielded) return false;
+    for (int i = 0; i < block.size; ++i)
+        if (threads[i].state == State::Yielded) make_ready(i);
+    block.yielded = 0;
+    return true;
 }
 
 static void deadlock();
@@ -75,11 +98,13 @@ static void leave() {
             running_fiber = take_fiber();
             return go_to_fiber(running_fiber);
         }
-        if (block.live == 0) break;
+        if (block.live == 0 && !together) break;
 #ifdef CUDASIM_HOOKED
         if (issue_one_request()) continue;
 #endif
         if (release_active_mask()) continue;
+        if (together ? go_to_another_block() : take_up_again()) continue;
+        if (together && !go_to_a_stuck_block()) break;  // all have ended
         deadlock();
         break;
     }
@@ -89,7 +114,7 @@ static void leave() {
 
 static void finished() {
     threads[current].state = State::Done;
-    live_lanes[warp_of(current)] &= ~(1u << lane_of(current));
+    block.live_lanes[warp_of(current)] &= ~(1u << lane_of(current));
     --block.live;
     if (block.waiting) check_barrier();
     check_warp(warp_of(current));
@@ -126,7 +151,13 @@ void wait_as(State state) {
     leave();
 }
 
+void yield() {
+    ++block.yielded;
+    wait_as(State::Yielded);
+}
+
 [[noreturn]] void abandon() {
+    threads[current].abandoned = true;
     finished();
     // The fiber must not be taken, and so overwritten, while this code runs on it: it is given back the next time.
     if (retired_fiber >= 0) give_back_fiber(retired_fiber, false);
@@ -268,29 +299,32 @@ static void deadlock() {
 
 // ---------------------------------------------------------------- a launch
 
-static void reset_block(uint3 index) {
+void begin_block(uint3 index) {
     block.index = blockIdx = index;
-    block.next = block.waiting = 0;
+    block.next = block.waiting = block.yielded = 0;
     block.live = block.size;
     block.barriers = 0;
     block.failed = false;
     for (uint64_t& word : block.ready) word = 0;
-    for (int i = 0; i < block.size; ++i) threads[i].state = State::Unstarted;
-    for (int warp = 0; warp * 32 < block.size; ++warp) live_lanes[warp] = ~0u >> (32 - lanes_in(warp));
+    for (int i = 0; i < block.size; ++i) {
+        threads[i].state = State::Unstarted;
+        threads[i].abandoned = false;
+    }
+    for (int warp = 0; warp * 32 < block.size; ++warp) block.live_lanes[warp] = ~0u >> (32 - lanes_in(warp));
     reset_warps();
-}
-
-static bool run_block(uint3 index) {
-    reset_block(index);
 #ifdef CUDASIM_HOOKED
     tools_begin_block();
 #endif
+}
+
+// The block that has begun, or the blocks that run together, to the end. False if something went wrong.
+static bool run() {
     running_fiber = take_fiber();
     go_to_fiber(running_fiber);
-    if (interrupted || stopped) {
+    if (interrupted || stopped || together) {
         abandon_fibers();
         retired_fiber = -1;
-        return false;
+        return !interrupted && !stopped && !block.failed;
     }
     if (block.failed)  // threads that stay where they are: their fibers start anew when next needed
         for (int i = 0; i < block.size; ++i)
@@ -323,14 +357,24 @@ char* shared_address(int i) {
 int64_t shared_size(int i, unsigned dynamic_bytes) { return i < dynamic_count ? dynamic_bytes : shared_arrays[i].size; }
 int shared_arrays_count() { return shared_count; }
 
+bool is_shared(uintptr_t address) {
+    for (int i = 0; i < shared_count; ++i)
+        if (address - (uintptr_t)shared_address(i) < (uintptr_t)shared_arrays[i].size) return true;
+    return false;
+}
+
 void poison_shared(unsigned dynamic_bytes) {
     for (int i = 0; i < shared_count; ++i) memset(shared_address(i), 0xff, shared_size(i, dynamic_bytes));
 }
 
-constexpr int INTERRUPTED = -1;
+uint3 index_of(int64_t number) {
+    return {(unsigned)(number % gridDim.x), (unsigned)(number / gridDim.x % gridDim.y),
+            (unsigned)(number / gridDim.x / gridDim.y)};
+}
 
 CUDASIM_EXPORT int cudasim_launch(void (*call)(void**), void** given, const unsigned* grid, const unsigned* size,
-                                  unsigned shared, const int64_t* wanted_blocks, int64_t wanted, char* stacks) {
+                                  unsigned shared, const int64_t* wanted_blocks, int64_t wanted, char* stacks,
+                                  int cooperative) {
     use_stacks(stacks);
     retired_fiber = -1;
     kernel = call;
@@ -338,24 +382,38 @@ CUDASIM_EXPORT int cudasim_launch(void (*call)(void**), void** given, const unsi
     gridDim = dim3(grid[0], grid[1], grid[2]);
     blockDim = dim3(size[0], size[1], size[2]);
     block.size = (int)(size[0] * size[1] * size[2]);
-    for (unsigned z = 0, i = 0; z < size[2]; ++z)
-        for (unsigned y = 0; y < size[1]; ++y)
-            for (unsigned x = 0; x < size[0]; ++x) threads[i++].index = uint3{x, y, z};
-    poison_shared(shared);
     int64_t all = (int64_t)grid[0] * grid[1] * grid[2], blocks = wanted_blocks ? wanted : all;
-    int failures = 0;
+    int at_once = cooperative ? (int)blocks : 1, failures = 0;
+    if (cooperative && !use_many_stacks((int64_t)blocks * block.size)) return NO_MEMORY;
+    threads.make(at_once, block.size);
+    make_warps(at_once);
+    for (int i = 0; i < at_once * block.size; ++i) {
+        unsigned x = i % size[0], y = i / size[0] % size[1], z = i / size[0] / size[1] % size[2];
+        threads[i].index = uint3{x, y, z};
+    }
+#ifdef CUDASIM_HOOKED
+    tools_begin_launch(at_once);
+#endif
+    poison_shared(shared);
     interrupted = stopped = false;
+    together = cooperative;
     watch_interrupts();
-    for (int64_t i = 0; i < blocks && !interrupted && !stopped; ++i) {
-        int64_t b = wanted_blocks ? wanted_blocks[i] : i;
-        if (!run_block(uint3{(unsigned)(b % grid[0]), (unsigned)(b / grid[0] % grid[1]),
-                             (unsigned)(b / grid[0] / grid[1])})) {
+    watch_crashes();
+    if (together) {
+        begin_together(at_once, wanted_blocks, shared);
+        failures = !run();
+        drop_many_stacks();
+    }
+    for (int64_t i = 0; i < blocks && !together && !interrupted && !stopped; ++i) {
+        begin_block(index_of(wanted_blocks ? wanted_blocks[i] : i));
+        if (!run()) {
             ++failures;
 #ifndef CUDASIM_HOOKED
             break;
 #endif
         }
     }
+    unwatch_crashes();
     unwatch_interrupts();
     return interrupted ? INTERRUPTED : failures;
 }

@@ -41,12 +41,32 @@ struct Older {
 
 static List<Extra> extras;
 static List<Older> olders;
-uint32_t known[MAX_WARPS][32][32];
+OfEachBlock<WarpClocks> known;
 uint32_t block_number;
 
-void shadow_begin(Region& region) {
-    size_t cells = (region.end - region.begin) / region.granule + 2;
-    region.cells = (Cell*)calloc(cells, sizeof(Cell));
+static size_t cells_of(const Region& region) { return (region.end - region.begin) / region.granule + 2; }
+
+void shadow_begin(Region& region, int copies) {
+    free(region.all_cells);
+    region.cells = region.all_cells = (Cell*)calloc(cells_of(region) * copies, sizeof(Cell));
+}
+
+void shadow_enter(Region& region, int copy) { region.cells = region.all_cells + copy * cells_of(region); }
+
+void shadow_begin_launch(int blocks) {
+    known.make(blocks, (block.size + 31) / 32);
+    handover_begin_launch(blocks);
+}
+
+static uint32_t number_of_block() {
+    uint3 b = block.index;
+    return (b.z * gridDim.y + b.y) * gridDim.x + b.x + 1;
+}
+
+void shadow_enter_block(int slot) {
+    block_number = number_of_block();
+    known.enter(slot);
+    handover_enter_block(slot);
 }
 
 void shadow_forget() {
@@ -56,11 +76,10 @@ void shadow_forget() {
 }
 
 void shadow_begin_block() {
-    uint3 b = block.index;
-    block_number = (b.z * gridDim.y + b.y) * gridDim.x + b.x + 1;
+    block_number = number_of_block();
     for (int warp = 0; warp * 32 < block.size; ++warp) {
-        memset(known[warp], 0, sizeof known[warp]);
-        for (int lane = 0; lane < 32; ++lane) known[warp][lane][lane] = 1;  // which nobody else has heard of yet
+        memset(&known[warp], 0, sizeof known[warp]);
+        for (int lane = 0; lane < 32; ++lane) known[warp].of[lane][lane] = 1;  // which nobody else has heard of yet
     }
     handover_begin_block();
 }
@@ -75,14 +94,14 @@ void tools_after_warp(int warp, unsigned lanes) {
     uint32_t heard[32] = {};
     for (unsigned rest = lanes; rest; rest &= rest - 1)
         for (int of = 0; of < 32; ++of) {
-            uint32_t count = known[warp][__builtin_ctz(rest)][of];
+            uint32_t count = known[warp].of[__builtin_ctz(rest)][of];
             if (count > heard[of]) heard[of] = count;
         }
     bool came[32] = {};
     for (unsigned rest = lanes; rest; rest &= rest - 1) {
         int lane = __builtin_ctz(rest);
-        memcpy(known[warp][lane], heard, sizeof heard);
-        ++known[warp][lane][lane];
+        memcpy(known[warp].of[lane], heard, sizeof heard);
+        ++known[warp].of[lane][lane];
         came[lane] = true;
     }
     handover_meet(warp * 32, 32, came);
@@ -95,7 +114,7 @@ static bool ordered(const Record& before, int space, int address) {
     if (before.block != block_number) return space == Shared || handed_over(before, address);
     if (before.thread == current || before.epoch < block.barriers) return true;
     if (warp_of(before.thread) != warp_of(current)) return false;
-    return known[warp_of(current)][lane_of(current)][lane_of(before.thread)] >= before.clock;
+    return known[warp_of(current)].of[lane_of(current)][lane_of(before.thread)] >= before.clock;
 }
 
 static void race(const Record& before, const Access& now, bool before_wrote, int id, uintptr_t at) {
@@ -120,7 +139,7 @@ static void uninitialised(const Access& now, int id, uintptr_t at) {
     if (!p || p->count++) return;
     tell_who(*p, current);
     p->region = id;
-    p->space = Shared;
+    p->space = region_at(id).space;
     p->offset = (int64_t)(at - region_at(id).begin);
     p->size = now.size;
 }
@@ -137,6 +156,14 @@ static Extra& extra_of(Cell& cell) {
 static void keep_older(Cell& cell, const Record& record, bool read) {
     if (!olders.size) olders.add({});  // number 0
     Extra& extra = extra_of(cell);
+    // Where blocks take turns, a thread comes again and again; what is behind its last access is behind all of them.
+    for (int i = together ? extra.older : 0; i; i = olders[i].next) {
+        Older& older = olders[i];
+        if (older.read != read || older.record.block != record.block || older.record.thread != record.thread) continue;
+        if (older.record.bytes & ~record.bytes) continue;
+        older.record = record;
+        return;
+    }
     olders.add({record, read, extra.older});
     extra.older = olders.size - 1;
 }
@@ -153,16 +180,31 @@ static void keep(Cell& cell, Recent& recent, const Record& me, int space, bool r
     recent.last = me;
 }
 
-static void access_cell(Cell& cell, uint8_t bytes, int space, const Access& now, int id, uintptr_t at) {
-    Record me = {block_number, block.barriers,     known[warp_of(current)][lane_of(current)][lane_of(current)],
-                 (uint32_t)now.pc, (uint16_t)current, bytes};
+static void forget_before(Cell& cell) {
+    cell.first_reader = {};
+    cell.readers = {};
+    if (!cell.extra) return;
+    extras[cell.extra].atomics = {};
+    extras[cell.extra].older = 0;
+}
+
+// Volatile accesses of two warps are no race: a thread may look until another has written. Within a warp they are: it
+// is code that takes the lanes for one.
+static bool apart(const Record& before) {
+    return before.block != block_number || warp_of(before.thread) != warp_of(current);
+}
+
+static void access_cell(Cell& cell, uint8_t bytes, uint8_t every_byte, int space, bool unset, const Access& now, int id, uintptr_t at) {
+    Record me = {block_number, block.barriers,     known[warp_of(current)].of[lane_of(current)][lane_of(current)],
+                 (uint32_t)now.pc, (uint16_t)current, bytes, (bool)now.is_volatile};
     auto conflicts = [&](const Record& before, bool before_wrote, int address = 0) {
         if (!(before.bytes & bytes) || ordered(before, space, address)) return false;
+        if (before.is_volatile && now.is_volatile && apart(before)) return false;
         race(before, now, before_wrote, id, at);
         return true;
     };
-    if (space == Shared) {
-        if (cell.initialised_by != block_number) cell.initialised_by = block_number, cell.initialised = 0;
+    if (unset) {
+        if (space == Shared && cell.initialised_by != block_number) cell.initialised_by = block_number, cell.initialised = 0;
         if ((!now.write || now.atomic) && (bytes & ~cell.initialised)) uninitialised(now, id, at);
         if (now.write) cell.initialised |= bytes;
     }
@@ -186,6 +228,8 @@ static void access_cell(Cell& cell, uint8_t bytes, int space, const Access& now,
         keep(cell, extra_of(cell).atomics, me, space, false);
     } else if (now.write) {
         cell.writer = me;
+        // What is behind this write is behind all that was before it, so that need not be kept.
+        if (!raced && bytes == every_byte) forget_before(cell);
     } else {
         bool other_memory = space == Shared && cell.first_reader.block != block_number;
         if (!cell.first_reader.block || other_memory) cell.first_reader = me;
@@ -200,7 +244,7 @@ void shadow_access(Region& region, int id, const Access& now) {
         if (next > end) next = end;
         uint8_t bytes = 0;
         for (uintptr_t byte = at; byte < next; ++byte) bytes |= 1 << (byte % region.granule);
-        access_cell(region.cells[index], bytes, region.space, now, id, region.begin + at);
+        access_cell(region.cells[index], bytes, (1 << region.granule) - 1, region.space, region.unset, now, id, region.begin + at);
         at = next;
     }
     if (now.atomic && region.space == Global) {

@@ -18,7 +18,10 @@ struct Meetings {
     Meeting open[32];
     int count;
 };
-static Meetings meetings[MAX_WARPS];
+static OfEachBlock<Meetings> meetings;
+
+void make_warps(int blocks) { meetings.make(blocks, (block.size + 31) / 32); }
+void enter_warps(int slot) { meetings.enter(slot); }
 
 void reset_warps() {
     for (int warp = 0; warp * 32 < block.size; ++warp) meetings[warp].count = 0;
@@ -28,6 +31,9 @@ void reset_warps() {
     char text[400];
     if (lane < 0)
         snprintf(text, sizeof text, "%s: lane %d %s", NAMES[(int)meeting.operation], lane_of(thread), why);
+    else if (lane < lanes_in(warp_of(thread)) && meeting.mask >> lane & 1)
+        snprintf(text, sizeof text, "%s: lane %d reads lane %d, which %s: your mask 0x%08x names lanes that have returned",
+                 NAMES[(int)meeting.operation], lane_of(thread), lane, why, meeting.mask);
     else
         snprintf(text, sizeof text,
                  "%s: lane %d reads lane %d, which %s; mend the width, or the mask and the block so that they have it",
@@ -48,7 +54,7 @@ static int source_lane(Warp operation, int lane, int argument, int width) {
 }
 
 static void complete(int warp, const Meeting& meeting) {
-    Thread* lanes = threads + warp * 32;
+    Thread* lanes = threads.items + warp * 32;
     uint64_t results[32] = {};
     if (meeting.operation >= Warp::Shuffle && meeting.operation <= Warp::ShuffleXor) {
         for (unsigned rest = meeting.arrived; rest; rest &= rest - 1) {
@@ -91,7 +97,7 @@ static void complete(int warp, const Meeting& meeting) {
 // True if the meeting is complete, and over.
 static bool try_complete(int warp, int i) {
     Meetings& all = meetings[warp];
-    if (all.open[i].arrived != (all.open[i].mask & live_lanes[warp])) return false;
+    if (all.open[i].arrived != (all.open[i].mask & block.live_lanes[warp])) return false;
     Meeting meeting = all.open[i];
     all.open[i] = all.open[--all.count];
     complete(warp, meeting);

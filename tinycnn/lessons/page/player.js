@@ -168,12 +168,16 @@ class Stage {
 
 // ---------------------------------------------------------------- views
 
-// A canvas as wide as its place and `height` high: its context, in CSS pixels.
+// Drawings grow with the text: they are measured in sixteenths of its size, of which there are so many pixels in one.
+const unit = () => parseFloat(getComputedStyle(document.documentElement).fontSize) / 16;
+const room = (canvas) => canvas.parentElement.clientWidth / unit();
+
+// A canvas as wide as its place and `height` high: its context, in these units.
 function sheet(canvas, height) {
-  const ratio = window.devicePixelRatio || 1, width = canvas.parentElement.clientWidth;
+  const ratio = (window.devicePixelRatio || 1) * unit(), width = room(canvas);
   canvas.width = Math.round(width * ratio);
   canvas.height = Math.round(height * ratio);
-  canvas.style.height = `${height}px`;
+  canvas.style.height = `${height * unit()}px`;
   const context = canvas.getContext("2d");
   context.scale(ratio, ratio);
   context.fillStyle = PAPER;
@@ -201,7 +205,7 @@ function layout(array, width) {
 function drawMemory(canvas, stage, list, name) {
   const { run, request, upTo } = stage.of(list), array = run.arrays.find((a) => a.name === name);
   const size = array.itemsize, numbers = array.grid.rows * array.grid.columns;
-  const { w, h, height, place } = layout(array, canvas.parentElement.clientWidth);
+  const { w, h, height, place } = layout(array, room(canvas));
   const { context } = sheet(canvas, height), gap = w > 5 ? 1 : 0.4;
   const cell = (i, colour) => {
     const [x, y] = place(i);
@@ -274,7 +278,7 @@ function drawHeat(canvas, stage, list, name) {
       if (pixel === chosen) blocks.set(`(${request.block})`, (blocks.get(`(${request.block})`) ?? 0) + 1);
     }
   }
-  const w = Math.min(44, (canvas.parentElement.clientWidth - 2) / columns), most = Math.max(1, stage.hottest);
+  const w = Math.min(44, (room(canvas) - 2) / columns), most = Math.max(1, stage.hottest);
   const { context } = sheet(canvas, w * rows + 2);
   counts.forEach((count, i) => {
     const x = 1 + (i % columns) * w, y = 1 + Math.floor(i / columns) * w, share = count / most;
@@ -388,7 +392,7 @@ function beginField(element) {
     const layer = layers[which.selectedIndex], pixels = image.naturalWidth;
     row.max = layer.rows - 1;
     column.max = layer.columns - 1;
-    const scale = Math.min(320, element.clientWidth - 10) / pixels, { context } = sheet(canvas, scale * pixels);
+    const scale = Math.min(320, room(canvas) - 10) / pixels, { context } = sheet(canvas, scale * pixels);
     context.imageSmoothingEnabled = false;
     context.drawImage(image, 0, 0, scale * pixels, scale * pixels);
     const box = [0, 1].map((axis) => layer.start[axis] + layer.jump[axis] * +(axis ? column : row).value);
@@ -401,7 +405,7 @@ function beginField(element) {
     within(element, ".words").textContent = text;
   };
   canvas.addEventListener("click", (event) => {
-    const layer = layers[which.selectedIndex], scale = Math.min(320, element.clientWidth - 10) / image.naturalWidth;
+    const layer = layers[which.selectedIndex], scale = unit() * Math.min(320, room(canvas) - 10) / image.naturalWidth;
     const middle = (axis, at) => Math.round((at / scale - layer.start[axis] - layer.size[axis] / 2) / layer.jump[axis]);
     row.value = middle(0, event.offsetY);
     column.value = middle(1, event.offsetX);

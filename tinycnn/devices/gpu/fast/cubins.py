@@ -137,18 +137,23 @@ def keep(key: str, code: bytes, symbol: str) -> Code:
 
 
 def write(folder: Path, key: str, code: bytes, facts: str, symbol: str) -> Code:
-    """Both files of a kernel, each under another name first."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in ((f"{key}.cubin", code), (f"{key}.json", facts.encode())):
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix="writing-")
-        try:
-            with open(handle, "wb") as file:
-                file.write(content)
-            os.replace(temporary, folder / name)
-        except BaseException:  # a full disk, or Ctrl-C
-            os.unlink(temporary)
-            raise
+    """Both files of a kernel."""
+    replace(folder, f"{key}.cubin", code)
+    replace(folder, f"{key}.json", facts.encode())
     return Code(folder / f"{key}.cubin", symbol)
+
+
+def replace(folder: Path, name: str, content: bytes) -> None:
+    """Write a file of the folder under another name first: all of it or nothing. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix="writing-")
+    try:
+        with open(handle, "wb") as file:
+            file.write(content)
+        os.replace(temporary, folder / name)
+    except BaseException:  # a full disk, or Ctrl-C
+        os.unlink(temporary)
+        raise
 
 
 def make_room(needed: set[str]) -> None:

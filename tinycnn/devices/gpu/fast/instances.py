@@ -22,13 +22,14 @@ from __future__ import annotations
 from math import gcd
 from typing import NamedTuple
 
-from tinycnn.devices.gpu.grid import MOST_GRID_Y, ceil_div, round_up
+from tinycnn.devices.gpu.grid import FLAG_BYTES, MOST_GRID_Y, ceil_div, round_up
 from tinycnn.shapes import Geometry
 
 FORWARD, BACKWARD_DATA, BACKWARD_FILTER = DIRECTIONS = ("forward", "backward_data", "backward_filter")
 MOST_THREADS = 1024
 MOST_OFFSET = 2**31 - 1  # of a number in the images of a tile: the kernels count them in ints
 REGISTERS = 65536  # of a multiprocessor, a quarter for each fourth warp; a thread has 255 at most
+BIAS_THREADS = 32  # of conv_small_filter.cu
 REGISTERS_FOR_PLACES = 18  # of a thread, at least: where its numbers are, and how far it has come
 
 
@@ -39,9 +40,14 @@ class Plan(NamedTuple):
     kernel: str  # a C++ name expression, T standing for the type
     grid: tuple[int, int, int]
     block: tuple[int]
-    shared: int  # bytes
+    shared: int  # bytes that the launch asks for
     slices: int  # forward and backward data: of the sum, added up by the last block; backward filter: partial dw
     outputs: int  # of a block, with those that are behind an edge
+
+    @property
+    def room(self) -> int:
+        """Bytes of shared memory that a block takes: where slices are added up by the last block, also its flag."""
+        return self.shared + (FLAG_BYTES if self.file == "fast/conv_gemm" and self.slices > 1 else 0)
 
     def named(self, ctype: str) -> str:
         """The kernel for a type: 'float' or 'double'."""
@@ -306,7 +312,8 @@ def small_filter(layer: Geometry, tile: SmallFilterTile, slices: int, masked: bo
     rows, columns = (tile.TP - 1) * layer.stride_h + layer.R, (layer.Q - 1) * layer.stride_w + layer.S
     gradient = tile.TP * layer.Q * 4 * groups_k
     tiles = Band.of(rows, columns, layer.C).size + gradient * (2 if masked else 1)
-    sums = tile.SPLIT * (units * layer.S * min(layer.C, 4) * 4 + 4 * groups_k)
+    bias_rows = min(units * tile.SPLIT // groups_k, BIAS_THREADS)
+    sums = tile.SPLIT * units * layer.S * min(layer.C, 4) * 4 + 4 * groups_k * bias_rows
     name = name_of("conv_small", BACKWARD_FILTER, layer, tile, masked)
     shared = itemsize * max(tiles, sums)
     outputs = layer.R * layer.S * layer.C * layer.K

@@ -69,7 +69,7 @@ def backward_filter(
 def choose(device: KernelDevice, layer: Geometry, direction: str, masked: bool) -> tuple[Geometry, Plan] | None:
     """(the form that is computed, the launch), or None where no kernel of kernels/fast takes the layer."""
     try:
-        return plan(layer, direction, device.driver.card, masked, device.itemsize)
+        return plan(layer, direction, device.driver.card, masked, device.itemsize, device.full_batch)
     except ValueError:
         return None
 

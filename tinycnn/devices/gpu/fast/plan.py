@@ -2,7 +2,8 @@
 
 What cost.py predicts decides, and where times of the layer were measured on the card, they do. Where a kernel took
 longer than was predicted, so will its other tiles; one of them is taken instead of the best measured one where it
-should be quicker by more than MARGIN. The same layer and card give the same launch, always: nothing is tried out.
+should be quicker by more than MARGIN. The same layer, card and times give the same launch, always: nothing is tried
+out.
 """
 
 from __future__ import annotations
@@ -35,15 +36,22 @@ class Candidate(NamedTuple):
     source: str  # of `us`
 
 
-def plan(layer: Geometry, direction: str, card: Card, masked: bool = False, itemsize: int = 4) -> tuple[Geometry, Plan]:
+def plan(
+    layer: Geometry, direction: str, card: Card, masked: bool = False, itemsize: int = 4, full_batch: int = 0
+) -> tuple[Geometry, Plan]:
     """(the form of a layer that is computed, the launch) for one direction.
 
     The form is the layer itself, or the same sums as a matrix product: its arrays are the same but for their shapes.
-    masked: behind a ReLU whose output comes with dy. itemsize: bytes of a number. Raises ValueError where no kernel of
-    kernels/fast takes the layer.
+    masked: behind a ReLU whose output comes with dy. itemsize: bytes of a number. full_batch: images of a full batch;
+    one with fewer takes its kernel and its tile, which know nothing of their number. Raises ValueError where no kernel
+    of kernels/fast takes the layer.
     """
-    best = choices(layer, direction, card, masked, itemsize)[0]
-    return best.layer, best.plan
+    full = layer._replace(N=max(layer.N, full_batch))
+    best = choices(full, direction, card, masked, itemsize)[0]
+    if full == layer:
+        return best.layer, best.plan
+    form = layer if best.layer == full else simplified(layer)
+    return form, plan_of(form, direction, best.tile, best.plan.slices, masked, itemsize)
 
 
 @lru_cache(maxsize=512)
@@ -52,12 +60,18 @@ def choices(
 ) -> tuple[Candidate, ...]:
     """All that were considered, the one to be taken first. Raises ValueError where there is none."""
     forms = dict.fromkeys((layer, simplified(layer)))
-    times = {
-        (form, tile, slices): us
-        for form in forms
-        if itemsize == 4
-        for (tile, slices), us in measured.times(card, form, direction).items()
-    }
+
+    def measured_with(mask: bool) -> dict[tuple[Geometry, Tile, int], float]:
+        return {
+            (form, tile, slices): us
+            for form in forms
+            if itemsize == 4
+            for (tile, slices), us in measured.times(card, form, direction, mask).items()
+        }
+
+    times, mask = measured_with(masked), masked
+    if not times:  # those without a mask tell at least how much longer than predicted a kernel takes
+        times, mask = measured_with(False), False
     generated = [
         (form, tile, slices) for form in forms for tile, slices in candidates(form, direction, card, masked, itemsize)
     ]
@@ -73,12 +87,12 @@ def choices(
     # How much longer than predicted a kernel was measured to take, if it did.
     longer: dict[str, list[float]] = {}
     for (form, tile, slices), us in times.items():
-        if bare := candidate(form, direction, card, tile, slices, False, itemsize):
+        if bare := candidate(form, direction, card, tile, slices, mask, itemsize):
             longer.setdefault(bare.plan.file, []).append(us / bare.us)
     levels = {file: max(1.0, median(factors)) for file, factors in longer.items()}
     levelled = []
     for one in able:
-        known = None if masked else times.get((one.layer, one.tile, one.plan.slices))
+        known = times.get((one.layer, one.tile, one.plan.slices)) if mask == masked else None
         us = known or one.us * levels.get(one.plan.file, 1)
         levelled.append(one._replace(us=us, source=MEASURED if known else PREDICTED))
 
@@ -98,7 +112,7 @@ def candidate(
     except ValueError:
         return None
     registers = occupancy.guessed_registers(card, layer, direction, tile, launch.block[0])
-    if not (resident := occupancy.resident(card, launch.block[0], registers, launch.shared)):
+    if not (resident := occupancy.resident(card, launch.block[0], registers, launch.room)):
         return None
     counts = counts_of(layer, direction, tile, slices, masked)
     of = cost.coefficients(launch.file, direction)

@@ -1,0 +1,380 @@
+"""`tinycnn run`, `check` and `trace` of whole programs: those in programs/, beside the same in NumPy."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from tinycnn import emulator, philox
+from tinycnn.command.check import check
+from tinycnn.command.trace import trace
+from tinycnn.devices.gpu import cards
+from tinycnn.emulator import sources
+from tinycnn.emulator.program import build_program
+
+PROGRAMS = Path(__file__).parent / "programs"
+RADIUS = 3
+
+
+def run(*words, given=""):
+    """(exit status, what is printed, what is printed on stderr) of `tinycnn run`."""
+    command = "import sys; from tinycnn.command import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", command, "run", *map(str, words)], input=given, capture_output=True, text=True
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def lines_of(printed):
+    """{first word of a line: the numbers that follow}"""
+    return {line.split()[0]: np.array(line.split()[1:], float) for line in printed.splitlines()}
+
+
+# ---------------------------------------------------------------- the kernels of courses
+
+
+@pytest.fixture(scope="module")
+def textbook():
+    status, printed, errors = run(PROGRAMS / "textbook.cu")
+    assert (status, errors) == (0, "")
+    return lines_of(printed)
+
+
+def upload(n, modulus):
+    return np.arange(n) % modulus - modulus // 2
+
+
+A, B, X = upload(100, 7).astype(float), upload(100, 5).astype(float), upload(256, 11)
+BYTES = upload(300, 23).astype(np.uint8)
+SQUARE = A.reshape(10, 10)
+FILTER = np.array([1, 2, 3, 4, 3, 2, 1])
+ROWS = A.reshape(2, 50)
+
+
+def convolved(image):
+    padded = np.pad(image, RADIUS)
+    rows = sum(FILTER[k] * padded[RADIUS:-RADIUS, k : k + 10] for k in range(7))
+    padded = np.pad(rows, RADIUS)
+    return sum(FILTER[k] * padded[k : k + 10, RADIUS:-RADIUS] for k in range(7))
+
+
+def windows(image, size):
+    return np.lib.stride_tricks.sliding_window_view(image, (size, size))
+
+
+EXPECTED = {
+    "vector_add": A + B,
+    "matmul": SQUARE @ B.reshape(10, 10),
+    "transpose": A.reshape(5, 20).T,
+    "reduce0": X.reshape(4, 64).sum(1),
+    "reduce3": X.reshape(2, 128).sum(1),
+    "reduce6": X.reshape(2, 128).sum(1),
+    "scan": X[:50].cumsum(),
+    "histogram": np.bincount(BYTES % 16, minlength=16),
+    "stencil": np.convolve(upload(256, 11)[:100], np.ones(7, int), "same"),
+    "convolve": convolved(SQUARE),
+    "softmax": np.exp(ROWS) / np.exp(ROWS).sum(1, keepdims=True),
+    "layernorm": (ROWS - ROWS.mean(1, keepdims=True)) / np.sqrt(ROWS.var(1, keepdims=True) + 1e-5),
+    "im2col": windows(A[:81].reshape(9, 9), 3),
+    "maxpool": SQUARE.reshape(5, 2, 5, 2).max((1, 3)),
+    "map": 2.5 * A,
+    "map_lambda": upload(40, 9) ** 2,
+    "null": np.full(8, 3),
+}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_kernel_of_courses_computes_what_numpy_does(textbook, name):
+    np.testing.assert_allclose(textbook[name], np.ravel(EXPECTED[name]), rtol=2e-6, atol=1e-6)
+
+
+def test_all_of_them_are_compared(textbook):
+    assert set(textbook) == set(EXPECTED)
+
+
+# ---------------------------------------------------------------- the runtime
+
+
+def test_host_code_is_answered_as_cuda_answers_it():
+    card = cards.get("a100")
+    status, printed, errors = run(PROGRAMS / "runtime.cu", "--gpu", "a100", "--", "7")
+    assert status == 7  # what it calls exit() with
+    limit = card.shared // (100 * 1024 + card.reserved)
+    assert printed.splitlines() == [
+        "arguments 1 7",
+        "symbol 35",
+        "constant 30 40",
+        "address 35 16",
+        "pitched 1 4 10 24",
+        f"streams {sum(range(1, 1025))} 1 42 2 cudaSuccess",
+        "mapped 1 1",
+        f"gpu 1|{card.name}|8.0|108|108|{card.shared_of_a_block}|{card.bandwidth / 1e9:.0f}",
+        f"occupancy {limit} {2 * card.multiprocessors} 1024",
+        "shared cudaErrorInvalidValue cudaSuccess 63",
+        "errors cudaErrorInvalidConfiguration|invalid configuration argument|no error",
+        "invalid cudaErrorInvalidValue cudaErrorInvalidValue cudaErrorInvalidDevice",
+        "launched 2 2 2 0",
+    ]
+    assert errors == "tinycnn: times of events are those of this CPU, and say nothing about a GPU\n"
+
+
+# ---------------------------------------------------------------- NVIDIA's other headers
+
+
+@pytest.fixture(scope="module")
+def groups():
+    status, printed, errors = run(PROGRAMS / "groups.cu")
+    assert (status, errors) == (0, "")
+    return lines_of(printed)
+
+
+def test_all_blocks_of_a_cooperative_launch_wait_for_one_another(groups):
+    y = (np.arange(128) ** 2)[::-1]
+    np.testing.assert_array_equal(groups["grid"], np.roll(y, -64))
+
+
+def test_groups_sum_scan_vote_and_copy(groups):
+    np.testing.assert_array_equal(groups["any_group"], [sum(range(64)), 16, 16, 16, 16])
+    t = np.arange(64).reshape(8, 8)
+    lane = t % 32
+    expected = [
+        np.repeat(t.sum(1), 8),
+        t.cumsum(1).ravel(),
+        (t.cumsum(1) - t).ravel(),
+        np.repeat(t[:, 3] + 1000 * np.arange(8), 8),
+        np.repeat(((t % 3 == 0) << np.arange(8)).sum(1), 8),
+        np.repeat((t ^ 5).max(1), 8),
+        np.where(t % 4 == 1, 800 + lane // 4, -1).ravel(),
+    ]
+    np.testing.assert_array_equal(groups["tiles"].reshape(7, 64), expected)
+    np.testing.assert_array_equal(groups["staged"], 3 * np.arange(48)[::-1])
+
+
+def to_bfloat16(x):
+    """Round to the nearest with 8 bits of mantissa, ties to even."""
+    bits = x.astype(np.float32).view(np.uint32).astype(np.uint64)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16 << 16).astype(np.uint32).view(np.float32)
+
+
+def test_half_and_bfloat16_round_once_to_the_nearest(groups):
+    x, half, bfloat, sums, fused = groups["small_floats"].astype(np.float32).reshape(5, 64)
+    with np.errstate(over="ignore"):
+        h = x.astype(np.float16)
+        np.testing.assert_array_equal(half, h.astype(np.float32))
+        np.testing.assert_array_equal(bfloat, to_bfloat16(x))
+        total = (h + np.float16(2)).astype(np.float32)
+        np.testing.assert_array_equal(sums, np.where(h < 2, total, -total))
+        exact = h.astype(np.float64) ** 2 + 2  # of 22 bits and a few: float64 holds it
+        np.testing.assert_array_equal(fused, exact.astype(np.float16).astype(np.float32))
+
+
+def test_tensor_cores_multiply_matrices(groups):
+    i = np.arange(32 * 32)
+    a, b = (i % 9 - 4).reshape(32, 32), ((i % 5 - 2) * 0.5).reshape(32, 32)
+    np.testing.assert_array_equal(groups["product"].reshape(32, 32), a @ b)
+
+
+def test_curand_gives_the_numbers_of_philox(groups):
+    """A sequence of cuRAND's is the upper half of the counter, an offset counts single numbers."""
+
+    def words(sequence, first, count):
+        blocks = [philox.philox4x32((block, 0, sequence, 0), (1234, 0)) for block in range(4)]
+        return [int(word) for block in blocks for word in block][first : first + count]
+
+    np.testing.assert_array_equal(groups["random"].reshape(4, 6), [words(i, 5, 6) for i in range(4)])
+    raw = np.array([words(i, 0, 2) for i in range(4)], float)
+    np.testing.assert_allclose(groups["uniform"], (raw[:, 0] + 0.5) / 2**32, rtol=1e-6)
+    radius, angle = np.sqrt(-2 * np.log((raw[:, 0] + 0.5) / 2**32)), 2 * np.pi * (raw[:, 1] + 0.5) / 2**32
+    expected = np.stack([radius * np.sin(angle), radius * np.cos(angle)], 1)
+    np.testing.assert_allclose(groups["normal"].reshape(4, 2), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_atomic_refs_add_and_compare(groups):
+    np.testing.assert_array_equal(groups["atomic"], [sum(range(64)), 63])
+
+
+# ---------------------------------------------------------------- several files
+
+
+def test_files_with_launches_in_a_header_are_one_program():
+    folder = PROGRAMS / "parts"
+    words = (folder / "main.cu", folder / "scale.cu", "-I", folder / "include", "-D", "OFFSET=5")
+    assert run(*words) == (0, "10 20 30\n", "")
+
+
+# ---------------------------------------------------------------- faults
+
+
+FAULTS = [  # (kind, a part of its line, a part of the message)
+    ("uninitialised", "reads what nobody wrote", "global memory: reads x[0], which"),
+    ("out-of-bounds", "fill's line", "in memory of the host"),
+    ("host-access", "the host reads the device's", "the host reads memory of the device"),
+    ("cuda-error", "one too many", "copies 260 bytes, but the destination"),
+    ("out-of-bounds", "fill's line", "writes 4 bytes at x + 256 bytes; it has 256 bytes (3 times)"),
+    ("out-of-bounds", "fill's line", "in memory that was freed at line {too early}"),
+    ("cuda-error", "the second time", "memory that was freed already"),
+    ("leak", "never freed", "256 bytes that are allocated here are never freed"),
+    ("cuda-error", "the wrong way", "the destination is memory of the device, but the kind of the copy says host"),
+    ("cuda-error", "// too many threads", "at most 1024 threads (1024, 1024, 64), not (1025, 1, 1)"),
+    ("race", "a race of two blocks", "writes x[0]"),
+    ("divergent-barrier", "the barrier", "did not come to it, but went on behind it"),
+]
+
+
+def checked(*words):
+    """(exit status, lines of reports) of `tinycnn check`."""
+    done = CliRunner().invoke(check, [str(PROGRAMS / "faults.cu"), "--", *words])
+    return done.exit_code, done.stdout.splitlines()[:-1]
+
+
+@pytest.fixture(scope="module")
+def reports():
+    status, lines = checked()
+    assert status == 1
+    return lines
+
+
+@pytest.mark.parametrize(("kind", "place", "message"), FAULTS)
+def test_a_fault_is_reported_with_its_line(reports, find_line, kind, place, message):
+    file = PROGRAMS / "faults.cu"
+    message = message.replace("{too early}", str(find_line(file, "too early")))
+    where = f"faults.cu:{find_line(file, place)}: {kind}: "
+    assert len([line for line in reports if where in line and message in line]) == 1
+
+
+def test_nothing_else_is_reported_and_nothing_of_the_same_done_right(reports):
+    assert len(reports) == len(FAULTS)
+    assert checked("right") == (0, [])
+
+
+def test_a_crash_ends_the_program_and_not_the_command(tmp_path):
+    program = tmp_path / "crash.cu"
+    program.write_text("int main() { volatile int* nowhere = nullptr; *nowhere = 1; }\n")
+    status, printed, errors = run(program)
+    assert (status, printed) == (1, "") and "a segmentation fault" in errors and errors.count("\n") == 1
+
+
+def test_run_tells_what_stopped_a_kernel_and_which_error_nobody_asked_for(tmp_path):
+    program = tmp_path / "failing.cu"
+    program.write_text(
+        "#include <cstdio>\n"
+        "__global__ void half_a_warp(int* x) {\n"
+        "    if (threadIdx.x < 16) *x = __shfl_sync(~0u, 1, 0); else __syncthreads();\n"
+        "}\n"
+        "int main(int argc, char** argv) {\n"
+        "    int* x; cudaMalloc(&x, 4);\n"
+        "    half_a_warp<<<1, argc > 1 ? 2048 : 32>>>(x);\n"
+        '    printf("%s\\n", cudaGetErrorString(cudaDeviceSynchronize()));\n'
+        '    printf("%s\\n", cudaGetErrorName(cudaFree(x)));\n'
+        "}\n"
+    )
+    status, printed, errors = run(program)
+    assert (status, printed) == (1, "unspecified launch failure\ncudaErrorLaunchFailure\n")
+    assert "failing.cu:3: warp-intrinsic: half_a_warp: block (0,0,0)" in errors and errors.count("\n") == 1
+    status, printed, errors = run(program, "--", "too-many")
+    assert (status, printed) == (1, "no error\ncudaSuccess\n")
+    assert "failing.cu:7: cuda-error: " in errors and "cudaErrorInvalidConfiguration" in errors
+
+
+def test_a_program_reads_what_the_command_is_given(tmp_path):
+    program = tmp_path / "reads.cu"
+    program.write_text('int main() { int n = 0; while (scanf("%d", &n) == 1) printf("%d\\n", 2 * n); }\n')
+    assert run(program, given="4 21\n") == (0, "8\n42\n", "")
+
+
+# ---------------------------------------------------------------- kernel files with a launch comment
+
+
+def test_a_kernel_file_may_have_nvidias_headers_and_host_code_of_its_own(tmp_path):
+    file = tmp_path / "kernel.cu"
+    file.write_text(
+        "// launch: kernel=twice grid=2 block=32 x=float[64] y=float[64]\n"
+        "#include <cassert>\n#include <cooperative_groups.h>\n#include <cuda_fp16.h>\n#include <cuda_runtime.h>\n"
+        "#include <vector>\n"
+        "#if __CUDA_ARCH__ < 700 || !defined(__CUDACC__)\n#error needs sm_70\n#endif\n"
+        "__global__ void twice(const float* x, float* y) {\n"
+        "    auto block = cooperative_groups::this_thread_block();\n"
+        "    int i = blockIdx.x * blockDim.x + threadIdx.x;\n"
+        "    assert(i < 64);\n"
+        "    y[i] = __half2float(__float2half(x[i]) * __float2half(2.0f));\n"
+        "    block.sync();\n"
+        "}\n"
+        "void host(const std::vector<float>& x, float* y) {\n"
+        "    float* d; cudaMalloc(&d, 4 * x.size());\n"
+        "    twice<<<2, 32>>>(d, y);\n"
+        "}\n"
+    )
+    done = CliRunner().invoke(check, [str(file)])
+    assert (done.exit_code, done.output) == (0, "1 launch of 1 kernel: 0 reports\n")
+
+
+# ---------------------------------------------------------------- tracing
+
+
+def test_trace_counts_the_first_launch_of_every_kernel(tmp_path):
+    program = tmp_path / "copies.cu"
+    program.write_text(
+        "__global__ void copy(const float* x, float* y, int step) { y[threadIdx.x] = x[threadIdx.x * step]; }\n"
+        "__global__ void add(float* y) { int i = blockIdx.x * blockDim.x + threadIdx.x; y[i] += 1; }\n"
+        "int main() {\n"
+        "    float *x, *y, last = 0; cudaMalloc(&x, 4096); cudaMalloc(&y, 40960); cudaMemset(y, 0, 40960);\n"
+        "    copy<<<1, 32>>>(x, y, 8);\n"
+        "    copy<<<1, 32>>>(x, y, 1);\n"
+        "    add<<<320, 32>>>(y);\n"
+        "    cudaMemcpy(&last, y + 10239, 4, cudaMemcpyDeviceToHost); cudaFree(x); cudaFree(y);\n"
+        '    printf("last %g\\n", last);\n'
+        "}\n"
+    )
+    done = CliRunner().invoke(trace, [str(program), "--json", "--blocks", "4"])
+    copy, add = json.loads(done.stdout)["kernels"]
+    assert (copy["kernel"], copy["launches"], add["kernel"], add["launches"]) == ("copy", 2, "add", 1)
+    sectors = {line["array"]: line["sectors_per_request"] for line in copy["lines"]}
+    assert sectors == {"x": 32, "y": 4}  # a stride of 8 floats is a sector for each lane
+    assert (add["blocks"], add["traced_blocks"]) == (320, 4)
+    assert sum(line["requests"] for line in add["lines"]) == 4 * 2
+    assert done.stderr == "last 1\n"  # the blocks that are not traced run too
+
+
+# ---------------------------------------------------------------- what is not supported
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("#include <thrust/sort.h>", "1: <thrust/sort.h> is not supported by the emulator: write the loop as a kernel"),
+        ("texture<float, 1> t;", "1: texture is not supported by the emulator: textures: read the array"),
+        ("cudaGraph_t graph;", "1: cudaGraph_t is not supported by the emulator: graphs: launch the kernels"),
+        ("void f() { cuInit(0); }", "1: cuInit is not supported by the emulator: the driver's interface"),
+        ("#include <curand_kernel.h>\ncurandState s;", "2: curandState is not supported by the emulator: cuRAND's"),
+        (
+            '\n__device__ int lane() { int x; asm("mov.u32 %0, %laneid;" : "=r"(x)); return x; }',
+            "2: inline PTX is not supported by the emulator: write it in CUDA C++",
+        ),
+        ('#include "other.h"', "1: there is no other.h; -I DIR names a folder to look for it"),
+        ("void g(); void f() { g(); }", "g is declared, but none of the files defines it"),
+    ],
+)
+def test_what_is_not_supported_is_named_with_its_line(tmp_path, text, said):
+    program = tmp_path / "refused.cu"
+    program.write_text(f"{text}\nint main() {{}}\n")
+    with pytest.raises(emulator.BuildError) as refusal:
+        build_program(sources.read([program]))
+    assert said in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+def test_a_mistake_of_the_program_is_the_compilers_to_tell(tmp_path):
+    program = tmp_path / "wrong.cu"
+    program.write_text("int main() { int cudaCount = 0; return cuda_count; }\n")
+    status, _, errors = run(program)
+    assert status == 2 and "wrong.cu:1:" in errors and "cuda_count" in errors and "not supported" not in errors
+
+
+def test_two_programs_are_not_one(tmp_path):
+    for name in ("a.cu", "b.cu"):
+        (tmp_path / name).write_text("int main() {}\n")
+    done = CliRunner().invoke(check, [str(tmp_path / "a.cu"), str(tmp_path / "b.cu")])
+    assert done.exit_code == 2 and "have a main each" in done.output

@@ -1,0 +1,166 @@
+"""Jobs on Dask's workers: the same figures as without, a worker that is killed, Ctrl-C, and what is refused."""
+
+import importlib
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tinycnn import command as cli
+from tinycnn import datasets
+from tinycnn.architectures import ARCHITECTURES, reproduction, reproduction_jobs
+from tinycnn.architectures import reproduction_report as report
+from tinycnn.command import options
+
+gradcheck = importlib.import_module("tinycnn.command.gradcheck")  # `command.gradcheck` is the command itself
+cluster = pytest.importorskip("tinycnn.cluster")
+import cluster_jobs  # noqa: E402
+
+del ARCHITECTURES["tiny"]
+pytestmark = pytest.mark.usefixtures("reference", "tiny")
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    monkeypatch.setitem(ARCHITECTURES, "tiny", cluster_jobs.TINY)
+
+
+@pytest.fixture(scope="module")
+def client():
+    """Of two workers that know the tests' modules."""
+    with cluster.connected(2, None, folders=[str(Path(__file__).parent)]) as found:
+        yield found
+
+
+def figures(folder):
+    """{seed: its figures}, without the times."""
+    rows = json.loads((folder / "results.json").read_text(encoding="utf-8"))["rows"]
+    return {row["seed"]: {name: row["history"][name] for name in reproduction.FIGURES} for row in rows}
+
+
+def table_without_times(folder):
+    lines = report.table(reproduction.read(folder / "results.json"), "pipe").splitlines()
+    return [[cell.strip() for i, cell in enumerate(line.split("|")) if i not in (6, 7)] for line in lines[2:]]
+
+
+@pytest.fixture
+def alone(tmp_path):
+    """The folder of two seeds of four epochs, trained without a cluster."""
+    runs = reproduction.plan(["tiny"], 4, 2)
+    reproduction.reproduce(runs, datasets.load("synthetic", limit=300), reproduction.Results(tmp_path / "alone"))
+    return tmp_path / "alone"
+
+
+def test_a_job_whose_worker_was_killed_goes_on_at_another_one_to_the_same_bits(
+    client, alone, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(reproduction_jobs, "work", cluster_jobs.work_and_be_killed)
+    results = reproduction.Results(tmp_path / "out")
+    capsys.readouterr()
+    data = datasets.load("synthetic", limit=300)
+    reproduction_jobs.reproduce(client, reproduction.plan(["tiny"], 4, 2), data, results, "synthetic", 300)
+    begun = [tuple(map(int, line.split())) for line in (tmp_path / "out" / "begun").read_text().splitlines()]
+    of_seed_1 = [(process, epoch) for seed, process, epoch in begun if seed == 1]
+    assert [epoch for _, epoch in of_seed_1] == [0, 1, 2, 2, 3]  # the epoch that was cut off, and not those before it
+    processes = list(dict.fromkeys(process for process, _ in of_seed_1))
+    assert len(processes) == 2 and os.getpid() not in processes
+    assert figures(tmp_path / "out") == figures(alone) and len(figures(alone)) == 2
+    assert table_without_times(tmp_path / "out") == table_without_times(alone)
+    shown = capsys.readouterr().out.splitlines()
+    assert sorted(line.split("  ")[0] for line in shown) == [
+        f"tiny, seed {seed}: epoch {epoch}/4" for seed in (0, 1) for epoch in (1, 2, 3, 4)
+    ]
+    assert not (tmp_path / "out" / "unfinished").exists() and not results.permit.exists()
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_what_is_done_and_a_command_without_a_cluster_goes_on(client, alone, tmp_path, monkeypatch):
+    tell = reproduction_jobs.Display.tell
+
+    def told(display, rows):
+        tell(display, rows)
+        raise KeyboardInterrupt
+
+    runs, data = reproduction.plan(["tiny"], 4, 2), datasets.load("synthetic", limit=300)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(reproduction_jobs.Display, "tell", told)
+        reproduction_jobs.reproduce(client, runs, data, reproduction.Results(tmp_path / "out"), "synthetic", 300)
+    kept = figures(tmp_path / "out")
+    assert any(row["loss"] for row in kept.values())
+    for seed, row in kept.items():
+        for name, values in row.items():
+            assert values == figures(alone)[seed][name][: len(values)]
+    # The workers may still be at a batch: they find no permit there, or that of nobody.
+    results = reproduction.Results(tmp_path / "out")
+    reproduction.reproduce(runs, data, results)
+    assert figures(tmp_path / "out") == figures(alone)
+
+
+def test_what_a_job_raises_is_raised(client):
+    done = {}
+    with pytest.raises(ValueError, match="two is too much"):
+        for number, square in cluster.finished(client, cluster_jobs.fail_on_two, [0, 1, 2]):
+            done[number] = square
+    assert all(square == number**2 for number, square in done.items())
+
+
+def test_gradients_are_checked_by_workers_as_without(client):
+    checks = [gradcheck.Check(name, "reference", "float64") for name in ("relu", "softmax")]
+    assert dict(options.shared(client, gradcheck.reports, checks)) == dict(
+        options.shared(None, gradcheck.reports, checks)
+    )
+
+
+# ---------------------------------------------------------------- without workers
+
+
+def test_all_documented_networks_are_a_target_of_gradcheck():
+    assert gradcheck.targets("networks") == list(ARCHITECTURES)
+
+
+def job_of(folder, limit=300, permit="mine"):
+    run = reproduction.Run("tiny", 0, 2)
+    row = reproduction.Results(folder).row(run, datasets.load("synthetic", limit=300))
+    return reproduction_jobs.Job(run, row, folder, permit, "reference", "float32", "synthetic", limit)
+
+
+@pytest.mark.parametrize("now", [None, "another's"])
+def test_a_job_whose_command_is_gone_stops_at_the_next_batch(tmp_path, now):
+    job = job_of(tmp_path)
+    if now is not None:
+        (tmp_path / ".permit").write_text(now)
+    assert reproduction_jobs.work(job) is False
+    assert not reproduction_jobs.OneRow(tmp_path).row_file(job.row).exists()
+    (tmp_path / ".permit").write_text("mine")
+    assert reproduction_jobs.work(job) is True
+
+
+def test_other_data_at_a_worker_are_an_error(tmp_path):
+    job = job_of(tmp_path, limit=200)
+    (tmp_path / ".permit").write_text("mine")
+    with pytest.raises(ValueError, match="a worker has other data: 200 images of synthetic digits, not 300"):
+        reproduction_jobs.work(job)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--workers", "2", "--scheduler", "tcp://localhost:1"], "give one of the two"),
+        (["--workers", "0"], "--workers"),
+        (["--scheduler", "nowhere"], "nowhere"),
+    ],
+)
+def test_a_cluster_that_cannot_be_is_refused_in_one_line(options, words, capsys, tmp_path):
+    with pytest.raises(SystemExit) as end:
+        cli.main(["reproduce", "tiny", *options, *"--data synthetic --limit 20 --out".split(), str(tmp_path / "out")])
+    error = capsys.readouterr().err
+    assert end.value.code == 2 and error.count("\n") == 1 and words in error and not (tmp_path / "out").exists()
+
+
+def test_without_dask_the_remedy_is_named(monkeypatch, capsys, tmp_path):
+    monkeypatch.setitem(sys.modules, "tinycnn.cluster", None)
+    with pytest.raises(SystemExit):
+        cli.main(["reproduce", "tiny", "--workers", "2", "--out", str(tmp_path / "out")])
+    assert "pip install 'tinycnn[cluster]'" in capsys.readouterr().err

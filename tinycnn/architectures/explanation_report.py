@@ -1,0 +1,102 @@
+"""What `tinycnn reproduce NAME --explain` says: which change of the recipe comes to the documented accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import mean
+from typing import Any, NamedTuple
+
+from tinycnn.architectures.catalogue import Architecture, get
+from tinycnn.architectures.explanations import RECIPE, explanations_of
+
+Rows = Sequence[dict[str, Any]]  # of results.json, see reproduction.Results
+
+AS_IT_IS, BEST = "the recipe as it is", "best epoch instead of the last"
+HEADERS = ("what is changed", "accuracy", "seeds", "lowest to highest", "to the documented", "which lies")
+
+
+class Found(NamedTuple):
+    """What the seeds of one change gave."""
+
+    name: str
+    values: list[float]  # validation accuracies, one a seed
+
+    def place(self, documented: float) -> str:
+        """Where the documented value lies. Accuracies are documented to four digits."""
+        lowest, highest = (round(value, 4) for value in (min(self.values), max(self.values)))
+        if documented < lowest:
+            return "below all"
+        return "above all" if documented > highest else "within"
+
+
+def found(network: str, rows: Rows) -> list[Found]:
+    """What there is of a network, in the order of the explanations. Counted are trainings with all their epochs."""
+    whole = [r for r in rows if r["network"] == network and len(r["history"]["val_acc"]) == r["epochs"]]
+    results = []
+    for name in explanations_of(network):
+        here = [row["history"]["val_acc"] for row in whole if row.get("explanation", RECIPE) == name]
+        if here:
+            results.append(Found(name or AS_IT_IS, [values[-1] for values in here]))
+            if name == RECIPE:
+                results.append(Found(BEST, [max(values) for values in here]))
+    return results
+
+
+def documented_figures(architecture: Architecture) -> str:
+    """'0.9919 after its last epoch; 0.9945 after its best': what the document gives, and which of its log it is."""
+    if architecture.accuracy is None:
+        return "no accuracy"
+    log = [value for value in (architecture.history or {}).get("val_acc", ()) if value == value]  # not NaN
+    if not log:
+        return f"{architecture.accuracy:.4f}, without a log"
+    which = {log[-1]: "its last", max(log): "its best"}.get(architecture.accuracy, "neither its last nor its best")
+    which = "its last and best" if log[-1] == max(log) == architecture.accuracy else which
+    return f"{architecture.accuracy:.4f}, {which} epoch by its log (last {log[-1]:.4f}, best {max(log):.4f})"
+
+
+def report(network: str, rows: Rows) -> str:
+    """A table of what was tried for a network, and the conclusion."""
+    from tabulate import tabulate
+
+    architecture, results = get(network), found(network, rows)
+    head = f"{network}: the document gives {documented_figures(architecture)}"
+    if not results:
+        return f"{head}\nnothing is trained yet"
+    documented = architecture.accuracy
+    lines = []
+    for result in results:
+        values = result.values
+        line: list[Any] = [
+            result.name, f"{mean(values):.4f}", len(values), f"{min(values):.4f} to {max(values):.4f}",
+        ]  # fmt: skip
+        if documented is not None:
+            line += [f"{documented - mean(values):+.4f}", result.place(documented)]
+        lines.append(line)
+    table = tabulate(lines, HEADERS[: len(lines[0])], disable_numparse=True)
+    return "\n\n".join([head, table, conclusion(network, results, documented)])
+
+
+def conclusion(network: str, results: Sequence[Found], documented: float | None) -> str:
+    """What closes the gap, or that nothing does, in a sentence or two."""
+    if documented is None:
+        return f"{network}: there is nothing to compare with"
+    recipe = next((result for result in results if result.name == AS_IT_IS), None)
+    if recipe is None:
+        return f"{network}: the recipe as it is has not been trained to its end yet"
+    tried = [result for result in results if result is not recipe]
+    missing = len(explanations_of(network)) + 1 - len(results)
+    rest = f" {missing} more have not been tried to the end." if missing else ""
+    if len(recipe.values) == 1:
+        rest += " One seed shows no spread: --seeds 3 tells more."
+    if recipe.place(documented) == "within":
+        return f"{network}: there is no gap; the documented value lies within what the seeds give.{rest}"
+    closing = [result.name for result in tried if result.place(documented) == "within"]
+    if closing:
+        return f"{network}: the gap is closed by: {', '.join(closing)}.{rest}"
+    nearest = min(tried, key=lambda result: abs(documented - mean(result.values)), default=None)
+    gap = abs(documented - mean(recipe.values))
+    if nearest is None or (left := abs(documented - mean(nearest.values))) >= gap:
+        return f"{network}: nothing that was tried comes nearer to the documented value.{rest}"
+    return (
+        f"{network}: nothing that was tried closes the gap of {gap:.4f}; {nearest.name} leaves {left:.4f} of it.{rest}"
+    )

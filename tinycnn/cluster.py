@@ -1,0 +1,116 @@
+"""Jobs on as many processes and machines as one has, by Dask.distributed, which the extra `cluster` installs.
+
+A job is a function's argument, as plain data: a network and a seed, say. Whoever is free takes the next one up. One
+whose worker died is given to another, so a job that takes long keeps what it has in files that all workers see, and
+goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import distributed
+
+from tinycnn.devices import DeviceError
+from tinycnn.utils.hardware import cores
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+LOOK_SECONDS = 0.5  # how often whoever waits looks what the jobs have left in files
+PATIENCE = 10.0  # seconds for jobs to see that they are to end
+THREADS = "NUMBA_NUM_THREADS"  # of the cpu device in one worker; its results do not depend on it
+
+
+class ClusterError(DeviceError):
+    """A scheduler that cannot be reached, or a job that no worker survives."""
+
+
+class Prepared(distributed.WorkerPlugin):
+    """What a worker has before its first job: modules that are no package's, and, on this machine, no ear for Ctrl-C.
+
+    The terminal sends Ctrl-C to every process here; the one that handed the jobs out says what happens then.
+    """
+
+    def __init__(self, folders: Iterable[str], deaf: bool):
+        self.folders, self.deaf = list(folders), deaf
+
+    def setup(self, worker: Any) -> None:
+        sys.path[:0] = [folder for folder in self.folders if folder not in sys.path]
+        if self.deaf and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextmanager
+def connected(workers: int | None, scheduler: str | None, folders: Iterable[str] = ()) -> Iterator[distributed.Client]:
+    """A client of so many workers that are started here, sharing the cores, or of the scheduler at an address.
+
+    folders: where workers find modules that are not installed. Raises ClusterError.
+    """
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what a user has to know we say
+    if scheduler is None:
+        share = os.environ.get(THREADS) or str(max(1, cores() // (workers or 1)))
+        started: Any = distributed.LocalCluster(
+            n_workers=workers, threads_per_worker=1, processes=True, env={THREADS: share},
+            dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL,
+        )  # fmt: skip
+    else:
+        started = scheduler
+    try:
+        client = distributed.Client(started, timeout="10s")
+    except (OSError, ValueError) as error:
+        raise ClusterError(f"no Dask scheduler answers at {scheduler}: {error}") from None
+    try:
+        client.register_plugin(Prepared(folders, deaf=scheduler is None))
+        yield client
+    finally:
+        client.close()
+        if scheduler is None:
+            started.close()
+
+
+def finished(
+    client: distributed.Client, function: Callable[[Job], Result], jobs: Iterable[Job], look: Callable[[], Any] = bool,
+    stop: Callable[[], Any] = bool,
+) -> Iterator[tuple[Job, Result]]:  # fmt: skip
+    """(job, function(job)) of each job, as they come in.
+
+    look: called now and then while there are some. stop: called where this ends early, to have the jobs end that are
+    being done, which is then waited for a while; those that nobody has begun are dropped.
+
+    Raises what a job raised, and ClusterError for one on which its workers died again and again.
+    """
+    waiting = {client.submit(function, job, pure=False): job for job in jobs}
+    try:
+        while waiting:
+            for future in completed(list(waiting), LOOK_SECONDS):
+                job = waiting.pop(future)
+                try:
+                    result = future.result()
+                except distributed.KilledWorker as error:
+                    raise ClusterError(f"{job}: its workers died, {error.allowed_failures + 1} times") from None
+                yield job, result
+            look()
+    finally:
+        if waiting:
+            stop()
+            begun = {key for keys in client.processing().values() for key in keys}
+            running = [future for future in waiting if future.key in begun]
+            client.cancel([future for future in waiting if future.key not in begun])
+            completed(running, PATIENCE, all_of_them=True)
+
+
+def completed(futures: list[Any], seconds: float, all_of_them: bool = False) -> set[Any]:
+    """Those of the futures that are done, once one is (or all are), or after so many seconds."""
+    wanted = "ALL_COMPLETED" if all_of_them else "FIRST_COMPLETED"
+    try:
+        return distributed.wait(futures, timeout=seconds, return_when=wanted).done
+    except distributed.TimeoutError:
+        return set()

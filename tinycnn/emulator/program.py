@@ -1,0 +1,244 @@
+"""Whole programs: builds host code and kernels of `.cu` files into one shared object, and runs its main.
+
+The host code is C++ for the same compiler; `cuda_runtime.h` and its like are in runtime/include, and what they declare
+is in runtime/host.cpp. A launch calls the scheduler that also runs a single kernel (module.py).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import tempfile
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tinycnn.emulator import arguments, build, cache, elf, headers, sources
+from tinycnn.emulator.compiler import FAST, HOOKED, BuildError, find_compiler, processor, run
+from tinycnn.emulator.module import Module, _Parameter
+from tinycnn.emulator.sources import Sources
+from tinycnn.emulator.unsupported import explained
+
+if TYPE_CHECKING:
+    from tinycnn.devices.gpu.cards import Card
+
+STACK = 64 * 2**20  # bytes of main's stack: a program may have large arrays there
+FLAGS = ["-fexceptions", "-frtti", "-fno-lto"]  # what host code may use and kernels do not
+LINK = ["-shared", "-fPIC", "-Wl,--wrap=exit", "-Wl,-z,defs", "-lm", "-lpthread"]
+
+ENTRY = f"""
+#include "{build.HERE}/kernel_table.h"
+extern "C" int call_main(int, char**) __asm__("main");
+extern "C" __attribute__((visibility("hidden"))) int cudasim_main(int argc, char** argv) {{
+    return call_main(argc, argv);
+}}
+extern "C" __attribute__((visibility("default"))) const cudasim::Kernel cudasim_kernels[1] = {{}};
+"""
+
+
+def build_program(program: Sources, defines: Sequence[str] = (), mode: str = FAST) -> Path:
+    """The shared object of a program: a Path in the cache, built if it is not there yet. Raises BuildError."""
+    compiler = find_compiler()
+    first = program.paths[0]
+    if not program.has_main:
+        raise BuildError(f"{first} has no main")
+    hooks = compiler.instrumented if mode == HOOKED else []
+    flags = [*compiler.flags(mode), *hooks, *build.KERNEL_FLAGS, *FLAGS, *(f"-D{define}" for define in defines)]
+    linked = ["-fopenmp"] if any(b"omp.h" in text for text in program.contents.values()) else []
+    contents = [item for file, text in program.contents.items() for item in (relative(file, first), text)]
+    key = build.hash_of(
+        compiler, processor(), flags, linked, build.own_sources(mode), ENTRY, headers.content(), *contents
+    )
+    name = f"{first.stem}-{mode}-{key}.so"
+    if known := cache.find(name):
+        return known
+    target = cache.folder() / name
+    with tempfile.TemporaryDirectory(prefix="building-", dir=target.parent) as temporary:
+        folder = Path(temporary)
+        copies = sources.rewritten(program, folder)
+        names = {f"{folder}": build.BUILT_IN, f"{first.parent}/": "", f"{build.HERE}/": "cudasim/"}
+        maps = [f"-ffile-prefix-map={old}={new}" for old, new in names.items()]
+        folders = [word for path in program.folders for word in ("-I", path)]
+        included = [*folders, *headers.flags(folder, program.contents.values(), whole=True)]
+        parts: list[Path | str] = []
+        for number, path in enumerate(program.paths):
+            made = folder / f"{number}.o"
+            own = ["-x", "c++", copies.get(path, path), "-I", path.parent, "-c", "-o", made]
+            try:
+                run(compiler.command, [*flags, *linked, *maps, *included, *own], folder, path)
+            except BuildError as error:
+                raise explained(error, program) from None
+            parts.append(made)
+        (folder / "entry.cpp").write_text(ENTRY)
+        base = ["-include", build.HERE / "cudasim.h"]
+        run(compiler.command, [*flags, *base, "-c", "entry.cpp", "-o", "entry.o"], folder, first)
+        if dynamic := _dynamic(parts):
+            (folder / "dynamic.cpp").write_text(build.dynamic_shared(dynamic))
+            parts.append("dynamic.cpp")
+        parts += ["entry.o", build.runtime(compiler, mode, folder)]
+        try:
+            run(compiler.command, [*parts, *LINK, *linked, "-o", "program.so"], folder, first)
+        except BuildError as error:
+            raise explained(error, program) from None
+        cache.keep(folder / "program.so", target)
+    return target
+
+
+def relative(file: Path, first: Path) -> str:
+    """A file's name, beside the program's first file."""
+    try:
+        return str(file.relative_to(first.parent))
+    except ValueError:
+        return str(file)
+
+
+def _dynamic(objects: Sequence[Path | str]) -> list[str]:
+    """The names of the `extern __shared__` arrays of all object files."""
+    symbols = [symbol for path in objects for symbol in elf.variables(path) if symbol.is_tls and symbol.name]
+    defined = {symbol.name for symbol in symbols if symbol.defined}
+    found = {s.name for s in symbols if not s.defined and s.name not in defined and not s.name.startswith("_ZSt")}
+    return sorted(found)
+
+
+# ---------------------------------------------------------------- running
+
+
+class Site(ctypes.Structure):
+    """`Site` of cudasim.h."""
+
+    _fields_ = [("file", ctypes.c_char_p), ("line", ctypes.c_int)]
+
+
+class Call(ctypes.Structure):
+    """`Call` of host.h, as far as Python reads it."""
+
+    _fields_ = [
+        ("name", ctypes.c_char_p),
+        ("grid", ctypes.c_uint * 3),
+        ("block", ctypes.c_uint * 3),
+        ("shared", ctypes.c_size_t),
+        ("site", Site),
+        ("cooperative", ctypes.c_bool),
+        ("run", ctypes.c_void_p),
+        ("arguments", ctypes.POINTER(ctypes.c_void_p)),
+        ("parameters", ctypes.POINTER(_Parameter)),
+        ("count", ctypes.c_int),
+    ]
+
+
+class Allocation(ctypes.Structure):
+    """`Allocation` of host.cpp."""
+
+    _fields_ = [
+        ("begin", ctypes.c_uint64),
+        ("size", ctypes.c_uint64),
+        ("owner", ctypes.c_int),
+        ("line", ctypes.c_int),
+        ("freed_line", ctypes.c_int),
+        ("fresh", ctypes.c_int),
+        ("file", ctypes.c_char * 256),
+        ("memory", ctypes.c_void_p),
+    ]
+
+
+class Mistake(ctypes.Structure):
+    """`Mistake` of host.cpp."""
+
+    _fields_ = [
+        ("error", ctypes.c_int),
+        ("line", ctypes.c_int),
+        ("count", ctypes.c_int),
+        ("file", ctypes.c_char * 256),
+        ("text", ctypes.c_char * 400),
+        ("pc", ctypes.c_uint64),
+    ]
+
+
+@dataclass
+class Ended:
+    """How a program ended: its exit status; whether it asked how long something took."""
+
+    status: int
+    asked_for_times: bool
+
+
+LISTENER = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.POINTER(Call), ctypes.c_int)
+
+
+class Observer(Protocol):
+    """Who watches the launches of a program: is told of each before and after it, and of the end of main."""
+
+    def before(self, call: Call) -> None: ...
+
+    def after(self, call: Call, failures: int) -> None: ...
+
+    def end(self, status: int) -> None: ...
+
+
+class Program:
+    """A built program, to be run once: what it leaves in its variables stays there."""
+
+    def __init__(self, built: Path, source: Sources, gpu: Card):
+        self.module = Module(source.paths[0], built, [])
+        self.parameter_names = arguments.parameter_names(list(source.contents))
+        self.library = self.module.library
+        self.library.cudasim_mistakes.restype = ctypes.POINTER(Mistake)
+        self.library.cudasim_allocations.restype = ctypes.POINTER(Allocation)
+        self.library.cudasim_error_name.restype = ctypes.c_char_p
+        self.library.cudasim_describe_gpu(gpu.name.encode(), (ctypes.c_int64 * 13)(*described(gpu)))
+
+    def run(self, words: Sequence[str], observer: Observer) -> Ended:
+        """Run main with these arguments, on a thread of its own, whose stack is large."""
+        ended: list[Ended] = []
+
+        def hear(phase: int, call: Any, failures: int) -> int:
+            if phase:
+                observer.after(call.contents, failures)
+            else:
+                observer.before(call.contents)
+            return 0
+
+        def main() -> None:
+            listener = LISTENER(hear)
+            self.library.cudasim_listen(listener)
+            given = [str(self.module.path).encode(), *(word.encode() for word in words)]
+            status = self.library.cudasim_run(len(given), (ctypes.c_char_p * (len(given) + 1))(*given, None))
+            observer.end(status & 0xFF)
+            ended.append(Ended(status & 0xFF, bool(self.library.cudasim_asked_for_times())))
+
+        before = threading.stack_size(STACK)
+        thread = threading.Thread(target=main, daemon=True)
+        thread.start()
+        threading.stack_size(before)
+        thread.join()
+        return ended[0]
+
+    def allocations(self) -> list[Allocation]:
+        """What the program has allocated, and not given back for good."""
+        count = ctypes.c_int()
+        first = self.library.cudasim_allocations(ctypes.byref(count))
+        return [Allocation.from_buffer_copy(first[i]) for i in range(count.value)]
+
+    def mistakes(self) -> list[Mistake]:
+        """The calls that CUDA answered with an error, and the host's accesses to what is the device's."""
+        count = ctypes.c_int()
+        first = self.library.cudasim_mistakes(ctypes.byref(count))
+        return [Mistake.from_buffer_copy(first[i]) for i in range(count.value)]
+
+    def unasked_error(self) -> int:
+        """The error of a launch that the program has not asked for; 0 if there is none."""
+        return int(self.library.cudasim_unasked_error())
+
+    def error_name(self, error: int) -> str:
+        """cudaErrorInvalidValue, say."""
+        return str(self.library.cudasim_error_name(error).decode())
+
+
+def described(gpu: Card) -> list[int]:
+    """What cudasim_describe_gpu takes, in its order."""
+    numbers = (
+        *gpu.capability, gpu.multiprocessors, gpu.clock / 1e3, gpu.memory, gpu.l2, gpu.threads, gpu.blocks,
+        gpu.registers, gpu.shared, gpu.shared_of_a_block, gpu.reserved, gpu.bandwidth,
+    )  # fmt: skip
+    return [int(number) for number in numbers]

@@ -1,0 +1,193 @@
+"""Finds what only CUDA has in a source file: kernels, and launches `kernel<<<grid, block>>>(...)`.
+
+The rest of CUDA C++ is words, which a header can supply (cudasim.h); the launch is syntax, which none can. So it is
+rewritten, and nothing else:
+
+    scale<float><<<grid, block>>>(x, n);
+    ::cudasim::Launcher("scale<float>", grid, block)(scale<float>, x, n);
+
+A parser of CUDA's grammar (tree-sitter's) finds it, in macros too. Lines stay where they are, so that what a compiler
+or a report says of one is true of the file as it was written.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import tree_sitter
+import tree_sitter_cuda
+
+LAUNCH = b"<<<"
+# Some editors write << <grid, block>> >, which NVIDIA's compiler takes too.
+_SPACED = re.compile(rb"<<([ \t]+)<(.*?)>>([ \t]+)>(?=\s*\()", re.DOTALL)
+_IN_A_MACRO = b"void f(){", b";}"  # what a macro's body is parsed in
+
+
+class Definitions(NamedTuple):
+    """What a source file defines, by name."""
+
+    kernels: frozenset[str]
+    deduced: frozenset[str]  # kernels whose type a name alone does not tell: templates, overloads
+    functions: frozenset[str]  # all others
+
+
+@functools.cache
+def _parser() -> tree_sitter.Parser:
+    return tree_sitter.Parser(tree_sitter.Language(tree_sitter_cuda.language()))
+
+
+def parse(source: bytes) -> tree_sitter.Node:
+    """The tree of a source file. What it cannot make sense of it skips: the compiler has the last word."""
+    return _parser().parse(source).root_node
+
+
+def walk(node: tree_sitter.Node) -> Iterator[tree_sitter.Node]:
+    """A node and all below it, in the order of the source."""
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting += reversed(node.children)
+
+
+def text_of(node: tree_sitter.Node | None) -> str:
+    """Its source, in one line."""
+    return " ".join((node.text or b"").decode(errors="replace").replace("\\\n", " ").split()) if node else ""
+
+
+@functools.lru_cache(maxsize=256)
+def definitions(source: bytes) -> Definitions:
+    """The functions that a source file defines or declares."""
+    kernels: list[str] = []
+    templates: set[str] = set()
+    others: set[str] = set()
+    for node in walk(parse(source)):
+        if node.type != "function_declarator":
+            continue
+        name = base_name(node.child_by_field_name("declarator"))
+        owner = node.parent
+        while owner and owner.type not in ("function_definition", "declaration", "template_declaration"):
+            owner = owner.parent
+        if not owner:
+            continue
+        if any(child.type == "__global__" for child in owner.children):
+            if owner.type == "function_definition":
+                kernels.append(name)
+            if owner.parent and owner.parent.type == "template_declaration":
+                templates.add(name)
+        elif owner.type == "function_definition":
+            others.add(name)
+    overloaded = {name for name in kernels if kernels.count(name) > 1 or name in others}
+    return Definitions(frozenset(kernels), frozenset(templates | overloaded), frozenset(others))
+
+
+def base_name(node: tree_sitter.Node | None) -> str:
+    """`scale` of scale<float>, of maths::scale and of (scale)."""
+    while node is not None:
+        if node.type in ("template_function", "qualified_identifier", "dependent_name"):
+            inner = node.child_by_field_name("name")
+        elif node.type == "parenthesized_expression" and node.named_child_count == 1:
+            inner = node.named_children[0]
+        elif node.type in ("pointer_expression", "cast_expression"):
+            inner = node.child_by_field_name("argument") or node.child_by_field_name("value")
+        else:
+            return text_of(node)
+        if inner is None:
+            return text_of(node)
+        node = inner
+    return ""
+
+
+# ---------------------------------------------------------------- rewriting
+
+
+class Edit(NamedTuple):
+    """Bytes of the source, and what stands there instead."""
+
+    begin: int
+    end: int
+    text: bytes
+
+
+def rewrite(source: bytes, kernels: Iterable[str] = (), deduced: Iterable[str] = ()) -> bytes:
+    """The source with its launches as calls. Every line keeps its number.
+
+    kernels, deduced: those of all files of the program, whose names this one may use.
+    """
+    names = frozenset(kernels), frozenset(deduced)
+    source = _SPACED.sub(rb"<<<\1\2>>>\3", source)
+    return _applied(source, list(_edits(parse(source), source, *names)))
+
+
+def _applied(source: bytes, edits: list[Edit]) -> bytes:
+    parts, at = [], 0
+    for edit in sorted(edits):
+        parts += [source[at : edit.begin], edit.text]
+        at = edit.end
+    return b"".join([*parts, source[at:]])
+
+
+def _edits(
+    root: tree_sitter.Node, source: bytes, kernels: frozenset[str], deduced: frozenset[str],
+    parameters: frozenset[str] = frozenset(),
+) -> Iterator[Edit]:  # fmt: skip
+    """parameters: of the macro that this stands in; what they stand for is not known."""
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        if node.type in ("preproc_function_def", "preproc_def"):
+            yield from _in_a_macro(node, kernels, deduced)
+            continue
+        if node.type == "call_expression" and (launch := _launch_of(node)):
+            function, arguments = node.child_by_field_name("function"), node.child_by_field_name("arguments")
+            assert function and arguments
+            by_call = base_name(function) in deduced | parameters
+            yield Edit(function.start_byte, arguments.start_byte + 1, _call(function, launch, arguments, by_call))
+            waiting += reversed(arguments.children)
+            continue
+        if edit := _address(node, kernels):
+            yield edit
+            continue
+        waiting += reversed(node.children)
+
+
+def _launch_of(call: tree_sitter.Node) -> tree_sitter.Node | None:
+    return next((child for child in call.children if child.type == "kernel_call_syntax"), None)
+
+
+def _call(function: tree_sitter.Node, launch: tree_sitter.Node, arguments: tree_sitter.Node, by_call: bool) -> bytes:
+    """What stands for a launch up to its first argument. by_call: the kernel's type follows from its arguments."""
+    callee, configuration = function.text or b"", (launch.text or b"")[3:-3]
+    name = text_of(function).replace("\\", "\\\\").replace('"', '\\"').encode()
+    begin = b'::cudasim::Launcher("' + name + b'", ' + configuration + b")"
+    comma = b", " if arguments.named_child_count else b""
+    if by_call:
+        # By reference, as the kernel makes its own copies. Its newlines once only: the lines are to stay.
+        again = b" ".join(callee.replace(b"\\\n", b"").split())
+        lambda_ = b"[=](auto&... a) CUDASIM_UNHOOKED_CALL -> decltype(" + again + b"(a...)) { " + callee + b"(a...); }"
+        return begin + b".deduced(" + lambda_ + comma
+    return begin + b"(" + callee + comma
+
+
+def _address(node: tree_sitter.Node, kernels: frozenset[str]) -> Edit | None:
+    """(void*)kernel, as cudaLaunchCooperativeKernel and its like take it: there its type would be lost."""
+    if node.type == "cast_expression":
+        target, value = node.child_by_field_name("type"), node.child_by_field_name("value")
+        if target and value and base_name(value) in kernels and text_of(target).replace(" ", "").endswith("void*"):
+            return Edit(node.start_byte, node.end_byte, b"::cudasim::address_of(" + (value.text or b"") + b")")
+    return None
+
+
+def _in_a_macro(node: tree_sitter.Node, kernels: frozenset[str], deduced: frozenset[str]) -> Iterator[Edit]:
+    body, named = node.child_by_field_name("value"), node.child_by_field_name("parameters")
+    if body is None or not body.text or LAUNCH not in body.text:
+        return
+    before, after = _IN_A_MACRO
+    text = before + body.text + after
+    parameters = frozenset(text_of(child) for child in named.named_children) if named else frozenset[str]()
+    for edit in _edits(parse(text), text, kernels, deduced, parameters):
+        shift = body.start_byte - len(before)
+        yield Edit(edit.begin + shift, edit.end + shift, edit.text)

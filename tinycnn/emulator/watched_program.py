@@ -1,0 +1,241 @@
+"""Watches every launch of a whole program, as `check` and `trace` watch one: the program's own arrays, where they are.
+
+The arrays are what the program has allocated. They are named by the kernel's parameters that point to them, or else by
+the line that allocated them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinycnn.emulator import checking, instrument, tracing
+from tinycnn.emulator.checking import Report
+from tinycnn.emulator.instrument import MOST_SECONDS, Array, Place
+from tinycnn.emulator.module import Module, Problem, _Parameter
+from tinycnn.emulator.program import Allocation, Call, Mistake, Program
+
+DEVICE, MANAGED, PINNED, REGISTERED = range(4)  # `Owner` of host.cpp
+CUDA_ERROR, HOST_ACCESS, LEAK = "cuda-error", "host-access", "leak"
+
+Tell = Callable[[Report], None]
+
+
+class WatchedLaunch:
+    """One launch of a program, seen as `Watched` is seen by the tools."""
+
+    def __init__(self, program: Program, call: Call, variables: list[Array]):
+        self.module: Module = program.module
+        self.path: Path = program.module.path
+        self.kernel = call.name.decode()
+        self.shared = int(call.shared)
+        self.grid, self.block, self.cooperative = tuple(call.grid), tuple(call.block), bool(call.cooperative)
+        self.arrays = [*_arrays(program, call), *variables]
+
+    def array_of(self, region: int) -> tuple[str, int | None, int]:
+        """As Watched.array_of."""
+        return instrument.Watched.array_of(self, region)  # type: ignore[arg-type]
+
+    def places(self, instructions: Iterable[int]) -> dict[int, Place]:
+        """As Watched.places."""
+        return instrument.places(self.module.built, self.path, tuple(sorted(set(instructions))))
+
+
+def _arrays(program: Program, call: Call) -> list[Array]:
+    """What is allocated now, by the names that this kernel has for it."""
+    pointers: list[tuple[int, str, _Parameter]] = []
+    base = call.name.decode().partition("<")[0].strip().rpartition("::")[2]
+    names = program.parameter_names.get(base, [])
+    for i in range(call.count):
+        parameter = call.parameters[i]
+        if parameter.pointer:
+            address = ctypes.c_uint64.from_address(call.arguments[i + 1]).value
+            name = names[i] if len(names) == call.count and names[i] else f"argument {i + 1}"
+            pointers.append((address, name, parameter))
+    found = []
+    for a in program.allocations():
+        if a.freed_line:
+            continue
+        ours = [(name, p) for address, name, p in pointers if a.begin <= address < a.begin + a.size]
+        name = "/".join(dict.fromkeys(name for name, _ in ours)) or f"what was allocated at line {a.line}"
+        size = min((p.size for _, p in ours if p.size), default=4)
+        array = Array(name, a.begin, a.begin + a.size, np.dtype(f"V{size}"))
+        array.unset = bool(a.fresh)
+        found.append(array)
+    return found
+
+
+class ProgramRun:
+    """Watches nothing, but tells how a launch failed: what stopped it, or that nobody asked for its error."""
+
+    def __init__(self, program: Program, tell: Tell):
+        self.program, self.tell = program, tell
+
+    def before(self, call: Call) -> None:
+        """Nothing is prepared."""
+
+    def after(self, call: Call, failures: int) -> None:
+        """What stopped it."""
+        watched = WatchedLaunch(self.program, call, [])
+        for problem in self.program.module.problems() if failures else []:
+            self.tell(checking._report(watched, watched, problem, {}))  # type: ignore[arg-type]
+
+    def end(self, status: int) -> None:
+        """The last error, if the program has not asked for it."""
+        left = self.program.unasked_error()
+        for mistake in [m for m in self.program.mistakes() if left and m.error == left][-1:]:
+            message = (
+                f"{self.program.error_name(left)}: {mistake.text.decode()}; the program never asked for this error"
+            )
+            self.tell(_of_the_host(CUDA_ERROR, self.program, mistake, message))
+
+
+class ProgramCheck:
+    """Checks every launch of a program, and what its host code does with memory."""
+
+    def __init__(self, program: Program, tell: Tell, seconds: float = MOST_SECONDS):
+        self.program, self.tell, self.seconds = program, tell, seconds
+        self.variables = instrument.Watched.variables(program)  # type: ignore[arg-type]
+        self.launches = 0
+        self.kernels: dict[str, None] = {}
+        self._reports: dict[tuple, Report] = {}
+        self._timer: threading.Timer | None = None
+        self._watched: WatchedLaunch | None = None
+
+    def before(self, call: Call) -> None:
+        """Begin to watch."""
+        self._watched = watched = WatchedLaunch(self.program, call, self.variables)
+        self.launches += 1
+        self.kernels[watched.kernel] = None
+        watch(watched, self.program.library, self.seconds, check=True)
+        self._timer = limit(self.program.library, self.seconds)
+
+    def after(self, call: Call, failures: int) -> None:
+        """Take down what was wrong."""
+        library, watched = self.program.library, self._watched
+        assert watched and self._timer
+        unlimit(library, self._timer)
+        problems = [Problem.from_buffer_copy(p) for p in self.program.module.problems()]
+        problems.sort(key=lambda problem: problem.kind)
+        where = watched.places([pc for p in problems for pc in (p.pc, p.other_pc) if pc])
+        for problem in problems:
+            report = checking._report(watched, watched, problem, where)  # type: ignore[arg-type]
+            if problem.kind != checking.SKIPPED or not checking.returns_before(watched.path, watched.kernel, report):
+                self._add(report)
+        library.cudasim_unwatch()
+
+    def end(self, status: int) -> None:
+        """What only the end shows: mistakes in calls of CUDA's, accesses by the host, memory that was never freed.
+
+        A program that gave up frees nothing, and need not."""
+        mistakes = self.program.mistakes()
+        module = self.program.module
+        where = instrument.places(module.built, module.path, tuple(sorted({m.pc for m in mistakes if m.pc})))
+        for m in mistakes:
+            if m.pc:
+                file, line = where[m.pc]
+                self._add(Report(HOST_ACCESS, "main", file, line, None, (), (), m.text.decode(), m.count))
+            else:
+                name = self.program.error_name(m.error)
+                self._add(_of_the_host(CUDA_ERROR, self.program, m, f"{name}: {m.text.decode()}", m.count))
+        for a in self.program.allocations():
+            if not status and not a.freed_line and a.owner != REGISTERED:
+                self._add(
+                    _of_the_host(LEAK, self.program, a, f"{a.size} bytes that are allocated here are never freed")
+                )
+
+    def _add(self, report: Report) -> None:
+        lines = frozenset([report.line, report.other_line or report.line])
+        what = report.array or report.message  # one line may go wrong in several ways
+        known = self._reports.setdefault((report.kind, report.kernel, report.file, lines, what), report)
+        if known is report:
+            self.tell(report)
+        else:
+            known.count += report.count
+
+
+def _of_the_host(kind: str, program: Program, at: Mistake | Allocation, message: str, count: int = 1) -> Report:
+    file = instrument.source_file(at.file.decode(), program.module.path.parent)
+    return Report(kind, "main", file, at.line, None, (), (), message, count)
+
+
+class ProgramTrace:
+    """Traces the first launch of every kernel of a program; `traces`: {kernel: (Trace, how often it was launched)}."""
+
+    def __init__(self, program: Program, blocks: int = tracing.MOST_BLOCKS, seconds: float = MOST_SECONDS):
+        self.program, self.blocks, self.seconds = program, blocks, seconds
+        self.variables = instrument.Watched.variables(program)  # type: ignore[arg-type]
+        self.traces: dict[str, tracing.Trace] = {}
+        self.launches: dict[str, int] = {}
+        self.faults: list[str] = []
+        self._only: Any = None
+        self._timer: threading.Timer | None = None
+        self._watched: WatchedLaunch | None = None
+
+    def before(self, call: Call) -> None:
+        """Begin to watch, if it is this kernel's first launch."""
+        kernel = call.name.decode()
+        self.launches[kernel] = self.launches.get(kernel, 0) + 1
+        self._watched = None
+        if self.launches[kernel] > 1:
+            return
+        library = self.program.library
+        self._watched = watched = WatchedLaunch(self.program, call, self.variables)
+        watch(watched, library, self.seconds, trace=True)
+        only = tracing.some_blocks(watched, self.blocks)  # type: ignore[arg-type]
+        self._only = None if only is None else (ctypes.c_int64 * len(only))(*only)
+        if only is not None:
+            library.cudasim_trace_only(self._only, ctypes.c_int64(len(only)))
+        library.cudasim_forget_rows()
+        self._timer = limit(library, self.seconds)
+
+    def after(self, call: Call, failures: int) -> None:
+        """Count what it asked of memory."""
+        library, watched = self.program.library, self._watched
+        if not watched:
+            return
+        assert self._timer
+        unlimit(library, self._timer)
+        if problems := self.program.module.problems():
+            where = watched.places([problems[0].pc] if problems[0].pc else [])
+            self.faults.append(str(checking._report(watched, watched, problems[0], where)))  # type: ignore[arg-type]
+        else:
+            total = int(np.prod(watched.grid, dtype=np.int64))
+            traced = total if self._only is None else len(self._only)
+            self.traces[watched.kernel] = tracing.counted(watched, watched.kernel, total, traced)  # type: ignore[arg-type]
+        library.cudasim_unwatch()
+
+    def end(self, status: int) -> None:
+        """Nothing is left to do."""
+
+
+# ---------------------------------------------------------------- what both do
+
+
+def watch(
+    watched: WatchedLaunch, library: ctypes.CDLL, seconds: float, check: bool = False, trace: bool = False
+) -> None:
+    """Tell the tools of a launch's arrays."""
+    rows = [(a.begin, a.size, min(a.granule, a.dtype.itemsize), a.unset) for a in watched.arrays]
+    table = (instrument.GlobalArray * (len(rows) or 1))(*(instrument.GlobalArray(*row) for row in rows))
+    library.cudasim_watch(table, len(rows), watched.shared, int(check), int(trace), ctypes.c_double(seconds))
+
+
+def limit(library: ctypes.CDLL, seconds: float) -> threading.Timer:
+    """Let the launch end after so many seconds."""
+    timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), library.cudasim_time_is_up)
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
+def unlimit(library: ctypes.CDLL, timer: threading.Timer) -> None:
+    """It has ended."""
+    timer.cancel()
+    library.cudasim_ended()
+    timer.join()
