@@ -16,10 +16,10 @@ one-kernel, step-paths: from results/emulator/step_paths.json, which step_paths.
 planner-rows: the same times, each layer's quickest one beside what is predicted of it;
 fast-kernels, fast-kernels-in-short: from results/nvrtc/fast_compile.json;
 keras-layers, keras-model, keras-losses, keras-optimizers, keras-callbacks: what is there, from the code;
+keras-names-counted, keras-names: Keras's own names, from tests/data/keras_2_3_1.json and the code;
 intrinsics, intrinsics-refused: of CUDA's, from tinycnn/emulator/intrinsics.json;
 cuda-functions, cuda-headers, cuda-refused-headers, cuda-refused-names, cuda-programs: what of CUDA the emulator has
-and refuses, from the headers, the data and the test programs that say so;
-keras-names-counted, keras-names: Keras's own names, from tests/data/keras_2_3_1.json and the code.
+and refuses, from the headers, the data and the test programs that say so.
 Of networks, beside-keras, training-speed and step-profile there is a short form, NAME-in-short: the rows that people
 look for.
 """
@@ -454,6 +454,35 @@ def keras_callbacks(results):
     return members_table(subclasses(callbacks, callbacks.Callback), "callback")
 
 
+def keras_names_counted(results):
+    """How many of Keras's names of each module work, and how many are refused."""
+    sorted_names = keras_names.all_sorted()
+    groups = list(dict.fromkeys(name.group for name in sorted_names))
+    rows = []
+    for group in [*groups, None]:
+        found = [name for name in sorted_names if group in (None, name.group)]
+        works = sum(name.status == "works" for name in found)
+        rows.append([f"`{group}`" if group else "all", len(found), works, len(found) - works])
+    return markdown(rows, ["of Keras 2.3.1", "names", "work", "are refused by name"], left=1)
+
+
+def keras_names_listed(results):
+    """Every name of Keras's: those that work, with the arguments that are refused, and what to do instead of others."""
+    sorted_names, rows = keras_names.all_sorted(), []
+    for group in dict.fromkeys(name.group for name in sorted_names):
+        found = [name for name in sorted_names if name.group == group]
+        for name in found:
+            if name.status == "works" and name.refused:
+                rows.append([f"`{group}`", f"`{name.name}`", "without " + ", ".join(f"`{a}`" for a in name.refused)])
+        plain = ", ".join(f"`{name.name}`" for name in found if name.status == "works" and not name.refused)
+        if plain:
+            rows.append([f"`{group}`", plain, "works"])
+        for remedy in dict.fromkeys(name.remedy for name in found if name.remedy):
+            same = ", ".join(f"`{name.name}`" for name in found if name.remedy == remedy)
+            rows.append([f"`{group}`", same, f"not there: {remedy}"])
+    return markdown(rows, ["of Keras 2.3.1", "names", "here"], left=3)
+
+
 def listed_intrinsics():
     return json.loads((ROOT / "tinycnn" / "emulator" / "intrinsics.json").read_text(encoding="utf-8"))
 
@@ -539,35 +568,6 @@ def cuda_programs(results):
     return tabulate(rows, headers=["program", "what it is", "its kernels"], tablefmt="pipe")
 
 
-def keras_names_counted(results):
-    """How many of Keras's names of each module work, and how many are refused."""
-    sorted_names = keras_names.all_sorted()
-    groups = list(dict.fromkeys(name.group for name in sorted_names))
-    rows = []
-    for group in [*groups, None]:
-        found = [name for name in sorted_names if group in (None, name.group)]
-        works = sum(name.status == "works" for name in found)
-        rows.append([f"`{group}`" if group else "all", len(found), works, len(found) - works])
-    return markdown(rows, ["of Keras 2.3.1", "names", "work", "are refused by name"], left=1)
-
-
-def keras_names_listed(results):
-    """Every name of Keras's: those that work, with the arguments that are refused, and what to do instead of others."""
-    sorted_names, rows = keras_names.all_sorted(), []
-    for group in dict.fromkeys(name.group for name in sorted_names):
-        found = [name for name in sorted_names if name.group == group]
-        for name in found:
-            if name.status == "works" and name.refused:
-                rows.append([f"`{group}`", f"`{name.name}`", "without " + ", ".join(f"`{a}`" for a in name.refused)])
-        plain = ", ".join(f"`{name.name}`" for name in found if name.status == "works" and not name.refused)
-        if plain:
-            rows.append([f"`{group}`", plain, "works"])
-        for remedy in dict.fromkeys(name.remedy for name in found if name.remedy):
-            same = ", ".join(f"`{name.name}`" for name in found if name.remedy == remedy)
-            rows.append([f"`{group}`", same, f"not there: {remedy}"])
-    return markdown(rows, ["of Keras 2.3.1", "names", "here"], left=3)
-
-
 def of_every_file(name, table, otherwise):
     """A function of the results' folder: this table of every device's file of this name, or else this sentence."""
 
@@ -611,7 +611,8 @@ TABLES = {
     "keras-model": keras_model,
     "keras-losses": keras_losses,
     "keras-optimizers": keras_optimizers,
-    "keras-callbacks": keras_callbacks,
+    "keras-callbacks": keras_callbacks, "keras-names-counted": keras_names_counted,
+    "keras-names": keras_names_listed,
     "intrinsics": intrinsics,
     "intrinsics-refused": intrinsics_refused,
     "cuda-functions": cuda_functions,
@@ -619,8 +620,6 @@ TABLES = {
     "cuda-refused-headers": cuda_refused_headers,
     "cuda-refused-names": cuda_refused_names,
     "cuda-programs": cuda_programs,
-    "keras-names-counted": keras_names_counted,
-    "keras-names": keras_names_listed,
 }  # fmt: skip
 
 
