@@ -147,7 +147,8 @@ def own(path: Path, launches: Sequence[Launch], subject: Subject, seconds: float
     reports = emulator.check(path, launches, seconds)
     here = [report for report in reports if Path(report.file).name == path.name]
     faults = {line for report in here for line in (report.line, report.other_line) if line}
-    recording = None if any(report.kind == "endless" for report in reports) else recorded_part(path, launches[0])
+    ended = any(report.kind in ("endless", "crash") for report in reports)
+    recording = None if ended else recorded_part(path, launches[0])
     race = next((r for r in here if r.kind == "race" and r.kernel == launches[0].kernel and r.other_line), None)
     runs, stages, frames = [], {}, []
     if recording is not None:
