@@ -12,6 +12,11 @@ TINY = Architecture(
 ARCHITECTURES["tiny"] = TINY  # in a worker; the tests' own process takes it out again
 
 
+def work(job):
+    """reproduction_jobs.work, at a worker that imports this module for it."""
+    return reproduction_jobs.work(job)
+
+
 def work_and_be_killed(job):
     """reproduction_jobs.work, but the worker that comes first to seed 1's third epoch is killed in its middle.
 

@@ -86,6 +86,7 @@ def test_ctrl_c_keeps_what_is_done_and_a_command_without_a_cluster_goes_on(clien
     runs, data = reproduction.plan(["tiny"], 4, 2), datasets.load("synthetic", limit=300)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(reproduction_jobs.Display, "tell", told)
+        patch.setattr(reproduction_jobs, "work", cluster_jobs.work)
         reproduction_jobs.reproduce(client, runs, data, reproduction.Results(tmp_path / "out"), "synthetic", 300)
     kept = figures(tmp_path / "out")
     assert any(row["loss"] for row in kept.values())
