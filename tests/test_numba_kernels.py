@@ -114,7 +114,8 @@ def test_every_kernel_compiles_for_a_gpu_in_its_own_precision_and_in_registers(a
     for name, facts in found.items():
         assert facts["entry"] and facts["target"] == arch, name
         # A bare 0.5 would make doubles of floats. Adam and the running loss compute in double, as in C.
-        double = "<double" in name or name.startswith(("adam", "softmax_crossentropy"))
+        running = "adam", "softmax_crossentropy", "binary_crossentropy", "mean_squared_error", "regularize"
+        double = "<double" in name or name.startswith(running)
         assert facts["double"] <= double, name
         assert not facts["local"], f"{name} keeps its small arrays in memory"
         threads = MOST_FILTER_THREADS if name.startswith("conv2d_backward_filter") else grid.THREADS

@@ -46,12 +46,13 @@ OPTIMIZERS: dict[str, Maker] = {
     "RMSprop": optimizers.RMSprop,
 }
 
-# A network with layers of every kind, whose answers come with tinycnn: the command's `every-layer`.
+# A network with layers of every kind, whose answers come with tinycnn: the command's `every-layer`. The small slope
+# near the end makes gradients of the size of Adam's and RMSprop's epsilon, so that it shows where that is added.
 EVERY_LAYER = (
     "CN(4,5,strides=4)->BN()->[CN(3,1)|CN(2,3,padding=same)->MP(3,3,strides=1,padding=same)]->MP(2,2)->DP(0.25)->"
-    "ZP((1,0),(0,1))->[CN(5,3,padding=same,activation=tanh)+]->LR(0.3)->[GM()|AP(2,2,padding=same)->"
-    "CN(4,(1,2),activation=none,bias=False)->AC(relu)->DN(6,softplus)->GA()]->"
-    "DN(8,sigmoid)->EL(0.5)->DN(8)->BN()->DN(10)"
+    "ZP((1,0),(0,1))->[CN(5,3,padding=same,activation=tanh)+]->CN(4,(2,3),activation=none,bias=False)->AC(relu)->"
+    "[GM()|AP(2,2,padding=same)->DN(6,softplus)->GA()|FL()]->DN(8,sigmoid)->BN()->EL(0.5)->DN(8,none)->LR(0.000001)->"
+    "DN(10)"
 )
 STORED, STORED_STEPS = Path(__file__).with_name("values.safetensors"), 20
 
