@@ -9,6 +9,7 @@ import step_paths
 
 import tinycnn
 from tinycnn import architectures, kernels, session
+from tinycnn.command import doctor
 from tinycnn.command.planned_step import described
 from tinycnn.devices.checks import compile_gate, step_cases
 from tinycnn.devices.gpu import cards
@@ -170,3 +171,14 @@ def test_the_six_compile_without_a_spill(nvrtc, network, arch):
 def test_every_header_is_put_into_a_program_once():
     text = kernels.source(kept(generate.source(plan(step_cases.NETWORK, 3, 2**20), step_cases.ADAM)))
     assert text.count("struct Planes {") == 1 and "#include" not in text and "#pragma once" not in text
+
+
+def test_a_generated_file_is_kept_under_its_content_and_mended_and_doctor_counts_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    name = kept("// a kernel\n")
+    path = kernels.path(name)
+    assert path.read_text() == "// a kernel\n" and kept("// another\n") != name == kept("// a kernel\n")
+    path.write_text("damaged")
+    assert kept("// a kernel\n") == name and path.read_text() == "// a kernel\n"
+    found = doctor.generated()
+    assert (found["files"], found["bytes"]) == (2, 12 + 11) and found["folder"] == str(path.parent)
