@@ -18,17 +18,32 @@ bool on_a_stack(uintptr_t address);
 CUDASIM_EXPORT const Problem* cudasim_problems(int* count);
 
 // Where this built file is in memory. (The linker has a name for that, but gdb loses its way in files that use it.)
-static uintptr_t file_begin;
+static uintptr_t first_byte, last_byte;
 static int look_at_file(dl_phdr_info* file, size_t, void*) {
+    bool ours = false;
+    uintptr_t end = 0;
     for (int i = 0; i < file->dlpi_phnum; ++i) {
-        uintptr_t begin = file->dlpi_addr + file->dlpi_phdr[i].p_vaddr;
+        uintptr_t begin = file->dlpi_addr + file->dlpi_phdr[i].p_vaddr, size = file->dlpi_phdr[i].p_memsz;
         if (file->dlpi_phdr[i].p_type != PT_LOAD) continue;
-        if ((uintptr_t)cudasim_problems - begin < file->dlpi_phdr[i].p_memsz) return file_begin = file->dlpi_addr, 1;
+        ours |= (uintptr_t)cudasim_problems - begin < size;
+        end = begin + size > end ? begin + size : end;
     }
-    return 0;
+    if (ours) first_byte = file->dlpi_addr, last_byte = end - 1;
+    return ours;
+}
+static void find_this_file() {
+    if (!last_byte) dl_iterate_phdr(look_at_file, nullptr);
+}
+uintptr_t file_begin() {
+    find_this_file();
+    return first_byte;
+}
+bool in_this_file(uintptr_t address) {
+    find_this_file();
+    return address >= first_byte && address <= last_byte;
 }
 static bool is_kernel_code(uintptr_t address) {
-    return address > file_begin && address < (uintptr_t)cudasim_problems;
+    return address > first_byte && address < (uintptr_t)cudasim_problems;
 }
 
 uintptr_t interrupted_at(void* context) {
@@ -91,7 +106,7 @@ static void on_crash(int number, siginfo_t* info, void* context) {
         return;
     }
     uintptr_t address = number == SIGSEGV ? (uintptr_t)info->si_addr : 0, pc = place_of(context, address);
-    Problem* p = find_problem(Kind::Crash, pc ? pc - file_begin : 0, 0, {nullptr, 0});
+    Problem* p = find_problem(Kind::Crash, pc ? pc - first_byte : 0, 0, {nullptr, 0});
     if (p && !p->count++) {
         tell_who(*p, current);
         snprintf(p->message, sizeof p->message, "%s", text_of(number, address));
@@ -101,7 +116,7 @@ static void on_crash(int number, siginfo_t* info, void* context) {
 }
 
 void watch_crashes() {
-    if (!file_begin) dl_iterate_phdr(look_at_file, nullptr);
+    find_this_file();
     crashing_thread = pthread_self();
     pthread_sigmask(SIG_SETMASK, nullptr, &mask_before);
     stack_t stack = {};

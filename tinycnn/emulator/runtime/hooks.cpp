@@ -33,8 +33,6 @@ static bool tracing_some;
 bool checking, tracing;
 uintptr_t image_begin;
 
-bool in_this_file(uintptr_t address) { return address - image_begin < (uintptr_t)_end - image_begin; }
-
 Region& region_at(int id) { return regions[id]; }
 
 static void add_region(uintptr_t begin, int64_t size, int space, int granule, bool unset) {

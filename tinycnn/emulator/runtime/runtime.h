@@ -116,6 +116,7 @@ Problem* find_problem(Kind kind, uint64_t pc, uint64_t other_pc, Site site);
 // ---------------------------------------------------------------- signals (crash.cpp)
 
 uintptr_t interrupted_at(void* context);  // the instruction, in a signal handler
+bool in_this_file(uintptr_t address);     // in the code or the variables of the built file
 
 #ifdef CUDASIM_HOOKED
 // ---------------------------------------------------------------- the tools (hooks.cpp, shadow.cpp, trace.cpp)

@@ -82,7 +82,6 @@ void handover_forget();
 void trace_begin(Region& region);
 void trace_request(int warp, unsigned lanes);
 int region_of(uintptr_t address);
-bool in_this_file(uintptr_t address);
 Region& region_at(int id);
 
 }  // namespace cudasim
