@@ -264,6 +264,8 @@ def test_training_steps_as_one_kernel_are_keras_s(keras_reference, run, network)
         ("emulator", "float32"),
         ("reference", "float64"),
     ]
+    as_one_kernel, general = (c["optimizers"] for c in facts["comparisons"])
+    assert general == [*compare.OPTIMIZERS] and as_one_kernel == [name for name in general if name != "RMSprop"]
 
 
 WITHOUT_KERAS = """

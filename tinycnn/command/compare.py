@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,8 @@ def compare(network: str, device: str | None, path: str | None, steps: int, as_j
     """Compare a network with the same one in Keras: outputs, loss, gradients, statistics, weights after steps.
 
     In every precision of the device, and in float64 at least on `reference`, where no rounding hides a wrong rule. With
-    a --path the device's steps go that way; one-kernel computes in float32.
+    a --path the device's steps go that way; one-kernel computes in float32, and
+    is compared with the optimisers that it has.
     `every-layer` is two small networks, with layers of every kind and for the optimisers' rules (every-rule), whose
     answers come with tinycnn and need no Keras.
     The exit status is 1 where something is farther from Keras than the tolerance.
@@ -68,6 +70,8 @@ def comparisons(text: str, device: str | None, steps: int, path: str | None = No
             tinycnn.set_random_seed(0)
             model = find_network(networks[network])
             trial = trial_for(model, steps)
+            if path == "one-kernel" and name == device:
+                trial = as_one_kernel(trial, model)
             prepare(model)
             answers = answers_for(network, model, trial)
             found = rows(ours(model, trial), answers)
@@ -92,6 +96,18 @@ def comparisons(text: str, device: str | None, steps: int, path: str | None = No
                 for row in found
             ],
         }
+
+
+def as_one_kernel(trial: Trial, model: Model) -> Trial:
+    """The Trial with those optimisers that the path has stages for. The model's own stays, and may be refused."""
+    from tinycnn.devices.network import Rule
+    from tinycnn.fit.description import rule_of
+    from tinycnn.keras_reference.compare import kind
+
+    assert model.optimizer is not None  # a compiled model has one
+    own = kind(model.optimizer)
+    makers = {name: make for name, make in trial.optimizers.items() if name == own or isinstance(rule_of(make()), Rule)}
+    return replace(trial, optimizers=makers)
 
 
 def answers_for(network: str, model: Model, trial: Trial) -> Answers:
