@@ -66,7 +66,7 @@ def count(name, path):
         model.trained = model.trainable_weights
         model.optimizer.bind(model.trained)
         batch = model.recipe["batch_size"]
-        x, y = np.zeros((batch, *model.input.shape), np.float32), to_categorical(np.zeros(batch), CLASSES)
+        x, y = np.zeros((batch, *model.input.extents), np.float32), to_categorical(np.zeros(batch), CLASSES)
         steps = loop.Steps(model, data.resident(model, x, y, ("x", "y")))
         model.optimizer.before_step()
         driver.launches = driver.bytes = 0

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -44,10 +45,10 @@ def keras_reference():
     return keras_reference
 
 
-def every_layer(steps=compare.STORED_STEPS):
-    """(the prepared model of the stored answers on the current device, its trial)"""
+def with_answers(network, steps=compare.STORED_STEPS):
+    """(a prepared model that has stored answers on the current device, its trial)"""
     tinycnn.set_random_seed(0)
-    model = find_network(compare.EVERY_LAYER)
+    model = find_network(compare.WITH_ANSWERS[network])
     trial = trial_for(model, steps)
     prepare(model)
     return model, trial
@@ -63,28 +64,38 @@ def missed(values, answers):
 def test_every_device_gives_keras_s_stored_answers_with_every_optimizer(device):
     if device.name == "numba":
         pytest.skip("Numba's simulator takes minutes; `tinycnn compare every-layer --device numba` does it")
-    model, trial = every_layer()
+    model, trial = with_answers("every-layer")
     assert list(trial.optimizers) == ["SGD", "momentum", "Nesterov", "Adam", "Adadelta", "RMSprop"]
     assert {type(layer).__name__ for layer in model.layers} >= {
         "Conv2D", "Dense", "MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D", "GlobalMaxPooling2D",
         "BatchNormalization", "Dropout", "Flatten", "Activation", "LeakyReLU", "ELU", "ZeroPadding2D", "Concatenate",
         "Add",
     }  # fmt: skip
-    assert missed(ours(model, trial), compare.stored_answers(device.dtype)) == []
+    assert missed(ours(model, trial), compare.stored_answers("every-layer", device.dtype)) == []
 
 
-def test_the_stored_answers_are_those_that_keras_gives(keras_reference, float64):
-    model, trial = every_layer()
+def test_every_device_updates_by_keras_s_rules(device):
+    if device.name == "numba":
+        pytest.skip("Numba's simulator takes minutes; `tinycnn compare every-layer --device numba` does it")
+    model, trial = with_answers("every-rule")
+    assert list(trial.optimizers) == ["SGD", "momentum", "Nesterov", "Adam", "Adadelta", "RMSprop"]
+    assert missed(ours(model, trial), compare.stored_answers("every-rule", device.dtype)) == []
+
+
+@pytest.mark.parametrize("network", compare.WITH_ANSWERS)
+def test_the_stored_answers_are_those_that_keras_gives(keras_reference, network, float64):
+    model, trial = with_answers(network)
     weights = {name: w.numpy() for name, w in parameters(model).items()}
     with keras_reference.precision("float64"):
         now = keras_reference.Twin(model).values(weights, trial.x.astype(np.float64), trial.y, trial)
-    assert missed(now, compare.stored_answers("float64")) == []
+    assert missed(now, compare.stored_answers(network, "float64")) == []
 
 
-def test_the_stored_tolerances_leave_no_room_for_another_rule():
+@pytest.mark.parametrize("network", compare.WITH_ANSWERS)
+def test_the_stored_tolerances_leave_no_room_for_another_rule(network):
     """In float64 they are next to nothing beside what they measure; in float32 far less than that."""
     for dtype, share in (("float64", 1e-10), ("float32", 2e-2)):
-        stored = compare.stored_answers(dtype)
+        stored = compare.stored_answers(network, dtype)
         for (what, where), value in stored.values.items():
             if what != compare.RIGHT and not what.startswith(compare.WEIGHTS):
                 assert stored.tolerances[what, where] < share * distance(what, value, 0), (what, where)
@@ -142,21 +153,23 @@ class OtherAdadelta(optimizers.Adadelta):
     ],
 )
 def test_an_optimizer_of_another_rule_is_found(name, wrong, dtype):
-    with tinycnn.use_device("reference", dtype):
-        model, trial = every_layer()
-        rate = trial.optimizers[name]().learning_rate
-        altered = compare.Trial(trial.x, trial.y, {**trial.optimizers, name: lambda: wrong(rate)})
-        found = missed(ours(model, altered), compare.stored_answers(dtype))
+    found = []
+    for network in compare.WITH_ANSWERS:  # a rate that is a little off in the one, a wrong epsilon in the other
+        with tinycnn.use_device("reference", dtype):
+            model, trial = with_answers(network)
+            rate = trial.optimizers[name]().learning_rate
+            altered = compare.Trial(trial.x, trial.y, {**trial.optimizers, name: partial(wrong, rate)})
+            found += missed(ours(model, altered), compare.stored_answers(network, dtype))
     assert found and {what.rpartition(" of ")[2] for what, _ in found} == {name}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_an_altered_weight_is_found_from_its_layer_on(dtype):
     with tinycnn.use_device("reference", dtype):
-        model, trial = every_layer(1)
+        model, trial = with_answers("every-layer", 1)
         bias = parameters(model)["dense_3.bias"]
         bias.device.assign(bias.data, bias.numpy() + 1e-3)
-        stored = compare.stored_answers(dtype)
+        stored = compare.stored_answers("every-layer", dtype)
         values = {key: value for key, value in ours(model, trial).items() if not key[0].startswith(compare.WEIGHTS)}
         part = Answers({key: stored.values[key] for key in values}, stored.tolerances, "")
         found = missed(values, part)
@@ -165,8 +178,8 @@ def test_an_altered_weight_is_found_from_its_layer_on(dtype):
 
 
 def test_a_gradient_that_is_a_little_off_or_not_a_number_is_found_and_named(float64):
-    model, trial = every_layer()
-    values, stored = ours(model, trial), compare.stored_answers("float64")
+    model, trial = with_answers("every-layer")
+    values, stored = ours(model, trial), compare.stored_answers("every-layer", "float64")
     for wrong in (1e-9, np.nan, np.inf):
         altered = {key: value.copy() for key, value in values.items()}
         altered[compare.GRADIENT, "conv2d_2.kernel"].flat[1] += wrong
@@ -175,9 +188,9 @@ def test_a_gradient_that_is_a_little_off_or_not_a_number_is_found_and_named(floa
 
 
 def test_answers_to_another_question_are_refused(float64):
-    model, trial = every_layer(1)
+    model, trial = with_answers("every-layer", 1)
     with pytest.raises(ValueError, match="another network or trial"):
-        rows(ours(model, trial), compare.stored_answers("float64"))
+        rows(ours(model, trial), compare.stored_answers("every-layer", "float64"))
 
 
 # ---------------------------------------------------------------- Keras itself
@@ -251,6 +264,8 @@ def test_training_steps_as_one_kernel_are_keras_s(keras_reference, run, network)
         ("emulator", "float32"),
         ("reference", "float64"),
     ]
+    as_one_kernel, general = (c["optimizers"] for c in facts["comparisons"])
+    assert general == [*compare.OPTIMIZERS] and as_one_kernel == [name for name in general if name != "RMSprop"]
 
 
 WITHOUT_KERAS = """
@@ -290,8 +305,9 @@ def test_without_keras_the_stored_answers_are_compared_with_and_named():
 def test_a_missed_tolerance_is_named_and_the_exit_status_is_1():
     status, out, error = without_keras("compare", "every-layer", "--device", "reference", altered=1e-3)
     assert status == 1 and error == ""
-    assert out.count("MISSED: gradient dense_2.bias: 1.00e-03, more than") == 2
-    assert "2 missed" in out.splitlines()[-1]
+    # In both of its networks, and in both precisions.
+    assert out.count("MISSED: gradient dense_2.bias: 1.00e-03, more than") == 4
+    assert "4 missed" in out.splitlines()[-1]
 
 
 @pytest.mark.parametrize("arguments", [("go-crazy",), ("every-layer", "--steps", "3")])

@@ -16,6 +16,7 @@ from tinycnn import layers, losses, models, optimizers, session
 from tinycnn.devices.gpu.emulator import EmulatorDevice
 from tinycnn.devices.gpu.fast import launches
 from tinycnn.devices.gpu.fast import plan as planner
+from tinycnn.fit import checkpoint
 
 
 @pytest.fixture
@@ -201,3 +202,37 @@ def test_the_command_takes_a_path_and_logs_it(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as end:
         cli.main([*words, "--device", "cpu", "--path", "fast"])
     assert end.value.code == 2 and "the cpu device has no path 'fast'; it has: general" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path, activation", [("one-kernel", "none"), ("general", "tanh")])
+def test_log_and_checkpoint_say_which_path_computed_where_another_was_wished_for(
+    path, activation, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TINYCNN_PATH", "one-kernel")
+    device = EmulatorDevice()
+    monkeypatch.setitem(tinycnn.devices._made, ("emulator", "float32"), device)
+    network = f"CN(2,5,strides=3,activation={activation})->CN(10,8,activation=none)->FL()->AC(softmax)"
+    words = ["train", network, "--data", "synthetic", "--limit", "4", "--epochs", "1", "--batch-size", "2"]
+    with pytest.raises(SystemExit) as end:
+        cli.main([*words, "--log", "log.jsonl", "--save", "m.safetensors", "--device", "emulator"])
+    assert not end.value.code
+    assert capsys.readouterr().err.count("it takes the recorded step") == (path == "general")
+    assert json.loads((tmp_path / "log.jsonl").read_text())["path"] == path
+    assert checkpoint.read("m.safetensors")[0]["path"] == path
+    assert device.path == "one-kernel"
+
+
+def test_what_is_saved_after_a_training_says_which_path_it_took(tmp_path):
+    with tinycnn.use_device("emulator") as device, device.taking("one-kernel"):
+        device.path_is_forced = False
+        x, y = images(rng_of(5), 4)
+        flat = [layers.Flatten(input_shape=x.shape[1:]), layers.Dense(3, activation="tanh")]
+        model = models.Sequential([*flat, layers.Dense(y.shape[1], activation="softmax")])
+        model.compile("sgd")
+        model.save(tmp_path / "new.safetensors")
+        with pytest.warns(UserWarning, match="it takes the recorded step"):
+            model.fit(x, y, verbose=0)
+        model.save(tmp_path / "trained.safetensors")
+    paths = [checkpoint.read(tmp_path / f"{name}.safetensors")[0]["path"] for name in ("new", "trained")]
+    assert paths == ["one-kernel", "general"]

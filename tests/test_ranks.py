@@ -103,6 +103,41 @@ def test_so_they_do_on_the_cpu_to_the_rounding_of_float32():
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["reference", "cpu", "emulator"])
+@pytest.mark.parametrize(
+    "loss, last, penalty",
+    [
+        ("categorical_crossentropy", "softmax", "l1_l2"),
+        ("binary_crossentropy", "sigmoid", None),
+        ("binary_crossentropy", "tanh", "l2"),
+        ("mean_squared_error", "tanh", None),
+    ],
+)
+def test_losses_and_penalties_are_those_of_one_process(name, loss, last, penalty):
+    """Of 5 images one rank has 3, and of the last batch's one image one rank has none."""
+
+    def penalised():
+        head = Dense(3, activation=last, bias_regularizer=penalty)
+        return Sequential([Conv2D(2, 3, input_shape=(8, 8, 1), kernel_regularizer=penalty), Flatten(), head])
+
+    def weights_and_losses(device):
+        with use_device(device):
+            with building:
+                again()
+                model = penalised()
+                model.compile(tinycnn.optimizers.SGD(0.1), loss)
+            x, y = toy(6)
+            history = model.fit(x, y, batch_size=5, epochs=2, validation_data=(x, y), verbose=0).history
+        return [*model.get_weights(), history["loss"], history["val_loss"]]
+
+    device = tinycnn.get_device(name, None if name == "cpu" else "float64")
+    rtol = 1e-5 if name == "cpu" else 1e-11
+    want = weights_and_losses(device)
+    for got in threads_as_ranks.run(2, lambda mine: weights_and_losses(ranks.of(device, mine, "part"))):
+        for a, b in zip(got, want, strict=True):
+            np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol)
+
+
 def test_weights_of_images_count_as_in_one_process():
     device = tinycnn.get_device("reference", "float64")
     x, y = toy(10)

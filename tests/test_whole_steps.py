@@ -8,18 +8,42 @@ import pytest
 from helpers import assert_same_bits, images
 
 import tinycnn
-from tinycnn import architectures, callbacks, optimizers, session
-from tinycnn.devices import DeviceError
+from tinycnn import architectures, callbacks, layers, losses, optimizers, session
+from tinycnn import functional as F
+from tinycnn.devices import DeviceError, ranks
 from tinycnn.devices.base import StepError
 from tinycnn.devices.checks import step_cases
 from tinycnn.devices.gpu.step import run as step_run
-from tinycnn.devices.network import Network
+from tinycnn.devices.network import Network, Rule
 from tinycnn.fit import whole_steps
 from tinycnn.fit.description import describe, rule_of
 from tinycnn.fit.whole_steps import PathError
 from tinycnn.gradcheck.check import rounding
 from tinycnn.gradcheck.networks import longest_sum
-from tinycnn.layers import Activation, BatchNormalization, Conv2D, Dense, Dropout, Flatten, Input, Layer, MaxPooling2D
+from tinycnn.layers import (
+    ELU,
+    Activation,
+    Add,
+    AveragePooling2D,
+    BatchNormalization,
+    Concatenate,
+    Conv2D,
+    Convolution2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
+    Input,
+    Lambda,
+    Layer,
+    LeakyReLU,
+    MaxPooling2D,
+    ReLU,
+    Reshape,
+    Softmax,
+    ZeroPadding2D,
+)  # fmt: skip
 from tinycnn.models import Model, Sequential, load_model
 
 ONE_KERNEL = "one-kernel"
@@ -68,7 +92,7 @@ def trained(name, device, batch, optimizer, count=7, epochs=1, **options):
         model = Sequential(NETWORKS[name]())
         rule = optimizer()
         model.compile(rule, metrics=["acc"])
-        shape, classes = model.input.shape, model.output.shape[0]
+        shape, classes = model.input.extents, model.output.extents[0]
         rng = np.random.default_rng(1)
         model.set_weights([w + rng.standard_normal(w.shape) / 10 for w in model.get_weights()])  # no bias is 0
         x = rng.standard_normal((count, *shape)).astype(np.float32)
@@ -200,7 +224,7 @@ def test_blocks_that_wait_in_vain_are_an_error_and_lose_nothing(gpu, monkeypatch
     monkeypatch.setattr(gpu, "zeros", one_arrival_too_few)
     monkeypatch.setattr(step_run, "PATIENCE", 1000)
     rng = np.random.default_rng(1)
-    x, y = rng.standard_normal((3, *model.input.shape)), np.eye(3)
+    x, y = rng.standard_normal((3, *model.input.extents)), np.eye(3)
     with pytest.raises(StepError, match="waited .* in vain.*as they were before"):
         model.fit(x, y, batch_size=3, verbose=0)
     for a, b in zip(before, bits(model, rule), strict=True):
@@ -302,7 +326,7 @@ REASONS = {
 
 
 def fit_noise(model, batch_size=2, count=4, **options):
-    rng, shape = np.random.default_rng(0), model.input.shape
+    rng, shape = np.random.default_rng(0), model.input.extents
     x, y = rng.standard_normal((count, *shape)), np.eye(3)[rng.integers(0, 3, count)]
     if options.pop("generated", False):
         return model.fit(((x, y) for _ in itertools.count()), steps_per_epoch=2, verbose=0)
@@ -339,6 +363,73 @@ def test_what_a_layer_or_an_optimizer_has_beyond_what_is_known_is_no_network_tha
         assert rule_of(model.optimizer) == "its optimizer has a clipnorm"
         model.loss = print
         assert describe(model) == "its loss is print"
+
+
+def network(*layers, dense=None, flat=True, **compiled):
+    """A compiled network with these layers in it, and these options of its Dense."""
+    session.clear_session()
+    head = [Flatten()] if flat else []
+    dense = Dense(3, **{"activation": "softmax", **(dense or {})})
+    model = Sequential([Conv2D(2, 3, input_shape=(6, 6, 1)), *layers, *head, dense])
+    model.compile(**compiled)
+    return model
+
+
+def joined(layer):
+    """One with a layer of two inputs."""
+    session.clear_session()
+    x = Input((6, 6, 1))
+    model = Model(x, Dense(3, activation="softmax")(Flatten()(layer([x, Conv2D(1, 3, padding="same")(x)]))))
+    model.compile()
+    return model
+
+
+WITH_STAGE = (Conv2D, Dense, BatchNormalization, MaxPooling2D, Dropout, Flatten, Activation)
+# The other layers: {class: a network with one}.
+OTHER_LAYERS = {
+    **dict.fromkeys((Add, Concatenate), lambda kind: joined(kind())),
+    **dict.fromkeys((ELU, LeakyReLU, ReLU, Softmax, AveragePooling2D, ZeroPadding2D), lambda kind: network(kind())),
+    **dict.fromkeys((GlobalAveragePooling2D, GlobalMaxPooling2D), lambda kind: network(kind(), flat=False)),
+    Convolution2D: lambda kind: network(kind(2, 3)),
+    Lambda: lambda kind: network(kind(lambda x: x)),
+    Reshape: lambda kind: network(kind((-1,))),
+}  # fmt: skip
+
+
+def test_everything_without_a_stage_is_refused_by_name():
+    """Of all that tinycnn has: what is new is missed here until it is listed, or has a stage."""
+    with tinycnn.use_device("reference"):
+        assert isinstance(describe(network()), Network)
+        there = {c for c in vars(layers).values() if isinstance(c, type) and issubclass(c, Layer)}
+        assert there == {Layer, layers.InputLayer, *WITH_STAGE, *OTHER_LAYERS}
+        for kind, make in OTHER_LAYERS.items():
+            why = "makes it a network with branches" if kind in (Add, Concatenate) else f"is of class {kind.__name__}, "
+            assert why in describe(make(kind)), kind
+        assert describe(network(flat=False)) == "dense_1 is a dense layer on images that are not flat"
+
+        for activation in {*F.ACTIVATIONS} - {"relu", "softmax"}:
+            for layer in (Conv2D(2, 3, activation=activation), Activation(activation)):
+                why = describe(network(layer))
+                assert why == f"{layer.name} has the activation {activation}, which it has no stage for"
+            why = describe(network(dense={"activation": activation}, loss="mean_squared_error"))
+            assert why == "its loss is mean_squared_error"
+        for option in ("kernel_regularizer", "bias_regularizer"):
+            for penalty in ("l1", "l2", "l1_l2"):
+                why = f"has a {option}, which it has no stage for"
+                assert describe(network(Conv2D(2, 3, **{option: penalty}))) == f"conv2d_2 {why}"
+                assert describe(network(dense={option: penalty})) == f"dense_1 {why}"
+
+        for loss in losses.LOSSES:
+            found = describe(network(loss=loss))
+            assert isinstance(found, Network) == loss.endswith("categorical_crossentropy")
+            assert isinstance(found, Network) or found == f"its loss is {loss}"
+        for name, kind in optimizers.OPTIMIZERS.items():
+            rule = rule_of(kind())
+            assert rule == "it has no stage for the optimizer RMSprop" if name == "rmsprop" else isinstance(rule, Rule)
+
+        rank = ranks.of(tinycnn.get_device("emulator"), types.SimpleNamespace(rank=0, size=2), "part")
+        why = rank.whole_step(step_cases.NETWORK, step_cases.ADAM, 3)
+        assert why == "it is one of several ranks, which add up their gradients within a step"
 
 
 def test_only_float32_and_only_gpus_have_it():

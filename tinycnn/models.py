@@ -67,6 +67,7 @@ class Model(Weighted):
         self.history: History | None = None  # of the last fit
         self.recipe: dict | None = None  # the documented training settings, where there are some
         self.device = current_device()
+        self.path_taken: str | None = None  # by the last fit: of what its device's path cannot do, another does
         self.step: Array = self.device.zeros((1,), "int64")  # training passes so far: dropout masks depend on it
 
     def _connect(self, inputs: list[Symbol], outputs: Any) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -31,8 +33,10 @@ def compare(network: str, device: str | None, path: str | None, steps: int, as_j
     """Compare a network with the same one in Keras: outputs, loss, gradients, statistics, weights after steps.
 
     In every precision of the device, and in float64 at least on `reference`, where no rounding hides a wrong rule. With
-    a --path the device's steps go that way; one-kernel computes in float32.
-    Keras's answers for `every-layer`, a small network with layers of every kind, come with tinycnn and need no Keras.
+    a --path the device's steps go that way; one-kernel computes in float32, and
+    is compared with the optimisers that it has.
+    `every-layer` is two small networks, with layers of every kind and for the optimisers' rules (every-rule), whose
+    answers come with tinycnn and need no Keras.
     The exit status is 1 where something is farther from Keras than the tolerance.
     """
     results = []
@@ -50,25 +54,29 @@ def compare(network: str, device: str | None, path: str | None, steps: int, as_j
 
 
 def comparisons(text: str, device: str | None, steps: int, path: str | None = None) -> Iterator[dict[str, Any]]:
-    """Yields a comparison of the network that `text` stands for, as plain data, for each precision of the device."""
+    """Yields a comparison of the network that `text` stands for, as plain data, for each precision of the device; of
+    `every-layer`, for both of its networks."""
     import tinycnn
     from tinycnn.devices import DEVICES, current_device, use_device
-    from tinycnn.keras_reference.compare import EVERY_LAYER, ours, prepare, rows, trial_for
+    from tinycnn.keras_reference.compare import WITH_ANSWERS, ours, prepare, rows, trial_for
 
     device = device or current_device().name
     kinds = [(device, dtype) for dtype in DEVICES[device][2] if path != "one-kernel" or dtype == "float32"]
     if "float64" not in [dtype for _, dtype in kinds]:
         kinds.append(("reference", "float64"))
-    for name, dtype in kinds:
+    networks = WITH_ANSWERS if text == "every-layer" else {text: text}
+    for network, (name, dtype) in product(networks, kinds):
         with use_device(name, dtype) as used, used.taking(path) if path and name == device else nullcontext():
             tinycnn.set_random_seed(0)
-            model = find_network(EVERY_LAYER if text == "every-layer" else text)
+            model = find_network(networks[network])
             trial = trial_for(model, steps)
+            if path == "one-kernel" and name == device:
+                trial = as_one_kernel(trial, model)
             prepare(model)
-            answers = answers_for(text, model, trial)
+            answers = answers_for(network, model, trial)
             found = rows(ours(model, trial), answers)
         yield {
-            "network": text,
+            "network": network,
             "parameters": model.count_params(),
             "device": name,
             "dtype": dtype,
@@ -90,16 +98,28 @@ def comparisons(text: str, device: str | None, steps: int, path: str | None = No
         }
 
 
-def answers_for(text: str, model: Model, trial: Trial) -> Answers:
-    """Keras's answers, or, where there is no Keras, those that come with tinycnn for every-layer."""
+def as_one_kernel(trial: Trial, model: Model) -> Trial:
+    """The Trial with those optimisers that the path has stages for. The model's own stays, and may be refused."""
+    from tinycnn.devices.network import Rule
+    from tinycnn.fit.description import rule_of
+    from tinycnn.keras_reference.compare import kind
+
+    assert model.optimizer is not None  # a compiled model has one
+    own = kind(model.optimizer)
+    makers = {name: make for name, make in trial.optimizers.items() if name == own or isinstance(rule_of(make()), Rule)}
+    return replace(trial, optimizers=makers)
+
+
+def answers_for(network: str, model: Model, trial: Trial) -> Answers:
+    """Keras's answers, or, where there is no Keras, those that come with tinycnn."""
     from tinycnn.keras_reference import twin as keras_reference
-    from tinycnn.keras_reference.compare import STORED_STEPS, stored_answers
+    from tinycnn.keras_reference.compare import STORED_STEPS, WITH_ANSWERS, stored_answers
 
     try:
         return keras_reference.answers(model, trial)
     except keras_reference.KerasMissing as missing:
-        if text == "every-layer" and trial.steps == STORED_STEPS:
-            return stored_answers(model.device.dtype)
+        if network in WITH_ANSWERS and trial.steps == STORED_STEPS:
+            return stored_answers(network, model.device.dtype)
         raise ValueError(
             f"{missing}. Without it, `tinycnn compare every-layer --steps {STORED_STEPS}` compares with stored answers"
         ) from None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from tinycnn.callbacks import Callback
+from tinycnn.callbacks import Callback, JSONLogger
 from tinycnn.command import ranks
 from tinycnn.command.options import (
     Diverged,
@@ -228,6 +228,14 @@ class Counter(Callback):
         self.finished = epoch + 1
 
 
+class TrainingLog(JSONLogger):
+    """Says too what computed an epoch: the device, and its path, which is known once the training has begun."""
+
+    def write(self, epoch: int, logs: dict[str, Any]) -> None:
+        self.extra |= {"device": self.model.device.name, "path": self.model.path_taken}
+        super().write(epoch, logs)
+
+
 def run(
     model: Model, settings: Settings, data: Dataset, options: Options, started: float, team: Team | None = None
 ) -> None:
@@ -251,7 +259,7 @@ def run(
     if model.epoch >= settings.epochs:
         print(f"already trained for {count(model.epoch, 'epoch')}; ask for more with --epochs")
     from tinycnn.architectures import schedule_function
-    from tinycnn.callbacks import JSONLogger, LearningRateScheduler, ModelCheckpoint
+    from tinycnn.callbacks import LearningRateScheduler, ModelCheckpoint
     from tinycnn.losses import labels_for
 
     counter = Counter()
@@ -262,7 +270,7 @@ def run(
         callbacks.append(LearningRateScheduler(schedule))
     if log:
         of = {"ranks": team.size} if team else {}
-        callbacks.append(JSONLogger(log, data=data.name, device=model.device.name, path=model.device.path, **of))
+        callbacks.append(TrainingLog(log, data=data.name, **of))
     if save:
         callbacks.append(ModelCheckpoint(save))
     if team is not None:

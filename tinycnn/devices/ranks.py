@@ -5,7 +5,8 @@ asked of the whole batch, and it answers for its part:
 
 * gather_batch gathers this rank's images. Those before them are other ranks', so dropout draws the words of the mask
   that belong to these images, and all ranks together have the masks of one process.
-* softmax_crossentropy gives the loss and the right answers of the whole batch, and this part's share of the gradient.
+* The losses give the loss and the right answers of the whole batch, and this part's share of the gradient; so does
+  regularize, of its penalty's.
 * summed, which the optimisers call, adds up the ranks' gradients. Every rank then makes the same update.
 
 Batch normalisation takes its statistics over the rank's part of a batch ("part"), as if it were a batch of its own; the
@@ -26,7 +27,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from tinycnn.devices.base import Array, Device, Mask
+from tinycnn.devices.base import Array, Device, Mask, Slices
 from tinycnn.devices.network import Network, Rule
 from tinycnn.shapes import Shape
 
@@ -128,7 +129,23 @@ class OneRank(Device):
     def softmax_crossentropy(
         self, logits: Array, labels: Array, weights: Array | None = None, totals: Array | None = None
     ) -> tuple[Array, Array, Array]:
-        loss, correct, dlogits = super().softmax_crossentropy(logits, labels, weights)  # type: ignore[safe-super]
+        return self.of_all(super().softmax_crossentropy(logits, labels, weights), totals)  # type: ignore[safe-super]
+
+    def binary_crossentropy(
+        self, outputs: Array, labels: Array, from_logits: bool, weights: Array | None = None,
+        totals: Array | None = None,
+    ) -> tuple[Array, Array, Array]:  # fmt: skip
+        mine = super().binary_crossentropy(outputs, labels, from_logits, weights)  # type: ignore[safe-super]
+        return self.of_all(mine, totals)
+
+    def mean_squared_error(
+        self, outputs: Array, labels: Array, weights: Array | None = None, totals: Array | None = None
+    ) -> tuple[Array, Array, Array]:
+        return self.of_all(super().mean_squared_error(outputs, labels, weights), totals)  # type: ignore[safe-super]
+
+    def of_all(self, mine: tuple[Array, Array, Array], totals: Array | None) -> tuple[Array, Array, Array]:
+        """(loss, correct, gradient) of the whole batch from those of its parts."""
+        loss, correct, dlogits = mine
         figures = [self.numpy(loss) * self.mine.share, self.numpy(correct) * min(self.mine.images, 1)]
         moved = [self.numpy(array) * self.mine.share for array in self.moving]
         mean, right, *statistics = self.sums([array.astype(np.float64) for array in [*figures, *moved]])
@@ -137,6 +154,14 @@ class OneRank(Device):
         if totals is not None:
             self.assign(totals, self.numpy(totals) + [mean[0] * self.mine.batch, right[0]])
         return self.asarray(mean), self.asarray(right), self.elementwise("multiply", dlogits, self.mine.share)
+
+    def regularize(
+        self, parameter: Array, gradient: Array | Slices | None, l1: float, l2: float, rows: int = 1,
+        totals: Array | None = None,
+    ) -> Array:  # fmt: skip
+        share = self.mine.share  # of the gradient, for `summed` adds up those of all ranks
+        super().regularize(parameter, gradient, l1 * share, l2 * share)  # type: ignore[safe-super]
+        return super().regularize(parameter, None, l1, l2, rows, totals)  # type: ignore[safe-super]
 
     def summed(self, gradients: Sequence[Any]) -> list[Any]:
         return [self.asarray(total) for total in self.sums([self.numpy(self.whole(g)) for g in gradients])]

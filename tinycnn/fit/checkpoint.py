@@ -82,7 +82,7 @@ def configuration(model: Model, weights_only: bool) -> dict[str, Any]:
         "epochs_trained": model.epochs_trained,
         "step": int(model.device.numpy(model.step)[0]),
         "device": model.device.name,
-        "path": model.device.path,
+        "path": model.path_taken or model.device.path,
         "ranks": model.device.ranks,
         "history": [{"epoch": epoch, **numbers_in(logs)} for epoch, logs in history],
         "recipe": model.recipe,

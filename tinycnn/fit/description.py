@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tinycnn import layers as ours
 from tinycnn import losses
 from tinycnn.devices.network import Conv, Dense, Drop, Flat, Layer, Network, Norm, Pool, Relu, Rule
-from tinycnn.optimizers import SGD, Adadelta, Adam
+from tinycnn.optimizers import SGD, Adadelta, Adam, RMSprop
 from tinycnn.shapes import Geometry, Shape, window_padding
 
 if TYPE_CHECKING:
@@ -91,4 +91,6 @@ def rule_of(optimizer: Optimizer) -> Rule | str:
         return Rule("Adam", (optimizer.beta_1, optimizer.beta_2, optimizer.epsilon))
     if type(optimizer) is Adadelta:
         return Rule("Adadelta", (optimizer.rho, optimizer.epsilon))
+    if type(optimizer) is RMSprop:
+        return "it has no stage for the optimizer RMSprop"
     return f"{optimizer.name} is an optimizer of your own"

@@ -253,6 +253,7 @@ def fit(model: Model, data: TrainingData, plan: Plan) -> cb.History:
     whole = whole_steps(model, data.train, plan.batch_size, listeners)
     device = model.device
     with _as_compiled(model), nullcontext() if whole or device.path != ONE_KERNEL else device.taking("general"):
+        model.path_taken = device.path
         listeners.tell("on_train_begin", {})
         for epoch in range(plan.initial_epoch, plan.epochs):
             if model.stop_training:

@@ -46,14 +46,19 @@ OPTIMIZERS: dict[str, Maker] = {
     "RMSprop": optimizers.RMSprop,
 }
 
-# A network with layers of every kind, whose answers come with tinycnn: the command's `every-layer`. The small slope
-# near the end makes gradients of the size of Adam's and RMSprop's epsilon, so that it shows where that is added.
+# A network with layers of every kind.
 EVERY_LAYER = (
     "CN(4,5,strides=4)->BN()->[CN(3,1)|CN(2,3,padding=same)->MP(3,3,strides=1,padding=same)]->MP(2,2)->DP(0.25)->"
     "ZP((1,0),(0,1))->[CN(5,3,padding=same,activation=tanh)+]->CN(4,(2,3),activation=none,bias=False)->AC(relu)->"
-    "[GM()|AP(2,2,padding=same)->DN(6,softplus)->GA()|FL()]->DN(8,sigmoid)->BN()->EL(0.5)->DN(8,none)->LR(0.000001)->"
+    "[GM()|AP(2,2,padding=same)->DN(6,softplus)->GA()|FL()]->DN(8,sigmoid)->BN()->EL(0.5)->DN(8,none)->LR(0.3)->"
     "DN(10)"
 )
+# A small one for the optimisers' rules. Layers that are many and batch-norms make rounding move weights more than a
+# wrong epsilon would; here it shows, for the small slope makes gradients of the size of Adam's and RMSprop's epsilon.
+EVERY_RULE = "AP(7,7)->FL()->DN(8,none)->LR(0.000001)->DN(10)"
+
+# Those whose answers come with tinycnn. The command's `every-layer` compares both.
+WITH_ANSWERS = {"every-layer": EVERY_LAYER, "every-rule": EVERY_RULE}
 STORED, STORED_STEPS = Path(__file__).with_name("values.safetensors"), 20
 
 
@@ -187,16 +192,15 @@ class Answers:
     source: str
 
 
-def stored_answers(dtype: str) -> Answers:
-    """The Answers for EVERY_LAYER that come with tinycnn. `python -m tinycnn.keras_reference.twin` writes them."""
+def stored_answers(network: str, dtype: str) -> Answers:
+    """The Answers for a network of WITH_ANSWERS, by its name. `python -m tinycnn.keras_reference.twin` writes them."""
     with safe_open(STORED, "numpy") as file:
         facts = json.loads(file.metadata()["answers"])
-        names = [name.split("|") for name in file.keys()]
-        values = {(what, where): file.get_tensor(f"{d}|{what}|{where}") for d, what, where in names if d == dtype}
-    tolerances = {}
-    for name, tolerance in facts["tolerances"][dtype].items():
-        what, where = name.split("|")
-        tolerances[what, where] = tolerance
+        tolerances = {}
+        for name, tolerance in facts["tolerances"][network][dtype].items():
+            what, where = name.split("|")
+            tolerances[what, where] = tolerance
+        values = {(what, where): file.get_tensor(f"{network}|{dtype}|{what}|{where}") for what, where in tolerances}
     return Answers(values, tolerances, f"stored answers of {facts['source']}")
 
 

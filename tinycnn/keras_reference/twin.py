@@ -18,6 +18,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import product
 from os import PathLike
 from typing import Any
 
@@ -30,7 +31,6 @@ from tinycnn.devices import use_device
 from tinycnn.fit.files import write_atomically
 from tinycnn.fit.places import parameters, places
 from tinycnn.keras_reference.compare import (
-    EVERY_LAYER,
     GRADIENT,
     INFERENCE,
     LOSS,
@@ -38,6 +38,7 @@ from tinycnn.keras_reference.compare import (
     RIGHT,
     STORED_STEPS,
     TRAINING,
+    WITH_ANSWERS,
     Answers,
     Trial,
     Values,
@@ -238,19 +239,20 @@ def source() -> str:
 
 
 def store(path: str | PathLike) -> None:
-    """Write the answers for EVERY_LAYER, in float32 and float64, to a safetensors file."""
-    tensors, tolerances = {}, {}
-    for dtype in ("float32", "float64"):
+    """Write the answers for the networks of WITH_ANSWERS, in float32 and float64, to a safetensors file."""
+    tensors: dict[str, np.ndarray] = {}
+    tolerances: dict[str, dict[str, dict[str, float]]] = {network: {} for network in WITH_ANSWERS}
+    for network, dtype in product(WITH_ANSWERS, ("float32", "float64")):
         with use_device("reference", dtype):
             session.set_random_seed(0)
-            model = parse(EVERY_LAYER)
+            model = parse(WITH_ANSWERS[network])
             model.compile("adam")
             trial = trial_for(model, STORED_STEPS)
             prepare(model)
             found = answers(model, trial)
-        tensors.update({f"{dtype}|{what}|{where}": value for (what, where), value in found.values.items()})
-        tolerances[dtype] = {f"{what}|{where}": value for (what, where), value in found.tolerances.items()}
-    facts = {"source": found.source, "tolerances": tolerances}
+        tensors.update({f"{network}|{dtype}|{what}|{where}": value for (what, where), value in found.values.items()})
+        tolerances[network][dtype] = {f"{what}|{where}": value for (what, where), value in found.tolerances.items()}
+    facts = {"source": source(), "tolerances": tolerances}
     write_atomically(path, to_bytes(tensors, {"answers": json.dumps(facts)}))
 
 
