@@ -62,7 +62,6 @@ REFUSED = {
     "no scale": (lambda: layers.BatchNormalization(scale=False), "scale.*gamma"),
     "a mistake": (lambda: layers.Dense(2, activaton="relu"), "no argument 'activaton'; did you mean activation"),
     "twice": (lambda: layers.Conv2D(2, 3, border_mode="same", padding="same"), "padding twice"),
-    "a fixed batch": (lambda: layers.Dense(2, batch_input_shape=(8, 4)), "batch_size"),
     "a layer": (lambda: layers.LSTM(3), "layers.LSTM is not there.*convolutions"),
     "a callback": (lambda: callbacks.TensorBoard(log_dir="logs"), "TensorBoard is not there.*JSONLogger"),
     "a loss": (lambda: losses.hinge(1, 2), "hinge is not there.*categorical_crossentropy"),

@@ -44,7 +44,6 @@ ARGUMENTS: dict[str, tuple[tuple, str]] = {
     "mode": ((0,), "statistics are those of a channel over the batch: leave it out"),
     "noise_shape": ((None,), "every element is dropped for itself: leave it out"),
     "mask": ((None,), "there are no masks: leave it out"),
-    "batch_size": ((None,), "a network takes batches of any size: leave it out, and give batch_size to fit()"),
     "sparse": ((False,), "arrays are dense here: leave it out"),
     "input_tensor": ((None,), "begin with Input(shape=...)"),
     "tensor": ((None,), "begin with Input(shape=...)"),

@@ -264,7 +264,7 @@ def fit(model: Model, data: TrainingData, plan: Plan) -> cb.History:
             seconds = time.perf_counter() - began
             if validation is not None:
                 logs.update(listeners.logs(*validation.evaluate(plan.batch_size, listeners), prefix="val_"))
-            beside = {"lr": optimizer.learning_rate, "seconds": seconds}
+            beside = {"lr": float(optimizer.learning_rate), "seconds": seconds}
             model.epoch, model.epochs_trained = epoch + 1, model.epochs_trained + 1
             if plan.verbose:
                 print(epoch_line(epoch, plan.epochs, {**logs, **beside}, progress.speed(seconds)), flush=True)
