@@ -201,9 +201,12 @@ NAMES: dict[str, dict[str, str]] = {
         "Poisson Precision Recall Reduce RootMeanSquaredError SensitivityAtSpecificity SensitivitySpecificityBase "
         "SparseCategoricalAccuracy SparseCategoricalCrossentropy SparseTopKCategoricalAccuracy "
         "SpecificityAtSensitivity SquaredHinge Sum TopKCategoricalAccuracy TrueNegatives TruePositives accuracy "
-        "binary_accuracy categorical_accuracy categorical_crossentropy clone_metric clone_metrics cosine "
+        "binary_accuracy categorical_accuracy clone_metric clone_metrics cosine "
         "cosine_proximity cosine_similarity deserialize get serialize sparse_categorical_accuracy "
         "sparse_top_k_categorical_accuracy top_k_categorical_accuracy", METRIC,
+    ) | _each(
+        "MSE binary_crossentropy categorical_crossentropy mean_squared_error mse sparse_categorical_crossentropy",
+        "as a loss it is in tinycnn.losses; write metrics=['accuracy'] for what is measured beside it",
     ),
     "activations": {
         **_each("exponential hard_sigmoid selu softsign", "use 'relu', 'elu', 'sigmoid' or 'tanh'"),

@@ -50,7 +50,7 @@ class Steps:
         """
         x, y, weights = self.data.next_batch(size)
         self.device.advance([(self.data.start, size), *counters])
-        logits = self.model.forward(Tensor.wrap(x, self.device), training, self.to_logits)
+        logits = self.model.forward([Tensor.wrap(images, self.device) for images in x], training, self.to_logits)
         _, _, dlogits = self.loss(logits.data, y, weights, self.totals)
         return logits, dlogits
 
