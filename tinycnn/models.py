@@ -199,8 +199,9 @@ class Model(Weighted):
             if isinstance(metric, refusals.NotHere):
                 metric()
             if metric not in METRICS:
-                name = getattr(metric, "__name__", repr(metric))
-                raise ValueError(f"{name} is not measured; there is: accuracy. Compute it from model.predict(x)")
+                own = f"{getattr(metric, '__name__', metric)}, a function of your own,"
+                what = own if callable(metric) else repr(metric)
+                raise ValueError(f"{what} is not measured; there is: 'accuracy'. Compute it from model.predict(x)")
         self.optimizer, self.loss, self.metrics = optimizers.get(optimizer), losses.get(loss), names
         self.trained = self.trainable_weights if self.weights else None
 
