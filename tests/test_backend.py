@@ -8,6 +8,7 @@ from small_trainings import network
 import tinycnn
 from tinycnn import backend as K
 from tinycnn import functional as F
+from tinycnn import optimizers
 from tinycnn.layers import Conv2D, Dense, Flatten, Input
 from tinycnn.models import Model, Sequential
 
@@ -165,7 +166,7 @@ def test_what_cannot_be_is_said(float64):
         K.function([model.input], [loss])([1, 2])
     with pytest.raises(TypeError, match="updates"):
         K.function([model.input], [loss], updates=[1])
-    with pytest.raises(TypeError, match=r"model\.optimizer\.lr"):
+    with pytest.raises(TypeError, match=r"model\.optimizer\.lr, not 0.1"):
         K.set_value(0.1, 0.2)
     with pytest.raises(TypeError, match="Lambda"):
         Flatten()(loss)
@@ -183,6 +184,35 @@ def test_values_of_weights_are_read_and_written(float64):
     K.batch_set_value([(model.layers[0].bias, np.zeros(3))])
     assert K.batch_get_value([model.layers[0].bias])[0].tolist() == [0, 0, 0]
     assert K.eval(K.variable([1.0]) + 1.0).tolist() == [2.0] and K.get_value(0.5) == 0.5
+
+
+def test_a_learning_rate_is_read_and_written(float64):
+    model = small()
+    model.compile(optimizers.SGD(0.5))
+    K.set_value(model.optimizer.lr, K.get_value(model.optimizer.lr) * 0.5)
+    assert model.optimizer.learning_rate == 0.25
+    K.set_value(model.optimizer.learning_rate, np.float32(0.125))
+    assert model.optimizer.lr == 0.125 and type(K.get_value(model.optimizer.lr)) is float
+    with pytest.raises(ValueError, match="learning rate"):
+        K.set_value(model.optimizer.lr, -1)
+
+
+def test_a_rate_that_was_written_is_the_one_that_is_trained_with(float64):
+    x, y = np.ones((2, 6, 6, 1)), np.eye(4)[:2]
+
+    def weights_after_a_step(change):
+        tinycnn.backend.clear_session()
+        tinycnn.utils.set_random_seed(0)
+        model = small()
+        model.compile(optimizers.SGD(0.5))
+        change(model)
+        model.fit(x, y, epochs=1, verbose=0)
+        return model.get_weights()
+
+    written = weights_after_a_step(lambda model: K.set_value(model.optimizer.lr, 0.25))
+    given = weights_after_a_step(lambda model: model.compile(optimizers.SGD(0.25)))
+    for a, b in zip(written, given, strict=True):
+        assert_close(a, b)
 
 
 # ---------------------------------------------------------------- a model as a layer

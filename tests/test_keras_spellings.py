@@ -61,6 +61,26 @@ def test_the_shape_of_the_images_is_said_in_three_ways(first, float64):
     assert model.layers[0].input_shape == (None, 3) and model.layers[0].output_shape == (None, 2)
 
 
+@pytest.mark.parametrize(
+    "first",
+    [
+        lambda: layers.Dense(2, batch_input_shape=(8, 3)), lambda: layers.Dense(2, input_shape=(3,), batch_size=8),
+        lambda: layers.Input(batch_shape=(8, 3)), lambda: layers.InputLayer((3,), batch_size=8),
+    ],
+)  # fmt: skip
+def test_a_network_for_batches_of_a_size_takes_those_of_any(first, float64):
+    again()
+    model = Sequential([first(), layers.Dense(2, name="last")])
+    assert model.input_shape == (None, 3)
+    assert model.predict(np.ones((8, 3))).shape == (8, 2) and model.predict(np.ones((5, 3))).shape == (5, 2)
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.5, "8"])
+def test_what_is_no_size_of_a_batch_is_refused(size, float64):
+    with pytest.raises(ValueError, match="batch_size must be a whole number"):
+        layers.Dense(2, batch_input_shape=(size, 3))
+
+
 def test_weights_and_whether_they_are_trained_are_given_with_the_layer(float64):
     kernel, bias = np.ones((3, 2)), np.zeros(2)
     layer = layers.Dense(2, input_dim=3, weights=[kernel, bias], trainable=False, name="mine")

@@ -10,6 +10,7 @@ from helpers import images, one_hot
 from tinycnn.callbacks import History
 from tinycnn.layers import (
     Activation,
+    Add,
     BatchNormalization,
     Concatenate,
     Conv2D,
@@ -383,6 +384,9 @@ def test_images_that_do_not_fit():
         plot_feature_maps(network(), np.ones((2, 8, 8, 1)))
     with pytest.raises(ValueError, match="the image holds NaN"):
         plot_feature_maps(network(), np.full((8, 8, 1), np.nan))
+    a, b = Input((8, 8, 1)), Input((8, 8, 1))
+    with pytest.raises(ValueError, match="has 2 inputs"):
+        plot_feature_maps(Model([a, b], Add()([a, b])), np.zeros((8, 8, 1)))
     with pytest.raises(ValueError, match="does not know its input's shape"):
         plot_feature_maps(Sequential([Conv2D(2, 3)]), np.ones((8, 8, 1)))
 

@@ -27,6 +27,7 @@ from tinycnn import refusals
 from tinycnn.arithmetic import as_tensor
 from tinycnn.devices import current_device
 from tinycnn.expressions import Applied, Constant, Expression, evaluate, expressions_in, gradients, weights_behind
+from tinycnn.optimizers import Rate
 from tinycnn.session import clear_session
 from tinycnn.tensor import Tensor
 
@@ -460,13 +461,21 @@ def eval(x: Any) -> np.ndarray:
 
 def get_value(x: Any) -> Any:
     """The values of a weight; a number, as an optimiser's learning rate, as it is."""
+    if isinstance(x, Rate):
+        return float(x)
     return x.numpy().copy() if isinstance(x, Tensor) else x
 
 
 def set_value(x: Any, value: Any) -> None:
-    """New values for a weight. Raises TypeError for a number: an optimiser's `lr` is assigned to."""
+    """New values for a weight; a new learning rate for an optimiser, as in set_value(model.optimizer.lr, 0.001).
+
+    Raises TypeError for any other number.
+    """
+    if isinstance(x, Rate):
+        x.owner.learning_rate = value
+        return
     if not isinstance(x, Tensor):
-        raise TypeError("set_value takes a weight; a learning rate is a number: write model.optimizer.lr = 0.001")
+        raise TypeError(f"set_value takes a weight, or model.optimizer.lr, not {x!r}")
     x.device.assign(x.data, np.broadcast_to(np.asarray(value), x.shape))
 
 

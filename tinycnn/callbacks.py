@@ -179,7 +179,7 @@ class LearningRateScheduler(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         assert self.model.optimizer is not None
-        logs["lr"] = self.model.optimizer.learning_rate
+        logs["lr"] = float(self.model.optimizer.learning_rate)
 
 
 # ---------------------------------------------------------------- watching a figure
@@ -291,7 +291,7 @@ class ReduceLROnPlateau(Watching):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         assert self.model.optimizer is not None
-        logs["lr"] = self.model.optimizer.learning_rate
+        logs["lr"] = float(self.model.optimizer.learning_rate)
         improved = self.improved(logs)
         if improved is None:
             return

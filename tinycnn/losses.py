@@ -107,8 +107,20 @@ ALIASES = {"mse": "mean_squared_error", "MSE": "mean_squared_error"}
 
 
 def get(identifier: str | Callable) -> Callable:
-    """The loss called `identifier`, or the function itself if it is one of this module's. Raises ValueError."""
+    """The loss called `identifier`, or the function itself if it is one of this module's.
+
+    Raises ValueError for another, TypeError for one of Keras's that is not here.
+    """
+    if isinstance(identifier, refusals.NotHere):
+        identifier()
     function = LOSSES.get(ALIASES.get(identifier, identifier)) if isinstance(identifier, str) else identifier
+    if callable(function) and function not in LOSSES.values():
+        name = getattr(function, "__name__", repr(function))
+        raise ValueError(
+            f"fit() does not train by {name}, a loss of your own: write the loop yourself, "
+            f"{name}(Tensor(y), model(x, training=True)).backward() and optimizer.apply(model.trainable_weights); "
+            f"it knows {', '.join(LOSSES)}"
+        )
     if function is None or function not in LOSSES.values():
         raise ValueError(f"no loss is called {identifier!r}; there are: {', '.join(LOSSES)}")
     return function

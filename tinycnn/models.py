@@ -193,12 +193,16 @@ class Model(Weighted):
             metrics: ['accuracy'], ['acc'] (the name that logs and the history bear), or None.
 
         Raises:
-            ValueError: for what is none of these.
+            ValueError: for what is none of these. TypeError: for what Keras has and tinycnn has not.
         """
         names = [metrics] if isinstance(metrics, str) else list(metrics or [])
         for metric in names:
+            if isinstance(metric, refusals.NotHere):
+                metric()
             if metric not in METRICS:
-                raise ValueError(f"no metric is called {metric!r}; there is: accuracy")
+                own = f"{getattr(metric, '__name__', metric)}, a function of your own,"
+                what = own if callable(metric) else repr(metric)
+                raise ValueError(f"{what} is not measured; there is: 'accuracy'. Compute it from model.predict(x)")
         self.optimizer, self.loss, self.metrics = optimizers.get(optimizer), losses.get(loss), names
         self.trained = self.trainable_weights if self.weights else None
 
@@ -217,7 +221,8 @@ class Model(Weighted):
         """Train, and return the History.
 
         Args:
-            x: images; or a generator or Sequence of batches, for which `fit_generator` tells the arguments.
+            x: images, a list of them for several inputs; or a generator or Sequence of batches, for which
+                `fit_generator` tells the arguments.
             y: one-hot labels, or whole numbers with the sparse loss.
             batch_size: 32 if None. epochs: the epoch to end with; nb_epoch: Keras 1's name of it.
             verbose: 0 nothing, 1 a progress bar (on a terminal) and a line an epoch, 2 a line an epoch.
@@ -334,11 +339,11 @@ class Model(Weighted):
     @refusals.by_name
     def test_on_batch(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float | list[float]:
         """The loss and the accuracy of these images, as `evaluate` returns them."""
-        return self.evaluate(x, y, batch_size=max(1, np.shape(x)[0]), verbose=0, sample_weight=sample_weight)
+        return self.evaluate(x, y, batch_size=max(1, data.count_of(x, self)), verbose=0, sample_weight=sample_weight)
 
     def predict_on_batch(self, x: ArrayLike) -> Any:
         """The output for these images, as `predict` returns it."""
-        return self.predict(x, batch_size=max(1, np.shape(x)[0]))
+        return self.predict(x, batch_size=max(1, data.count_of(x, self)))
 
     def _as_evaluated(self, loss: float, accuracy: float, verbose: int) -> float | list[float]:
         if verbose:
@@ -359,20 +364,21 @@ class Model(Weighted):
             return self.predict_generator(x, steps, callbacks)
         streams.refuse_steps(steps)
         size = data.check_batch_size(128 if batch_size is None else batch_size)
-        images = data.check_images(x, self, "x")
-        parts = (images[start : start + size] for start in range(0, len(images), size))
-        with self.device.batches_of(min(size, len(images))):
-            return self._predict(parts, {"batch_size": size, "samples": len(images)}, callbacks)
+        images = data.check_inputs(x, self, "x")
+        count = len(images[0])
+        parts = ([array[start : start + size] for array in images] for start in range(0, count, size))
+        with self.device.batches_of(min(size, count)):
+            return self._predict(parts, {"batch_size": size, "samples": count}, callbacks)
 
     def _predict(self, images: Iterable, facts: dict[str, Any], callbacks: Iterable[Callback] | None) -> Any:
-        """The outputs for batches of images, joined. facts: what callbacks are told in `params`."""
+        """The outputs for batches of images (for each input), joined. facts: what callbacks are told in `params`."""
         listeners = loop.Listeners(list(callbacks or []), self, facts)
         batches = []
         listeners.tell("on_predict_begin", {})
         with no_grad():
             for batch, part in enumerate(images):
                 listeners.tell("on_predict_batch_begin", batch, {})
-                y = self(part)
+                y = self(part if len(part) > 1 else part[0])
                 batches.append([o.numpy().copy() for o in (y if isinstance(y, list) else [y])])
                 listeners.tell("on_predict_batch_end", batch, {})
         listeners.tell("on_predict_end", {})

@@ -29,6 +29,18 @@ def checked(value: Any, what: str, interval: str) -> float:
     return float(value)
 
 
+class Rate(float):
+    """An optimiser's learning rate: a number, through which `backend.set_value` finds the optimiser."""
+
+    owner: Optimizer
+
+    @classmethod
+    def of(cls, optimizer: Optimizer, value: float) -> Rate:
+        rate = cls(value)
+        rate.owner = optimizer
+        return rate
+
+
 class Optimizer(Careful):
     """The base: the learning rate and the step count live on the device, so that a recorded step can read them.
 
@@ -58,7 +70,7 @@ class Optimizer(Careful):
     @property
     def learning_rate(self) -> float:
         """The rate before Keras 2's decay, rate / (1 + decay * iterations), is applied. May be set, also to 0."""
-        return self._learning_rate
+        return Rate.of(self, self._learning_rate)
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:

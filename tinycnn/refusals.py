@@ -44,7 +44,6 @@ ARGUMENTS: dict[str, tuple[tuple, str]] = {
     "mode": ((0,), "statistics are those of a channel over the batch: leave it out"),
     "noise_shape": ((None,), "every element is dropped for itself: leave it out"),
     "mask": ((None,), "there are no masks: leave it out"),
-    "batch_size": ((None,), "a network takes batches of any size: leave it out, and give batch_size to fit()"),
     "sparse": ((False,), "arrays are dense here: leave it out"),
     "input_tensor": ((None,), "begin with Input(shape=...)"),
     "tensor": ((None,), "begin with Input(shape=...)"),
@@ -202,9 +201,12 @@ NAMES: dict[str, dict[str, str]] = {
         "Poisson Precision Recall Reduce RootMeanSquaredError SensitivityAtSpecificity SensitivitySpecificityBase "
         "SparseCategoricalAccuracy SparseCategoricalCrossentropy SparseTopKCategoricalAccuracy "
         "SpecificityAtSensitivity SquaredHinge Sum TopKCategoricalAccuracy TrueNegatives TruePositives accuracy "
-        "binary_accuracy categorical_accuracy categorical_crossentropy clone_metric clone_metrics cosine "
+        "binary_accuracy categorical_accuracy clone_metric clone_metrics cosine "
         "cosine_proximity cosine_similarity deserialize get serialize sparse_categorical_accuracy "
         "sparse_top_k_categorical_accuracy top_k_categorical_accuracy", METRIC,
+    ) | _each(
+        "MSE binary_crossentropy categorical_crossentropy mean_squared_error mse sparse_categorical_crossentropy",
+        "as a loss it is in tinycnn.losses; write metrics=['accuracy'] for what is measured beside it",
     ),
     "activations": {
         **_each("exponential hard_sigmoid selu softsign", "use 'relu', 'elu', 'sigmoid' or 'tanh'"),

@@ -32,14 +32,44 @@ def check_batch_size(size: Any) -> int:
     return whole_number(size, "batch_size", 1)
 
 
-def check_images(x: Any, model: Model, what: str) -> np.ndarray:
-    """x as an array of numbers (M, H, W, C) that fits the model. Raises ShapeError or ValueError."""
+def check_inputs(x: Any, model: Model, what: str) -> list[np.ndarray]:
+    """The images of each input of the model: x, or for several inputs those in the list x, as many for one as for
+    another. Raises ShapeError or ValueError."""
+    count = len(model.inputs)
+    if count < 2:
+        return [check_images(x, model, what)]
+    if not isinstance(x, (list, tuple)) or len(x) != count:
+        given = f"{len(x)} of them" if isinstance(x, (list, tuple)) else f"a {type(x).__name__}"
+        raise ValueError(f"{what} must be a list of {count} arrays, one for each input of {model.name}, not {given}")
+    parts = [check_images(part, model, f"{what}[{place}]", place) for place, part in enumerate(x)]
+    counts = [len(part) for part in parts]
+    if len(set(counts)) > 1:
+        raise ShapeError(f"{what} has {' and '.join(map(str, counts))} images for the inputs of {model.name}")
+    return parts
+
+
+def count_of(x: Any, model: Model) -> int:
+    """How many images x has, or each array of a list of them for several inputs."""
+    first = x[0] if len(model.inputs) > 1 else x
+    return int(np.shape(first)[0])
+
+
+def rows_of(x: Any, model: Model, part: slice) -> Any:
+    """Some rows of x, or of each array of a list of them for several inputs."""
+    return [array[part] for array in x] if len(model.inputs) > 1 else x[part]
+
+
+def check_images(x: Any, model: Model, what: str, place: int = 0) -> np.ndarray:
+    """x as an array of numbers (M, H, W, C) that fits the model's input number `place`.
+
+    Raises ShapeError or ValueError.
+    """
     x = np.asarray(x.numpy() if isinstance(x, Tensor) else x)
     if x.dtype.kind not in "fiub":
         raise ValueError(f"{what} must be an array of numbers, not of {x.dtype}")
     if x.ndim == 0 or len(x) == 0:
         raise ValueError(f"{what} is empty: there is nothing to learn from or to predict")
-    wanted = None if model.input is None else model.input.extents
+    wanted = model.inputs[place].extents if model.inputs else None
     if wanted is not None and x.shape[1:] != wanted:
         hint = ""
         if (*x.shape[1:], 1) == wanted:
@@ -122,12 +152,13 @@ def class_weights(weights: Mapping[int, float], labels: np.ndarray) -> np.ndarra
 class Resident:
     """A data set on the device, and the order in which its batches are gathered there.
 
-    x (M, H, W, C), y (M, classes), weights: of the images in the loss (M,), or None where all are 1.
+    x (M, H, W, C) for each of the model's inputs, y (M, classes), weights: of the images in the loss (M,), or None
+    where all are 1.
     """
 
-    def __init__(self, device: Device, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None):
-        self.device, self.count = device, len(x)
-        self.images, self.labels = device.asarray(x), device.asarray(y)
+    def __init__(self, device: Device, x: list[np.ndarray], y: np.ndarray, weights: np.ndarray | None = None):
+        self.device, self.count = device, len(y)
+        self.images, self.labels = [device.asarray(images) for images in x], device.asarray(y)
         self.weights = None if weights is None else device.asarray(weights[:, None])
         self.order = device.zeros((self.count,), "int64")
         self.start = device.zeros((1,), "int64")
@@ -137,12 +168,15 @@ class Resident:
         self.device.assign(self.order, order)
         self.device.assign(self.start, np.zeros(1, np.int64))
 
-    def next_batch(self, size: int) -> tuple[Array, Array, Array | None]:
-        """(images, labels, weights or None) of the next `size` rows in the order."""
-        x, y = self.device.gather_batch(self.images, self.labels, self.order, self.start, size)
-        if self.weights is None:
-            return x, y, None
-        return x, y, self.device.gather_batch(self.labels, self.weights, self.order, self.start, size)[1]
+    def next_batch(self, size: int) -> tuple[list[Array], Array, Array | None]:
+        """(images for each input, labels, weights or None) of the next `size` rows in the order."""
+        first, *others = self.images
+        x, y = self._gathered(first, self.labels, size)
+        images = [x, *(self._gathered(other, self.labels, size)[0] for other in others)]
+        return images, y, None if self.weights is None else self._gathered(self.labels, self.weights, size)[1]
+
+    def _gathered(self, images: Array, labels: Array, size: int) -> tuple[Array, Array]:
+        return self.device.gather_batch(images, labels, self.order, self.start, size)
 
     def drawn(self, model: Model, shuffle: bool) -> np.ndarray:
         """The order of an epoch: that of the data, or one drawn by how many epochs the model has been trained in all,
@@ -178,15 +212,15 @@ def resident(
 
 def checked(
     model: Model, x: Any, y: Any, names: tuple[str, str], weights: Any, by_class: Mapping[int, float] | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """(images, labels, a weight for each image or None), fit for the model, or for a batch of it."""
+) -> tuple[list[np.ndarray], np.ndarray, np.ndarray | None]:
+    """(images for each input, labels, a weight for each image or None), fit for the model, or for a batch of it."""
     check_compiled(model)
-    images = check_images(x, model, names[0])
+    images = check_inputs(x, model, names[0])
     if model.output is None:
-        model.build((None, *images.shape[1:]))  # type: ignore[attr-defined]  # a Sequential's
+        model.build((None, *images[0].shape[1:]))  # type: ignore[attr-defined]  # a Sequential's
     check_trainable(model)
-    labels = check_labels(y, model, len(images), names[1])
-    factors = check_weights(weights, len(images), f"the weights of {names[0]}")
+    labels = check_labels(y, model, len(images[0]), names[1])
+    factors = check_weights(weights, len(images[0]), f"the weights of {names[0]}")
     if by_class is not None:
         of_class = class_weights(by_class, labels)
         factors = of_class if factors is None else factors * of_class
@@ -202,7 +236,7 @@ def check_trainable(model: Model) -> None:
     """Raises RuntimeError where a built model was not compiled, ValueError where its output has no loss."""
     check_compiled(model)
     if isinstance(model.output, (list, tuple)):
-        raise ValueError(f"{model.name} has {len(model.output)} outputs; it takes one to train or evaluate")
+        raise ValueError(f"{model.name} has {len(model.output)} outputs; one is trained: Model(inputs, one of them)")
     if len(model.output.extents) != 1:
         raise ShapeError(f"{model.name} ends with shape {model.output.extents}, not (classes,): add Flatten()")
     if losses.needs_softmax(model.loss) and getattr(model.output.layer, "activation", None) != "softmax":
@@ -224,10 +258,11 @@ class TrainingData(NamedTuple):
         if validation_data is None and validation_split:
             if not 0 < validation_split < 1:
                 raise ValueError(f"validation_split must be between 0 and 1, not {validation_split!r}")
-            first = int(len(x) * (1 - validation_split))
+            first = int(count_of(x, model) * (1 - validation_split))
             rest = () if sample_weight is None else (sample_weight[first:],)
-            validation_data = (x[first:], y[first:], *rest)
-            x, y, sample_weight = x[:first], y[:first], None if sample_weight is None else sample_weight[:first]
+            validation_data = (rows_of(x, model, slice(first, None)), y[first:], *rest)
+            x, y = rows_of(x, model, slice(first)), y[:first]
+            sample_weight = None if sample_weight is None else sample_weight[:first]
         check_validation(validation_data)
         train = resident(model, x, y, ("x", "y"), sample_weight, class_weight)
         return cls(train, validation_set(model, validation_data))

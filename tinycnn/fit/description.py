@@ -37,6 +37,8 @@ def describe(model: Model) -> Network | str:
     """The Network of a model that is built and ends in a softmax; or, in a clause, why it is none."""
     if model.loss not in (losses.categorical_crossentropy, losses.sparse_categorical_crossentropy):
         return f"its loss is {getattr(model.loss, '__name__', model.loss)}"
+    if len(model.inputs) > 1:
+        return "it has several inputs"
     found: list[Layer] = []
     for before, symbol in zip(model.symbols, model.symbols[1:], strict=False):
         layer, shape = symbol.layer, symbol.inputs[0].extents

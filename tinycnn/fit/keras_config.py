@@ -59,7 +59,7 @@ def as_a_graph(model: Model) -> dict[str, Any]:
     return {
         "name": model.name,
         "layers": entries,
-        "input_layers": [places[model.input]],
+        "input_layers": [places[i] for i in model.inputs],
         "output_layers": [places[output] for output in outputs],
     }
 

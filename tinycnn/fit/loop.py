@@ -50,7 +50,7 @@ class Steps:
         """
         x, y, weights = self.data.next_batch(size)
         self.device.advance([(self.data.start, size), *counters])
-        logits = self.model.forward(Tensor.wrap(x, self.device), training, self.to_logits)
+        logits = self.model.forward([Tensor.wrap(images, self.device) for images in x], training, self.to_logits)
         _, _, dlogits = self.loss(logits.data, y, weights, self.totals)
         return logits, dlogits
 
@@ -265,7 +265,7 @@ def fit(model: Model, data: TrainingData, plan: Plan) -> cb.History:
             seconds = time.perf_counter() - began
             if validation is not None:
                 logs.update(listeners.logs(*validation.evaluate(plan.batch_size, listeners), prefix="val_"))
-            beside = {"lr": optimizer.learning_rate, "seconds": seconds}
+            beside = {"lr": float(optimizer.learning_rate), "seconds": seconds}
             model.epoch, model.epochs_trained = epoch + 1, model.epochs_trained + 1
             if plan.verbose:
                 print(epoch_line(epoch, plan.epochs, {**logs, **beside}, progress.speed(seconds)), flush=True)

@@ -160,7 +160,7 @@ class Stream:
         self.class_weight = class_weight
         self.count: int | None = None  # of the images: not known
         self.start = self.device.zeros((1,), "int64")
-        self.held: dict[int, tuple[Array, Array, Array | None]] = {}  # for each size of batches, where a step reads
+        self.held: dict[int, tuple[list[Array], Array, Array | None]] = {}  # for each size of batches: a step reads it
         self.weighted: bool | None = None  # whether the images have weights in the loss: as the first batch has them
         if model.output is None:
             model.build((None, *np.shape(split(source.look(), names[0])[0])[1:]))  # type: ignore[attr-defined]  # a Sequential's
@@ -189,18 +189,19 @@ class Stream:
             self.weighted = factors is not None
         if self.weighted != (factors is not None):
             raise ValueError("the generator gives weights with some batches, and with others none")
-        size, column = len(images), None if factors is None else factors[:, None]
+        size, column = len(labels), None if factors is None else factors[:, None]
         if size not in self.held:
             place = self.device.zeros  # not asarray, which may be the user's own array
             weights = None if column is None else place(column.shape)
-            self.held[size] = place(images.shape), place(labels.shape), weights
-        for array, new in zip(self.held[size], (images, labels, column), strict=True):
+            self.held[size] = [place(x.shape) for x in images], place(labels.shape), weights
+        held, *beside = self.held[size]
+        for array, new in zip([*held, *beside], [*images, labels, column], strict=True):
             if array is not None:
                 self.device.assign(array, new)
         return size
 
-    def next_batch(self, size: int) -> tuple[Array, Array, Array | None]:
-        """(images, labels, weights or None) of the batch of this size that was uploaded last."""
+    def next_batch(self, size: int) -> tuple[list[Array], Array, Array | None]:
+        """(images for each input, labels, weights or None) of the batch of this size that was uploaded last."""
         return self.held[size]
 
 
@@ -212,11 +213,11 @@ def split(batch: Any, what: str) -> tuple[Any, Any, Any]:
     return batch[0], batch[1], batch[2] if len(batch) == 3 else None
 
 
-def images(model: Model, source: Source, steps: int) -> Generator[np.ndarray]:
-    """The images of `steps` batches, each fit for the model; labels beside them are passed over."""
+def images(model: Model, source: Source, steps: int) -> Generator[list[np.ndarray]]:
+    """The images for each input of `steps` batches, fit for the model; labels beside them are passed over."""
     with closing(source.take(steps)) as batches:
         for batch in batches:
-            yield data.check_images(batch[0] if isinstance(batch, (tuple, list)) else batch, model, "x")
+            yield data.check_inputs(batch[0] if isinstance(batch, (tuple, list)) else batch, model, "x")
 
 
 def training_data(

@@ -36,21 +36,21 @@ def rows(model: Model) -> list[Row]:
         raise ValueError(
             f"{model.name} does not know its input's shape yet: give its first layer input_shape=, or build() it"
         )
-    shape = model.input.extents
-    whole = shape[:2] if len(shape) == 3 else (1, math.prod(shape))  # flat inputs are a row of pixels
-    field: dict[Symbol, Shape] = {model.input: (1, 1)}
-    jump: dict[Symbol, Shape] = {model.input: (1, 1)}
+    whole: dict[Symbol, Shape] = {i: image_of(i.extents) for i in model.inputs}
+    field: dict[Symbol, Shape] = dict.fromkeys(model.inputs, (1, 1))
+    jump: dict[Symbol, Shape] = dict.fromkeys(model.inputs, (1, 1))
     ends = {symbol.owner: symbol for symbol in model.symbols}
     result = []
     for symbol in model.symbols:
         layer = symbol.layer
         if symbol.inputs:
-            before = tuple(max(pair) for pair in zip(*(field[i] for i in symbol.inputs), strict=True))
+            before = largest([field[i] for i in symbol.inputs])
+            whole[symbol] = largest([whole[i] for i in symbol.inputs])
             step = jump[symbol.inputs[0]]
             field[symbol] = tuple(f + (k - 1) * j for f, k, j in zip(before, layer.window, step, strict=True))
             jump[symbol] = tuple(j * s for j, s in zip(step, layer.stride, strict=True))
             if isinstance(layer, Dense) and len(symbol.extents) == 1:  # every output sees the whole image
-                field[symbol] = whole
+                field[symbol] = whole[symbol]
         if symbol.owner is not None and symbol is ends[symbol.owner]:  # a model within this one is one line
             owner = symbol.owner
             result.append(
@@ -61,6 +61,15 @@ def rows(model: Model) -> list[Row]:
                 Row(layer.name, layer.type, symbol.extents, layer.count_params(), field[symbol], layer.formula())
             )
     return result
+
+
+def image_of(extents: Shape) -> Shape:
+    """(rows, columns) of an input; flat inputs are a row of pixels."""
+    return extents[:2] if len(extents) == 3 else (1, math.prod(extents))
+
+
+def largest(sides: list[Shape]) -> Shape:
+    return tuple(max(pair) for pair in zip(*sides, strict=True))
 
 
 def parameter_counts(model: Model) -> dict[str, int]:

@@ -103,7 +103,7 @@ class WholeSteps:
         model, device, optimizer = self.model, self.model.device, self.model.optimizer
         assert optimizer is not None
         iterations = optimizer.iterations
-        data = self.data.images, self.data.labels, self.data.order, self.data.start
+        data = self.data.images[0], self.data.labels, self.data.order, self.data.start
         try:
             self.step.run(data, model.step, self.draws, optimizer.next_rates(len(sizes)), totals)
         except BaseException:

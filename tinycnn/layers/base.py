@@ -47,6 +47,12 @@ def positive(value: Any, what: str) -> int:
     return int(value)
 
 
+def check_batch(size: Any) -> None:
+    """Raises ValueError for what is neither None nor a batch's size, of which a network takes any."""
+    if size is not None:
+        positive(size, "batch_size")
+
+
 class Symbol(Expression):
     """The place of a tensor in a network that is being described.
 
@@ -139,6 +145,7 @@ class Layer(Weighted):
         name: the layer's name; its kind and a number if None.
         input_shape: (H, W, C) of the images, for the first layer of a Sequential. batch_input_shape: the same with None
             before it; input_dim: the same of flat inputs.
+            A number instead of None is taken: networks take batches of any size, that one too.
         dtype: the device's. trainable: whether training changes its weights. weights: arrays to begin with.
 
     >>> class Twice(Layer):
@@ -181,13 +188,14 @@ class Layer(Weighted):
     def take(
         self, name: str | None = None, input_shape: Sequence[int] | None = None,
         batch_input_shape: Sequence[int | None] | None = None, input_dim: int | None = None, dtype: Any = None,
-        trainable: bool = True, weights: Sequence[ArrayLike] | None = None,
+        trainable: bool = True, weights: Sequence[ArrayLike] | None = None, batch_size: int | None = None,
     ) -> None:  # fmt: skip
         """The arguments that every layer takes."""
         keras1.check_dtype(dtype)
+        check_batch(batch_size)
         self.name = name or self.name
         if batch_input_shape is not None:
-            refusals.argument(self.type, "batch_size", batch_input_shape[0], [])
+            check_batch(batch_input_shape[0])
         shape = (input_dim,) if input_dim else batch_input_shape[1:] if batch_input_shape else input_shape
         if shape is not None:
             self.given_shape = tuple(positive(n, "input_shape") for n in shape)
@@ -357,7 +365,7 @@ def Input(
 ) -> Any:  # fmt: skip
     """The start of a functional model: a Symbol of images of `shape` (H, W, C), without the batch.
 
-    batch_shape: the same with None before it.
+    batch_shape: the same with None, or a batch's size, before it.
     """
     return InputLayer(shape, name, batch_shape, **others).output
 

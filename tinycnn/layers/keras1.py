@@ -42,7 +42,7 @@ POSITIONS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 # What every layer takes beside its own arguments, with the names of Layer.__init__.
-COMMON = ("name", "input_shape", "batch_input_shape", "input_dim", "dtype", "trainable", "weights")
+COMMON = ("name", "input_shape", "batch_input_shape", "input_dim", "dtype", "trainable", "weights", "batch_size")
 
 _warned: set[str] = set()
 

@@ -88,6 +88,8 @@ def plot_feature_maps(model: Model, image: ArrayLike, path: str | PathLike | Non
 
 def check_image(image: ArrayLike, model: Model) -> np.ndarray:
     """(H, W, C) as floats. Raises ShapeError or ValueError."""
+    if len(model.inputs) > 1:
+        raise ValueError(f"{model.name} has {len(model.inputs)} inputs, and the maps of one image are drawn")
     pixels = np.asarray(image)
     wanted = model.input.extents
     if pixels.shape == wanted[:2] and wanted[2] == 1:
