@@ -24,7 +24,7 @@ MOST = 5  # are told
 _ERROR = re.compile(r"^(?P<file>[^:\n]+):(?P<line>\d+):(?:\d+:)? (?:fatal )?error: (?P<text>.*)$", re.MULTILINE)
 _MISSING = re.compile(r"^(?P<name>\S+): No such file or directory|^'(?P<clangs>\S+)' file not found")
 _NAME = re.compile(r"[‘'](?:[\w:<>]*::)?(\w+)(?:[<(][^’']*)?[’']")
-_UNDEFINED = re.compile(r"undefined (?:reference to|symbol:?) [`'‘]?(?P<name>\w+)")
+_UNDEFINED = re.compile(r"undefined (?:reference to|symbol:?) [`'‘]?([^'’\n(]*)")
 _ASSEMBLER = re.compile(r"Assembler messages|impossible constraint|invalid 'asm'|unrecognized instruction|inline asm")
 
 
@@ -63,8 +63,12 @@ def explained(error: BuildError, sources: Sources) -> BuildError:
 def _found(log: str, sources: Sources) -> Iterator[str]:
     if _ASSEMBLER.search(log):
         yield from _inline_ptx(sources)
-    for name in dict.fromkeys(_UNDEFINED.findall(log)):
-        yield f"{name} is declared, but none of the files defines it: those that do are to be named too"
+    for declared in dict.fromkeys(_UNDEFINED.findall(log)):  # with its result, if it is a template's
+        name = re.sub(r"<.*", "", declared).split()[-1].rpartition("::")[2]
+        if advice := name_advice(name):
+            yield _line(_place_of(name, sources), name, advice)
+        else:
+            yield f"{name} is declared, but none of the files defines it: those that do are to be named too"
     told = set()
     for error in _ERROR.finditer(log):
         place = f"{shown(Path(error['file']))}:{error['line']}"
@@ -75,6 +79,9 @@ def _found(log: str, sources: Sources) -> Iterator[str]:
                 yield f"{place}: there is no {name}; -I DIR names a folder to look for it"
             else:
                 yield _line(place, f"<{name}>", advice)
+            continue
+        if syntax.IN_A_KERNEL in error["text"]:
+            yield _line(place, "a launch in a kernel", "dynamic parallelism: launch it from the host")
             continue
         for name in _NAME.findall(error["text"].partition("; did you mean")[0]):
             advice = name_advice(name)

@@ -96,22 +96,25 @@ class ProgramRun:
 
 
 class ProgramCheck:
-    """Checks every launch of a program, and what its host code does with memory."""
+    """Checks every launch of a program, and what its host code does with memory.
 
-    def __init__(self, program: Program, tell: Tell, seconds: float = MOST_SECONDS):
-        self.program, self.tell, self.seconds = program, tell, seconds
+    tell, launched: called with every report, and with the kernel of every launch before it runs."""
+
+    def __init__(
+        self, program: Program, tell: Tell, launched: Callable[[str], None], seconds: float = MOST_SECONDS
+    ):  # fmt: skip
+        self.program, self.tell, self.launched, self.seconds = program, tell, launched, seconds
         self.variables = instrument.Watched.variables(program)  # type: ignore[arg-type]
-        self.launches = 0
-        self.kernels: dict[str, None] = {}
         self._reports: dict[tuple, Report] = {}
         self._timer: threading.Timer | None = None
         self._watched: WatchedLaunch | None = None
+        for report in checking.of_the_compiler(program.module):
+            self._add(report)
 
     def before(self, call: Call) -> None:
         """Begin to watch."""
         self._watched = watched = WatchedLaunch(self.program, call, self.variables)
-        self.launches += 1
-        self.kernels[watched.kernel] = None
+        self.launched(watched.kernel)
         watch(watched, self.program.library, self.seconds, check=True)
         self._timer = limit(self.program.library, self.seconds)
 
