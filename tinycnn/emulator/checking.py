@@ -72,12 +72,9 @@ class Report:
 
     def __str__(self) -> str:
         times = f" ({self.count} times)" if self.count > 1 else ""
-        if self.kind == ENDED:
-            return f"{self.file}: {self.kind}: {self.kernel}: {self.message}{times}"
-        if not self.block:
-            return f"{self.file}:{self.line}: {self.kind}: {self.kernel}: {self.message}{times}"
-        who = f"block {_triple(self.block)} thread {_triple(self.thread)}"
-        return f"{self.file}:{self.line}: {self.kind}: {self.kernel}: {who}: {self.message}{times}"
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        who = f"block {_triple(self.block)} thread {_triple(self.thread)}: " if self.block else ""
+        return f"{where}: {self.kind}: {self.kernel}: {who}{self.message}{times}"
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain data; None for what is not known."""

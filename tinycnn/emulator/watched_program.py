@@ -82,8 +82,10 @@ class ProgramRun:
     def after(self, call: Call, failures: int) -> None:
         """What stopped it."""
         watched = WatchedLaunch(self.program, call, [])
-        for problem in self.program.module.problems() if failures else []:
-            self.tell(checking._report(watched, watched, problem, {}))  # type: ignore[arg-type]
+        problems = [Problem.from_buffer_copy(p) for p in self.program.module.problems()] if failures else []
+        where = watched.places([p.pc for p in problems if p.pc])
+        for problem in problems:
+            self.tell(checking._report(watched, watched, problem, where))  # type: ignore[arg-type]
 
     def end(self, status: int) -> None:
         """The last error, if the program has not asked for it."""
