@@ -408,8 +408,8 @@ def test_trace_counts_the_first_launch_of_every_kernel(tmp_path):
         ),
         ("#include <cuda/atomic>\ncuda::barrier<int> b;", "2: cuda::barrier is not supported by the emulator"),
         (
-            "#include <cooperative_groups.h>\n__device__ void f() { cooperative_groups::this_thread_block().dim_of_it(); }",
-            "2: cooperative_groups::thread_block::dim_of_it is not supported by the emulator",
+            "#include <cooperative_groups.h>\n__device__ void f() { cooperative_groups::this_grid().dim_of_it(); }",
+            "2: cooperative_groups::grid_group::dim_of_it is not supported by the emulator",
         ),
         ("int f() { cudaDeviceProp p; return p.oddity; }", "1: cudaDeviceProp::oddity is not supported"),
         (
