@@ -320,6 +320,42 @@ def test_a_program_may_have_functions_of_cudas_for_vectors(tmp_path):
     assert run(program) == (0, f"1 4 {100 + 5 - 12 + 21 - 32}\n", "")
 
 
+STOPPED = {  # what a kernel does, in its third line: (its end in words, what CUDA says then)
+    "while (*(volatile int*)x == 0) {}": ("endless: k: block (0,0,0) thread", "cudaErrorLaunchTimeout"),
+    "while (atomicCAS(x, 0, 1)) {}": ("endless: k: block (0,0,0) thread", "cudaErrorLaunchTimeout"),
+    "assert(threadIdx.x < 20);": ("trap: k: block (0,0,0) thread (20,0,0): the assertion", "cudaErrorAssert"),
+    "if (threadIdx.x == 7) *(int*)8 = 1;": ("crash: k: block (0,0,0) thread (7,0,0): a seg", "cudaErrorIllegalAddress"),
+    "x[threadIdx.x] = 7 / zero;": ("crash: k: block (0,0,0) thread (0,0,0): an integer div", "cudaErrorIllegalAddress"),
+}
+
+
+@pytest.mark.parametrize("does", STOPPED)
+def test_a_kernel_that_spins_asserts_or_crashes_is_told_with_its_line_and_the_program_goes_on(tmp_path, does):
+    program = tmp_path / "stopped.cu"
+    program.write_text(
+        "#include <cassert>\n"
+        f"__global__ void k(int* x, int zero) {{\n    {does}\n}}\n"
+        "int main() {\n"
+        "    int* x; cudaMalloc(&x, 128); cudaMemset(x, 0, 128); k<<<2, 32>>>(x, 0);\n"
+        '    printf("%s\\n", cudaGetErrorName(cudaDeviceSynchronize()));\n'
+        "}\n"
+    )
+    words, error = STOPPED[does]
+    status, printed, errors = run("--seconds", "0.5", program)
+    assert (status, printed) == (1, f"{error}\n")
+    assert f"stopped.cu:3: {words}" in errors and errors.count("\n") == 1
+
+
+def test_a_launch_that_gets_on_may_take_longer(tmp_path):
+    """Each block computes for less, all together for more."""
+    program = tmp_path / "long.cu"
+    program.write_text(
+        "__global__ void k(volatile int* x) { for (int i = 0; i < 20000000; ++i) *x = *x + 1; }\n"
+        'int main() { int* x; cudaMallocManaged(&x, 4); k<<<40, 1>>>(x); printf("%d\\n", *x); cudaFree(x); }\n'
+    )
+    assert run("--seconds", "0.5", program) == (0, "800000000\n", "")
+
+
 def test_a_program_reads_what_the_command_is_given(tmp_path):
     program = tmp_path / "reads.cu"
     program.write_text('int main() { int n = 0; while (scanf("%d", &n) == 1) printf("%d\\n", 2 * n); }\n')

@@ -31,8 +31,9 @@ from tinycnn.emulator.compiler import (
 from tinycnn.emulator.unsupported import explained
 
 HERE = Path(__file__).parent / "runtime"
-CORE = "problems.cpp fibers.cpp warp.cpp scheduler.cpp together.cpp interrupts.cpp crash.cpp host.cpp".split()
-TOOLS = ["shadow.cpp", "handover.cpp", "trace.cpp", "deadline.cpp", "hooks.cpp"]
+CORE = ["problems.cpp", "fibers.cpp", "warp.cpp", "scheduler.cpp", "together.cpp", "interrupts.cpp", "crash.cpp"]
+CORE += ["deadline.cpp", "host.cpp"]
+TOOLS = ["shadow.cpp", "handover.cpp", "trace.cpp", "hooks.cpp"]
 RUNTIME = {FAST: CORE, DEBUG: CORE, HOOKED: CORE + TOOLS}
 
 BUILT_IN = "/tinycnn"  # stands in debug information for the temporary folder of the build

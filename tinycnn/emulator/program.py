@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 STACK = 64 * 2**20  # bytes of main's stack: a program may have large arrays there
 FLAGS = ["-fexceptions", "-frtti", "-fno-lto"]  # what host code may use and kernels do not
+LINES = ["-g1", "-gdwarf-4"]  # tell where a kernel crashed
 LINK = ["-shared", "-fPIC", "-Wl,--wrap=exit", "-Wl,-z,defs", "-lm", "-lpthread"]
 
 ENTRY = f"""
@@ -43,8 +44,8 @@ def build_program(program: Sources, defines: Sequence[str] = (), mode: str = FAS
     first = program.paths[0]
     if not program.has_main:
         raise BuildError(f"{first} has no main")
-    hooks = compiler.instrumented if mode == HOOKED else []
-    flags = [*compiler.flags(mode), *hooks, *build.KERNEL_FLAGS, *FLAGS, *(f"-D{define}" for define in defines)]
+    own = {FAST: LINES, HOOKED: compiler.instrumented}.get(mode, [])
+    flags = [*compiler.flags(mode), *own, *build.KERNEL_FLAGS, *FLAGS, *(f"-D{define}" for define in defines)]
     linked = ["-fopenmp"] if any(b"omp.h" in text for text in program.contents.values()) else []
     contents = [item for file, text in program.contents.items() for item in (relative(file, first), text)]
     key = build.hash_of(
@@ -65,10 +66,10 @@ def build_program(program: Sources, defines: Sequence[str] = (), mode: str = FAS
         said = ""
         for number, path in enumerate(program.paths):
             made = folder / f"{number}.o"
-            own = [*linked, *included, "-x", "c++", copies.get(path, path), "-I", path.parent, "-c"]
-            plain = [*FLAGS, *(f"-D{define}" for define in defines), *own]
+            words = [*linked, *included, "-x", "c++", copies.get(path, path), "-I", path.parent, "-c"]
+            plain = [*FLAGS, *(f"-D{define}" for define in defines), *words]
             try:
-                said += build.compile_kernels(compiler, mode, [*flags, *maps, *own, "-o", made], plain, folder, path)
+                said += build.compile_kernels(compiler, mode, [*flags, *maps, *words, "-o", made], plain, folder, path)
             except BuildError as error:
                 raise explained(error, program) from None
             parts.append(made)
