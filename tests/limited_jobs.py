@@ -92,9 +92,9 @@ def talk():
 def write_everywhere(text, times):
     """As foreign code may that wants to answer in the job's place."""
     yield "before"
-    for descriptor in range(3, 64):
+    for descriptor in map(int, os.listdir("/dev/fd")):  # the answer's has the number that was free in the parent
         try:
-            for _ in range(times):
+            for _ in range(times if descriptor > 2 else 0):
                 os.write(descriptor, text.encode())
         except OSError:
             pass

@@ -280,6 +280,82 @@ def test_run_tells_what_stopped_a_kernel_and_which_error_nobody_asked_for(tmp_pa
     assert "failing.cu:7: cuda-error: " in errors and "cudaErrorInvalidConfiguration" in errors
 
 
+def test_a_program_that_ends_in_a_kernels_launch_is_checked_up_to_there(tmp_path):
+    """With what the compiler finds, and a function that calls itself."""
+    program = tmp_path / "ends.cu"
+    program.write_text(
+        "#include <cstdlib>\n"
+        "__device__ int factorial(int n) { return n < 2 ? 1 : n * factorial(n - 1); }\n"
+        "__global__ void k(int* y) {\n"
+        "    int sum;\n"
+        "    for (int i = 0; i < 4; ++i) sum += factorial(i);\n"
+        "    y[threadIdx.x] = sum;\n"
+        "}\n"
+        "int main() { int* y; cudaMalloc(&y, 128); k<<<1, 32>>>(y); k<<<1, 16>>>(y); abort(); }\n"
+    )
+    done = CliRunner().invoke(check, [str(program)])
+    first, second, count = done.stdout.splitlines()
+    assert done.exit_code == 1 and count == "2 launches of 1 kernel: 2 reports"
+    assert "ends.cu:5: uninitialised: k: local memory: 'sum' is used uninitialized" in first
+    assert second.endswith("ends.cu: ended: main: an abort(): a failed assert, or memory it did not get")
+
+
+def test_a_program_may_have_functions_of_cudas_for_vectors(tmp_path):
+    """As NVIDIA's helper_math.h has."""
+    program = tmp_path / "vectors.cu"
+    program.write_text(
+        "#include <cmath>\n#include <cstdio>\n"
+        "inline __host__ __device__ float2 fminf(float2 a, float2 b) {\n"
+        "    return make_float2(fminf(a.x, b.x), std::fmaxf(a.y, b.y));\n"
+        "}\n"
+        "__global__ void k(float2* y, int* z) {\n"
+        "    *y = fminf(make_float2(1, 2), make_float2(3, 4));\n"
+        "    *z = __dp4a(make_char4(1, -2, 3, 4), make_char4(5, 6, 7, -8), 100);\n"
+        "}\n"
+        "int main() {\n"
+        "    float2* y; int* z; cudaMallocManaged(&y, 8); cudaMallocManaged(&z, 4);\n"
+        '    k<<<1, 1>>>(y, z); cudaDeviceSynchronize(); printf("%g %g %d\\n", y->x, y->y, *z);\n'
+        "}\n"
+    )
+    assert run(program) == (0, f"1 4 {100 + 5 - 12 + 21 - 32}\n", "")
+
+
+STOPPED = {  # what a kernel does, in its third line: (its end in words, what CUDA says then)
+    "while (*(volatile int*)x == 0) {}": ("endless: k: block (0,0,0) thread", "cudaErrorLaunchTimeout"),
+    "while (atomicCAS(x, 0, 1)) {}": ("endless: k: block (0,0,0) thread", "cudaErrorLaunchTimeout"),
+    "assert(threadIdx.x < 20);": ("trap: k: block (0,0,0) thread (20,0,0): the assertion", "cudaErrorAssert"),
+    "if (threadIdx.x == 7) *(int*)8 = 1;": ("crash: k: block (0,0,0) thread (7,0,0): a seg", "cudaErrorIllegalAddress"),
+    "x[threadIdx.x] = 7 / zero;": ("crash: k: block (0,0,0) thread (0,0,0): an integer div", "cudaErrorIllegalAddress"),
+}
+
+
+@pytest.mark.parametrize("does", STOPPED)
+def test_a_kernel_that_spins_asserts_or_crashes_is_told_with_its_line_and_the_program_goes_on(tmp_path, does):
+    program = tmp_path / "stopped.cu"
+    program.write_text(
+        "#include <cassert>\n"
+        f"__global__ void k(int* x, int zero) {{\n    {does}\n}}\n"
+        "int main() {\n"
+        "    int* x; cudaMalloc(&x, 128); cudaMemset(x, 0, 128); k<<<2, 32>>>(x, 0);\n"
+        '    printf("%s\\n", cudaGetErrorName(cudaDeviceSynchronize()));\n'
+        "}\n"
+    )
+    words, error = STOPPED[does]
+    status, printed, errors = run("--seconds", "0.5", program)
+    assert (status, printed) == (1, f"{error}\n")
+    assert f"stopped.cu:3: {words}" in errors and errors.count("\n") == 1
+
+
+def test_a_launch_that_gets_on_may_take_longer(tmp_path):
+    """Each block computes for less, all together for more."""
+    program = tmp_path / "long.cu"
+    program.write_text(
+        "__global__ void k(volatile int* x) { for (int i = 0; i < 20000000; ++i) *x = *x + 1; }\n"
+        'int main() { int* x; cudaMallocManaged(&x, 4); k<<<40, 1>>>(x); printf("%d\\n", *x); cudaFree(x); }\n'
+    )
+    assert run("--seconds", "0.5", program) == (0, "800000000\n", "")
+
+
 def test_a_program_reads_what_the_command_is_given(tmp_path):
     program = tmp_path / "reads.cu"
     program.write_text('int main() { int n = 0; while (scanf("%d", &n) == 1) printf("%d\\n", 2 * n); }\n')
@@ -352,8 +428,31 @@ def test_trace_counts_the_first_launch_of_every_kernel(tmp_path):
         ("#include <curand_kernel.h>\ncurandState s;", "2: curandState is not supported by the emulator: cuRAND's"),
         (
             '\n__device__ int lane() { int x; asm("mov.u32 %0, %laneid;" : "=r"(x)); return x; }',
-            "2: inline PTX is not supported by the emulator: write it in CUDA C++",
+            "2: inline PTX (mov.u32) is not supported by the emulator: write it in CUDA C++",
         ),
+        (
+            '__device__ void f(int p, int* q) { asm("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(p), "l"(q)); }',
+            "1: inline PTX (cp.async.ca.shared.global) is not supported by the emulator: copy with",
+        ),
+        (
+            '__device__ float f(float x) { asm("{ .reg .pred p;\\n\\t@p ex2.f32 %0, %0; }" : "+f"(x)); return x; }',
+            "1: inline PTX (ex2.f32) is not supported",
+        ),
+        (
+            "__global__ void k() {}\ntemplate <int N> __global__ void f() {\n    if (N) k<<<1,\n        1>>>();\n}",
+            "3: a launch in a kernel is not supported by the emulator: dynamic parallelism",
+        ),
+        ("#include <cuda/atomic>\ncuda::barrier<int> b;", "2: cuda::barrier is not supported by the emulator"),
+        (
+            "#include <cooperative_groups.h>\n__device__ void f() { cooperative_groups::this_grid().dim_of_it(); }",
+            "2: cooperative_groups::grid_group::dim_of_it is not supported by the emulator",
+        ),
+        ("int f() { cudaDeviceProp p; return p.oddity; }", "1: cudaDeviceProp::oddity is not supported"),
+        (
+            "void glutInit(int*, char**);\nvoid f() { glutInit(0, 0); }",
+            "1: glutInit is not supported by the emulator: Op",
+        ),
+        ("template <typename T> int g(T);\nvoid f() { g(1); }", "g is declared, but none of the files defines it"),
         ('#include "other.h"', "1: there is no other.h; -I DIR names a folder to look for it"),
         ("void g(); void f() { g(); }", "g is declared, but none of the files defines it"),
     ],

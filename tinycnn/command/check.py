@@ -91,21 +91,22 @@ def check_program(ordered: dict[str, Any], seconds: float) -> tuple[list[emulato
     outcome = limited.run("tinycnn.command.check:program_job", arguments, LIMITS)
     shown(outcome.printed)
     reports = [emulator.Report(**value["report"]) for value in outcome.values if "report" in value]
-    kernels: list[str] = [value["kernel"] for value in outcome.values if "kernel" in value]
-    launches = sum(value["launches"] for value in outcome.values if "launches" in value)
+    launches: list[str] = [value["launch"] for value in outcome.values if "launch" in value]
     if outcome.ended:
         reports.append(emulator.Report(emulator.ENDED, "main", ordered["files"][0], 0, None, (), (), outcome.ended))
-    return reports, kernels, launches
+    return reports, list(dict.fromkeys(launches)), len(launches)
 
 
 def program_job(seconds: float, **ordered: Any) -> Iterator[limited.At | dict[str, Any]]:
     """What the child does with a whole program."""
     built: list[program.Program] = []
     yield from build(ordered, HOOKED, built)
-    checker = watched_program.ProgramCheck(built[0], tell, seconds)
-    built[0].run(ordered["arguments"], checker)
-    yield from ({"kernel": kernel} for kernel in checker.kernels)
-    yield {"launches": checker.launches}
+    built[0].run(ordered["arguments"], watched_program.ProgramCheck(built[0], tell, launched, seconds))
+
+
+def launched(kernel: str) -> None:
+    """In a job: say that a kernel is launched, for it may end the process."""
+    limited.tell({"launch": kernel})
 
 
 def check_apart(target: str, path: Path, seconds: float, printed: Sequence[str] = ()) -> list[emulator.Report]:

@@ -21,18 +21,25 @@ TIMES = "times of events are those of this CPU, and say nothing about a GPU"
 @click.command(cls=ProgramCommand, epilog=PROGRAM)
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @program_options
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=emulator.MOST_SECONDS,
+    show_default=True,
+    help="End a launch that computes so long and no block of it comes to an end or a barrier, and say where it is.",
+)
 @with_errors
 def run(
-    files: tuple[Path, ...], include: tuple[Path, ...], define: tuple[str, ...], gpu: str, arguments: tuple[str, ...]
-) -> None:
+    files: tuple[Path, ...], include: tuple[Path, ...], define: tuple[str, ...], gpu: str, seconds: float,
+    arguments: tuple[str, ...],
+) -> None:  # fmt: skip
     """Run a CUDA program on the CPU: its main, its kernels, its copies. What it prints is printed, and its exit status
     is the command's; 1 if a kernel went wrong.
 
     It runs in a process of its own, with limits on the GPU's memory (4 GiB) and on the size of a file that
     it writes."""
-    outcome = limited.run(
-        "tinycnn.command.run:job", order(files, include, define, gpu, arguments), LIMITS, same_output=True
-    )
+    ordered = {**order(files, include, define, gpu, arguments), "seconds": seconds}
+    outcome = limited.run("tinycnn.command.run:job", ordered, LIMITS, same_output=True)
     faults = [emulator.Report(**value["report"]) for value in outcome.values if "report" in value]
     status = next((value["status"] for value in outcome.values if "status" in value), 1)
     for fault in faults:
@@ -50,9 +57,9 @@ def say(text: str) -> None:
     click.echo(f"tinycnn: {printable(text)}", err=True)
 
 
-def job(**ordered: Any) -> Iterator[limited.At | dict[str, Any]]:
+def job(seconds: float, **ordered: Any) -> Iterator[limited.At | dict[str, Any]]:
     """What the child does."""
     built: list[program.Program] = []
     yield from build(ordered, FAST, built)
-    ended = built[0].run(ordered["arguments"], watched_program.ProgramRun(built[0], tell))
+    ended = built[0].run(ordered["arguments"], watched_program.ProgramRun(built[0], tell, seconds))
     yield {"status": ended.status, "times": ended.asked_for_times}

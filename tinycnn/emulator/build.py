@@ -31,8 +31,9 @@ from tinycnn.emulator.compiler import (
 from tinycnn.emulator.unsupported import explained
 
 HERE = Path(__file__).parent / "runtime"
-CORE = "problems.cpp fibers.cpp warp.cpp scheduler.cpp together.cpp interrupts.cpp crash.cpp host.cpp".split()
-TOOLS = ["shadow.cpp", "handover.cpp", "trace.cpp", "deadline.cpp", "hooks.cpp"]
+CORE = ["problems.cpp", "fibers.cpp", "warp.cpp", "scheduler.cpp", "together.cpp", "interrupts.cpp", "crash.cpp"]
+CORE += ["deadline.cpp", "host.cpp"]
+TOOLS = ["shadow.cpp", "handover.cpp", "trace.cpp", "hooks.cpp"]
 RUNTIME = {FAST: CORE, DEBUG: CORE, HOOKED: CORE + TOOLS}
 
 BUILT_IN = "/tinycnn"  # stands in debug information for the temporary folder of the build
@@ -134,20 +135,12 @@ def build(path: str | Path, kernels: Iterable[str], mode: str = FAST) -> Path:
             header = [*headers.flags(folder, source.contents.values(), whole), "-I", path.parent]
             compiled = [*flags, *maps, *header, "-c", "wrapper.cpp", "-o", "wrapper.o"]
             try:
-                warnings = run(compiler.command, compiled, folder, path)
+                said = compile_kernels(compiler, mode, compiled, [*header, "-c", "wrapper.cpp"], folder, path)
             except BuildError as error:
-                if mode != HOOKED or "recursi" not in error.log:
-                    raise explained(error, source) from None
-                # A function that calls itself cannot be inlined, as trace.cpp would have it.
-                warnings = run(compiler.command, ["-DCUDASIM_RECURSIVE", *compiled], folder, path)
+                raise explained(error, source) from None
             parts: list[object] = ["wrapper.o", runtime(compiler, mode, folder)]
-            if "uninitialized" in warnings:
-                # In the hooked build's loops "may be" is all that the compiler says; where it is sure, this one tells.
-                plain = [*PLAIN, *header, "-c", "wrapper.cpp", "-o", "plain.o"]
-                warnings = run(compiler.command, plain, folder, path)
-            if used := uninitialised(warnings, path.parent):
-                (folder / "warnings.cpp").write_text(_warnings(used))
-                parts.append("warnings.cpp")
+            if used := uninitialised(said, path.parent):
+                parts.append(warnings_in(folder, used))
             dynamic = [s.name for s in elf.variables(folder / "wrapper.o") if s.is_tls and not s.defined and s.name]
             if dynamic:
                 (folder / "dynamic.cpp").write_text(dynamic_shared(dynamic))
@@ -173,10 +166,32 @@ def runtime(compiler: Compiler, mode: str, folder: Path) -> Path:
     return folder.parent / name
 
 
-def _warnings(used: Sequence[tuple[str, int, str, str]]) -> str:
-    """What the compiler said, as a variable that Python finds: of a file in the cache nobody else knows it."""
+def compile_kernels(
+    compiler: Compiler, mode: str, words: Sequence[object], plain: Sequence[object], folder: Path, subject: Path
+) -> str:
+    """Compile a file with kernels. Returns what the compiler said, which is not silent in hooked builds.
+
+    words: what the compiler is given; plain: the same without all that the hooks need, and without -o.
+    """
+    try:
+        warnings = run(compiler.command, words, folder, subject)
+    except BuildError as error:
+        if mode != HOOKED or "recursi" not in error.log:
+            raise
+        # A function that calls itself cannot be inlined, as trace.cpp would have it.
+        warnings = run(compiler.command, ["-DCUDASIM_RECURSIVE", *words], folder, subject)
+    if "uninitialized" in warnings:
+        # In the hooked build's loops "may be" is all that the compiler says; where it is sure, this one tells.
+        warnings = run(compiler.command, [*PLAIN, *plain, "-o", "plain.o"], folder, subject)
+    return warnings
+
+
+def warnings_in(folder: Path, used: Sequence[tuple[str, int, str, str]]) -> str:
+    """A source file of a variable that tells Python of these: of a file in the cache nobody else knows it."""
     visible = 'extern "C" __attribute__((visibility("default")))'
-    return f"{visible} const char cudasim_warnings[] = {json.dumps(json.dumps(used))};\n"
+    text = f"{visible} const char cudasim_warnings[] = {json.dumps(json.dumps(used))};\n"
+    (folder / "warnings.cpp").write_text(text)
+    return "warnings.cpp"
 
 
 def dynamic_shared(names: Sequence[str]) -> str:

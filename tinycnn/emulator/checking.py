@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ import numpy as np
 from tinycnn.emulator import instrument
 from tinycnn.emulator.instrument import MOST_SECONDS, Place, Watched
 from tinycnn.emulator.launches import Expected, Launch
-from tinycnn.emulator.module import Problem
+from tinycnn.emulator.module import Module, Problem
 from tinycnn.emulator.values import DescriptionError
 
 KINDS = (
@@ -72,12 +72,9 @@ class Report:
 
     def __str__(self) -> str:
         times = f" ({self.count} times)" if self.count > 1 else ""
-        if self.kind == ENDED:
-            return f"{self.file}: {self.kind}: {self.kernel}: {self.message}{times}"
-        if not self.block:
-            return f"{self.file}:{self.line}: {self.kind}: {self.kernel}: {self.message}{times}"
-        who = f"block {_triple(self.block)} thread {_triple(self.thread)}"
-        return f"{self.file}:{self.line}: {self.kind}: {self.kernel}: {who}: {self.message}{times}"
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        who = f"block {_triple(self.block)} thread {_triple(self.thread)}: " if self.block else ""
+        return f"{where}: {self.kind}: {self.kernel}: {who}{self.message}{times}"
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain data; None for what is not known."""
@@ -111,10 +108,8 @@ class Checker:
     def __init__(self, path: str | Path, kernels: Sequence[str]):
         self.watched = instrument.Watched(path, kernels)
         self._reports: dict[tuple, Report] = {}
-        for name, line, function, said in self.watched.module.uninitialised:
-            file = instrument.source_file(name, self.watched.path.parent)
-            report = Report("uninitialised", function, file, line, None, (), (), f"local memory: {said} (the compiler)")
-            self._reports[report.kind, function, file, line, said] = report
+        for report in of_the_compiler(self.watched.module):
+            self._reports[report.kind, report.kernel, report.file, report.line, report.message] = report
 
     @property
     def reports(self) -> list[Report]:
@@ -149,6 +144,13 @@ class Checker:
                 if isinstance(array, np.ndarray) and array.flags.writeable:
                     array[...] = left
         return results
+
+
+def of_the_compiler(module: Module) -> Iterator[Report]:
+    """The variables that a built file uses before they have a value."""
+    for name, line, function, said in module.uninitialised:
+        file = instrument.source_file(name, module.path.parent)
+        yield Report("uninitialised", function, file, line, None, (), (), f"local memory: {said} (the compiler)")
 
 
 def _unexpected(path: Path, launch: Launch, one: Expected, results: list[Any]) -> Report | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tinycnn.emulator import arguments, build, cache, elf, headers, sources
-from tinycnn.emulator.compiler import FAST, HOOKED, BuildError, find_compiler, processor, run
+from tinycnn.emulator.compiler import FAST, HOOKED, BuildError, find_compiler, processor, run, uninitialised
 from tinycnn.emulator.module import Module, _Parameter
 from tinycnn.emulator.sources import Sources
 from tinycnn.emulator.unsupported import explained
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 STACK = 64 * 2**20  # bytes of main's stack: a program may have large arrays there
 FLAGS = ["-fexceptions", "-frtti", "-fno-lto"]  # what host code may use and kernels do not
+LINES = ["-g1", "-gdwarf-4"]  # tell where a kernel crashed
 LINK = ["-shared", "-fPIC", "-Wl,--wrap=exit", "-Wl,-z,defs", "-lm", "-lpthread"]
 
 ENTRY = f"""
@@ -43,8 +44,8 @@ def build_program(program: Sources, defines: Sequence[str] = (), mode: str = FAS
     first = program.paths[0]
     if not program.has_main:
         raise BuildError(f"{first} has no main")
-    hooks = compiler.instrumented if mode == HOOKED else []
-    flags = [*compiler.flags(mode), *hooks, *build.KERNEL_FLAGS, *FLAGS, *(f"-D{define}" for define in defines)]
+    own = {FAST: LINES, HOOKED: compiler.instrumented}.get(mode, [])
+    flags = [*compiler.flags(mode), *own, *build.KERNEL_FLAGS, *FLAGS, *(f"-D{define}" for define in defines)]
     linked = ["-fopenmp"] if any(b"omp.h" in text for text in program.contents.values()) else []
     contents = [item for file, text in program.contents.items() for item in (relative(file, first), text)]
     key = build.hash_of(
@@ -62,11 +63,13 @@ def build_program(program: Sources, defines: Sequence[str] = (), mode: str = FAS
         folders = [word for path in program.folders for word in ("-I", path)]
         included = [*folders, *headers.flags(folder, program.contents.values(), whole=True)]
         parts: list[Path | str] = []
+        said = ""
         for number, path in enumerate(program.paths):
             made = folder / f"{number}.o"
-            own = ["-x", "c++", copies.get(path, path), "-I", path.parent, "-c", "-o", made]
+            words = [*linked, *included, "-x", "c++", copies.get(path, path), "-I", path.parent, "-c"]
+            plain = [*FLAGS, *(f"-D{define}" for define in defines), *words]
             try:
-                run(compiler.command, [*flags, *linked, *maps, *included, *own], folder, path)
+                said += build.compile_kernels(compiler, mode, [*flags, *maps, *words, "-o", made], plain, folder, path)
             except BuildError as error:
                 raise explained(error, program) from None
             parts.append(made)
@@ -76,6 +79,8 @@ def build_program(program: Sources, defines: Sequence[str] = (), mode: str = FAS
         if dynamic := _dynamic(parts):
             (folder / "dynamic.cpp").write_text(build.dynamic_shared(dynamic))
             parts.append("dynamic.cpp")
+        if used := uninitialised(said, first.parent):
+            parts.append(build.warnings_in(folder, used))
         parts += ["entry.o", build.runtime(compiler, mode, folder)]
         try:
             run(compiler.command, [*parts, *LINK, *linked, "-o", "program.so"], folder, first)

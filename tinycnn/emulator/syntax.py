@@ -21,6 +21,7 @@ import tree_sitter
 import tree_sitter_cuda
 
 LAUNCH = b"<<<"
+IN_A_KERNEL = "launch_in_a_kernel"  # stands for a launch there, and nothing defines it: the compiler tells where it is
 # Some editors write << <grid, block>> >, which NVIDIA's compiler takes too.
 _SPACED = re.compile(rb"<<([ \t]+)<(.*?)>>([ \t]+)>(?=\s*\()", re.DOTALL)
 _IN_A_MACRO = b"void f(){", b";}"  # what a macro's body is parsed in
@@ -144,6 +145,11 @@ def _edits(
         if node.type == "call_expression" and (launch := _launch_of(node)):
             function, arguments = node.child_by_field_name("function"), node.child_by_field_name("arguments")
             assert function and arguments
+            if _is_in_device_code(node):
+                lines = b"\n" * source.count(b"\n", function.start_byte, arguments.start_byte)
+                begin = f"::cudasim::{IN_A_KERNEL}".encode() + lines
+                yield Edit(function.start_byte, arguments.start_byte, begin)
+                continue
             by_call = base_name(function) in deduced | parameters
             yield Edit(function.start_byte, arguments.start_byte + 1, _call(function, launch, arguments, by_call))
             waiting += reversed(arguments.children)
@@ -156,6 +162,15 @@ def _edits(
 
 def _launch_of(call: tree_sitter.Node) -> tree_sitter.Node | None:
     return next((child for child in call.children if child.type == "kernel_call_syntax"), None)
+
+
+def _is_in_device_code(node: tree_sitter.Node) -> bool:
+    """Whether it stands in a function that only the GPU runs."""
+    owner: tree_sitter.Node | None = node
+    while owner and owner.type != "function_definition":
+        owner = owner.parent
+    words = {child.type for child in owner.children} if owner else set()
+    return bool(words & {"__global__", "__device__"}) and "__host__" not in words
 
 
 def _call(function: tree_sitter.Node, launch: tree_sitter.Node, arguments: tree_sitter.Node, by_call: bool) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 
 from tinycnn.emulator import checking, instrument, tracing
 from tinycnn.emulator.checking import Report
+from tinycnn.emulator.compiler import BuildError
 from tinycnn.emulator.instrument import MOST_SECONDS, Array, Place
 from tinycnn.emulator.module import Module, Problem, _Parameter
 from tinycnn.emulator.program import Allocation, Call, Mistake, Program
@@ -70,11 +72,29 @@ def _arrays(program: Program, call: Call) -> list[Array]:
     return found
 
 
-class ProgramRun:
-    """Watches nothing, but tells how a launch failed: what stopped it, or that nobody asked for its error."""
+POLL_SECONDS = 0.25
 
-    def __init__(self, program: Program, tell: Tell):
-        self.program, self.tell = program, tell
+
+class ProgramRun:
+    """Watches nothing, but tells how a launch failed: what stopped it, or that nobody asked for its error.
+
+    A launch ends that makes no progress in so many seconds of this processor's time: see deadline.cpp."""
+
+    def __init__(self, program: Program, tell: Tell, seconds: float = MOST_SECONDS):
+        self.program, self.tell, self.seconds = program, tell, seconds
+        self._ended = threading.Event()
+        threading.Thread(target=self._end_what_stands_still, daemon=True).start()
+
+    def _end_what_stands_still(self) -> None:
+        library = self.program.library
+        library.cudasim_progress.restype = ctypes.c_uint64
+        seen, since = 0, 0.0
+        while not self._ended.wait(POLL_SECONDS):
+            progress, now = library.cudasim_progress(), time.process_time()
+            if progress != seen or not progress:
+                seen, since = progress, now
+            elif now - since > self.seconds:
+                library.cudasim_no_progress(ctypes.c_double(self.seconds))
 
     def before(self, call: Call) -> None:
         """Nothing is prepared."""
@@ -82,11 +102,17 @@ class ProgramRun:
     def after(self, call: Call, failures: int) -> None:
         """What stopped it."""
         watched = WatchedLaunch(self.program, call, [])
-        for problem in self.program.module.problems() if failures else []:
-            self.tell(checking._report(watched, watched, problem, {}))  # type: ignore[arg-type]
+        problems = [Problem.from_buffer_copy(p) for p in self.program.module.problems()] if failures else []
+        try:
+            where = watched.places([p.pc for p in problems if p.pc])
+        except BuildError:  # nothing here tells lines
+            where = {p.pc: (str(watched.path), 0) for p in problems}
+        for problem in problems:
+            self.tell(checking._report(watched, watched, problem, where))  # type: ignore[arg-type]
 
     def end(self, status: int) -> None:
         """The last error, if the program has not asked for it."""
+        self._ended.set()
         left = self.program.unasked_error()
         for mistake in [m for m in self.program.mistakes() if left and m.error == left][-1:]:
             message = (
@@ -96,22 +122,25 @@ class ProgramRun:
 
 
 class ProgramCheck:
-    """Checks every launch of a program, and what its host code does with memory."""
+    """Checks every launch of a program, and what its host code does with memory.
 
-    def __init__(self, program: Program, tell: Tell, seconds: float = MOST_SECONDS):
-        self.program, self.tell, self.seconds = program, tell, seconds
+    tell, launched: called with every report, and with the kernel of every launch before it runs."""
+
+    def __init__(
+        self, program: Program, tell: Tell, launched: Callable[[str], None], seconds: float = MOST_SECONDS
+    ):  # fmt: skip
+        self.program, self.tell, self.launched, self.seconds = program, tell, launched, seconds
         self.variables = instrument.Watched.variables(program)  # type: ignore[arg-type]
-        self.launches = 0
-        self.kernels: dict[str, None] = {}
         self._reports: dict[tuple, Report] = {}
         self._timer: threading.Timer | None = None
         self._watched: WatchedLaunch | None = None
+        for report in checking.of_the_compiler(program.module):
+            self._add(report)
 
     def before(self, call: Call) -> None:
         """Begin to watch."""
         self._watched = watched = WatchedLaunch(self.program, call, self.variables)
-        self.launches += 1
-        self.kernels[watched.kernel] = None
+        self.launched(watched.kernel)
         watch(watched, self.program.library, self.seconds, check=True)
         self._timer = limit(self.program.library, self.seconds)
 

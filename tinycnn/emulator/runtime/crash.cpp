@@ -76,7 +76,7 @@ alignas(16) static char signal_stack[64 * 1024];  // the thread's own may be ful
 
 // The instruction in the kernel, or, where that is in a function of the C library, what called this: an address of the
 // kernel's code among what lies on the stack.
-static uintptr_t place_of(void* context, uintptr_t address) {
+uintptr_t place_of(void* context, uintptr_t address) {
     uintptr_t pc = interrupted_at(context);
     if (is_kernel_code(pc)) return pc + 1;  // as a hook knows it: the instruction after
     uintptr_t sp = stack_pointer(context);

@@ -328,8 +328,15 @@ template <typename A, typename B> CUDASIM_INLINE constexpr cudasim::common<A, B>
 template <typename A, typename B> CUDASIM_INLINE constexpr cudasim::common<A, B> min(A a, B b) {
     return cudasim::minimum(a, b);
 }
-#define fmaxf(a, b) cudasim::maximum((float)(a), (float)(b))
-#define fminf(a, b) cudasim::minimum((float)(a), (float)(b))
+// Words and no calls: programs have these for vectors, too.
+CUDASIM_INLINE constexpr float cudasim_fmaxf(float a, float b) { return cudasim::maximum(a, b); }
+CUDASIM_INLINE constexpr float cudasim_fminf(float a, float b) { return cudasim::minimum(a, b); }
+namespace std {
+using ::cudasim_fmaxf;
+using ::cudasim_fminf;
+}
+#define fmaxf cudasim_fmaxf
+#define fminf cudasim_fminf
 #define rsqrtf(x) cudasim::inverse_root((float)(x))
 #define rsqrt(x) cudasim::inverse_root(x)
 #define __frsqrt_rn(x) cudasim::inverse_root((float)(x))

@@ -54,6 +54,10 @@ CUDASIM_INLINE unsigned __dp4a(unsigned a, unsigned b, unsigned c) {
     for (int i = 0; i < 32; i += 8) c += (a >> i & 255) * (b >> i & 255);
     return c;
 }
+CUDASIM_INLINE int __dp4a(char4 a, char4 b, int c) { return __dp4a(cudasim::bits<int>(a), cudasim::bits<int>(b), c); }
+CUDASIM_INLINE unsigned __dp4a(uchar4 a, uchar4 b, unsigned c) {
+    return __dp4a(cudasim::bits<unsigned>(a), cudasim::bits<unsigned>(b), c);
+}
 CUDASIM_INLINE int __dp2a_lo(int a, int b, int c) {
     return c + (short)a * (signed char)b + (short)(a >> 16) * (signed char)(b >> 8);
 }

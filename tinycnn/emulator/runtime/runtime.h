@@ -117,11 +117,20 @@ Problem* find_problem(Kind kind, uint64_t pc, uint64_t other_pc, Site site);
 
 uintptr_t interrupted_at(void* context);  // the instruction, in a signal handler
 bool in_this_file(uintptr_t address);     // in the code or the variables of the built file
+uintptr_t place_of(void* context, uintptr_t address);  // of the kernel's that is at it; 0 if none is found
+uintptr_t file_begin();                   // where that is loaded
+
+// ---------------------------------------------------------------- launches that do not end (deadline.cpp)
+
+extern volatile bool overdue;       // the launch is to end
+extern volatile uint64_t progress;  // grows when a block begins, and when all of one are at a barrier
+void begin_time_limit(double seconds);
+CUDASIM_EXPORT void cudasim_ended();
+[[noreturn]] void stop_overdue(uintptr_t pc);
 
 #ifdef CUDASIM_HOOKED
 // ---------------------------------------------------------------- the tools (hooks.cpp, shadow.cpp, trace.cpp)
 
-extern volatile bool overdue;  // the launch is to end (deadline.cpp)
 void tools_begin_launch(int blocks);  // that run at once
 void tools_enter_block(int slot);
 void tools_begin_block();

@@ -249,6 +249,7 @@ void check_barrier() {
                                                   : block.counted > 0;
     block.waiting = 0;
     ++block.barriers;
+    progress = progress + 1;
 #ifdef CUDASIM_HOOKED
     tools_after_barrier(threads[first].pc, threads[first].site);
 #endif
@@ -300,6 +301,7 @@ static void deadlock() {
 // ---------------------------------------------------------------- a launch
 
 void begin_block(uint3 index) {
+    progress = progress + 1;
     block.index = blockIdx = index;
     block.next = block.waiting = block.yielded = 0;
     block.live = block.size;
@@ -393,6 +395,8 @@ CUDASIM_EXPORT int cudasim_launch(void (*call)(void**), void** given, const unsi
     }
 #ifdef CUDASIM_HOOKED
     tools_begin_launch(at_once);
+#else
+    begin_time_limit(0);
 #endif
     poison_shared(shared);
     interrupted = stopped = false;
@@ -415,6 +419,9 @@ CUDASIM_EXPORT int cudasim_launch(void (*call)(void**), void** given, const unsi
     }
     unwatch_crashes();
     unwatch_interrupts();
+#ifndef CUDASIM_HOOKED
+    cudasim_ended();
+#endif
     return interrupted ? INTERRUPTED : failures;
 }
 

@@ -53,10 +53,6 @@ bool may_read(uintptr_t address);                              // a launch's arg
 void host_access(uintptr_t address, size_t size, bool write, uintptr_t pc);
 bool whose(uintptr_t address, char* text, size_t size);        // of an address in no array: false if nothing is known
 
-// deadline.cpp
-void begin_time_limit(double seconds);
-[[noreturn]] void stop_overdue(uintptr_t pc);
-
 void shadow_begin(Region& region, int copies);
 void shadow_enter(Region& region, int copy);
 void shadow_begin_launch(int blocks);
