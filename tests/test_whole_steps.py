@@ -68,7 +68,7 @@ def trained(name, device, batch, optimizer, count=7, epochs=1, **options):
         model = Sequential(NETWORKS[name]())
         rule = optimizer()
         model.compile(rule, metrics=["acc"])
-        shape, classes = model.input.shape, model.output.shape[0]
+        shape, classes = model.input.extents, model.output.extents[0]
         rng = np.random.default_rng(1)
         model.set_weights([w + rng.standard_normal(w.shape) / 10 for w in model.get_weights()])  # no bias is 0
         x = rng.standard_normal((count, *shape)).astype(np.float32)
@@ -200,7 +200,7 @@ def test_blocks_that_wait_in_vain_are_an_error_and_lose_nothing(gpu, monkeypatch
     monkeypatch.setattr(gpu, "zeros", one_arrival_too_few)
     monkeypatch.setattr(step_run, "PATIENCE", 1000)
     rng = np.random.default_rng(1)
-    x, y = rng.standard_normal((3, *model.input.shape)), np.eye(3)
+    x, y = rng.standard_normal((3, *model.input.extents)), np.eye(3)
     with pytest.raises(StepError, match="waited .* in vain.*as they were before"):
         model.fit(x, y, batch_size=3, verbose=0)
     for a, b in zip(before, bits(model, rule), strict=True):
