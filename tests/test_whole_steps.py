@@ -302,7 +302,7 @@ REASONS = {
 
 
 def fit_noise(model, batch_size=2, count=4, **options):
-    rng, shape = np.random.default_rng(0), model.input.shape
+    rng, shape = np.random.default_rng(0), model.input.extents
     x, y = rng.standard_normal((count, *shape)), np.eye(3)[rng.integers(0, 3, count)]
     if options.pop("generated", False):
         return model.fit(((x, y) for _ in itertools.count()), steps_per_epoch=2, verbose=0)
