@@ -314,7 +314,7 @@ def test_a_picture_of_no_known_kind_is_refused_before_training(refused, digits, 
 
 @pytest.mark.parametrize(
     "options",
-    ["--epochs 0", "--batch-size -3", "--lr 0", "--lr x", "--optimizer rmsprop", "--device tpu", "--seed -1",
+    ["--epochs 0", "--batch-size -3", "--lr 0", "--lr x", "--optimizer adamw", "--device tpu", "--seed -1",
      "--limit 0", "--resume", "--no-such-option", "--lr nan", "--lr inf", "--save a --log a", "--save ./a --log a"],
 )  # fmt: skip
 def test_wrong_options_are_refused(refused, digits, options):

@@ -117,7 +117,7 @@ def mistakes(counts: np.ndarray, x: np.ndarray, y: np.ndarray, answers: np.ndarr
     for i in np.argsort(-wrong, axis=None, kind="stable")[:MOST_EXAMPLES]:
         true, taken = divmod(int(i), len(counts))
         those = np.flatnonzero((y == true) & (answers == taken))[:MOST_EXAMPLES]
-        if len(those):
+        if wrong.flat[i] and len(those):
             images = [drawing.pixels(x[n, ..., 0]) for n in those]
             found.append({"true": true, "taken": taken, "count": int(wrong.flat[i]), "images": images})
     return found
