@@ -51,7 +51,7 @@ class Seen(Callback):
         self.facts, self.rates = self.params, []
 
     def on_epoch_end(self, epoch, logs=None):
-        self.rates.append(logs["lr"])
+        self.rates.append(float(self.model.optimizer.learning_rate))
 
 
 def trained(explanation, tmp_path, epochs=1):

@@ -159,7 +159,7 @@ def launched(gpu, monkeypatch):
     """The launches of that GPU, which computes nothing: (kernel's name, bytes of shared memory)."""
     found = []
     monkeypatch.setattr(gpu.driver, "build", lambda wanted: None)
-    monkeypatch.setattr(gpu.driver, "launch", lambda file, name, *rest: found.append((name, rest[-1])))
+    monkeypatch.setattr(gpu.driver, "launch", lambda file, name, *rest: found.append((name, rest[4])))
     return found
 
 
