@@ -322,9 +322,9 @@ ENDLESS = RIGHT.replace(
 )
 
 
-async def running(pid, more=2):
-    """The processes below `pid`, when a command of the lab's and its own child are there."""
-    while len(found := children_of(pid)) < more:
+async def running(pid, before=()):
+    """The processes below `pid`, when a command of the lab's and its own child are there. before: others."""
+    while len(found := set(children_of(pid)) - set(before)) < 2:
         await asyncio.sleep(0.05)
     return found
 
@@ -336,14 +336,15 @@ def test_who_is_not_waited_for_any_more_is_ended_with_its_child(tmp_path):
     (tmp_path / "mine.cu").write_text(ENDLESS)
 
     async def cancelled():
+        before = children_of(os.getpid())
         task = asyncio.create_task(said(["check", "mine.cu"], tmp_path))
-        found = await running(os.getpid())
+        found = await running(os.getpid(), before)
         task.cancel()
         await asyncio.wait({task})
         return found
 
     found = asyncio.run(asyncio.wait_for(cancelled(), 60))
-    assert not set(found) & set(children_of(os.getpid()))
+    assert not found & set(children_of(os.getpid()))
     assert all(not alive(pid) for pid in found)
 
 
