@@ -43,7 +43,7 @@ MOST_SHARED = 227 * 1024  # bytes of shared memory that a block can have at most
 # Of the kernels alone. A kernel that copies too much is for `check` to report; the C library's own check of memcpy and
 # its like, which Ubuntu's compiler puts in unasked, ends the whole of Python.
 KERNEL_FLAGS = ["-U_FORTIFY_SOURCE"]
-PLAIN = ["-std=c++17", "-O1", "-Wuninitialized"]
+PLAIN = ["-std=c++17", "-O1", "-fno-lto", "-Wuninitialized"]
 
 
 # ---------------------------------------------------------------- sources
