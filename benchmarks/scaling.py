@@ -50,10 +50,11 @@ def work(network, statistics, steps, epochs):
     y = np.eye(10, dtype=np.float32)[rng.integers(0, 10, len(x))]
     with tinycnn.use_device(device):
         tinycnn.set_random_seed(0)
-        history = build(network).fit(x, y, batch_size=BATCH, epochs=1 + epochs, verbose=0).history
+        history = build(network).fit(x, y, batch_size=BATCH, epochs=1 + epochs, verbose=0)
     if rank == 0:
         summed = getattr(device, "bytes_summed", 0)
-        facts = {"seconds": history["seconds"][1:], "loss": history["loss"][-1]}
+        seconds = [logs["seconds"] for _, logs in history.rows()]
+        facts = {"seconds": seconds[1:], "loss": history.history["loss"][-1]}
         print(json.dumps({**facts, "bytes_summed": summed / steps / (1 + epochs)}))
 
 
