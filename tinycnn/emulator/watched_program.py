@@ -100,9 +100,11 @@ class ProgramRun:
         """Nothing is prepared."""
 
     def after(self, call: Call, failures: int) -> None:
-        """What stopped it."""
+        """What stopped it, if anything did: of the others there may be many thousands."""
+        if not failures:
+            return
         watched = WatchedLaunch(self.program, call, [])
-        problems = [Problem.from_buffer_copy(p) for p in self.program.module.problems()] if failures else []
+        problems = [Problem.from_buffer_copy(p) for p in self.program.module.problems()]
         try:
             where = watched.places([p.pc for p in problems if p.pc])
         except BuildError:  # nothing here tells lines
