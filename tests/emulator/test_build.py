@@ -54,6 +54,16 @@ def test_a_change_in_what_is_included_builds_anew(folder):
     assert scale(folder / "copy.cu") == 2
 
 
+def test_what_a_header_in_a_folder_includes_from_beside_the_kernel_file_belongs_to_it(folder):
+    """The compiler is told to look there too."""
+    (folder / "parts").mkdir()
+    (folder / "parts" / "all.cuh").write_text('#include "scale.cuh"\n')
+    (folder / "copy.cu").write_text('#include "parts/all.cuh"\n' + COPY)
+    assert scale(folder / "copy.cu") == 2
+    (folder / "scale.cuh").write_text("#define SCALE 3.f\n")
+    assert scale(folder / "copy.cu") == 3
+
+
 def test_the_cache_holds_whole_files_only(folder):
     """Several builders at once, of one file: each gets a file that works, and nothing else is left."""
     paths = []

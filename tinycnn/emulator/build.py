@@ -49,20 +49,6 @@ PLAIN = ["-std=c++17", "-O1", "-fno-lto", "-Wuninitialized"]
 # ---------------------------------------------------------------- sources
 
 
-def with_includes(path: str | Path) -> list[Path]:
-    """The file and every file that it includes by #include "...", each once."""
-    found: list[Path] = []
-    left = [Path(path)]
-    while left:
-        file = left.pop()
-        if file in found:
-            continue
-        found.append(file)
-        for name in re.findall(r'^\s*#\s*include\s*"([^"]+)"', file.read_text(errors="replace"), re.MULTILINE):
-            left += [folder / name for folder in (file.parent, Path(path).parent) if (folder / name).is_file()][:1]
-    return found
-
-
 @functools.cache
 def own_sources(mode: str) -> bytes:
     """What the runtime consists of."""
