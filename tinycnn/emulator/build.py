@@ -32,7 +32,8 @@ from tinycnn.emulator.unsupported import explained
 
 HERE = Path(__file__).parent / "runtime"
 CORE = ["problems.cpp", "fibers.cpp", "warp.cpp", "scheduler.cpp", "together.cpp", "interrupts.cpp", "crash.cpp"]
-CORE += ["deadline.cpp", "host.cpp"]
+CORE += ["deadline.cpp", "host_errors.cpp", "host_memory.cpp", "host_copies.cpp", "host_gpu.cpp", "host_launches.cpp"]
+CORE += ["host_streams.cpp", "host_program.cpp"]
 TOOLS = ["shadow.cpp", "handover.cpp", "trace.cpp", "hooks.cpp"]
 RUNTIME = {FAST: CORE, DEBUG: CORE, HOOKED: CORE + TOOLS}
 
@@ -52,8 +53,8 @@ PLAIN = ["-std=c++17", "-O1", "-fno-lto", "-Wuninitialized"]
 @functools.cache
 def own_sources(mode: str) -> bytes:
     """What the runtime consists of."""
-    own = ["cudasim.h", "intrinsics.h", "kernel_table.h", "runtime.h", "tools.h", "host.h", "errors.h"]
-    return b"".join((HERE / name).read_bytes() for name in own + RUNTIME[mode])
+    files = [*sorted(HERE.glob("*.h")), *(HERE / name for name in RUNTIME[mode])]
+    return b"".join(file.read_bytes() for file in files)
 
 
 def hash_of(*parts: object) -> str:

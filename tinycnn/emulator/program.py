@@ -1,7 +1,7 @@
 """Whole programs: builds host code and kernels of `.cu` files into one shared object, and runs its main.
 
 The host code is C++ for the same compiler; `cuda_runtime.h` and its like are in runtime/include, and what they declare
-is in runtime/host.cpp. A launch calls the scheduler that also runs a single kernel (module.py).
+is in runtime/host_*.cpp. A launch calls the scheduler that also runs a single kernel (module.py).
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class Site(ctypes.Structure):
 
 
 class Call(ctypes.Structure):
-    """`Call` of host.h, as far as Python reads it."""
+    """`Call` of host_launch.h, as far as Python reads it."""
 
     _fields_ = [
         ("name", ctypes.c_char_p),
@@ -133,7 +133,7 @@ class Call(ctypes.Structure):
 
 
 class Allocation(ctypes.Structure):
-    """`Allocation` of host.cpp."""
+    """`Allocation` of host_parts.h."""
 
     _fields_ = [
         ("begin", ctypes.c_uint64),
@@ -148,7 +148,7 @@ class Allocation(ctypes.Structure):
 
 
 class Mistake(ctypes.Structure):
-    """`Mistake` of host.cpp."""
+    """`Mistake` of host_parts.h."""
 
     _fields_ = [
         ("error", ctypes.c_int),
@@ -168,7 +168,7 @@ class Ended:
     asked_for_times: bool
 
 
-LISTENER = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.POINTER(Call), ctypes.c_int)
+LISTENER = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.POINTER(Call), ctypes.c_int)
 
 
 class Observer(Protocol):
@@ -197,12 +197,11 @@ class Program:
         """Run main with these arguments, on a thread of its own, whose stack is large."""
         ended: list[Ended] = []
 
-        def hear(phase: int, call: Any, failures: int) -> int:
+        def hear(phase: int, call: Any, failures: int) -> None:
             if phase:
                 observer.after(call.contents, failures)
             else:
                 observer.before(call.contents)
-            return 0
 
         def main() -> None:
             listener = LISTENER(hear)

@@ -22,7 +22,7 @@ from tinycnn.emulator.instrument import MOST_SECONDS, Array, Place
 from tinycnn.emulator.module import Module, Problem, _Parameter
 from tinycnn.emulator.program import Allocation, Call, Mistake, Program
 
-DEVICE, MANAGED, PINNED, REGISTERED = range(4)  # `Owner` of host.cpp
+REGISTERED = 3  # of `Owner` in host_parts.h
 CUDA_ERROR, HOST_ACCESS, LEAK = "cuda-error", "host-access", "leak"
 
 Tell = Callable[[Report], None]
