@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from tinycnn import emulator
-from tinycnn.emulator import build, cache, elf
+from tinycnn.emulator import build, cache, elf, sources
+from tinycnn.emulator.program import build_program
 
 COPY = 'extern "C" __global__ void copy(const float* x, float* y) {\n    y[threadIdx.x] = x[threadIdx.x] * SCALE;\n}\n'
 
@@ -134,11 +135,14 @@ def test_a_full_disk_is_an_error_that_names_the_path(folder, monkeypatch):
     def full(made, path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as writing raises it, without a name
 
+    (folder / "main.cu").write_text("int main() {}\n")
     monkeypatch.setattr(cache, "keep", full)
-    with pytest.raises(OSError) as error:
-        build.build(folder / "copy.cu", ["copy"])
-    assert str(folder / "cache") in error.value.filename and error.value.errno == errno.ENOSPC
-    assert not list((folder / "cache").iterdir())
+    program = sources.read([folder / "main.cu"])
+    for of_a_file in (lambda: build.build(folder / "copy.cu", ["copy"]), lambda: build_program(program)):
+        with pytest.raises(OSError) as error:
+            of_a_file()
+        assert str(folder / "cache") in error.value.filename and error.value.errno == errno.ENOSPC
+        assert not list((folder / "cache").iterdir())
 
 
 def test_a_full_disk_is_seen_before_anything_is_built(folder, monkeypatch):

@@ -7,15 +7,14 @@ is in runtime/host_*.cpp. A launch calls the scheduler that also runs a single k
 from __future__ import annotations
 
 import ctypes
-import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tinycnn.emulator import arguments, build, cache, elf, headers, sources
-from tinycnn.emulator.compiler import FAST, HOOKED, BuildError, find_compiler, processor, run, uninitialised
+from tinycnn.emulator import arguments, build, cache, headers, sources
+from tinycnn.emulator.compiler import FAST, HOOKED, BuildError, find_compiler, processor, run
 from tinycnn.emulator.module import Module, _Parameter
 from tinycnn.emulator.sources import Sources
 from tinycnn.emulator.unsupported import explained
@@ -55,35 +54,28 @@ def build_program(program: Sources, defines: Sequence[str] = (), mode: str = FAS
     if known := cache.find(name):
         return known
     target = cache.folder() / name
-    with tempfile.TemporaryDirectory(prefix="building-", dir=target.parent) as temporary:
-        folder = Path(temporary)
+    with build.building(target) as folder:
         copies = sources.rewritten(program, folder)
-        names = {f"{folder}": build.BUILT_IN, f"{first.parent}/": "", f"{build.HERE}/": "cudasim/"}
-        maps = [f"-ffile-prefix-map={old}={new}" for old, new in names.items()]
+        maps = build.prefix_maps(folder, first.parent)
         folders = [word for path in program.folders for word in ("-I", path)]
         included = [*folders, *headers.flags(folder, program.contents.values(), whole=True)]
-        parts: list[Path | str] = []
+        objects: list[str] = []
         said = ""
         for number, path in enumerate(program.paths):
-            made = folder / f"{number}.o"
+            objects.append(f"{number}.o")
             words = [*linked, *included, "-x", "c++", copies.get(path, path), "-I", path.parent, "-c"]
             plain = [*FLAGS, *(f"-D{define}" for define in defines), *words]
+            compiled = [*flags, *maps, *words, "-o", objects[-1]]
             try:
-                said += build.compile_kernels(compiler, mode, [*flags, *maps, *words, "-o", made], plain, folder, path)
+                said += build.compile_kernels(compiler, mode, compiled, plain, folder, path)
             except BuildError as error:
                 raise explained(error, program) from None
-            parts.append(made)
         (folder / "entry.cpp").write_text(ENTRY)
         base = ["-include", build.HERE / "cudasim.h"]
         run(compiler.command, [*flags, *base, "-c", "entry.cpp", "-o", "entry.o"], folder, first)
-        if dynamic := _dynamic(parts):
-            (folder / "dynamic.cpp").write_text(build.dynamic_shared(dynamic))
-            parts.append("dynamic.cpp")
-        if used := uninitialised(said, first.parent):
-            parts.append(build.warnings_in(folder, used))
-        parts += ["entry.o", build.runtime(compiler, mode, folder)]
+        parts = build.linked_in(compiler, mode, folder, objects, said, first.parent)
         try:
-            run(compiler.command, [*parts, *LINK, *linked, "-o", "program.so"], folder, first)
+            run(compiler.command, [*parts, "entry.o", *LINK, *linked, "-o", "program.so"], folder, first)
         except BuildError as error:
             raise explained(error, program) from None
         cache.keep(folder / "program.so", target)
@@ -96,14 +88,6 @@ def relative(file: Path, first: Path) -> str:
         return str(file.relative_to(first.parent))
     except ValueError:
         return str(file)
-
-
-def _dynamic(objects: Sequence[Path | str]) -> list[str]:
-    """The names of the `extern __shared__` arrays of all object files."""
-    symbols = [symbol for path in objects for symbol in elf.variables(path) if symbol.is_tls and symbol.name]
-    defined = {symbol.name for symbol in symbols if symbol.defined}
-    found = {s.name for s in symbols if not s.defined and s.name not in defined and not s.name.startswith("_ZSt")}
-    return sorted(found)
 
 
 # ---------------------------------------------------------------- running
