@@ -212,6 +212,19 @@ def run(capsys):
     return call
 
 
+@pytest.fixture
+def refused(run):
+    """refused("train", "x") -> the one line on standard error, after checking that it is one and the status is 2."""
+
+    def call(*arguments):
+        status, _, error = run(*arguments)
+        assert status == 2
+        assert error.startswith("tinycnn: ") and error.count("\n") == 1 and "Traceback" not in error
+        return error
+
+    return call
+
+
 @pytest.fixture(autouse=True)
 def no_times_of_this_machine(monkeypatch, tmp_path_factory):
     """What was measured of kernels here is not what tests plan by."""

@@ -17,6 +17,8 @@ from tinycnn.datasets.idx import write_idx
 from tinycnn.fit.progress import Progress
 from tinycnn.models import load_model
 
+pytestmark = pytest.mark.usefixtures("reference")  # the command sets the current device; it is put back
+
 TINY = "CN(4,(5,5),strides=(3,3))->BN()->DP(0.1)->MP(2,2)->FL()->DN(10)"
 
 
@@ -29,26 +31,6 @@ def digits(tmp_path_factory):
         write_idx(folder / f"{prefix}-images-idx3-ubyte.gz", images)
         write_idx(folder / f"{prefix}-labels-idx1-ubyte", labels)
     return folder
-
-
-@pytest.fixture(autouse=True)
-def own_device():
-    """The command sets the current device; put it back."""
-    with tinycnn.use_device("reference"):
-        yield
-
-
-@pytest.fixture
-def refused(run):
-    """refused("train", "x") -> the one line on standard error, after checking that it is one and the status is 2."""
-
-    def call(*arguments):
-        status, _, error = run(*arguments)
-        assert status == 2
-        assert error.startswith("tinycnn: ") and error.count("\n") == 1 and "Traceback" not in error
-        return error
-
-    return call
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from tinycnn.datasets import synthetic
 from tinycnn.datasets.idx import write_idx
 from tinycnn.models import load_model
 
+pytestmark = pytest.mark.usefixtures("reference")  # the command sets the current device; it is put back
+
 FILE = """
 from neighbour import UNITS
 from tinycnn.layers import Conv2D, Dense, Flatten, Input, Layer
@@ -60,24 +62,6 @@ def file(tmp_path, monkeypatch):
     for name in ("neighbour", "mynet"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     return tmp_path / "mynet.py"
-
-
-@pytest.fixture(autouse=True)
-def own_device():
-    with tinycnn.use_device("reference"):
-        yield
-
-
-@pytest.fixture
-def refused(run):
-    """The one line on standard error, after checking that it is one and the status is 2."""
-
-    def call(*arguments):
-        status, _, error = run(*arguments)
-        assert status == 2 and error.startswith("tinycnn: ") and error.count("\n") == 1 and "Traceback" not in error
-        return error
-
-    return call
 
 
 def test_a_network_from_a_file_is_trained_logged_and_drawn(run, digits, file, tmp_path):

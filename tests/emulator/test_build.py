@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from tinycnn import emulator
-from tinycnn.emulator import build, cache, elf
+from tinycnn.emulator import build, cache, elf, sources
+from tinycnn.emulator.program import build_program
 
 COPY = 'extern "C" __global__ void copy(const float* x, float* y) {\n    y[threadIdx.x] = x[threadIdx.x] * SCALE;\n}\n'
 
@@ -52,6 +53,16 @@ def test_a_change_in_what_is_included_builds_anew(folder):
     assert scale(folder / "copy.cu") == 3
     (folder / "scale.cuh").write_text("#define SCALE 2.f\n")
     assert scale(folder / "copy.cu") == 2
+
+
+def test_what_a_header_in_a_folder_includes_from_beside_the_kernel_file_belongs_to_it(folder):
+    """The compiler is told to look there too."""
+    (folder / "parts").mkdir()
+    (folder / "parts" / "all.cuh").write_text('#include "scale.cuh"\n')
+    (folder / "copy.cu").write_text('#include "parts/all.cuh"\n' + COPY)
+    assert scale(folder / "copy.cu") == 2
+    (folder / "scale.cuh").write_text("#define SCALE 3.f\n")
+    assert scale(folder / "copy.cu") == 3
 
 
 def test_the_cache_holds_whole_files_only(folder):
@@ -124,11 +135,14 @@ def test_a_full_disk_is_an_error_that_names_the_path(folder, monkeypatch):
     def full(made, path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as writing raises it, without a name
 
+    (folder / "main.cu").write_text("int main() {}\n")
     monkeypatch.setattr(cache, "keep", full)
-    with pytest.raises(OSError) as error:
-        build.build(folder / "copy.cu", ["copy"])
-    assert str(folder / "cache") in error.value.filename and error.value.errno == errno.ENOSPC
-    assert not list((folder / "cache").iterdir())
+    program = sources.read([folder / "main.cu"])
+    for of_a_file in (lambda: build.build(folder / "copy.cu", ["copy"]), lambda: build_program(program)):
+        with pytest.raises(OSError) as error:
+            of_a_file()
+        assert str(folder / "cache") in error.value.filename and error.value.errno == errno.ENOSPC
+        assert not list((folder / "cache").iterdir())
 
 
 def test_a_full_disk_is_seen_before_anything_is_built(folder, monkeypatch):

@@ -172,6 +172,19 @@ def test_half_and_bfloat16_round_once_to_the_nearest(groups):
         np.testing.assert_array_equal(fused, exact.astype(np.float16).astype(np.float32))
 
 
+def test_a_double_or_an_int_is_rounded_once_too(groups):
+    step, tiny = 2.0**-10, 2.0**-40
+    exact = np.array([2**24 + 2**16 + 1, 1 + step / 2 + tiny, -1 - step / 2 - tiny, 1 + 2.0**-8 - tiny])
+    with np.errstate(over="ignore"):
+        half = exact.astype(np.float16)  # NumPy's does not go by way of float32
+    bfloat = [2**24 + 2**17, 1, -1, 1]  # 8 bits of mantissa: steps of 2**17 and 2**-7
+    np.testing.assert_array_equal(groups["rounded_once"].reshape(2, 4), [half, bfloat])
+
+
+def test_pairs_of_either_are_put_together(groups):
+    np.testing.assert_array_equal(groups["pairs"].reshape(2, 3, 2), [[(1, 3), (2, 4), (2, 3)]] * 2)
+
+
 def test_tensor_cores_multiply_matrices(groups):
     i = np.arange(32 * 32)
     a, b = (i % 9 - 4).reshape(32, 32), ((i % 5 - 2) * 0.5).reshape(32, 32)

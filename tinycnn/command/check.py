@@ -30,7 +30,7 @@ from tinycnn.command.targets import (
     shown,
     with_errors,
 )
-from tinycnn.emulator import program, watched_program
+from tinycnn.emulator import watched_program
 from tinycnn.emulator.checking import launch_seconds
 from tinycnn.emulator.compiler import BUILD_SECONDS, HOOKED
 
@@ -99,9 +99,8 @@ def check_program(ordered: dict[str, Any], seconds: float) -> tuple[list[emulato
 
 def program_job(seconds: float, **ordered: Any) -> Iterator[limited.At | dict[str, Any]]:
     """What the child does with a whole program."""
-    built: list[program.Program] = []
-    yield from build(ordered, HOOKED, built)
-    built[0].run(ordered["arguments"], watched_program.ProgramCheck(built[0], tell, launched, seconds))
+    program = yield from build(ordered, HOOKED)
+    program.run(ordered["arguments"], watched_program.ProgramCheck(program, tell, launched, seconds))
 
 
 def launched(kernel: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,13 +88,14 @@ def order(
     }
 
 
-def build(ordered: dict[str, Any], mode: str, built: list[program.Program]) -> Iterator[limited.At]:
-    """In a job: build the ordered program and load it, into `built`; then it has as long as it wants."""
+def build(ordered: dict[str, Any], mode: str) -> Generator[limited.At, None, program.Program]:
+    """In a job, by `yield from`: the ordered program, built and loaded. Then it has as long as it wants."""
     yield limited.At("the build", BUILD_SECONDS)
     read = sources.read([Path(file) for file in ordered["files"]], [Path(folder) for folder in ordered["include"]])
     path = program.build_program(read, ordered["define"], mode)
-    built.append(program.Program(path, read, cards.get(ordered["gpu"])))
+    built = program.Program(path, read, cards.get(ordered["gpu"]))
     yield limited.At(ordered["files"][0], ENDLESS)
+    return built
 
 
 def tell(report: emulator.Report) -> None:

@@ -12,7 +12,7 @@ from tinycnn import emulator, limited
 from tinycnn.command.options import printable
 from tinycnn.command.programs import LIMITS, PROGRAM, ProgramCommand, build, order, program_options, tell
 from tinycnn.command.targets import with_errors
-from tinycnn.emulator import program, watched_program
+from tinycnn.emulator import watched_program
 from tinycnn.emulator.compiler import FAST
 
 TIMES = "times of events are those of this CPU, and say nothing about a GPU"
@@ -59,7 +59,6 @@ def say(text: str) -> None:
 
 def job(seconds: float, **ordered: Any) -> Iterator[limited.At | dict[str, Any]]:
     """What the child does."""
-    built: list[program.Program] = []
-    yield from build(ordered, FAST, built)
-    ended = built[0].run(ordered["arguments"], watched_program.ProgramRun(built[0], tell, seconds))
+    program = yield from build(ordered, FAST)
+    ended = program.run(ordered["arguments"], watched_program.ProgramRun(program, tell, seconds))
     yield {"status": ended.status, "times": ended.asked_for_times}

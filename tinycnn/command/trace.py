@@ -29,7 +29,7 @@ from tinycnn.command.targets import (
     shown,
     with_errors,
 )
-from tinycnn.emulator import program, watched_program
+from tinycnn.emulator import watched_program
 from tinycnn.emulator.checking import launch_seconds
 from tinycnn.emulator.compiler import BUILD_SECONDS, HOOKED
 
@@ -103,10 +103,9 @@ def trace_program(ordered: dict[str, Any], blocks: int, seconds: float, as_json:
 
 def program_job(blocks: int, seconds: float, **ordered: Any) -> Iterator[limited.At | dict[str, Any]]:
     """What the child does with a whole program."""
-    built: list[program.Program] = []
-    yield from build(ordered, HOOKED, built)
-    tracer = watched_program.ProgramTrace(built[0], blocks, seconds)
-    built[0].run(ordered["arguments"], tracer)
+    program = yield from build(ordered, HOOKED)
+    tracer = watched_program.ProgramTrace(program, blocks, seconds)
+    program.run(ordered["arguments"], tracer)
     for kernel, found in tracer.traces.items():
         yield {"trace": [*both(found), tracer.launches[kernel]]}
     for fault in tracer.faults:

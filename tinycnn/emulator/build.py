@@ -12,7 +12,8 @@ import hashlib
 import json
 import re
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tinycnn.emulator import cache, elf, headers, sources
@@ -32,7 +33,8 @@ from tinycnn.emulator.unsupported import explained
 
 HERE = Path(__file__).parent / "runtime"
 CORE = ["problems.cpp", "fibers.cpp", "warp.cpp", "scheduler.cpp", "together.cpp", "interrupts.cpp", "crash.cpp"]
-CORE += ["deadline.cpp", "host.cpp"]
+CORE += ["deadline.cpp", "host_errors.cpp", "host_memory.cpp", "host_copies.cpp", "host_gpu.cpp", "host_launches.cpp"]
+CORE += ["host_streams.cpp", "host_program.cpp"]
 TOOLS = ["shadow.cpp", "handover.cpp", "trace.cpp", "hooks.cpp"]
 RUNTIME = {FAST: CORE, DEBUG: CORE, HOOKED: CORE + TOOLS}
 
@@ -49,25 +51,11 @@ PLAIN = ["-std=c++17", "-O1", "-fno-lto", "-Wuninitialized"]
 # ---------------------------------------------------------------- sources
 
 
-def with_includes(path: str | Path) -> list[Path]:
-    """The file and every file that it includes by #include "...", each once."""
-    found: list[Path] = []
-    left = [Path(path)]
-    while left:
-        file = left.pop()
-        if file in found:
-            continue
-        found.append(file)
-        for name in re.findall(r'^\s*#\s*include\s*"([^"]+)"', file.read_text(errors="replace"), re.MULTILINE):
-            left += [folder / name for folder in (file.parent, Path(path).parent) if (folder / name).is_file()][:1]
-    return found
-
-
 @functools.cache
 def own_sources(mode: str) -> bytes:
     """What the runtime consists of."""
-    own = ["cudasim.h", "intrinsics.h", "kernel_table.h", "runtime.h", "tools.h", "host.h", "errors.h"]
-    return b"".join((HERE / name).read_bytes() for name in own + RUNTIME[mode])
+    files = [*sorted(HERE.glob("*.h")), *(HERE / name for name in RUNTIME[mode])]
+    return b"".join(file.read_bytes() for file in files)
 
 
 def hash_of(*parts: object) -> str:
@@ -125,31 +113,52 @@ def build(path: str | Path, kernels: Iterable[str], mode: str = FAST) -> Path:
     if known := cache.find(name):
         return known
     target = cache.folder() / name
+    with building(target) as folder:
+        copies = sources.rewritten(source, folder)
+        (folder / "wrapper.cpp").write_text(wrapper(copies.get(path, path), kernels, compiler.kind, library))
+        maps = prefix_maps(folder, path.parent) if mode != DEBUG else []
+        header = [*headers.flags(folder, source.contents.values(), whole), "-I", path.parent]
+        compiled = [*flags, *maps, *header, "-c", "wrapper.cpp", "-o", "wrapper.o"]
+        try:
+            said = compile_kernels(compiler, mode, compiled, [*header, "-c", "wrapper.cpp"], folder, path)
+        except BuildError as error:
+            raise explained(error, source) from None
+        parts = [*linked_in(compiler, mode, folder, ["wrapper.o"], said, path.parent), "-Wl,-z,defs"]
+        run(compiler.linker, ["-shared", "-fPIC", *parts, "-o", "module.so"], folder, path)
+        cache.keep(folder / "module.so", target)
+    return target
+
+
+@contextmanager
+def building(target: Path) -> Iterator[Path]:
+    """A temporary folder beside a file of the cache that is built in it. An OSError names at least that file."""
     try:
         with tempfile.TemporaryDirectory(prefix="building-", dir=target.parent) as temporary:
-            folder = Path(temporary)
-            copies = sources.rewritten(source, folder)
-            (folder / "wrapper.cpp").write_text(wrapper(copies.get(path, path), kernels, compiler.kind, library))
-            names = {f"{folder}": BUILT_IN, f"{path.parent}/": "", f"{HERE}/": "cudasim/"} if mode != DEBUG else {}
-            maps = [f"-ffile-prefix-map={old}={new}" for old, new in names.items()]
-            header = [*headers.flags(folder, source.contents.values(), whole), "-I", path.parent]
-            compiled = [*flags, *maps, *header, "-c", "wrapper.cpp", "-o", "wrapper.o"]
-            try:
-                said = compile_kernels(compiler, mode, compiled, [*header, "-c", "wrapper.cpp"], folder, path)
-            except BuildError as error:
-                raise explained(error, source) from None
-            parts: list[object] = ["wrapper.o", runtime(compiler, mode, folder)]
-            if used := uninitialised(said, path.parent):
-                parts.append(warnings_in(folder, used))
-            dynamic = [s.name for s in elf.variables(folder / "wrapper.o") if s.is_tls and not s.defined and s.name]
-            if dynamic:
-                (folder / "dynamic.cpp").write_text(dynamic_shared(dynamic))
-                parts.append("dynamic.cpp")
-            run(compiler.linker, ["-shared", "-fPIC", *parts, "-o", "module.so", "-Wl,-z,defs"], folder, path)
-            cache.keep(folder / "module.so", target)
+            yield Path(temporary)
     except OSError as error:  # a full disk: writing, unlike opening, does not tell of which file
         raise OSError(error.errno, error.strerror, error.filename or str(target)) from None
-    return target
+
+
+def prefix_maps(folder: Path, beside: Path) -> list[str]:
+    """What the compiler is told to call files: those of the build, those beside the first source file, the runtime's."""
+    names = {f"{folder}": BUILT_IN, f"{beside}/": "", f"{HERE}/": "cudasim/"}
+    return [f"-ffile-prefix-map={old}={new}" for old, new in names.items()]
+
+
+def linked_in(
+    compiler: Compiler, mode: str, folder: Path, objects: Sequence[str], said: str, beside: Path
+) -> list[str | Path]:  # fmt: skip
+    """Object files of kernels, and what is linked with them: the runtime, the storage of their dynamic shared memory,
+    and what the compiler said of variables. beside: the folder of the first source file."""
+    parts: list[str | Path] = [*objects, runtime(compiler, mode, folder)]
+    if used := uninitialised(said, beside):
+        parts.append(warnings_in(folder, used))
+    symbols = [symbol for name in objects for symbol in elf.variables(folder / name) if symbol.is_tls and symbol.name]
+    defined = {symbol.name for symbol in symbols if symbol.defined}
+    if dynamic := {s.name for s in symbols if s.name not in defined and not s.name.startswith("_ZSt")}:
+        (folder / "dynamic.cpp").write_text(dynamic_shared(dynamic))
+        parts.append("dynamic.cpp")
+    return parts
 
 
 def runtime(compiler: Compiler, mode: str, folder: Path) -> Path:
@@ -194,7 +203,7 @@ def warnings_in(folder: Path, used: Sequence[tuple[str, int, str, str]]) -> str:
     return "warnings.cpp"
 
 
-def dynamic_shared(names: Sequence[str]) -> str:
+def dynamic_shared(names: Iterable[str]) -> str:
     """Storage for `extern __shared__` arrays: as in CUDA, all of them begin at the same address."""
     first, *others = sorted(names)
     lines = ['.section .tbss,"awT",%nobits', ".balign 1024", f".globl {first}", f".type {first}, %tls_object"]

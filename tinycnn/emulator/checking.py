@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from tinycnn.emulator import instrument
-from tinycnn.emulator.instrument import MOST_SECONDS, Place, Watched
+from tinycnn.emulator.instrument import MOST_SECONDS, Observed, Place, Watched
 from tinycnn.emulator.launches import Expected, Launch
 from tinycnn.emulator.module import Module, Problem
 from tinycnn.emulator.values import DescriptionError
@@ -126,7 +126,7 @@ class Checker:
         problems.sort(key=lambda problem: problem.kind)
         where = self.watched.places([pc for p in problems for pc in (p.pc, p.other_pc) if pc])
         for problem in problems:
-            report = _report(self.watched, launch, problem, where)
+            report = report_of(self.watched, launch.kernel, launch.shared, problem, where)
             if problem.kind == SKIPPED and returns_before(self.watched.path, launch.kernel, report):
                 continue
             lines = frozenset([report.line, report.other_line or report.line])
@@ -202,7 +202,10 @@ def returns_before(path: Path, kernel: str, report: Report) -> bool:
     return any(re.search(r"\breturn\s*;", line) for line in lines)
 
 
-def _report(watched: Watched, launch: Launch, problem: Problem, where: dict[int, Place]) -> Report:
+def report_of(
+    watched: Observed, kernel: str, shared: int, problem: Problem, where: dict[int, Place]
+) -> Report:  # fmt: skip
+    """A problem of a launch with so many bytes of dynamic shared memory. where: of its instructions."""
     if problem.pc:
         file, line = where[problem.pc]
     else:
@@ -211,13 +214,13 @@ def _report(watched: Watched, launch: Launch, problem: Problem, where: dict[int,
     array, element = _element(watched, problem) if problem.pc and problem.region >= 0 else (None, None)
     return Report(
         KINDS[problem.kind],
-        launch.kernel,
+        kernel,
         file,
         line,
         other_line,
         tuple(problem.block),
         tuple(problem.thread),
-        _message(watched, launch, problem, where),
+        _message(watched, shared, problem, where),
         problem.count,
         array,
         element,
@@ -226,13 +229,13 @@ def _report(watched: Watched, launch: Launch, problem: Problem, where: dict[int,
     )
 
 
-def _element(watched: Watched, problem: Problem) -> tuple[str, int]:
+def _element(watched: Observed, problem: Problem) -> tuple[str, int]:
     """(the array, the number of its element) of an access."""
     name, itemsize, _ = watched.array_of(problem.region)
     return name, problem.offset // (itemsize or problem.size)
 
 
-def _message(watched: Watched, launch: Launch, problem: Problem, where: dict[int, Place]) -> str:
+def _message(watched: Observed, shared: int, problem: Problem, where: dict[int, Place]) -> str:
     if problem.message:
         return problem.message.decode()
     name, itemsize, size = watched.array_of(problem.region)
@@ -251,7 +254,7 @@ def _message(watched: Watched, launch: Launch, problem: Problem, where: dict[int
         return f"{space} memory: {did} {element}, which {other} {also} at {other_file}:{other_line}; {cause}"
     if problem.kind == OUT_OF_BOUNDS:
         if problem.space and itemsize is None:
-            size = launch.shared if name in watched.module.shared_names[: watched.module.dynamic_count] else size
+            size = shared if name in watched.module.shared_names[: watched.module.dynamic_count] else size
         if problem.region < 0:
             return f"{did} {problem.size} bytes through a pointer that leads to none of the launch's arrays"
         return f"{space} memory: {did} {problem.size} bytes at {_place(name, problem.offset)}; it has {size} bytes"

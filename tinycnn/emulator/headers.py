@@ -31,9 +31,8 @@ def _files() -> list[Path]:
 
 
 def content() -> bytes:
-    """What they consist of: a built file depends on it."""
-    own = [(RUNTIME / name).read_bytes() for name in ("host.h", "errors.h")]
-    return b"".join([*own, *(path.read_bytes() for path in _files()), " ".join(ALIASES).encode()])
+    """What those in FOLDER consist of, and which others there are: a built file depends on it."""
+    return b"".join([*(path.read_bytes() for path in _files()), " ".join(ALIASES).encode()])
 
 
 def has_host_code(texts: Iterable[bytes]) -> bool:

@@ -20,10 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn.emulator import build, elf, module
+from tinycnn.emulator import build, elf
 from tinycnn.emulator.arguments import Signature
 from tinycnn.emulator.compiler import BuildError
 from tinycnn.emulator.launches import Launch
+from tinycnn.emulator.module import Module, check_shape, load
 
 Place = tuple[str, int]  # (file, line)
 
@@ -56,57 +57,18 @@ class Array:
         return self.end - self.begin
 
 
-class Watched:
-    """A kernel file built with hooks, and the arrays of the launch that is being watched."""
+class Observed:
+    """A built file with hooks, and the arrays of the launch that the tools watch."""
 
-    def __init__(self, path: str | Path, kernels: Sequence[str]):
-        self.module = module.load(path, kernels, build.HOOKED)
-        self.path = self.module.path
+    def __init__(self, module: Module):
+        self.module, self.path = module, module.path
         self.arrays: list[Array] = []
-        self.args: list[Any] = []  # what the kernel was given: arrays are copies, to be read while it is watched
 
-    @contextmanager
-    def watch(
-        self, launch: Launch, check: bool = False, trace: bool = False, only: list[int] | None = None,
-        seconds: float = MOST_SECONDS, record: int = 0,
-    ) -> Iterator[Watched]:  # fmt: skip
-        """Run the launch, or `only` these of its blocks; what the tools found can be asked for inside.
-
-        It is ended after so many seconds, which is one of the problems then. Of a trace, at most `record` requests are
-        kept.
-        """
-        library, signature = self.module.library, self.module.signature(launch.kernel)
-        grid, block = module.check_shape(launch.kernel, launch.grid, launch.block, launch.shared, launch.cooperative)
-        signature.pack(launch.args)  # to refuse bad arguments before anything is copied
-        self.arrays, self.args, alive = _guarded(launch, signature)
-        self.arrays += self.variables()
+    def begin(self, shared: int, seconds: float, check: bool = False, trace: bool = False) -> None:
+        """Tell the tools of the arrays. shared: the launch's bytes of dynamic shared memory."""
         rows = [(array.begin + array.moved_by, array.size, array.granule, array.unset) for array in self.arrays]
-        with self.module.lock, _kept(launch.buffers):
-            table = (GlobalArray * (len(rows) or 1))(*(GlobalArray(*row) for row in rows))
-            library.cudasim_watch(
-                table, len(self.arrays), launch.shared, int(check), int(trace), ctypes.c_double(seconds)
-            )
-            library.cudasim_record(record)
-            for name, values in launch.variables.items():
-                self.module.set_variable(name, values)
-            try:
-                with _time_limit(library, seconds):
-                    self.module.run(signature, grid, block, self.args, launch.shared, only, launch.cooperative)
-                yield self
-            finally:
-                library.cudasim_record(0)
-                library.cudasim_unwatch()
-                self.args = []
-                del alive
-
-    def variables(self) -> list[Array]:
-        """The file's own __device__ and __constant__ variables, as arrays in place."""
-        ours = ("threadIdx", "blockIdx", "blockDim", "gridDim")
-        found = [s for s in self.module.variables.values() if s.size and "cudasim" not in s.name and s.name not in ours]
-        base = self.module.base
-        return [
-            Array(elf.plain_name(s.name), base + s.value, base + s.value + s.size, np.dtype("uint32")) for s in found
-        ]
+        table = (GlobalArray * (len(rows) or 1))(*(GlobalArray(*row) for row in rows))
+        self.module.library.cudasim_watch(table, len(rows), shared, int(check), int(trace), ctypes.c_double(seconds))
 
     def array_of(self, region: int) -> tuple[str, int | None, int]:
         """(name, itemsize, bytes) of a region as the runtime numbers them; itemsize None where it has no known type."""
@@ -121,6 +83,55 @@ class Watched:
     def places(self, instructions: Iterable[int]) -> dict[int, Place]:
         """{instruction: (file, line)}, in the source as far as can be told."""
         return places(self.module.built, self.path, tuple(sorted(set(instructions))))
+
+
+class Watched(Observed):
+    """A kernel file, whose launches are made on copies of their arrays."""
+
+    def __init__(self, path: str | Path, kernels: Sequence[str]):
+        super().__init__(load(path, kernels, build.HOOKED))
+        self.args: list[Any] = []  # what the kernel was given: arrays are copies, to be read while it is watched
+
+    @contextmanager
+    def watch(
+        self, launch: Launch, check: bool = False, trace: bool = False, only: list[int] | None = None,
+        seconds: float = MOST_SECONDS, record: int = 0,
+    ) -> Iterator[Watched]:  # fmt: skip
+        """Run the launch, or `only` these of its blocks; what the tools found can be asked for inside.
+
+        It is ended after so many seconds, which is one of the problems then. Of a trace, at most `record` requests are
+        kept.
+        """
+        library, signature = self.module.library, self.module.signature(launch.kernel)
+        grid, block = check_shape(launch.kernel, launch.grid, launch.block, launch.shared, launch.cooperative)
+        signature.pack(launch.args)  # to refuse bad arguments before anything is copied
+        self.arrays, self.args, alive = _guarded(launch, signature)
+        self.arrays += variables(self.module)
+        with self.module.lock, _kept(launch.buffers):
+            self.begin(launch.shared, seconds, check, trace)
+            library.cudasim_record(record)
+            for name, values in launch.variables.items():
+                self.module.set_variable(name, values)
+            try:
+                with time_limit(library, seconds):
+                    self.module.run(signature, grid, block, self.args, launch.shared, only, launch.cooperative)
+                yield self
+            finally:
+                library.cudasim_record(0)
+                library.cudasim_unwatch()
+                self.args = []
+                del alive
+
+
+def variables(module: Module) -> list[Array]:
+    """A file's own __device__ and __constant__ variables, as arrays in place."""
+    ours = ("threadIdx", "blockIdx", "blockDim", "gridDim")
+    found = [s for s in module.variables.values() if s.size and "cudasim" not in s.name and s.name not in ours]
+    begins = [module.base + s.value for s in found]
+    return [
+        Array(elf.plain_name(s.name), begin, begin + s.size, np.dtype("uint32"))
+        for s, begin in zip(found, begins, strict=True)
+    ]
 
 
 def _guarded(launch: Launch, signature: Signature) -> tuple[list[Array], list[Any], list[np.ndarray]]:
@@ -186,7 +197,7 @@ def _base(array: np.ndarray) -> np.ndarray:
 
 
 @contextmanager
-def _time_limit(library: ctypes.CDLL, seconds: float) -> Iterator[None]:
+def time_limit(library: ctypes.CDLL, seconds: float) -> Iterator[None]:
     """Tell the runtime when so many seconds are over: see deadline.cpp."""
     timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), library.cudasim_time_is_up)
     timer.daemon = True

@@ -42,8 +42,8 @@ from typing import Any
 
 import numpy as np
 
+from tinycnn.emulator import sources
 from tinycnn.emulator.arguments import parameter_names
-from tinycnn.emulator.build import with_includes
 from tinycnn.emulator.values import DescriptionError, array_of, by_value, extents, is_unset, number, pointer_into
 
 MARK = re.compile(r"^\s*//\s*launch\s*:")
@@ -109,9 +109,10 @@ def describes_launches(path: str | Path) -> bool:
 def read_launches(path: str | Path) -> list[Launch]:
     """The launches that the comments of a .cu file describe; DescriptionError if there are none, or a bad one."""
     path = Path(path)
-    parameters = parameter_names(with_includes(path))
+    files = sources.read([path]).contents
+    parameters = parameter_names(files)
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    variables = variable_names(with_includes(path))
+    variables = variable_names(files)
     launches: list[Launch] = []
     known: dict[str, np.ndarray] = {}
     number = 0
@@ -145,10 +146,10 @@ def _arrays(launch: Launch) -> list[np.ndarray]:
     return [a for a in launch.args if isinstance(a, np.ndarray)]
 
 
-def variable_names(sources: Iterable[Path]) -> set[str]:
+def variable_names(files: Iterable[Path]) -> set[str]:
     """The __constant__ and __device__ variables that can be seen in the source."""
     found = set()
-    for path in sources:
+    for path in files:
         text = path.read_text(errors="replace")
         found |= set(re.findall(r"__(?:constant|device)__[^;(){}=]*?\b(\w+)\s*(?:\[[^;{}]*\])?\s*[;=]", text))
     return found

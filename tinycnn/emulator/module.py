@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from tinycnn.emulator import arguments, build, elf
+from tinycnn.emulator import arguments, build, elf, sources
 from tinycnn.emulator.arguments import LaunchError
 
 __all__ = ["KernelError", "LaunchError", "Module", "load"]
@@ -113,7 +113,7 @@ class Module:
         self.library = ctypes.CDLL(str(built))
         self.lock = _locks.setdefault(built, threading.Lock())
         table = (_Kernel * len(names)).in_dll(self.library, "cudasim_kernels") if names else ()
-        parameter_names = arguments.parameter_names(build.with_includes(path))
+        parameter_names = arguments.parameter_names(sources.read([path]).contents)
         self._kernels = {k.name.decode(): arguments.Signature(k, parameter_names) for k in table}
         self.library.cudasim_problems.restype = ctypes.POINTER(Problem)
         self.library.cudasim_make_stacks.restype = ctypes.c_void_p

@@ -1,21 +1,20 @@
 """Whole programs: builds host code and kernels of `.cu` files into one shared object, and runs its main.
 
 The host code is C++ for the same compiler; `cuda_runtime.h` and its like are in runtime/include, and what they declare
-is in runtime/host.cpp. A launch calls the scheduler that also runs a single kernel (module.py).
+is in runtime/host_*.cpp. A launch calls the scheduler that also runs a single kernel (module.py).
 """
 
 from __future__ import annotations
 
 import ctypes
-import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tinycnn.emulator import arguments, build, cache, elf, headers, sources
-from tinycnn.emulator.compiler import FAST, HOOKED, BuildError, find_compiler, processor, run, uninitialised
+from tinycnn.emulator import arguments, build, cache, headers, sources
+from tinycnn.emulator.compiler import FAST, HOOKED, BuildError, find_compiler, processor, run
 from tinycnn.emulator.module import Module, _Parameter
 from tinycnn.emulator.sources import Sources
 from tinycnn.emulator.unsupported import explained
@@ -55,35 +54,28 @@ def build_program(program: Sources, defines: Sequence[str] = (), mode: str = FAS
     if known := cache.find(name):
         return known
     target = cache.folder() / name
-    with tempfile.TemporaryDirectory(prefix="building-", dir=target.parent) as temporary:
-        folder = Path(temporary)
+    with build.building(target) as folder:
         copies = sources.rewritten(program, folder)
-        names = {f"{folder}": build.BUILT_IN, f"{first.parent}/": "", f"{build.HERE}/": "cudasim/"}
-        maps = [f"-ffile-prefix-map={old}={new}" for old, new in names.items()]
+        maps = build.prefix_maps(folder, first.parent)
         folders = [word for path in program.folders for word in ("-I", path)]
         included = [*folders, *headers.flags(folder, program.contents.values(), whole=True)]
-        parts: list[Path | str] = []
+        objects: list[str] = []
         said = ""
         for number, path in enumerate(program.paths):
-            made = folder / f"{number}.o"
+            objects.append(f"{number}.o")
             words = [*linked, *included, "-x", "c++", copies.get(path, path), "-I", path.parent, "-c"]
             plain = [*FLAGS, *(f"-D{define}" for define in defines), *words]
+            compiled = [*flags, *maps, *words, "-o", objects[-1]]
             try:
-                said += build.compile_kernels(compiler, mode, [*flags, *maps, *words, "-o", made], plain, folder, path)
+                said += build.compile_kernels(compiler, mode, compiled, plain, folder, path)
             except BuildError as error:
                 raise explained(error, program) from None
-            parts.append(made)
         (folder / "entry.cpp").write_text(ENTRY)
         base = ["-include", build.HERE / "cudasim.h"]
         run(compiler.command, [*flags, *base, "-c", "entry.cpp", "-o", "entry.o"], folder, first)
-        if dynamic := _dynamic(parts):
-            (folder / "dynamic.cpp").write_text(build.dynamic_shared(dynamic))
-            parts.append("dynamic.cpp")
-        if used := uninitialised(said, first.parent):
-            parts.append(build.warnings_in(folder, used))
-        parts += ["entry.o", build.runtime(compiler, mode, folder)]
+        parts = build.linked_in(compiler, mode, folder, objects, said, first.parent)
         try:
-            run(compiler.command, [*parts, *LINK, *linked, "-o", "program.so"], folder, first)
+            run(compiler.command, [*parts, "entry.o", *LINK, *linked, "-o", "program.so"], folder, first)
         except BuildError as error:
             raise explained(error, program) from None
         cache.keep(folder / "program.so", target)
@@ -98,14 +90,6 @@ def relative(file: Path, first: Path) -> str:
         return str(file)
 
 
-def _dynamic(objects: Sequence[Path | str]) -> list[str]:
-    """The names of the `extern __shared__` arrays of all object files."""
-    symbols = [symbol for path in objects for symbol in elf.variables(path) if symbol.is_tls and symbol.name]
-    defined = {symbol.name for symbol in symbols if symbol.defined}
-    found = {s.name for s in symbols if not s.defined and s.name not in defined and not s.name.startswith("_ZSt")}
-    return sorted(found)
-
-
 # ---------------------------------------------------------------- running
 
 
@@ -116,7 +100,7 @@ class Site(ctypes.Structure):
 
 
 class Call(ctypes.Structure):
-    """`Call` of host.h, as far as Python reads it."""
+    """`Call` of host_launch.h, as far as Python reads it."""
 
     _fields_ = [
         ("name", ctypes.c_char_p),
@@ -133,7 +117,7 @@ class Call(ctypes.Structure):
 
 
 class Allocation(ctypes.Structure):
-    """`Allocation` of host.cpp."""
+    """`Allocation` of host_parts.h."""
 
     _fields_ = [
         ("begin", ctypes.c_uint64),
@@ -148,7 +132,7 @@ class Allocation(ctypes.Structure):
 
 
 class Mistake(ctypes.Structure):
-    """`Mistake` of host.cpp."""
+    """`Mistake` of host_parts.h."""
 
     _fields_ = [
         ("error", ctypes.c_int),
@@ -168,7 +152,7 @@ class Ended:
     asked_for_times: bool
 
 
-LISTENER = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.POINTER(Call), ctypes.c_int)
+LISTENER = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.POINTER(Call), ctypes.c_int)
 
 
 class Observer(Protocol):
@@ -197,12 +181,11 @@ class Program:
         """Run main with these arguments, on a thread of its own, whose stack is large."""
         ended: list[Ended] = []
 
-        def hear(phase: int, call: Any, failures: int) -> int:
+        def hear(phase: int, call: Any, failures: int) -> None:
             if phase:
                 observer.after(call.contents, failures)
             else:
                 observer.before(call.contents)
-            return 0
 
         def main() -> None:
             listener = LISTENER(hear)

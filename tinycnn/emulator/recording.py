@@ -174,7 +174,7 @@ def record(
     Raises what `trace` raises, and ValueError for a launch that makes more than `most` requests.
     """
     watched = instrument.Watched(path, [launch.kernel])
-    only = tracing.some_blocks(launch, blocks)
+    only = tracing.some_blocks(launch.grid, launch.cooperative, blocks)
     library = watched.module.library
     library.cudasim_requests.restype = ctypes.c_void_p
     with tracing.running(watched, launch, only, seconds, record=most):

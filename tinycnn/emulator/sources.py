@@ -26,10 +26,15 @@ class Sources(NamedTuple):
     folders: tuple[Path, ...]  # of -I
     contents: dict[Path, bytes]
 
+    @property
+    def places(self) -> tuple[Path, ...]:
+        """Where the compiler looks for what is not beside the file that includes it."""
+        return (*self.folders, *(path.parent for path in self.paths))
+
     def included(self, file: Path) -> Iterator[tuple[re.Match[bytes], Path]]:
         """The lines of a file that include another one of these, and which."""
         for match in INCLUDE.finditer(self.contents[file]):
-            if (other := find(match, file, self.folders)) in self.contents:
+            if (other := find(match, file, self.places)) in self.contents:
                 yield match, other
 
     @property
@@ -45,27 +50,25 @@ def _defines_main(text: bytes) -> bool:
     return "main" in syntax.definitions(text).functions or syntax.parse(text).has_error
 
 
-def find(include: re.Match[bytes], file: Path, folders: Sequence[Path]) -> Path:
+def find(include: re.Match[bytes], file: Path, elsewhere: Sequence[Path]) -> Path:
     """The file that is included, among one's own; an empty Path if it is none of them."""
     name = include[3].decode(errors="replace")
-    places = ([file.parent] if include[2] == b'"' else []) + list(folders)
+    places = ([file.parent] if include[2] == b'"' else []) + list(elsewhere)
     return next((path.resolve() for folder in places if (path := folder / name).is_file()), Path())
 
 
 def read(paths: Sequence[Path], folders: Sequence[Path] = ()) -> Sources:
     """Read these files and what they include. Raises OSError for what is not there."""
-    contents: dict[Path, bytes] = {}
-    waiting = [path.resolve() for path in paths]
-    first = tuple(waiting)
-    resolved = tuple(folder.resolve() for folder in folders)
+    sources = Sources(tuple(path.resolve() for path in paths), tuple(folder.resolve() for folder in folders), {})
+    waiting = list(sources.paths)
     while waiting:
         file = waiting.pop()
-        if file in contents:
+        if file in sources.contents:
             continue
-        contents[file] = file.read_bytes()
-        found = (find(match, file, resolved) for match in INCLUDE.finditer(contents[file]))
+        sources.contents[file] = file.read_bytes()
+        found = (find(match, file, sources.places) for match in INCLUDE.finditer(sources.contents[file]))
         waiting += [other for other in found if other != Path()]
-    return Sources(first, resolved, contents)
+    return sources
 
 
 def rewritten(sources: Sources, folder: Path) -> dict[Path, Path]:

@@ -23,7 +23,7 @@ import numpy as np
 
 from tinycnn.emulator import instrument
 from tinycnn.emulator.checking import CRASH, ENDLESS
-from tinycnn.emulator.instrument import MOST_SECONDS, Watched
+from tinycnn.emulator.instrument import MOST_SECONDS, Observed, Watched
 from tinycnn.emulator.launches import Launch
 from tinycnn.emulator.module import KernelError
 
@@ -169,12 +169,12 @@ def trace(path: str | Path, launch: Launch, blocks: int | None = MOST_BLOCKS, se
     """
     watched = instrument.Watched(path, [launch.kernel])
     total = int(np.prod(launch.grid, dtype=np.int64))
-    only = some_blocks(launch, blocks)
+    only = some_blocks(launch.grid, launch.cooperative, blocks)
     with running(watched, launch, only, seconds):
         return counted(watched, launch.kernel, total, total if only is None else len(only))
 
 
-def counted(watched: Watched, kernel: str, blocks: int, traced_blocks: int) -> Trace:
+def counted(watched: Observed, kernel: str, blocks: int, traced_blocks: int) -> Trace:
     """What was counted in the launch that has just ended, while it is still watched."""
     library = watched.module.library
     library.cudasim_rows.restype = ctypes.POINTER(_Row)
@@ -186,10 +186,10 @@ def counted(watched: Watched, kernel: str, blocks: int, traced_blocks: int) -> T
     return Trace(kernel, _by_line(watched, rows), blocks, traced_blocks, moved, fewest)
 
 
-def some_blocks(launch: Launch, most: int | None) -> list[int] | None:
+def some_blocks(grid: tuple[int, ...], cooperative: bool, most: int | None) -> list[int] | None:
     """At most so many of a grid's blocks, evenly spread; None for all of them, as where they wait for one another."""
-    total = int(np.prod(launch.grid, dtype=np.int64))
-    if most is None or total <= most or launch.cooperative:
+    total = int(np.prod(grid, dtype=np.int64))
+    if most is None or total <= most or cooperative:
         return None
     return np.unique(np.linspace(0, total - 1, most).astype(np.int64)).tolist()
 
@@ -222,7 +222,7 @@ def _touched(library: ctypes.CDLL, region: int) -> int:
     return read.value + written.value
 
 
-def _by_line(watched: Watched, rows: Sequence[_Row]) -> list[Line]:
+def _by_line(watched: Observed, rows: Sequence[_Row]) -> list[Line]:
     """One Line for each source line, operation and array: a line may have been compiled into several instructions."""
     where = watched.places([row.pc for row in rows])
     lines: dict[tuple, Line] = {}

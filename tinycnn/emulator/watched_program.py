@@ -9,8 +9,8 @@ from __future__ import annotations
 import ctypes
 import threading
 import time
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -18,34 +18,29 @@ import numpy as np
 from tinycnn.emulator import checking, instrument, tracing
 from tinycnn.emulator.checking import Report
 from tinycnn.emulator.compiler import BuildError
-from tinycnn.emulator.instrument import MOST_SECONDS, Array, Place
-from tinycnn.emulator.module import Module, Problem, _Parameter
+from tinycnn.emulator.instrument import MOST_SECONDS, Array, Observed, Place
+from tinycnn.emulator.module import Problem, _Parameter
 from tinycnn.emulator.program import Allocation, Call, Mistake, Program
 
-DEVICE, MANAGED, PINNED, REGISTERED = range(4)  # `Owner` of host.cpp
+REGISTERED = 3  # of `Owner` in host_parts.h
 CUDA_ERROR, HOST_ACCESS, LEAK = "cuda-error", "host-access", "leak"
 
 Tell = Callable[[Report], None]
 
 
-class WatchedLaunch:
-    """One launch of a program, seen as `Watched` is seen by the tools."""
+class WatchedLaunch(Observed):
+    """One launch of a program, on its arrays themselves."""
 
     def __init__(self, program: Program, call: Call, variables: list[Array]):
-        self.module: Module = program.module
-        self.path: Path = program.module.path
+        super().__init__(program.module)
         self.kernel = call.name.decode()
         self.shared = int(call.shared)
         self.grid, self.block, self.cooperative = tuple(call.grid), tuple(call.block), bool(call.cooperative)
         self.arrays = [*_arrays(program, call), *variables]
 
-    def array_of(self, region: int) -> tuple[str, int | None, int]:
-        """As Watched.array_of."""
-        return instrument.Watched.array_of(self, region)  # type: ignore[arg-type]
-
-    def places(self, instructions: Iterable[int]) -> dict[int, Place]:
-        """As Watched.places."""
-        return instrument.places(self.module.built, self.path, tuple(sorted(set(instructions))))
+    def report(self, problem: Problem, where: dict[int, Place]) -> Report:
+        """A problem in words."""
+        return checking.report_of(self, self.kernel, self.shared, problem, where)
 
 
 def _arrays(program: Program, call: Call) -> list[Array]:
@@ -100,15 +95,17 @@ class ProgramRun:
         """Nothing is prepared."""
 
     def after(self, call: Call, failures: int) -> None:
-        """What stopped it."""
+        """What stopped it, if anything did: of the others there may be many thousands."""
+        if not failures:
+            return
         watched = WatchedLaunch(self.program, call, [])
-        problems = [Problem.from_buffer_copy(p) for p in self.program.module.problems()] if failures else []
+        problems = [Problem.from_buffer_copy(p) for p in self.program.module.problems()]
         try:
             where = watched.places([p.pc for p in problems if p.pc])
         except BuildError:  # nothing here tells lines
             where = {p.pc: (str(watched.path), 0) for p in problems}
         for problem in problems:
-            self.tell(checking._report(watched, watched, problem, where))  # type: ignore[arg-type]
+            self.tell(watched.report(problem, where))
 
     def end(self, status: int) -> None:
         """The last error, if the program has not asked for it."""
@@ -130,9 +127,9 @@ class ProgramCheck:
         self, program: Program, tell: Tell, launched: Callable[[str], None], seconds: float = MOST_SECONDS
     ):  # fmt: skip
         self.program, self.tell, self.launched, self.seconds = program, tell, launched, seconds
-        self.variables = instrument.Watched.variables(program)  # type: ignore[arg-type]
+        self.variables = instrument.variables(program.module)
         self._reports: dict[tuple, Report] = {}
-        self._timer: threading.Timer | None = None
+        self._limit = ExitStack()
         self._watched: WatchedLaunch | None = None
         for report in checking.of_the_compiler(program.module):
             self._add(report)
@@ -141,19 +138,19 @@ class ProgramCheck:
         """Begin to watch."""
         self._watched = watched = WatchedLaunch(self.program, call, self.variables)
         self.launched(watched.kernel)
-        watch(watched, self.program.library, self.seconds, check=True)
-        self._timer = limit(self.program.library, self.seconds)
+        watched.begin(watched.shared, self.seconds, check=True)
+        self._limit.enter_context(instrument.time_limit(self.program.library, self.seconds))
 
     def after(self, call: Call, failures: int) -> None:
         """Take down what was wrong."""
         library, watched = self.program.library, self._watched
-        assert watched and self._timer
-        unlimit(library, self._timer)
+        assert watched
+        self._limit.close()
         problems = [Problem.from_buffer_copy(p) for p in self.program.module.problems()]
         problems.sort(key=lambda problem: problem.kind)
         where = watched.places([pc for p in problems for pc in (p.pc, p.other_pc) if pc])
         for problem in problems:
-            report = checking._report(watched, watched, problem, where)  # type: ignore[arg-type]
+            report = watched.report(problem, where)
             if problem.kind != checking.SKIPPED or not checking.returns_before(watched.path, watched.kernel, report):
                 self._add(report)
         library.cudasim_unwatch()
@@ -198,12 +195,12 @@ class ProgramTrace:
 
     def __init__(self, program: Program, blocks: int = tracing.MOST_BLOCKS, seconds: float = MOST_SECONDS):
         self.program, self.blocks, self.seconds = program, blocks, seconds
-        self.variables = instrument.Watched.variables(program)  # type: ignore[arg-type]
+        self.variables = instrument.variables(program.module)
         self.traces: dict[str, tracing.Trace] = {}
         self.launches: dict[str, int] = {}
         self.faults: list[str] = []
         self._only: Any = None
-        self._timer: threading.Timer | None = None
+        self._limit = ExitStack()
         self._watched: WatchedLaunch | None = None
 
     def before(self, call: Call) -> None:
@@ -215,56 +212,28 @@ class ProgramTrace:
             return
         library = self.program.library
         self._watched = watched = WatchedLaunch(self.program, call, self.variables)
-        watch(watched, library, self.seconds, trace=True)
-        only = tracing.some_blocks(watched, self.blocks)  # type: ignore[arg-type]
+        watched.begin(watched.shared, self.seconds, trace=True)
+        only = tracing.some_blocks(watched.grid, watched.cooperative, self.blocks)
         self._only = None if only is None else (ctypes.c_int64 * len(only))(*only)
         if only is not None:
             library.cudasim_trace_only(self._only, ctypes.c_int64(len(only)))
         library.cudasim_forget_rows()
-        self._timer = limit(library, self.seconds)
+        self._limit.enter_context(instrument.time_limit(library, self.seconds))
 
     def after(self, call: Call, failures: int) -> None:
         """Count what it asked of memory."""
         library, watched = self.program.library, self._watched
         if not watched:
             return
-        assert self._timer
-        unlimit(library, self._timer)
+        self._limit.close()
         if problems := self.program.module.problems():
             where = watched.places([problems[0].pc] if problems[0].pc else [])
-            self.faults.append(str(checking._report(watched, watched, problems[0], where)))  # type: ignore[arg-type]
+            self.faults.append(str(watched.report(problems[0], where)))
         else:
             total = int(np.prod(watched.grid, dtype=np.int64))
             traced = total if self._only is None else len(self._only)
-            self.traces[watched.kernel] = tracing.counted(watched, watched.kernel, total, traced)  # type: ignore[arg-type]
+            self.traces[watched.kernel] = tracing.counted(watched, watched.kernel, total, traced)
         library.cudasim_unwatch()
 
     def end(self, status: int) -> None:
         """Nothing is left to do."""
-
-
-# ---------------------------------------------------------------- what both do
-
-
-def watch(
-    watched: WatchedLaunch, library: ctypes.CDLL, seconds: float, check: bool = False, trace: bool = False
-) -> None:
-    """Tell the tools of a launch's arrays."""
-    rows = [(a.begin, a.size, min(a.granule, a.dtype.itemsize), a.unset) for a in watched.arrays]
-    table = (instrument.GlobalArray * (len(rows) or 1))(*(instrument.GlobalArray(*row) for row in rows))
-    library.cudasim_watch(table, len(rows), watched.shared, int(check), int(trace), ctypes.c_double(seconds))
-
-
-def limit(library: ctypes.CDLL, seconds: float) -> threading.Timer:
-    """Let the launch end after so many seconds."""
-    timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), library.cudasim_time_is_up)
-    timer.daemon = True
-    timer.start()
-    return timer
-
-
-def unlimit(library: ctypes.CDLL, timer: threading.Timer) -> None:
-    """It has ended."""
-    timer.cancel()
-    library.cudasim_ended()
-    timer.join()

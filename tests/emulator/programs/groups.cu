@@ -81,6 +81,25 @@ __global__ void small_floats(const float* in, float* as_half, float* as_bfloat, 
     fused[i] = __half2float(__hfma(h, h, two));
 }
 
+// Those of doubles and ints that a float in between would round twice.
+__global__ void rounded_once(const double* in, float* as_half, float* as_bfloat) {
+    int i = threadIdx.x;
+    as_half[i] = half(in[i]);
+    as_bfloat[i] = __nv_bfloat16(in[i]);
+    if (i == 0) as_bfloat[0] = __bfloat162float(__int2bfloat16_rn((int)in[0]));
+}
+
+__global__ void pairs(float2* of_half, float2* of_bfloat) {
+    half2 a = __floats2half2_rn(1, 2), b = __floats2half2_rn(3, 4);
+    of_half[0] = __half22float2(__lows2half2(a, b));
+    of_half[1] = __half22float2(__highs2half2(a, b));
+    of_half[2] = __half22float2(__halves2half2(__high2half(a), __low2half(b)));
+    __nv_bfloat162 c = __floats2bfloat162_rn(1, 2), d = __floats2bfloat162_rn(3, 4);
+    of_bfloat[0] = __bfloat1622float2(__lows2bfloat162(c, d));
+    of_bfloat[1] = __bfloat1622float2(__highs2bfloat162(c, d));
+    of_bfloat[2] = __bfloat1622float2(__halves2bfloat162(__high2bfloat16(c), __low2bfloat16(d)));
+}
+
 __global__ void product(const half* a, const half* b, float* c, int n) {
     int row = blockIdx.y * 16, column = blockIdx.x * 16;
     wmma::fragment<wmma::matrix_a, 16, 16, 16, half, wmma::row_major> fa;
@@ -148,6 +167,13 @@ int main() {
     in[0] = 70000.0f, in[1] = 1e-7f, in[2] = 2049.0f, in[3] = 0.0f;
     small_floats<<<2, 32>>>(in, in + 64, in + 128, in + 192, in + 256);
     show("small_floats", in, 64 * 5);
+    double* exact = managed<double>(4);
+    exact[0] = 16842753, exact[1] = 1 + ldexp(1, -11) + ldexp(1, -40), exact[2] = -exact[1];
+    exact[3] = 1 + ldexp(1, -8) - ldexp(1, -40);
+    rounded_once<<<1, 4>>>(exact, in, in + 4);
+    show("rounded_once", in, 8);
+    pairs<<<1, 1>>>((float2*)in, (float2*)in + 3);
+    show("pairs", in, 12);
 
     half *a = managed<half>(32 * 32), *b = managed<half>(32 * 32);
     for (int i = 0; i < 32 * 32; ++i) a[i] = half(i % 9 - 4), b[i] = half((i % 5 - 2) * 0.5f);
@@ -164,5 +190,5 @@ int main() {
     x[0] = x[1] = 0;
     counted<<<1, 64>>>(x);
     show("atomic", x, 2);
-    cudaFree(x), cudaFree(y), cudaFree(in), cudaFree(a), cudaFree(b), cudaFree(c), cudaFree(bits);
+    cudaFree(x), cudaFree(y), cudaFree(in), cudaFree(exact), cudaFree(a), cudaFree(b), cudaFree(c), cudaFree(bits);
 }

@@ -11,6 +11,23 @@ namespace cudasim {
 constexpr int MAX_THREADS = 1024;
 constexpr int MAX_WARPS = MAX_THREADS / 32;
 
+template <typename T> struct List {  // of plain values; the C++ library's would have to be linked
+    T* items;
+    int size, room;
+
+    T& operator[](int i) const { return items[i]; }
+    T* begin() const { return items; }
+    T* end() const { return items + size; }
+    T& add(const T& item) {
+        if (size == room) items = (T*)realloc((void*)items, (room = room ? 2 * room : 4) * sizeof(T));
+        return items[size++] = item;
+    }
+    void clear() {
+        free(items);
+        *this = {};
+    }
+};
+
 // ---------------------------------------------------------------- threads and the block (scheduler.cpp)
 
 enum class State : uint8_t { Unstarted, Ready, Running, Yielded, AtBarrier, AtWarp, AtActiveMask, AtAccess, Done };

@@ -18,23 +18,6 @@ struct Region {          // an array
     uint8_t* touched;    // trace.cpp: for each sector, 1 if read, 2 if written
 };
 
-template <typename T> struct List {  // of plain values; the C++ library's would have to be linked
-    T* items;
-    int size, room;
-
-    T& operator[](int i) const { return items[i]; }
-    T* begin() const { return items; }
-    T* end() const { return items + size; }
-    T& add(const T& item) {
-        if (size == room) items = (T*)realloc((void*)items, (room = room ? 2 * room : 4) * sizeof(T));
-        return items[size++] = item;
-    }
-    void clear() {
-        free(items);
-        *this = {};
-    }
-};
-
 struct Record {       // an access that was made
     uint32_t block;   // 0: empty; else the block's number + 1
     uint32_t epoch;   // barriers completed in that block
@@ -48,7 +31,7 @@ struct Record {       // an access that was made
 extern bool checking, tracing;
 extern uintptr_t image_begin;  // where this file is loaded: instructions are told apart by their distance from it
 
-// host.cpp
+// host_launches.cpp, host_memory.cpp
 bool may_read(uintptr_t address);                              // a launch's arguments, which lie with the host
 void host_access(uintptr_t address, size_t size, bool write, uintptr_t pc);
 bool whose(uintptr_t address, char* text, size_t size);        // of an address in no array: false if nothing is known

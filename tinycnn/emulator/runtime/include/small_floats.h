@@ -5,6 +5,15 @@
 
 namespace cudasim {
 
+// As a float, rounded to odd where it is none: rounded once more, to fewer bits, it is as if rounded once. error: whether
+// the value itself has lost something already.
+CUDASIM_INLINE float to_odd(double value, bool error = false) {
+    float near = (float)value;
+    if (value - value != 0 || ((double)near == value && !error)) return near;
+    bool away = __builtin_fabs((double)near) > __builtin_fabs(value);
+    return bits<float>((bits<uint32_t>(near) - away) | 1u);
+}
+
 // To a format of 16 bits with so many exponent bits, from the 32 of a float.
 template <int Exponent> CUDASIM_INLINE uint16_t to_small(float value) {
     constexpr int mantissa = 15 - Exponent, bias = (1 << (Exponent - 1)) - 1, most = (1 << Exponent) - 1;
@@ -39,11 +48,11 @@ template <int Exponent> struct Small {
     uint16_t storage;
     Small() = default;
     CUDASIM_INLINE Small(float value) : storage(to_small<Exponent>(value)) {}
-    CUDASIM_INLINE Small(double value) : storage(to_small<Exponent>((float)value)) {}
-    CUDASIM_INLINE Small(int value) : Small((float)value) {}
-    CUDASIM_INLINE Small(unsigned value) : Small((float)value) {}
-    CUDASIM_INLINE Small(long value) : Small((float)value) {}
-    CUDASIM_INLINE Small(unsigned long value) : Small((float)value) {}
+    CUDASIM_INLINE Small(double value) : Small(to_odd(value)) {}
+    CUDASIM_INLINE Small(int value) : Small((double)value) {}
+    CUDASIM_INLINE Small(unsigned value) : Small((double)value) {}
+    CUDASIM_INLINE Small(long value) : Small((double)value) {}
+    CUDASIM_INLINE Small(unsigned long value) : Small((double)value) {}
     CUDASIM_INLINE Small(short value) : Small((float)value) {}
     CUDASIM_INLINE Small(unsigned short value) : Small((float)value) {}
     CUDASIM_INLINE operator float() const { return from_small<Exponent>(storage); }
@@ -134,16 +143,10 @@ CUDASIM_QUESTION(__hge, >=)
 CUDASIM_SMALL bool __hisnan(cudasim::Small<E> a) { return (float)a != (float)a; }
 CUDASIM_SMALL int __hisinf(cudasim::Small<E> a) { return __builtin_isinf_sign((float)a); }
 CUDASIM_SMALL cudasim::Small<E> __hfma(cudasim::Small<E> a, cudasim::Small<E> b, cudasim::Small<E> c) {
-    // Exact in double but for a sum whose terms are very far apart; then rounded to odd, so that it is rounded once.
+    // Exact in double but for a sum whose terms are very far apart.
     double product = (double)(float)a * (float)b, sum = product + (float)c;
     double error = (product - (sum - (float)c)) + ((float)c - (sum - (sum - (float)c)));
-    float odd = (float)sum;
-    if (sum - sum == 0 && ((double)odd != sum || error != 0)) {
-        uint32_t raw = cudasim::bits<uint32_t>(odd);
-        bool away = __builtin_fabs((double)odd) > __builtin_fabs(sum);
-        odd = cudasim::bits<float>((away ? raw - 1 : raw) | 1u);
-    }
-    return odd;
+    return cudasim::to_odd(sum, error != 0);
 }
 CUDASIM_SMALL cudasim::SmallPair<E> __hfma2(cudasim::SmallPair<E> a, cudasim::SmallPair<E> b, cudasim::SmallPair<E> c) {
     return {__hfma(a.x, b.x, c.x), __hfma(a.y, b.y, c.y)};
@@ -154,6 +157,34 @@ CUDASIM_SMALL cudasim::Small<E> __hfma_relu(cudasim::Small<E> a, cudasim::Small<
 CUDASIM_SMALL float __low2float(cudasim::SmallPair<E> a) { return a.x; }
 CUDASIM_SMALL float __high2float(cudasim::SmallPair<E> a) { return a.y; }
 CUDASIM_SMALL cudasim::SmallPair<E> __lowhigh2highlow(cudasim::SmallPair<E> a) { return {a.y, a.x}; }
+
+// The names of what there is for each of the two: `one` number of the type, `two` of them.
+#define CUDASIM_NAMES(type, pair, one, two)                                                \
+    CUDASIM_INLINE type __float2##one(float a) { return a; }                               \
+    CUDASIM_INLINE type __float2##one##_rn(float a) { return a; }                          \
+    CUDASIM_INLINE type __double2##one(double a) { return a; }                             \
+    CUDASIM_INLINE type __int2##one##_rn(int a) { return a; }                              \
+    CUDASIM_INLINE type __uint2##one##_rn(unsigned a) { return a; }                        \
+    CUDASIM_INLINE float __##one##2float(type a) { return a; }                             \
+    CUDASIM_INLINE int __##one##2int_rn(type a) { return (int)__builtin_rintf(a); }        \
+    CUDASIM_INLINE int __##one##2int_rz(type a) { return (int)(float)a; }                  \
+    CUDASIM_INLINE unsigned short __##one##_as_ushort(type a) { return a.storage; }        \
+    CUDASIM_INLINE short __##one##_as_short(type a) { return (short)a.storage; }           \
+    CUDASIM_INLINE type __ushort_as_##one(unsigned short a) { return type::of_bits(a); }   \
+    CUDASIM_INLINE type __short_as_##one(short a) { return type::of_bits((uint16_t)a); }   \
+    CUDASIM_INLINE pair __float2##two##_rn(float a) { return {a, a}; }                     \
+    CUDASIM_INLINE pair __floats2##two##_rn(float a, float b) { return {a, b}; }           \
+    CUDASIM_INLINE pair __float22##two##_rn(float2 a) { return {a.x, a.y}; }               \
+    CUDASIM_INLINE float2 __##two##2float2(pair a) { return make_float2(a.x, a.y); }       \
+    CUDASIM_INLINE pair __##one##2##two(type a) { return {a, a}; }                         \
+    CUDASIM_INLINE pair __halves2##two(type a, type b) { return {a, b}; }                  \
+    CUDASIM_INLINE pair make_##two(type a, type b) { return {a, b}; }                      \
+    CUDASIM_INLINE type __low2##one(pair a) { return a.x; }                                \
+    CUDASIM_INLINE type __high2##one(pair a) { return a.y; }                               \
+    CUDASIM_INLINE pair __low2##two(pair a) { return {a.x, a.x}; }                         \
+    CUDASIM_INLINE pair __high2##two(pair a) { return {a.y, a.y}; }                        \
+    CUDASIM_INLINE pair __lows2##two(pair a, pair b) { return {a.x, b.x}; }                \
+    CUDASIM_INLINE pair __highs2##two(pair a, pair b) { return {a.y, b.y}; }
 
 // Shuffles and atomics of what is smaller than the words that they move.
 #define CUDASIM_SHUFFLE(name, type)                                                                              \

@@ -1,0 +1,125 @@
+// Launches as host code writes them (syntax.py makes calls of them): the arguments become a row of addresses, by which
+// host_launches.cpp calls the kernel.
+#pragma once
+#include <type_traits>
+
+#include "host_types.h"
+#include "kernel_table.h"
+
+namespace cudasim {
+
+struct Call {           // a launch, as host_launches.cpp takes it
+    const char* name;   // as it stands in the source
+    dim3 grid, block;
+    size_t shared;
+    Site site;
+    bool cooperative;
+    void (*run)(void** arguments);
+    void** arguments;               // arguments[0] leads to the function itself
+    const Parameter* parameters;    // null where the types are not known
+    int count;
+    uintptr_t begin, end;           // where the arguments lie: memory of the host that a kernel may read
+};
+cudaError_t launch(const Call& call);
+
+template <typename... P> struct Pointed {  // calls a kernel through its address, which is the first argument
+    template <size_t... I> CUDASIM_UNHOOKED static void unpack(void** arguments, std::index_sequence<I...>) {
+        (*static_cast<void (**)(P...)>(arguments[0]))(*static_cast<std::remove_reference_t<P>*>(arguments[I + 1])...);
+    }
+    CUDASIM_UNHOOKED static void call(void** arguments) { unpack(arguments, std::index_sequence_for<P...>()); }
+    static constexpr Parameter parameters[sizeof...(P) + 1] = {Describe<std::remove_cv_t<P>>::value..., {}};
+};
+
+struct Null {  // NULL or 0, which came as an integer, for a parameter that is a pointer
+    long value;
+    template <typename T> CUDASIM_UNHOOKED operator T*() const { return nullptr; }
+    template <typename T, typename = std::enable_if_t<std::is_arithmetic_v<T>>> CUDASIM_UNHOOKED operator T() const {
+        return (T)value;
+    }
+};
+template <typename A> using MaybeNull = std::conditional_t<std::is_same_v<A, int> || std::is_same_v<A, long>, Null, A>;
+
+template <typename F, typename... A> struct Deduced {  // calls what the compiler chooses for these arguments
+    template <size_t... I> CUDASIM_UNHOOKED static void unpack(void** arguments, std::index_sequence<I...>) {
+        F& kernel = *static_cast<F*>(arguments[0]);
+        if constexpr (std::is_invocable_v<F&, A&...>) kernel(*static_cast<A*>(arguments[I + 1])...);
+        else with_null(kernel, MaybeNull<A>{*static_cast<A*>(arguments[I + 1])}...);
+    }
+    template <typename... B> CUDASIM_UNHOOKED static void with_null(F& kernel, B... given) { kernel(given...); }
+    CUDASIM_UNHOOKED static void call(void** arguments) { unpack(arguments, std::index_sequence_for<A...>()); }
+    static constexpr Parameter parameters[sizeof...(A) + 1] = {Describe<A>::value..., {}};
+};
+
+// An argument as the parameter's type. NULL and 0 are null pointers, although they come here as integers.
+template <typename P, typename A> CUDASIM_UNHOOKED P as_parameter(A&& a) {
+    if constexpr (std::is_pointer_v<P> && std::is_integral_v<std::remove_reference_t<A>>) return (P)(uintptr_t)a;
+    else return static_cast<P>(std::forward<A>(a));
+}
+
+// The arguments of a launch in a row, and where each stands; the first address is the function's own.
+template <typename Indices, typename... T> struct PassedBy;
+template <size_t... I, typename... T> struct PassedBy<std::index_sequence<I...>, T...> {
+    template <size_t, typename U> struct At { U value; };
+    struct All : At<I, T>... {
+        template <typename... A> All(A&&... a) : At<I, T>{as_parameter<T>(std::forward<A>(a))}... {}
+    };
+    All all;
+    void* addresses[sizeof...(T) + 1];
+    template <typename... A> PassedBy(void* function, A&&... a) : all(std::forward<A>(a)...), addresses{function} {
+        ((addresses[I + 1] = &static_cast<At<I, T>&>(all).value), ...);
+    }
+};
+template <typename... T> using Passed = PassedBy<std::index_sequence_for<T...>, T...>;
+
+struct Launcher {
+    Call call;
+    Launcher(const char* name, dim3 grid, dim3 block, size_t shared = 0, cudaStream_t stream = nullptr, CUDASIM_HERE)
+        : call{name, grid, block, shared, site, false, nullptr, nullptr, nullptr, 0, 0, 0} {
+        (void)stream;
+    }
+    template <typename All> void run(All& all, void (*thunk)(void**), const Parameter* parameters, int count) {
+        all.row.addresses[0] = &all.kernel;
+        call.run = thunk;
+        call.arguments = all.row.addresses;
+        call.parameters = parameters;
+        call.count = count;
+        call.begin = (uintptr_t)&all;
+        call.end = call.begin + sizeof all;
+        launch(call);
+    }
+    template <typename... P, typename... A> void operator()(void (*kernel)(P...), A&&... a) {
+        static_assert(sizeof...(P) >= sizeof...(A), "too many arguments in a launch");
+        static_assert(sizeof...(P) <= sizeof...(A), "too few arguments in a launch");
+        struct {
+            Passed<std::remove_cv_t<std::remove_reference_t<P>>...> row;
+            void (*kernel)(P...);
+        } all{{nullptr, std::forward<A>(a)...}, kernel};
+        run(all, Pointed<P...>::call, Pointed<P...>::parameters, sizeof...(P));
+    }
+    template <typename F, typename... A> void deduced(F kernel, A&&... a) {
+        struct {
+            Passed<std::decay_t<A>...> row;
+            F kernel;
+        } all{{nullptr, std::forward<A>(a)...}, kernel};
+        run(all, Deduced<F, std::decay_t<A>...>::call, Deduced<F, std::decay_t<A>...>::parameters, sizeof...(A));
+    }
+};
+
+// Kernels whose address was taken as void*: how to call them.
+struct Known {
+    const void* function;
+    void (*run)(void** arguments);
+    const Parameter* parameters;
+    int count;
+};
+void remember(const Known& kernel);
+const Known* known_kernel(const void* function);
+template <typename... P> void* address_of(void (*kernel)(P...)) {
+    remember({(const void*)kernel, Pointed<P...>::call, Pointed<P...>::parameters, (int)sizeof...(P)});
+    return (void*)kernel;
+}
+cudaError_t launch_known(const void* function, dim3 grid, dim3 block, void** arguments, size_t shared,
+                         bool cooperative, Site site);
+
+}  // namespace cudasim
+#define CUDASIM_UNHOOKED_CALL CUDASIM_UNHOOKED
