@@ -466,8 +466,8 @@ KERNELS = (
         "emulator", "maxpool2d", "row and column strides exchanged",
     ),
     Mutant(
-        "pooling-guard", "kernels/maxpool2d.cu",
-        "p_last = least(P - 1, (h + top) / stride_h);", "p_last = (h + top) / stride_h;",
+        "pooling-guard", "kernels/common.cuh",
+        "least(count - 1, at / stride)};", "at / stride};",
         "emulator", "maxpool2d_backward", "rows behind the last window ask windows that are not there", CHECK,
     ),
     Mutant(
@@ -825,8 +825,7 @@ ONE_KERNEL = (
     ),
     Mutant(
         "step-pool-overlap", f"{STEP}/maxpool2d.cuh",
-        "const int q_first = most(0, (w + of.left - of.S + of.stride_w) / of.stride_w);",
-        "const int q_first = (w + of.left) / of.stride_w;",
+        "windows_over(w + of.left, of.S, of.stride_w, dy.W);", "windows_over(w + of.left, of.stride_w, of.stride_w, dy.W);",
         "emulator", STEP_RIGHT, "of overlapping windows only the last gives its gradient", TEST,
     ),
     Mutant(
