@@ -23,6 +23,7 @@ from pathlib import Path
 import budget as budgets
 import machine
 import readme_tables
+import tables_shared
 import versus
 from problems import PASSES, Convolution
 from report import summary
@@ -202,9 +203,9 @@ def by_step(layer, numbers, rows):
 def by_layer(content, path, names, cells):
     """A table for each layer of a results file. cells(row): what stands behind direction and step."""
     parts = []
-    for layer in readme_tables.field(content, "layers", path):
+    for layer in tables_shared.field(content, "layers", path):
         lines = [[row["direction"].replace("_", " "), f"`{row['step']}`", *cells(row)] for row in layer["rows"]]
-        table = readme_tables.markdown(lines, ["direction", "step", *names], left=2)
+        table = tables_shared.markdown(lines, ["direction", "step", *names], left=2)
         parts.append(f"{layer['name'].capitalize()}, {layer['shape']}, {layer['images']} images:\n\n{table}")
     return "\n\n".join(parts)
 
@@ -233,7 +234,7 @@ def counts_table(results):
 
 
 def times_table(results):
-    files = [f for f in readme_tables.read_all(results, "ladder.json") if f[0].parent.name != "emulator"]
+    files = [f for f in tables_shared.read_all(results, "ladder.json") if f[0].parent.name != "emulator"]
     if not files:
         return "Not measured yet: `python benchmarks/ladder.py` on a machine with an NVIDIA GPU measures."
 
@@ -245,8 +246,8 @@ def times_table(results):
 
     names = ["µs", "TFLOP/s", "cuDNN µs", "times cuDNN", "precision"]
     return "\n\n".join(
-        f"{readme_tables.field(content, 'device', path)}:\n\n{by_layer(content, path, names, cells)}"
-        f"{readme_tables.left_out(content)}"
+        f"{tables_shared.field(content, 'device', path)}:\n\n{by_layer(content, path, names, cells)}"
+        f"{tables_shared.left_out(content)}"
         for path, content in files
     )
 

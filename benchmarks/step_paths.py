@@ -16,7 +16,6 @@ from pathlib import Path
 
 import machine
 import numpy as np
-from tabulate import tabulate
 
 import tinycnn
 from tinycnn import architectures, session
@@ -88,63 +87,9 @@ def row_of(name):
     return {**row, "one_kernel": {**{k: planned[k] for k in kept}, "bytes": planned["bytes_moved"], "cards": fits}}
 
 
-# ---------------------------------------------------------------- tables
-
-
-def markdown(lines, names, alignment):
-    return tabulate(lines, names, tablefmt="pipe", disable_numparse=True, colalign=alignment)
-
-
 def read(results):
     path = Path(results) / "emulator" / FILE
     return json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
-
-
-def fits_table(results):
-    """Which network fits whom, as one kernel; or why not."""
-    lines = []
-    for row in read(results):
-        found = row["one_kernel"]
-        if "shared" not in found:
-            lines.append([f"`{row['network']}`", row["batch"], "-", "-", "-", "-", found["why_not"]])
-            continue
-        where = ", ".join(card.removeprefix("NVIDIA ") for card in found["cards"]) or found["why_not"]
-        barriers = found["grid_barriers"], found["block_barriers"]
-        size = f"{found['shared'] / 1024:.1f}"
-        lines.append([f"`{row['network']}`", row["batch"], size, *barriers, f"{found['us']:.0f}", where])
-    names = ["network", "batch", "KB", "grid", "block", "µs, predicted", "cards, or why not"]
-    return markdown(lines, names, ("left", *["right"] * 5, "left"))
-
-
-def paths_table(results):
-    """What a step costs on each path; of a time only what was measured."""
-    measured, whole = times(results, "profile_steps.json"), times(results, "whole_steps.json")
-    lines = []
-    for row in read(results):
-        found = row["one_kernel"]
-        if "shared" not in found:
-            continue
-        general, fast = (row["paths"][path] for path in PATHS)
-        lines.append(
-            [f"`{row['network']}`", general["launches"], f"{general['bytes'] / 1e6:.0f}", fast["launches"]]
-            + [f"{fast['bytes'] / 1e6:.0f}", 1, found["grid_barriers"], f"{found['bytes'] / 1e6:.0f}"]
-            + [measured.get(row["network"], "-"), whole.get(row["network"], "-")]
-        )
-    names = ["network", "general: launches", "MB", "fast: launches", "MB", "one kernel: launches", "barriers", "MB"]
-    names += ["general as a graph, µs measured", "one kernel, µs measured"]
-    return markdown(lines, names, ("left", *["right"] * 9))
-
-
-def times(results, file):
-    """{network: microseconds of a step on an H200} of what benchmarks/profile_steps.py or whole_steps.py measured, at
-    the batch that the counts are of."""
-    found = {}
-    batches = {row["network"]: row["batch"] for row in read(results)}
-    for path in Path(results).glob(f"nvidia-h200/{file}"):
-        for row in json.loads(path.read_text(encoding="utf-8"))["rows"]:
-            if row.get("recorded", True) and batches.get(row["network"]) == row["batch"]:
-                found[row["network"]] = f"{row['us']:,.0f}"
-    return found
 
 
 def main(arguments=None):

@@ -17,9 +17,9 @@ import numpy as np
 import roofline
 from gpu_timing import CALLS, ROUNDS, in_turn, sets_needed
 from precision import STRICT, TF32, WRONG, precision_of
-from readme_tables import markdown
 from report import summary
 from sides import TinycnnSide
+from tables_shared import markdown
 from tabulate import tabulate
 
 import tinycnn

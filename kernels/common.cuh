@@ -1,4 +1,4 @@
-// What the kernels share: vector loads, sums in a fixed order, random numbers, and one tile of a matrix product.
+// What the kernels share: windows, vector loads, sums in a fixed order, random numbers, and one tile of a matrix product.
 //
 // The kernels include nothing but this file (step 8 of the ladder also its mma.cuh), and this file includes nothing:
 // NVRTC has no headers of its own.
@@ -18,6 +18,16 @@ __device__ __forceinline__ T* shared_array(long long offset) {
 
 __host__ __device__ constexpr int least(int a, int b) { return a < b ? a : b; }
 __host__ __device__ constexpr int most(int a, int b) { return a > b ? a : b; }
+
+// Those of an axis's `count` windows that lie over a place of it, `at` from where the first one begins:
+// p*stride <= at < p*stride + window.
+struct Windows {
+    int first, last;
+};
+
+__device__ __forceinline__ Windows windows_over(int at, int window, int stride, int count) {
+    return {most(0, (at - window + stride) / stride), least(count - 1, at / stride)};
+}
 
 // max(x, 0) that lets NaN through: a network that has diverged must show it.
 template <typename T>

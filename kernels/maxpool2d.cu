@@ -80,13 +80,11 @@ __global__ void maxpool2d_backward(
     const int per_pixel = C / WIDTH, i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= H * W * per_pixel) return;
     const int c = i % per_pixel * WIDTH, v = i / per_pixel % W, h = i / per_pixel / W;
-    // The windows over this pixel: p*stride <= h + top < p*stride + R.
-    const int p_first = most(0, (h + top - R + stride_h) / stride_h), p_last = least(P - 1, (h + top) / stride_h);
-    const int q_first = most(0, (v + left - S + stride_w) / stride_w), q_last = least(Q - 1, (v + left) / stride_w);
+    const Windows rows = windows_over(h + top, R, stride_h, P), columns = windows_over(v + left, S, stride_w, Q);
     for (int n = blockIdx.y; n < N; n += gridDim.y) {
         T sum[WIDTH] = {};
-        for (int p = p_first; p <= p_last; p++)
-            for (int q = q_first; q <= q_last; q++) {
+        for (int p = rows.first; p <= rows.last; p++)
+            for (int q = columns.first; q <= columns.last; q++) {
                 const int here = (h + top - p * stride_h) * S + v + left - q * stride_w;
                 const long long from = (((long long)n * P + p) * Q + q) * C + c;
                 T d[WIDTH];

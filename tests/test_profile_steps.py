@@ -8,8 +8,8 @@ import machine
 import numpy as np
 import profile_steps
 import pytest
-import readme_tables
 import stand_in_cupy
+import tables_of_results
 import train_frameworks
 from benchmark_inputs import learner, readme, tables
 
@@ -122,7 +122,7 @@ def test_a_profile_of_few_networks_says_what_was_left_out():
         "device": "a GPU", "versions": {"tinycnn": "0"}, "batch": 128, "epoch_images": 60_000, "rows": [row],
         "failed": {"cn-1": "why"}, "left_out": ["models-10"],
     }  # fmt: skip
-    text = readme_tables.step_profile(content, "a file")
+    text = tables_of_results.step_profile(content, "a file")
     assert "1,234 (not recorded)" in text and "commit unknown" in text and "`cn-1` failed: why." in text
     assert text.endswith("Not measured, for want of time: models-10.")
 

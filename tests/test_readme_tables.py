@@ -8,7 +8,9 @@ import machine
 import pytest
 import readme_tables
 import report
+import tables_of_results
 from benchmark_inputs import readme, tables
+from tables_shared import ReadmeError
 
 from tinycnn import architectures
 
@@ -59,7 +61,7 @@ def test_the_short_table_of_networks_has_the_rows_that_are_named(tmp_path):
     assert tables(path, tmp_path) == 0
     long, short = path.read_text(encoding="utf-8").split("before networks-in-short")
     rows = [line for line in short.splitlines() if line.startswith("| `")]
-    assert {row.split("`")[1] for row in rows} == set(readme_tables.NETWORKS_IN_SHORT)
+    assert {row.split("`")[1] for row in rows} == set(tables_of_results.NETWORKS_IN_SHORT)
     assert {row.replace(" ", "") for row in rows} < {row.replace(" ", "") for row in long.splitlines()}
 
 
@@ -220,7 +222,7 @@ def test_every_file_is_looked_at_and_the_old_ones_are_named(tmp_path, capsys):
     ],
 )
 def test_markers_that_do_not_match_are_refused(tmp_path, text, message):
-    with pytest.raises(readme_tables.ReadmeError, match=message):
+    with pytest.raises(ReadmeError, match=message):
         readme_tables.render(text, tmp_path)
 
 

@@ -1,8 +1,8 @@
 """benchmarks/scaling.py: what it measures, its rows, and their table."""
 
 import pytest
-import readme_tables
 import scaling
+import tables_of_results
 
 
 def test_the_cores_are_shared_among_the_ranks(monkeypatch):
@@ -19,7 +19,7 @@ def test_the_table_shows_speeds_beside_one_core(tmp_path):
     images = scaling.BATCH * scaling.STEPS
     assert rows[0]["images_per_s"] == {"median": images / 2, "min": images / 4, "max": images}
     facts = {"device": "a processor", "versions": {"tinycnn": "1"}, "commit": "abc", "batch": 128, "epochs": 3}
-    table = readme_tables.scaling({**facts, "steps": 12, "rows": rows}, "scaling.json").splitlines()
+    table = tables_of_results.scaling({**facts, "steps": 12, "rows": rows}, "scaling.json").splitlines()
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table[-2:]]
     assert cells[0] == ["`go-crazy`", "-", "1", "1", "768", "384 to 1,536", "1.00", "0"]
     assert cells[1] == ["`go-crazy`", "the whole batch", "2", "1", "1,536", "1,536 to 1,536", "2.00", "56,304"]

@@ -1,7 +1,7 @@
 """Average pooling. See avgpool2d.cu."""
 
 from numba import cuda
-from tinycnn.kernels.numba.common import template
+from tinycnn.kernels.numba.common import template, windows_over
 
 
 @cuda.jit(device=True)
@@ -49,9 +49,8 @@ def avgpool2d_backward(T, WIDTH):
         if i >= H * W * per_pixel:
             return
         c, v, h = i % per_pixel * WIDTH, i // per_pixel % W, i // per_pixel // W
-        # The windows over this pixel: p*stride <= h + top < p*stride + R.
-        p_first, p_last = max(0, (h + top - R + stride_h) // stride_h), min(P - 1, (h + top) // stride_h)
-        q_first, q_last = max(0, (v + left - S + stride_w) // stride_w), min(Q - 1, (v + left) // stride_w)
+        p_first, p_last = windows_over(h + top, R, stride_h, P)
+        q_first, q_last = windows_over(v + left, S, stride_w, Q)
         for n in range(cuda.blockIdx.y, N, cuda.gridDim.y):
             for j in range(WIDTH):
                 sum = T(0)

@@ -1,5 +1,5 @@
 # ruff: noqa: E741  (l is the C file's name)
-"""What the kernels share: templates, sums in a fixed order, random numbers, and one tile of a matrix product.
+"""What the kernels share: templates, windows, sums in a fixed order, random numbers, and one tile of a matrix product.
 
 `T` is Numba's float32 or float64 everywhere. A number written as 0.5 would be a double, and make one of what it meets:
 constants are T(0.5). See common.cuh.
@@ -47,6 +47,13 @@ def device_template(define):
         return cuda.jit(device=True)(define(*parameters))
 
     return instance
+
+
+@cuda.jit(device=True)
+def windows_over(at, window, stride, count):
+    """(first, last) of an axis's `count` windows that lie over a place of it, `at` from where the first one begins:
+    p*stride <= at < p*stride + window."""
+    return max(0, (at - window + stride) // stride), min(count - 1, at // stride)
 
 
 @device_template

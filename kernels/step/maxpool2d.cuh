@@ -41,15 +41,13 @@ __device__ __noinline__ void maxpool2d_backward(Pool of, Planes dy, Planes dx, T
 #pragma unroll 1
     for (int i = thread_index(); i < dx.C * pixels; i += THREADS) {
         const int c = by_pixels.quotient(i), pixel = i - c * pixels, h = by_W.quotient(pixel), w = pixel - h * dx.W;
-        const int p_first = most(0, (h + of.top - of.R + of.stride_h) / of.stride_h);
-        const int q_first = most(0, (w + of.left - of.S + of.stride_w) / of.stride_w);
-        const int p_last = least(dy.H - 1, (h + of.top) / of.stride_h);
-        const int q_last = least(dy.W - 1, (w + of.left) / of.stride_w);
+        const Windows rows = windows_over(h + of.top, of.R, of.stride_h, dy.H);
+        const Windows columns = windows_over(w + of.left, of.S, of.stride_w, dy.W);
         float sum = 0;
 #pragma unroll 1
-        for (int p = p_first; p <= p_last; p++)
+        for (int p = rows.first; p <= rows.last; p++)
 #pragma unroll 1
-            for (int q = q_first; q <= q_last; q++) {
+            for (int q = columns.first; q <= columns.last; q++) {
                 const int here = (h + of.top - p * of.stride_h) * of.S + w + of.left - q * of.stride_w;
                 if (bytes(of.argmax)[(c * dy.H + p) * dy.W + q] != here) continue;
                 if (!below.relu || of.y.row(c, p)[q] > 0) sum += dy.row(c, p)[q];

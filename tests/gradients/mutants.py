@@ -466,8 +466,8 @@ KERNELS = (
         "emulator", "maxpool2d", "row and column strides exchanged",
     ),
     Mutant(
-        "pooling-guard", "kernels/maxpool2d.cu",
-        "p_last = least(P - 1, (h + top) / stride_h);", "p_last = (h + top) / stride_h;",
+        "pooling-guard", "kernels/common.cuh",
+        "least(count - 1, at / stride)};", "at / stride};",
         "emulator", "maxpool2d_backward", "rows behind the last window ask windows that are not there", CHECK,
     ),
     Mutant(
@@ -764,7 +764,7 @@ FAST = (
 )  # fmt: skip
 
 STEP = "kernels/step"
-BUILDER = "tinycnn/devices/gpu/step/builder.py"
+PLAN = "tinycnn/devices/gpu/step"
 STEP_RIGHT = "test_whole_steps.py::test_gradients_are_those_of_the_reference_in_float64"
 STEP_PATHS = "test_whole_steps.py::test_weights_after_some_steps_are_those_of_the_general_path"
 
@@ -825,8 +825,7 @@ ONE_KERNEL = (
     ),
     Mutant(
         "step-pool-overlap", f"{STEP}/maxpool2d.cuh",
-        "const int q_first = most(0, (w + of.left - of.S + of.stride_w) / of.stride_w);",
-        "const int q_first = (w + of.left) / of.stride_w;",
+        "windows_over(w + of.left, of.S, of.stride_w, dy.W);", "windows_over(w + of.left, of.stride_w, of.stride_w, dy.W);",
         "emulator", STEP_RIGHT, "of overlapping windows only the last gives its gradient", TEST,
     ),
     Mutant(
@@ -840,18 +839,18 @@ ONE_KERNEL = (
         "emulator", STEP_PATHS, "Adadelta without the running mean of its updates", TEST,
     ),
     Mutant(
-        "step-block-barrier", BUILDER,
+        "step-block-barrier", f"{PLAN}/writing.py",
         "a.shares(b) for a in stage.writes for b in read", "a.shares(b) for a in stage.writes for b in []",
         "emulator", "step", "a place is overwritten while others read what was there", CHECK,
     ),
     Mutant(
-        "step-grid-barrier", BUILDER,
+        "step-grid-barrier", f"{PLAN}/forward.py",
         "        self.load(self.next_conv(index))\n        self.barrier(WAIT)\n",
         "        self.load(self.next_conv(index))\n",
         "emulator", "step", "the statistics of a batch are read before all blocks have left theirs", CHECK,
     ),
     Mutant(
-        "step-update-barrier", BUILDER,
+        "step-update-barrier", f"{PLAN}/builder.py",
         "        self.barrier(WAIT)\n        self.plan.stages.append(Stage(STOP,",
         "        self.plan.stages.append(Stage(STOP,",
         "emulator", "step", "gradients are added up before all blocks have left theirs", CHECK,

@@ -16,7 +16,7 @@ from tinycnn.devices.base import Array, StepError, WholeStep
 from tinycnn.devices.gpu.step import generate
 from tinycnn.devices.gpu.step.plan import plan, why_not_on
 from tinycnn.devices.gpu.step.stages import THREADS, Plan
-from tinycnn.devices.network import Network, Norm, Rule
+from tinycnn.devices.network import Network, Rule
 
 if TYPE_CHECKING:
     from tinycnn.devices.gpu.device import KernelDevice
@@ -62,10 +62,7 @@ class OneKernel(WholeStep):
         for segment in self.plan.segments:
             offsets = self.plan.offsets.get(segment.name, ())
             learnt += offsets
-            all_of_them += offsets
-            if isinstance(segment.layer, Norm):
-                mean = self.plan.moving[segment.name]
-                all_of_them += [mean, mean + (segment.layer.channels + 3) // 4 * 4]
+            all_of_them += [*offsets, *self.plan.moving.get(segment.name, ())]
         return learnt, all_of_them
 
     def moved(self, to: Array, places: Sequence[int], arrays: Sequence[Array]) -> list[Array]:

@@ -50,7 +50,7 @@ class Constant(NamedTuple):
 class Plan:
     """What `generate` writes down. offsets: of each learnt weight in a row, row: its numbers, with the BEHIND last.
 
-    moving: where the moving statistics begin, behind the row, two for each batch normalisation.
+    moving: where a batch normalisation's moving mean and variance begin, behind the row.
     """
 
     network: Network
@@ -61,7 +61,7 @@ class Plan:
     places: list[Place] = field(default_factory=list)
     constants: list[Constant] = field(default_factory=list)
     offsets: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    moving: dict[str, int] = field(default_factory=dict)
+    moving: dict[str, tuple[int, int]] = field(default_factory=dict)
     row: int = 0
     parameters: int = 0  # numbers of a row with the moving statistics
     exchange: int = 0  # numbers that a block leaves for the others, at most

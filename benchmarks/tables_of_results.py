@@ -1,0 +1,253 @@
+"""Tables of what was measured, from the files in benchmarks/results/:
+
+networks: the documented networks, from tinycnn.architectures and results/*/reproduction/results.json;
+beside-keras: from results/*/compare.json;
+accuracy-vs-keras: from results/*/accuracy_vs_keras.json;
+training-speed: from results/*/train_frameworks.json;
+scaling: from results/*/scaling.json;
+cudnn: from results/*/conv_cudnn.json and layers_cudnn.json;
+step-profile: from results/*/profile_steps.json.
+Of networks, beside-keras, training-speed and step-profile there is a short form, NAME-in-short: the rows that people
+look for.
+"""
+
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+import report
+from tables_shared import NO_GPU, ReadmeError, field, left_out, markdown, of_every_file, read_all, used
+
+# The rows of the short tables: schedule and batch-norm, the smallest, the best documented below 25,000 parameters, the
+# best documented of all, and the one that was reconstructed. Of speed, tinycnn's own, which name PyTorch's in a column.
+NETWORKS_IN_SHORT = ("go-crazy", "vanilla-15k", "other-1", "models-9", "eip4-2")
+FRAMEWORKS_IN_SHORT = ("tinycnn",)
+STEPS_IN_SHORT = ("go-crazy", "vanilla-15k", "models-9")
+STEP_FILES = 8  # kernel files with a column of their own: those that take the longest
+
+
+def networks_table(results, only=None):
+    """What each document says of its network, and what training it here gave, in a column for each device.
+
+    only: the names of the rows, all of them if None; likewise below.
+    """
+    from tinycnn.architectures import ARCHITECTURES, reproduction
+
+    rows = []
+    for path in sorted(Path(results).glob("*/reproduction/results.json")):
+        try:
+            rows += reproduction.read(path)
+        except ValueError as error:
+            raise ReadmeError(str(error)) from error
+    devices = list(dict.fromkeys((row["machine"], row["device"]) for row in rows))
+    columns = [reproduced([r for r in rows if (r["machine"], r["device"]) == device]) for device in devices]
+    names = [f"reproduced, {machine}" for machine, _ in devices] if len(devices) > 1 else ["reproduced"]
+    lines = [
+        [
+            f"`{a.id}`", a.title, f"{a.params.total:,}", "-" if a.accuracy is None else f"{a.accuracy:.4f}",
+            *([column.get(a.id, "-") for column in columns] or ["-"]),
+        ]
+        for a in ARCHITECTURES.values()
+        if only is None or a.id in only
+    ]  # fmt: skip
+    return markdown(lines, ["network", "title", "parameters", "documented", *names], left=2)
+
+
+def reproduced(rows):
+    """{network: '0.9941 ± 0.0003 (3 seeds, 20 of 20 epochs)'}; data other than all of MNIST is named."""
+    from tinycnn.architectures import reproduction_report as report
+
+    texts = {}
+    for group in map(report.finished, report.groups(rows)):
+        epochs = report.epochs(group)
+        notes = [report.seeds(group), f"{epochs} epoch{'s' * (epochs != '1')}", report.other_data(group[0])]
+        text = f"{report.accuracy(group)} ({', '.join(filter(None, notes))})"
+        texts.setdefault(group[0]["network"], []).append(text)
+    return {network: "; ".join(found) for network, found in texts.items()}
+
+
+def beside_keras(content, path, only=None):
+    """How near every network came to the same one in Keras: the largest error as a share of its tolerance."""
+    by_network = {}
+    for row in field(content, "rows", path):
+        by_network.setdefault(field(row, "network", path), {})[f"{row['device']}, {row['dtype']}"] = row
+    kinds = list(dict.fromkeys(kind for rows in by_network.values() for kind in rows))
+    lines = []
+    for network, rows in by_network.items():
+        if only is not None and network not in only:
+            continue
+        cells = [f"{rows[k]['missed']} of {rows[k]['arrays']}, {rows[k]['worst']['share']:.2f}" if k in rows else "-"
+                 for k in kinds]  # fmt: skip
+        facts = next(iter(rows.values()))
+        own = facts["optimizers"][0] if len(facts["optimizers"]) == 1 else f"{len(facts['optimizers'])} kinds"
+        lines.append([f"`{network}`", own, f"{facts['parameters']:,}", facts["batch"], facts["steps"], *cells])
+    head = f"{field(content, 'device', path)}; {used(content, path)}."
+    return f"{head}\n\n{markdown(lines, ['network', 'optimizers', 'parameters', 'batch', 'steps', *kinds], left=2)}"
+
+
+def accuracy_vs_keras(content, path):
+    """What tinycnn and Keras reach with the same recipe, and what a test says of the difference."""
+    lines = []
+    for row in field(content, "comparisons", path):
+        ours, theirs, test = (field(row, name, path) for name in ("tinycnn", "Keras", "test"))
+        lines.append([
+            f"`{row['network']}`", f"{row['epochs']}", f"{ours['seeds']} and {theirs['seeds']}",
+            *[f"{side['mean']:.4f} ± {side['standard_deviation']:.4f}" for side in (ours, theirs)],
+            f"{test['difference']:+.4f}", "-" if test["visible"] is None else f"{test['visible']:.4f}",
+            row["conclusion"],
+        ])  # fmt: skip
+    names = ["network", "epochs", "seeds", "tinycnn", "Keras", "difference", "smallest visible", "Welch, at 5 %"]
+    device = field(content, "device", path)
+    head = f"{device}; all of MNIST, validation accuracy after the last epoch; {used(content, path)}."
+    return f"{head}\n\n{markdown(lines, names, left=1)}"
+
+
+def training_speed(content, path, only=None):
+    """Every framework's fastest configuration, on every device that was measured. only: the frameworks' names."""
+    settings = field(content, "settings", path)
+    ratios = {
+        (r["network"], r["framework"], r["configuration"]): r["pairs"] | {"ratio": r["ratio"]}
+        for r in field(content, "ratios", path)
+    }
+    lines = []
+    for row in field(content, "rows", path):
+        if not field(row, "best", path) or (only is not None and row["framework"] not in only):
+            continue
+        speed = field(row, "images_per_s", path)
+        ratio = ratios.get((row["network"], row["framework"], row["configuration"]))
+        lines.append([
+            f"`{row['network']}`", row["framework"], row["configuration"], f"{speed['median']:,.0f}",
+            f"{speed['min']:,.0f} to {speed['max']:,.0f}", report.short(row["seconds_per_epoch"]),
+            f"{ratio['ratio']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})" if ratio else "-",
+        ])  # fmt: skip
+    names = ["network", "framework", "fastest configuration"]
+    names += ["images/s", "lowest to highest", "s/epoch", "times PyTorch"]
+    done = sorted({len(row["rounds"]) for row in content["rows"]}) or [settings["rounds"]]
+    rounds = f"{done[0]}" if len(done) == 1 else f"{done[0]} to {done[-1]}"
+    head = (
+        f"{field(content, 'device', path)}; batches of {settings['batch']}, {settings['data']}, medians of "
+        f"{rounds} rounds of {settings['steps']} steps; {used(content, path)}."
+    )
+    absent = {} if only else field(content, "absent", path)
+    tail = f"\n\nNot measured, because not installed: {', '.join(absent)}." if absent else ""
+    return f"{head}\n\n{markdown(lines, names, left=3)}{tail}{left_out(content)}{reached_table(content, only)}"
+
+
+def reached_table(content, only):
+    """How long it took to reach an accuracy, where that was measured."""
+    if not content.get("reached"):
+        return ""
+    accuracy = f"{content['settings']['reach']['accuracy']:.1%}"
+    lines = [
+        [
+            f"`{row['network']}`", row["framework"], row["configuration"], row["epochs"], f"{row['best_accuracy']:.4f}",
+            *(["not reached", "-"] if not row["reached"] else
+              [report.short(row["seconds"]), report.short(row["seconds_without_compiling"])]),
+        ]
+        for row in content["reached"]
+        if only is None or row["framework"] in only
+    ]  # fmt: skip
+    names = ["network", "framework", "configuration", "epochs", "best accuracy"]
+    names += [f"seconds to {accuracy}", "without compiling"]
+    return f"\n\nUntil the validation accuracy is {accuracy}:\n\n{markdown(lines, names, left=3)}"
+
+
+def scaling(content, path):
+    """How fast several processes train one network, beside one process on one core."""
+    from scaling import OVER
+
+    rows = field(content, "rows", path)
+    alone = {row["network"]: row for row in rows if (row["ranks"], row["threads"]) == (1, 1)}
+    lines = []
+    for row in rows:
+        speed = field(row, "images_per_s", path)
+        times = speed["median"] / alone[row["network"]]["images_per_s"]["median"] if row["network"] in alone else None
+        lines.append([
+            f"`{row['network']}`", OVER[row["statistics"]] if row["statistics"] else "-", row["ranks"], row["threads"],
+            f"{speed['median']:,.0f}", f"{speed['min']:,.0f} to {speed['max']:,.0f}",
+            "-" if times is None else f"{times:.2f}", f"{row['bytes_summed']:,.0f}",
+        ])  # fmt: skip
+    names = ["network", "statistics over", "ranks", "threads of each", "images/s", "lowest to highest"]
+    names += ["times one core", "bytes summed a step"]
+    head = (
+        f"{field(content, 'device', path)}; batches of {content['batch']}, medians of {content['epochs']} epochs of "
+        f"{content['steps']} steps; commit {content['commit'] or 'unknown'}; {used(content, path)}."
+    )
+    return f"{head}\n\n{markdown(lines, names, left=2)}"
+
+
+def cudnn_table(results):
+    """How many times as fast as cuDNN each operation is, as geometric means over the shapes of the networks."""
+    lines, missing = [], []
+    for path, content in read_all(results, "conv_cudnn.json") + read_all(results, "layers_cudnn.json"):
+        missing += content.get("left_out") or []
+        means = field(content, "geomean", path)
+        allowed = means.get("tf32", {})
+        for operation, directions in means.get("float32", {}).items():
+            for direction, mean in directions.items():
+                tf32 = allowed.get(operation, {}).get(direction)
+                lines.append([
+                    field(content, "device", path), operation, direction, mean["rows"], f"{mean['ratio']:.2f}",
+                    f"{tf32['ratio']:.2f}" if tf32 else "-",
+                ])  # fmt: skip
+    if not lines:
+        return NO_GPU
+    table = markdown(lines, ["GPU", "operation", "direction", "shapes", "float32", "TF32 allowed"], left=3)
+    return table + left_out({"left_out": missing})
+
+
+def step_profile(content, path, only=None):
+    """A training step of each network: launches, microseconds, and where these go, by kernel file.
+
+    only: the networks of the short form, which has no kernel files.
+    """
+    rows = [row for row in field(content, "rows", path) if only is None or row["network"] in only]
+    sums = {row["network"]: {f["file"]: f["us"] for f in row["files"]} for row in rows}
+    total = Counter()
+    for files in sums.values():
+        total.update(files)
+    shown = [file for file, _ in total.most_common(STEP_FILES)] if only is None else []
+    lines = []
+    for row in rows:
+        files = sums[row["network"]]
+        others = sum(us for file, us in files.items() if file not in shown)
+        cells = [f"{files[file]:,.0f}" if file in files else "-" for file in shown]
+        recorded = "" if row["recorded"] else " (not recorded)"
+        lines.append([
+            f"`{row['network']}`", row["launches"], f"{row['us']:,.0f}{recorded}", f"{row['epoch_s']:.2f}", *cells,
+            *([] if only else [f"{others:,.0f}"]),
+        ])  # fmt: skip
+    names = ["network", "launches", "µs a step", "s an epoch", *shown, *([] if only else ["others"])]
+    commits = ", ".join(dict.fromkeys(row["commit"] or "unknown" for row in rows))
+    kernels = ", ".join(dict.fromkeys(row["path"] for row in rows))
+    head = (
+        f"{field(content, 'device', path)}; batches of {content['batch']}, an epoch is {content['epoch_images']:,} "
+        f"images; commit {commits}, {kernels} kernels; {used(content, path)}."
+    )
+    failed = "".join(f"\n\n`{network}` failed: {why}." for network, why in content["failed"].items())
+    return f"{head}\n\n{markdown(lines, names, left=1)}" + ("" if only else failed + left_out(content))
+
+
+besides = of_every_file(
+    "compare.json", beside_keras, "Not measured yet: `python benchmarks/compare_all.py` measures it."
+)
+steps = of_every_file("profile_steps.json", step_profile, NO_GPU)
+speeds = of_every_file("train_frameworks.json", training_speed, "Not measured yet: `make bench` measures this machine.")
+TABLES = {
+    "networks": networks_table,
+    "networks-in-short": partial(networks_table, only=NETWORKS_IN_SHORT),
+    "beside-keras": besides,
+    "beside-keras-in-short": partial(besides, only=NETWORKS_IN_SHORT),
+    "accuracy-vs-keras": of_every_file(
+        "accuracy_vs_keras.json", accuracy_vs_keras,
+        "Not measured yet: `python benchmarks/accuracy_vs_keras.py` measures it.",
+    ),
+    "training-speed": speeds,
+    "training-speed-in-short": partial(speeds, only=FRAMEWORKS_IN_SHORT),
+    "scaling": of_every_file(
+        "scaling.json", scaling, "Not measured yet: `python benchmarks/scaling.py` measures this machine."
+    ),
+    "cudnn": cudnn_table,
+    "step-profile": steps,
+    "step-profile-in-short": partial(steps, only=STEPS_IN_SHORT),
+}  # fmt: skip
