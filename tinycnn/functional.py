@@ -493,16 +493,8 @@ def softmax_crossentropy(logits: Tensor, labels: Tensor | ArrayLike) -> tuple[Te
     >>> round(loss.item(), 4), float(correct[0])
     (0.6931, 1.0)
     """
-    device = logits.device
-    wanted = labels.data if isinstance(labels, Tensor) else device.asarray(labels)
-    require(
-        logits.ndim == 2 and logits.shape == wanted.shape,
-        f"softmax_crossentropy: logits {logits.shape} and labels {wanted.shape} must be alike, (N, classes)",
-    )
-    # The gradient is known as soon as the loss is, so both are computed at once.
-    loss, correct, dlogits = device.softmax_crossentropy(logits.data, wanted)
-    backward = lambda dy: (device.elementwise("multiply", dlogits, dy),)  # noqa: E731
-    return output_of("softmax_crossentropy", (logits,), loss, backward), correct
+    wanted = alike("softmax_crossentropy", logits, labels)
+    return loss_of("softmax_crossentropy", logits, *logits.device.softmax_crossentropy(logits.data, wanted))
 
 
 def binary_crossentropy(outputs: Tensor, labels: Tensor | ArrayLike, from_logits: bool = False) -> tuple[Tensor, Array]:
@@ -526,9 +518,8 @@ def binary_crossentropy(outputs: Tensor, labels: Tensor | ArrayLike, from_logits
     (0.6931, 0.5)
     """
     wanted = alike("binary_crossentropy", outputs, labels)
-    loss, correct, gradient = outputs.device.binary_crossentropy(outputs.data, wanted, from_logits)
-    backward = lambda dy: (outputs.device.elementwise("multiply", gradient, dy),)  # noqa: E731
-    return output_of("binary_crossentropy", (outputs,), loss, backward), correct
+    found = outputs.device.binary_crossentropy(outputs.data, wanted, from_logits)
+    return loss_of("binary_crossentropy", outputs, *found)
 
 
 def mean_squared_error(outputs: Tensor, labels: Tensor | ArrayLike) -> tuple[Tensor, Array]:
@@ -548,9 +539,7 @@ def mean_squared_error(outputs: Tensor, labels: Tensor | ArrayLike) -> tuple[Ten
     (2.5, 1.0)
     """
     wanted = alike("mean_squared_error", outputs, labels)
-    loss, correct, gradient = outputs.device.mean_squared_error(outputs.data, wanted)
-    backward = lambda dy: (outputs.device.elementwise("multiply", gradient, dy),)  # noqa: E731
-    return output_of("mean_squared_error", (outputs,), loss, backward), correct
+    return loss_of("mean_squared_error", outputs, *outputs.device.mean_squared_error(outputs.data, wanted))
 
 
 def regularize(w: Tensor, l1: float, l2: float) -> Tensor:
@@ -577,6 +566,12 @@ def alike(name: str, outputs: Tensor, labels: Tensor | ArrayLike) -> Array:
         f"{name}: outputs {outputs.shape} and labels {wanted.shape} must be alike, (N, K)",
     )
     return wanted
+
+
+def loss_of(name: str, outputs: Tensor, loss: Array, correct: Array, gradient: Array) -> tuple[Tensor, Array]:
+    """What a loss returns, of what a device gives: the gradient is known as soon as the loss is."""
+    backward = lambda dy: (outputs.device.elementwise("multiply", gradient, dy),)  # noqa: E731
+    return output_of(name, (outputs,), loss, backward), correct
 
 
 def flatten(x: Tensor) -> Tensor:

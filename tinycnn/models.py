@@ -460,10 +460,7 @@ class Sequential(Model):
             raise TypeError(f"add() takes a layer, not {type(layer).__name__}")
         if self.layers and isinstance(layer, InputLayer):
             raise ValueError("an input can only be the first layer")
-        first = (
-            layer.input.extents if isinstance(layer, Model) and layer.inputs else getattr(layer, "given_shape", None)
-        )
-        if not self.layers and first is not None:
+        if not self.layers and (first := first_shape(layer)) is not None:
             self.input = self.output = Input(first)
         if isinstance(layer, InputLayer):
             return
