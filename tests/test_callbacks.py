@@ -44,7 +44,7 @@ def test_the_rate_that_is_set_is_the_rate_that_is_used(device):
 @pytest.mark.parametrize("returned", [None, "fast", [0.1], {}])
 def test_a_schedule_that_returns_no_number_is_an_error(float64, returned):
     x, y = toy()
-    with pytest.raises(ValueError, match="schedule must return a number"):
+    with pytest.raises(ValueError, match="what the schedule returns must be finite and not negative"):
         fit(linear(), x, y, callbacks=[callbacks.LearningRateScheduler(lambda epoch: returned)])
 
 

@@ -13,6 +13,7 @@ from math import prod
 from numpy.typing import ArrayLike
 
 from tinycnn.arithmetic import reshape
+from tinycnn.careful import checked
 from tinycnn.devices.base import Array, Gradients, Mask, Wanted
 from tinycnn.shapes import (
     UNPADDED,
@@ -323,7 +324,7 @@ def batchnorm(
     if not training:
         y = batchnorm_inference(x, gamma, beta, mean, variance, epsilon)
         return y if mask is None else dropout(y, *mask)
-    if mask is not None and check_rate(mask.rate) == 0:
+    if mask is not None and checked(mask.rate, "the dropout rate", "[0, 1)") == 0:
         mask = None
     array, saved = device.batchnorm_forward(x.data, gamma.data, beta.data, mean, variance, momentum, epsilon, mask)
 
@@ -367,17 +368,11 @@ def dropout(x: Tensor, rate: float, seed: int, stream: int, step: Array) -> Tens
     >>> dropout(Tensor([1.0, 1.0, 1.0, 1.0]), 0.5, seed=7, stream=0, step=step).numpy()
     array([2., 2., 0., 0.], dtype=float32)
     """
-    if check_rate(rate) == 0:
+    if checked(rate, "the dropout rate", "[0, 1)") == 0:
         return x
     device = x.device
     y, saved = device.dropout_forward(x.data, rate, seed, stream, step)
     return output_of("dropout", (x,), y, lambda dy: (device.dropout_backward(dy, rate, seed, stream, saved),))
-
-
-def check_rate(rate: float) -> float:
-    if not 0 <= rate < 1:
-        raise ValueError(f"the dropout rate must be in [0, 1), not {rate}")
-    return rate
 
 
 def relu(x: Tensor) -> Tensor:

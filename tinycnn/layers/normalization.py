@@ -8,6 +8,7 @@ from typing import Any
 
 from tinycnn import functional as F
 from tinycnn import refusals
+from tinycnn.careful import checked
 from tinycnn.devices.base import Mask
 from tinycnn.layers.base import Layer, Symbol
 from tinycnn.layers.core import Dropout
@@ -38,9 +39,8 @@ class BatchNormalization(Layer):
         super().__init__(name, input_shape)
         if axis not in (-1, 3):
             raise ValueError(f"{self.name}: images are NHWC, so the channel axis is -1, not {axis!r}")
-        self.momentum, self.epsilon = float(momentum), float(epsilon)
-        if not (0 <= self.momentum <= 1 and self.epsilon > 0):
-            raise ValueError(f"{self.name}: momentum must be in [0, 1] and epsilon positive, not {momentum}, {epsilon}")
+        self.momentum = checked(momentum, f"{self.name}: momentum", "[0, 1]")
+        self.epsilon = checked(epsilon, f"{self.name}: epsilon", "(0, inf)")
 
     def make_weights(self, shape: Shape) -> None:
         channels = shape[-1:]
