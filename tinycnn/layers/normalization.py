@@ -10,8 +10,7 @@ from tinycnn import functional as F
 from tinycnn import refusals
 from tinycnn.careful import checked
 from tinycnn.devices.base import Mask
-from tinycnn.layers.base import Layer, Symbol
-from tinycnn.layers.core import Dropout
+from tinycnn.layers.base import Layer
 from tinycnn.shapes import Shape
 from tinycnn.tensor import Tensor
 
@@ -61,12 +60,6 @@ class BatchNormalization(Layer):
 
     def formula(self) -> str:
         return f"4x{self.gamma.size} = {4 * self.gamma.size}"
-
-
-def compute_dropped(symbol: Symbol, values: dict[Symbol, Tensor], dropout: Symbol) -> Tensor:
-    """The tensor of a Dropout's place behind `symbol`, a BatchNormalization's: both at once, while training."""
-    assert isinstance(symbol.layer, BatchNormalization) and isinstance(dropout.layer, Dropout)
-    return symbol.layer.call(values[symbol.inputs[0]], True, dropout.layer.mask_at(dropout.use))
 
 
 def __getattr__(name: str) -> Any:
