@@ -131,6 +131,14 @@ def test_gradients_leave_the_weights_as_they_were(float64):
     assert all(w.requires_grad and w.grad is None for w in model.weights)
 
 
+def test_gradients_are_computed_where_the_weights_are():
+    with tinycnn.use_device("reference", "float64"):
+        model = small()
+        of = K.function([model.input], K.gradients(K.sum(model.output[:, 0]), [model.input]))
+    with tinycnn.use_device("reference", "float32"):
+        assert of([np.ones((1, 6, 6, 1))])[0].dtype == "float64"
+
+
 def test_an_image_climbs_to_what_a_filter_likes(device):
     model, rng = small(), np.random.default_rng(3)
     layer_output = {layer.name: layer for layer in model.layers}[model.layers[0].name].output
