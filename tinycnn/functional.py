@@ -24,8 +24,6 @@ from tinycnn.shapes import (
     explicit_padding,
     is_dense,
     pair,
-    window_output,
-    window_padding,
 )
 from tinycnn.tensor import Tensor, device_of, output_of
 
@@ -176,7 +174,7 @@ def is_fused(activation: str | None) -> bool:
     return activation in (None, "relu")
 
 
-# ---------------------------------------------------------------- the other layers
+# ---------------------------------------------------------------- pooling and padding
 
 
 def maxpool2d(x: Tensor, pool: int | Pair = 2, stride: int | Pair | None = None, padding: str = "valid") -> Tensor:
@@ -195,11 +193,8 @@ def maxpool2d(x: Tensor, pool: int | Pair = 2, stride: int | Pair | None = None,
     >>> maxpool2d(Tensor([[[[1.0], [5.0]], [[3.0], [2.0]]]])).item()
     5.0
     """
-    pool = pair(pool, "pool")
-    stride = pool if stride is None else pair(stride, "stride")
-    require(x.ndim == 4, f"maxpool2d: the images must have shape (N, H, W, C), not {x.shape}")
-    window_output(x.shape, pool, stride, check_padding(padding), "maxpool2d")
-    pads, device, x_shape = window_padding(x.shape[1:3], pool, stride, padding), x.device, x.shape
+    pool, stride, pads = pooling_window("maxpool2d", x, pool, stride, padding)
+    device, x_shape = x.device, x.shape
     y, argmax = device.maxpool2d_forward(x.data, pool, stride, pads)
 
     def backward(dy: Array) -> tuple:
@@ -224,14 +219,21 @@ def avgpool2d(x: Tensor, pool: int | Pair = 2, stride: int | Pair | None = None,
     >>> avgpool2d(Tensor([[[[1.0], [5.0]], [[3.0], [2.0]]]])).item()
     2.75
     """
-    pool = pair(pool, "pool")
-    stride = pool if stride is None else pair(stride, "stride")
-    require(x.ndim == 4, f"avgpool2d: the images must have shape (N, H, W, C), not {x.shape}")
-    window_output(x.shape, pool, stride, check_padding(padding), "avgpool2d")
-    pads, device, x_shape = window_padding(x.shape[1:3], pool, stride, padding), x.device, x.shape
+    pool, stride, pads = pooling_window("avgpool2d", x, pool, stride, padding)
+    device, x_shape = x.device, x.shape
     y = device.avgpool2d_forward(x.data, pool, stride, pads)
     backward = lambda dy: (device.avgpool2d_backward(dy, x_shape, pool, stride, pads),)  # noqa: E731
     return output_of("avgpool2d", (x,), y, backward)
+
+
+def pooling_window(
+    name: str, x: Tensor, pool: int | Pair, stride: int | Pair | None, padding: str
+) -> tuple[Pair, Pair, Padding]:
+    """(pool, stride, padding in pixels) as the operation `name` hands them to a device. Raises what it raises."""
+    pool = pair(pool, "pool")
+    stride = pool if stride is None else pair(stride, "stride")
+    require(x.ndim == 4, f"{name}: the images must have shape (N, H, W, C), not {x.shape}")
+    return pool, stride, explicit_padding(x.shape, pool, stride, check_padding(padding), name)
 
 
 def globalavgpool2d(x: Tensor) -> Tensor:
@@ -289,6 +291,9 @@ def zeropad2d(x: Tensor, padding: Padding) -> Tensor:
     padding, device = explicit_padding(x.shape, (1, 1), (1, 1), padding, "zeropad2d"), x.device
     y = device.zeropad2d_forward(x.data, padding)
     return output_of("zeropad2d", (x,), y, lambda dy: (device.zeropad2d_backward(dy, padding),))
+
+
+# ---------------------------------------------------------------- normalisation and dropout
 
 
 def batchnorm(
@@ -373,6 +378,9 @@ def dropout(x: Tensor, rate: float, seed: int, stream: int, step: Array) -> Tens
     device = x.device
     y, saved = device.dropout_forward(x.data, rate, seed, stream, step)
     return output_of("dropout", (x,), y, lambda dy: (device.dropout_backward(dy, rate, seed, stream, saved),))
+
+
+# ---------------------------------------------------------------- activations
 
 
 def relu(x: Tensor) -> Tensor:
@@ -469,6 +477,9 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }  # fmt: skip
 
 
+# ---------------------------------------------------------------- losses and penalties
+
+
 def softmax_crossentropy(logits: Tensor, labels: Tensor | ArrayLike) -> tuple[Tensor, Array]:
     """The mean cross-entropy between softmax(logits) and labels, and how many rows were classified rightly.
 
@@ -537,6 +548,22 @@ def mean_squared_error(outputs: Tensor, labels: Tensor | ArrayLike) -> tuple[Ten
     return loss_of("mean_squared_error", outputs, *outputs.device.mean_squared_error(outputs.data, wanted))
 
 
+def alike(name: str, outputs: Tensor, labels: Tensor | ArrayLike) -> Array:
+    """The labels of the loss `name` on the device of its outputs. Raises ShapeError unless both are (N,K)."""
+    wanted = labels.data if isinstance(labels, Tensor) else outputs.device.asarray(labels)
+    require(
+        outputs.ndim == 2 and outputs.shape == wanted.shape,
+        f"{name}: outputs {outputs.shape} and labels {wanted.shape} must be alike, (N, K)",
+    )
+    return wanted
+
+
+def loss_of(name: str, outputs: Tensor, loss: Array, correct: Array, gradient: Array) -> tuple[Tensor, Array]:
+    """What a loss returns, of what a device gives: the gradient is known as soon as the loss is."""
+    backward = lambda dy: (outputs.device.elementwise("multiply", gradient, dy),)  # noqa: E731
+    return output_of(name, (outputs,), loss, backward), correct
+
+
 def regularize(w: Tensor, l1: float, l2: float) -> Tensor:
     """The penalty l1 * sum |w| + l2 * sum w^2 on the size of a weight. Where w is 0, l1 has the gradient 0.
 
@@ -553,20 +580,7 @@ def regularize(w: Tensor, l1: float, l2: float) -> Tensor:
     return output_of("regularize", (w,), loss, lambda dy: (device.elementwise("multiply", gradient, dy),))
 
 
-def alike(name: str, outputs: Tensor, labels: Tensor | ArrayLike) -> Array:
-    """The labels of the loss `name` on the device of its outputs. Raises ShapeError unless both are (N,K)."""
-    wanted = labels.data if isinstance(labels, Tensor) else outputs.device.asarray(labels)
-    require(
-        outputs.ndim == 2 and outputs.shape == wanted.shape,
-        f"{name}: outputs {outputs.shape} and labels {wanted.shape} must be alike, (N, K)",
-    )
-    return wanted
-
-
-def loss_of(name: str, outputs: Tensor, loss: Array, correct: Array, gradient: Array) -> tuple[Tensor, Array]:
-    """What a loss returns, of what a device gives: the gradient is known as soon as the loss is."""
-    backward = lambda dy: (outputs.device.elementwise("multiply", gradient, dy),)  # noqa: E731
-    return output_of(name, (outputs,), loss, backward), correct
+# ---------------------------------------------------------------- shapes and sums
 
 
 def flatten(x: Tensor) -> Tensor:
