@@ -43,7 +43,7 @@ CASES = {
     "tanh": (lambda: K.tanh(A), np.tanh(A)),
     "softmax": (lambda: K.softmax(A), np.exp(A) / np.exp(A).sum(-1, keepdims=True)),
     "l2_normalize": (lambda: K.l2_normalize(A, axis=1), A / np.sqrt((A * A).sum(1, keepdims=True))),
-    "equal": (lambda: K.equal(A, A), np.ones((3, 4))),
+    "equal": (lambda: K.equal(A, A.clip(0)), A > 0),
     "greater": (lambda: K.greater(A, B), A > B),
     "less": (lambda: K.less(A, B), A < B),
     "dot": (lambda: K.dot(A, B.T.copy()), A @ B.T),
@@ -129,6 +129,14 @@ def test_gradients_leave_the_weights_as_they_were(float64):
     loss = K.mean(model.layers[0].output[:, :, :, 0])
     K.function([model.input], K.gradients(loss, [model.input]))([np.ones((1, 6, 6, 1))])
     assert all(w.requires_grad and w.grad is None for w in model.weights)
+
+
+def test_gradients_are_computed_where_the_weights_are():
+    with tinycnn.use_device("reference", "float64"):
+        model = small()
+        of = K.function([model.input], K.gradients(K.sum(model.output[:, 0]), [model.input]))
+    with tinycnn.use_device("reference", "float32"):
+        assert of([np.ones((1, 6, 6, 1))])[0].dtype == "float64"
 
 
 def test_an_image_climbs_to_what_a_filter_likes(device):

@@ -8,7 +8,7 @@ import pytest
 
 import tinycnn
 from tinycnn import backend as K
-from tinycnn import callbacks, layers, losses, metrics, models, optimizers
+from tinycnn import callbacks, layers, losses, metrics, models, optimizers, refusals
 from tinycnn.models import Sequential
 
 GROUPS = [group for group in keras_names.names() if group != "modules"]
@@ -19,6 +19,11 @@ def test_every_name_works_or_is_refused_with_what_to_do_instead(group, float64):
     for name, arguments in keras_names.names()[group].items():
         found = keras_names.sort_name(group, name, arguments)  # raises Unsorted
         assert (found.status == "works") != bool(found.remedy)
+
+
+@pytest.mark.parametrize("place", [place for place in refusals.NAMES if place.islower()])
+def test_no_name_that_is_there_is_refused(place):
+    assert not refusals.NAMES[place].keys() & vars(importlib.import_module(f"tinycnn.{place}")).keys()
 
 
 @pytest.mark.parametrize("module", keras_names.names()["modules"])

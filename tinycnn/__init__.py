@@ -23,7 +23,7 @@ _SUBMODULES = (
 
 # `keras.Sequential`, and the modules that say what to do instead.
 _NAMES = {"Input": "layers", "Model": "models", "Sequential": "models"}
-_ABSENT = ("applications", "constraints", "metrics", "objectives", "wrappers")
+_ABSENT = {name for name in (*refusals.MODULES, *refusals.ELSEWHERE_NAMED) if "." not in name}
 
 
 def __getattr__(name: str) -> Any:

@@ -161,9 +161,16 @@ def tensor(x: Any) -> Tensor:
     return as_tensor(x, current_device())
 
 
-def like(x: Any, y: Tensor) -> Tensor:
-    """A Tensor on the device of y."""
-    return as_tensor(x, y.device)
+def both(x: Any, y: Any) -> tuple[Tensor, Tensor]:
+    """Two operands as Tensors, on the device of that which is one."""
+    device = next((operand.device for operand in (x, y) if isinstance(operand, Tensor)), current_device())
+    return as_tensor(x, device), as_tensor(y, device)
+
+
+def compared(operation: str, x: Any, y: Any) -> Tensor:
+    """1 where x is 'equal' to y, or 'greater', else 0. No gradient flows through it."""
+    x, y = both(x, y)
+    return Tensor.wrap(x.device.elementwise(operation, x.data, y.data), x.device)
 
 
 def axes(axis: Any) -> int | tuple[int, ...] | None:
@@ -247,9 +254,7 @@ def pow(x: Any, a: Any) -> Tensor:
 @of_both
 def sign(x: Any) -> Tensor:
     """-1, 0 or 1. No gradient flows through it."""
-    x = tensor(x)
-    of = x.device.elementwise
-    return Tensor.wrap(of("subtract", of("greater", x.data, 0.0), of("greater", of("negative", x.data), 0.0)), x.device)
+    return compared("greater", x, 0.0) - compared("greater", 0.0, x)
 
 
 @of_both
@@ -262,16 +267,16 @@ def abs(x: Any) -> Tensor:
 @of_both
 def maximum(x: Any, y: Any) -> Tensor:
     """The larger one; where both are the same, the gradient flows to y."""
-    x = tensor(x)
-    y = like(y, x)
-    first = Tensor.wrap(x.device.elementwise("greater", x.data, y.data), x.device)
+    x, y = both(x, y)
+    first = compared("greater", x, y)
     return x * first + y * (1.0 - first)
 
 
 @of_both
 def minimum(x: Any, y: Any) -> Tensor:
     """The smaller one; where both are the same, the gradient flows to y."""
-    return -maximum(-tensor(x), -like(y, tensor(x)))
+    x, y = both(x, y)
+    return -maximum(-x, -y)
 
 
 @of_both
@@ -330,21 +335,19 @@ def cast(x: Any, dtype: str) -> Any:
 @of_both
 def equal(x: Any, y: Any) -> Tensor:
     """1 where they are the same, else 0."""
-    x = tensor(x)
-    return Tensor.wrap(x.device.elementwise("equal", x.data, like(y, x).data), x.device)
+    return compared("equal", x, y)
 
 
 @of_both
 def greater(x: Any, y: Any) -> Tensor:
     """1 where x is larger, else 0."""
-    x = tensor(x)
-    return Tensor.wrap(x.device.elementwise("greater", x.data, like(y, x).data), x.device)
+    return compared("greater", x, y)
 
 
 @of_both
 def less(x: Any, y: Any) -> Tensor:
     """1 where x is smaller, else 0."""
-    return greater(-tensor(x), -like(y, tensor(x)))
+    return compared("greater", y, x)
 
 
 # ---------------------------------------------------------------- shapes and products
@@ -353,7 +356,8 @@ def less(x: Any, y: Any) -> Tensor:
 @of_both
 def dot(x: Any, y: Any) -> Tensor:
     """The product of two matrices."""
-    return tensor(x) @ like(y, tensor(x))
+    x, y = both(x, y)
+    return x @ y
 
 
 @of_both
@@ -426,7 +430,8 @@ def ones_like(x: Any, dtype: Any = None, name: str | None = None) -> Tensor:
 @of_both
 def conv2d(x: Any, kernel: Any, strides: Any = (1, 1), padding: str = "valid") -> Tensor:
     """The convolution of images (N,H,W,C) by filters (R,S,C,K)."""
-    return F.conv2d(tensor(x), like(kernel, tensor(x)), None, strides, padding)
+    x, kernel = both(x, kernel)
+    return F.conv2d(x, kernel, None, strides, padding)
 
 
 # ---------------------------------------------------------------- tensors and their values

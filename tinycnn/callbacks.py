@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import inspect
 import math
-import numbers
 import os
 import sys
 import warnings
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinycnn import refusals
+from tinycnn.careful import checked
 from tinycnn.fit.files import check_network_file, check_writable, json_text, names_a_field
 
 if TYPE_CHECKING:
@@ -151,13 +151,6 @@ class History(Callback):
         return [(epoch, logs) for epoch, (logs, _) in zip(self.epoch, self._rows, strict=True)]
 
 
-def checked_rate(rate: Any) -> float:
-    """A learning rate that a callback wants to set. Raises ValueError where it is none."""
-    if not isinstance(rate, numbers.Real) or not 0 <= float(rate) < math.inf:
-        raise ValueError(f"the schedule must return a number that is finite and not negative, not {rate!r}")
-    return float(rate)
-
-
 class LearningRateScheduler(Callback):
     """Before every epoch the learning rate becomes schedule(epoch, lr), or schedule(epoch); epochs from 0."""
 
@@ -173,7 +166,7 @@ class LearningRateScheduler(Callback):
         optimizer = self.model.optimizer
         assert optimizer is not None  # `fit` has refused a model without one
         rate = self.schedule(epoch, optimizer.learning_rate) if self.takes_rate else self.schedule(epoch)
-        optimizer.learning_rate = checked_rate(rate)
+        optimizer.learning_rate = checked(rate, "what the schedule returns", "[0, inf)")
         if self.verbose:
             print(f"Epoch {epoch + 1:05d}: LearningRateScheduler setting learning rate to {float(rate)}.")
 
@@ -279,9 +272,7 @@ class ReduceLROnPlateau(Watching):
     ):  # fmt: skip
         """epsilon: the older name of min_delta."""
         super().__init__(monitor, mode, min_delta if epsilon is None else epsilon)
-        if not 0 <= factor < 1:
-            raise ValueError(f"factor must be in [0, 1), not {factor!r}")
-        self.factor, self.patience, self.verbose = factor, patience, verbose
+        self.factor, self.patience, self.verbose = checked(factor, "factor", "[0, 1)"), patience, verbose
         self.cooldown, self.min_lr = cooldown, min_lr
 
     def on_train_begin(self, logs: Any = None) -> None:

@@ -1,8 +1,11 @@
-"""What is said of a name that is nearly, but not quite, one that there is; objects that refuse such attributes."""
+"""What is said of a name that is nearly, but not quite, one that there is, and of a number that is out of bounds;
+objects that refuse such attributes."""
 
 from __future__ import annotations
 
 import difflib
+import math
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +20,22 @@ def nearest(name: str, names: Sequence[str], otherwise: str = "") -> str:
     """
     close = difflib.get_close_matches(name, names, n=1)
     return f"did you mean {close[0]}?" if close else otherwise or f"there are: {', '.join(names)}"
+
+
+def checked(value: Any, what: str, interval: str) -> float:
+    """`value` as a float where it lies in an interval like '(0, inf)' or '[0, 1)'. Raises ValueError that names it.
+
+    >>> checked(0.5, "rate", "[0, 1)")
+    0.5
+    """
+    least, most = (float(end) for end in interval[1:-1].split(","))
+    number = float(value) if isinstance(value, numbers.Real) else math.nan
+    above = number > least if interval[0] == "(" else number >= least
+    below = number < most if interval[-1] == ")" else number <= most
+    if not (above and below):  # NaN is neither
+        wanted = {"(0, inf)": "positive and finite", "[0, inf)": "finite and not negative"}
+        raise ValueError(f"{what} must be {wanted.get(interval, f'in {interval}')}, not {value!r}")
+    return number
 
 
 class Careful:

@@ -13,6 +13,7 @@ from math import prod
 from numpy.typing import ArrayLike
 
 from tinycnn.arithmetic import reshape
+from tinycnn.careful import checked
 from tinycnn.devices.base import Array, Gradients, Mask, Wanted
 from tinycnn.shapes import (
     UNPADDED,
@@ -23,8 +24,6 @@ from tinycnn.shapes import (
     explicit_padding,
     is_dense,
     pair,
-    window_output,
-    window_padding,
 )
 from tinycnn.tensor import Tensor, device_of, output_of
 
@@ -175,7 +174,7 @@ def is_fused(activation: str | None) -> bool:
     return activation in (None, "relu")
 
 
-# ---------------------------------------------------------------- the other layers
+# ---------------------------------------------------------------- pooling and padding
 
 
 def maxpool2d(x: Tensor, pool: int | Pair = 2, stride: int | Pair | None = None, padding: str = "valid") -> Tensor:
@@ -194,11 +193,8 @@ def maxpool2d(x: Tensor, pool: int | Pair = 2, stride: int | Pair | None = None,
     >>> maxpool2d(Tensor([[[[1.0], [5.0]], [[3.0], [2.0]]]])).item()
     5.0
     """
-    pool = pair(pool, "pool")
-    stride = pool if stride is None else pair(stride, "stride")
-    require(x.ndim == 4, f"maxpool2d: the images must have shape (N, H, W, C), not {x.shape}")
-    window_output(x.shape, pool, stride, check_padding(padding), "maxpool2d")
-    pads, device, x_shape = window_padding(x.shape[1:3], pool, stride, padding), x.device, x.shape
+    pool, stride, pads = pooling_window("maxpool2d", x, pool, stride, padding)
+    device, x_shape = x.device, x.shape
     y, argmax = device.maxpool2d_forward(x.data, pool, stride, pads)
 
     def backward(dy: Array) -> tuple:
@@ -223,14 +219,21 @@ def avgpool2d(x: Tensor, pool: int | Pair = 2, stride: int | Pair | None = None,
     >>> avgpool2d(Tensor([[[[1.0], [5.0]], [[3.0], [2.0]]]])).item()
     2.75
     """
-    pool = pair(pool, "pool")
-    stride = pool if stride is None else pair(stride, "stride")
-    require(x.ndim == 4, f"avgpool2d: the images must have shape (N, H, W, C), not {x.shape}")
-    window_output(x.shape, pool, stride, check_padding(padding), "avgpool2d")
-    pads, device, x_shape = window_padding(x.shape[1:3], pool, stride, padding), x.device, x.shape
+    pool, stride, pads = pooling_window("avgpool2d", x, pool, stride, padding)
+    device, x_shape = x.device, x.shape
     y = device.avgpool2d_forward(x.data, pool, stride, pads)
     backward = lambda dy: (device.avgpool2d_backward(dy, x_shape, pool, stride, pads),)  # noqa: E731
     return output_of("avgpool2d", (x,), y, backward)
+
+
+def pooling_window(
+    name: str, x: Tensor, pool: int | Pair, stride: int | Pair | None, padding: str
+) -> tuple[Pair, Pair, Padding]:
+    """(pool, stride, padding in pixels) as the operation `name` hands them to a device. Raises what it raises."""
+    pool = pair(pool, "pool")
+    stride = pool if stride is None else pair(stride, "stride")
+    require(x.ndim == 4, f"{name}: the images must have shape (N, H, W, C), not {x.shape}")
+    return pool, stride, explicit_padding(x.shape, pool, stride, check_padding(padding), name)
 
 
 def globalavgpool2d(x: Tensor) -> Tensor:
@@ -290,6 +293,9 @@ def zeropad2d(x: Tensor, padding: Padding) -> Tensor:
     return output_of("zeropad2d", (x,), y, lambda dy: (device.zeropad2d_backward(dy, padding),))
 
 
+# ---------------------------------------------------------------- normalisation and dropout
+
+
 def batchnorm(
     x: Tensor, gamma: Tensor, beta: Tensor, moving_mean: Tensor, moving_variance: Tensor, training: bool,
     momentum: float = 0.99, epsilon: float = 1e-3, mask: Mask | None = None,
@@ -323,7 +329,7 @@ def batchnorm(
     if not training:
         y = batchnorm_inference(x, gamma, beta, mean, variance, epsilon)
         return y if mask is None else dropout(y, *mask)
-    if mask is not None and check_rate(mask.rate) == 0:
+    if mask is not None and checked(mask.rate, "the dropout rate", "[0, 1)") == 0:
         mask = None
     array, saved = device.batchnorm_forward(x.data, gamma.data, beta.data, mean, variance, momentum, epsilon, mask)
 
@@ -367,17 +373,14 @@ def dropout(x: Tensor, rate: float, seed: int, stream: int, step: Array) -> Tens
     >>> dropout(Tensor([1.0, 1.0, 1.0, 1.0]), 0.5, seed=7, stream=0, step=step).numpy()
     array([2., 2., 0., 0.], dtype=float32)
     """
-    if check_rate(rate) == 0:
+    if checked(rate, "the dropout rate", "[0, 1)") == 0:
         return x
     device = x.device
     y, saved = device.dropout_forward(x.data, rate, seed, stream, step)
     return output_of("dropout", (x,), y, lambda dy: (device.dropout_backward(dy, rate, seed, stream, saved),))
 
 
-def check_rate(rate: float) -> float:
-    if not 0 <= rate < 1:
-        raise ValueError(f"the dropout rate must be in [0, 1), not {rate}")
-    return rate
+# ---------------------------------------------------------------- activations
 
 
 def relu(x: Tensor) -> Tensor:
@@ -474,6 +477,9 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }  # fmt: skip
 
 
+# ---------------------------------------------------------------- losses and penalties
+
+
 def softmax_crossentropy(logits: Tensor, labels: Tensor | ArrayLike) -> tuple[Tensor, Array]:
     """The mean cross-entropy between softmax(logits) and labels, and how many rows were classified rightly.
 
@@ -493,16 +499,8 @@ def softmax_crossentropy(logits: Tensor, labels: Tensor | ArrayLike) -> tuple[Te
     >>> round(loss.item(), 4), float(correct[0])
     (0.6931, 1.0)
     """
-    device = logits.device
-    wanted = labels.data if isinstance(labels, Tensor) else device.asarray(labels)
-    require(
-        logits.ndim == 2 and logits.shape == wanted.shape,
-        f"softmax_crossentropy: logits {logits.shape} and labels {wanted.shape} must be alike, (N, classes)",
-    )
-    # The gradient is known as soon as the loss is, so both are computed at once.
-    loss, correct, dlogits = device.softmax_crossentropy(logits.data, wanted)
-    backward = lambda dy: (device.elementwise("multiply", dlogits, dy),)  # noqa: E731
-    return output_of("softmax_crossentropy", (logits,), loss, backward), correct
+    wanted = alike("softmax_crossentropy", logits, labels)
+    return loss_of("softmax_crossentropy", logits, *logits.device.softmax_crossentropy(logits.data, wanted))
 
 
 def binary_crossentropy(outputs: Tensor, labels: Tensor | ArrayLike, from_logits: bool = False) -> tuple[Tensor, Array]:
@@ -526,9 +524,8 @@ def binary_crossentropy(outputs: Tensor, labels: Tensor | ArrayLike, from_logits
     (0.6931, 0.5)
     """
     wanted = alike("binary_crossentropy", outputs, labels)
-    loss, correct, gradient = outputs.device.binary_crossentropy(outputs.data, wanted, from_logits)
-    backward = lambda dy: (outputs.device.elementwise("multiply", gradient, dy),)  # noqa: E731
-    return output_of("binary_crossentropy", (outputs,), loss, backward), correct
+    found = outputs.device.binary_crossentropy(outputs.data, wanted, from_logits)
+    return loss_of("binary_crossentropy", outputs, *found)
 
 
 def mean_squared_error(outputs: Tensor, labels: Tensor | ArrayLike) -> tuple[Tensor, Array]:
@@ -548,9 +545,23 @@ def mean_squared_error(outputs: Tensor, labels: Tensor | ArrayLike) -> tuple[Ten
     (2.5, 1.0)
     """
     wanted = alike("mean_squared_error", outputs, labels)
-    loss, correct, gradient = outputs.device.mean_squared_error(outputs.data, wanted)
+    return loss_of("mean_squared_error", outputs, *outputs.device.mean_squared_error(outputs.data, wanted))
+
+
+def alike(name: str, outputs: Tensor, labels: Tensor | ArrayLike) -> Array:
+    """The labels of the loss `name` on the device of its outputs. Raises ShapeError unless both are (N,K)."""
+    wanted = labels.data if isinstance(labels, Tensor) else outputs.device.asarray(labels)
+    require(
+        outputs.ndim == 2 and outputs.shape == wanted.shape,
+        f"{name}: outputs {outputs.shape} and labels {wanted.shape} must be alike, (N, K)",
+    )
+    return wanted
+
+
+def loss_of(name: str, outputs: Tensor, loss: Array, correct: Array, gradient: Array) -> tuple[Tensor, Array]:
+    """What a loss returns, of what a device gives: the gradient is known as soon as the loss is."""
     backward = lambda dy: (outputs.device.elementwise("multiply", gradient, dy),)  # noqa: E731
-    return output_of("mean_squared_error", (outputs,), loss, backward), correct
+    return output_of(name, (outputs,), loss, backward), correct
 
 
 def regularize(w: Tensor, l1: float, l2: float) -> Tensor:
@@ -569,14 +580,7 @@ def regularize(w: Tensor, l1: float, l2: float) -> Tensor:
     return output_of("regularize", (w,), loss, lambda dy: (device.elementwise("multiply", gradient, dy),))
 
 
-def alike(name: str, outputs: Tensor, labels: Tensor | ArrayLike) -> Array:
-    """The labels of the loss `name` on the device of its outputs. Raises ShapeError unless both are (N,K)."""
-    wanted = labels.data if isinstance(labels, Tensor) else outputs.device.asarray(labels)
-    require(
-        outputs.ndim == 2 and outputs.shape == wanted.shape,
-        f"{name}: outputs {outputs.shape} and labels {wanted.shape} must be alike, (N, K)",
-    )
-    return wanted
+# ---------------------------------------------------------------- shapes and sums
 
 
 def flatten(x: Tensor) -> Tensor:

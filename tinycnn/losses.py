@@ -114,16 +114,16 @@ def get(identifier: str | Callable) -> Callable:
     if isinstance(identifier, refusals.NotHere):
         identifier()
     function = LOSSES.get(ALIASES.get(identifier, identifier)) if isinstance(identifier, str) else identifier
-    if callable(function) and function not in LOSSES.values():
+    if callable(function):
+        if function in LOSSES.values():
+            return function
         name = getattr(function, "__name__", repr(function))
         raise ValueError(
             f"fit() does not train by {name}, a loss of your own: write the loop yourself, "
             f"{name}(Tensor(y), model(x, training=True)).backward() and optimizer.apply(model.trainable_weights); "
             f"it knows {', '.join(LOSSES)}"
         )
-    if function is None or function not in LOSSES.values():
-        raise ValueError(f"no loss is called {identifier!r}; there are: {', '.join(LOSSES)}")
-    return function
+    raise ValueError(f"no loss is called {identifier!r}; there are: {', '.join(LOSSES)}")
 
 
 def __getattr__(name: str) -> Any:

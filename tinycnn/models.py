@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,12 +15,11 @@ from tinycnn import losses, optimizers, refusals, session
 from tinycnn.callbacks import Callback, History
 from tinycnn.devices import current_device, use_device
 from tinycnn.devices.base import Array
-from tinycnn.expressions import in_order
 from tinycnn.fit import checkpoint, data, formats, keras_config, loop, streams, summary
-from tinycnn.layers import BatchNormalization, Dropout, Input, InputLayer, Layer, Symbol, Weighted
-from tinycnn.layers.normalization import compute_dropped
+from tinycnn.layers import Dropout, Input, InputLayer, Layer, Symbol, Weighted
+from tinycnn.layers.graph import as_list, compute_dropped, dropped_at_once, symbols_between
 from tinycnn.shapes import ShapeError
-from tinycnn.tensor import Tensor, no_grad
+from tinycnn.tensor import Tensor
 
 METRICS = ("accuracy", "acc")
 
@@ -303,7 +301,7 @@ class Model(Weighted):
         """The same as `predict`, of `steps` batches that a generator gives: x, or (x, y), whose y is passed over."""
         count = streams.count_steps(generator, steps, "steps")
         source = streams.Source(generator, ahead=max_queue_size if workers else 0)
-        return self._predict(streams.images(self, source, count), {"steps": count}, callbacks)
+        return loop.predict(self, streams.images(self, source, count), {"steps": count}, list(callbacks or []))
 
     @refusals.by_name
     def evaluate(
@@ -368,22 +366,7 @@ class Model(Weighted):
         count = len(images[0])
         parts = ([array[start : start + size] for array in images] for start in range(0, count, size))
         with self.device.batches_of(min(size, count)):
-            return self._predict(parts, {"batch_size": size, "samples": count}, callbacks)
-
-    def _predict(self, images: Iterable, facts: dict[str, Any], callbacks: Iterable[Callback] | None) -> Any:
-        """The outputs for batches of images (for each input), joined. facts: what callbacks are told in `params`."""
-        listeners = loop.Listeners(list(callbacks or []), self, facts)
-        batches = []
-        listeners.tell("on_predict_begin", {})
-        with no_grad():
-            for batch, part in enumerate(images):
-                listeners.tell("on_predict_batch_begin", batch, {})
-                y = self(part if len(part) > 1 else part[0])
-                batches.append([o.numpy().copy() for o in (y if isinstance(y, list) else [y])])
-                listeners.tell("on_predict_batch_end", batch, {})
-        listeners.tell("on_predict_end", {})
-        outputs = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
-        return outputs if isinstance(self.output, (list, tuple)) else outputs[0]
+            return loop.predict(self, parts, {"batch_size": size, "samples": count}, list(callbacks or []))
 
     # ---------------------------------------------------------------- looking and keeping
 
@@ -460,10 +443,7 @@ class Sequential(Model):
             raise TypeError(f"add() takes a layer, not {type(layer).__name__}")
         if self.layers and isinstance(layer, InputLayer):
             raise ValueError("an input can only be the first layer")
-        first = (
-            layer.input.extents if isinstance(layer, Model) and layer.inputs else getattr(layer, "given_shape", None)
-        )
-        if not self.layers and first is not None:
+        if not self.layers and (first := first_shape(layer)) is not None:
             self.input = self.output = Input(first)
         if isinstance(layer, InputLayer):
             return
@@ -513,41 +493,6 @@ def first_shape(layer: Layer | Model) -> Sequence[int] | None:
     if isinstance(layer, Model):
         return layer.input.extents if layer.inputs else None
     return layer.given_shape
-
-
-def as_list(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, (list, tuple)) else [value]
-
-
-def symbols_between(inputs: list[Symbol], outputs: Any) -> list[Symbol]:
-    """The inputs, and every Symbol that `outputs` depends on, each after its inputs.
-
-    Raises ValueError where they depend on other inputs, or not on all of these.
-    """
-    for output in as_list(outputs):
-        if not isinstance(output, Symbol):
-            raise TypeError(f"Model(outputs=...) takes what a layer returned for an Input, not {type(output).__name__}")
-    order: list[Any] = in_order(as_list(outputs))
-    if {symbol for symbol in order if not symbol.inputs} != set(inputs):
-        raise ValueError("the outputs do not depend on the given input alone")
-    return [*inputs, *(symbol for symbol in order if symbol.inputs)]
-
-
-def dropped_at_once(symbols: list[Symbol], outputs: Any) -> dict[Symbol, Symbol]:
-    """{the Symbol of a BatchNormalization: that of the Dropout which alone uses it}.
-
-    While training the two are computed as one operation, and what lies between them is never written down. Classes that
-    are derived from these may do something else, and are left alone.
-    """
-    wanted = as_list(outputs)
-    users = Counter([*wanted, *(i for symbol in symbols for i in symbol.inputs)])
-    return {
-        symbol.inputs[0]: symbol
-        for symbol in symbols
-        if type(symbol.layer) is Dropout
-        and type(symbol.inputs[0].layer) is BatchNormalization
-        and users[symbol.inputs[0]] == 1
-    }
 
 
 @refusals.by_name

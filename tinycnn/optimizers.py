@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -11,22 +9,10 @@ from typing import Any
 import numpy as np
 
 from tinycnn import refusals
-from tinycnn.careful import Careful
+from tinycnn.careful import Careful, checked
 from tinycnn.devices import current_device
 from tinycnn.devices.base import Array, Device
 from tinycnn.tensor import Tensor
-
-
-def checked(value: Any, what: str, interval: str) -> float:
-    """`value` as a float where it lies in an interval like '(0, inf)' or '[0, 1)'. Raises ValueError that names it."""
-    least, most = (float(end) for end in interval[1:-1].split(","))
-    number = float(value) if isinstance(value, (numbers.Real, np.number)) else math.nan
-    above = number > least if interval[0] == "(" else number >= least
-    below = number < most if interval[-1] == ")" else number <= most
-    if not (above and below):  # NaN is neither
-        wanted = {"(0, inf)": "positive and finite", "[0, inf)": "finite and not negative"}
-        raise ValueError(f"{what} must be {wanted.get(interval, f'in {interval}')}, not {value!r}")
-    return float(value)
 
 
 class Rate(float):
@@ -210,10 +196,8 @@ class Adadelta(Optimizer):
         decay: float = 0.0,
     ):  # fmt: skip
         super().__init__(learning_rate, lr, decay)
-        self.rho, self.epsilon = (
-            checked(rho, "rho", "[0, 1]"),
-            checked(1e-7 if epsilon is None else epsilon, "epsilon", "[0, inf)"),
-        )
+        self.rho = checked(rho, "rho", "[0, 1]")
+        self.epsilon = checked(1e-7 if epsilon is None else epsilon, "epsilon", "[0, inf)")
 
     def update(self, device: Device, parameters: list[Array], gradients: list[Array]) -> None:
         state = self.state or {}

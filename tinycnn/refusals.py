@@ -101,11 +101,15 @@ def argument(owner: str, name: str, value: Any, known: Sequence[str]) -> None:
     """Nothing where the value changes nothing; else TypeError that says what to do. known: the arguments there are."""
     if name not in ARGUMENTS:
         raise TypeError(f"{owner} has no argument {name!r}; {nearest(name, known)}")
-    harmless, remedy = ARGUMENTS[name]
     if isinstance(value, list):
         value = tuple(value)
-    if not any(value is h or (type(value) is type(h) and value == h) for h in harmless):
-        raise TypeError(f"{owner}({name}={value!r}) is not there: {remedy}")
+    if not any(value is h or (type(value) is type(h) and value == h) for h in harmless(name)):
+        raise TypeError(f"{owner}({name}={value!r}) is not there: {ARGUMENTS[name][1]}")
+
+
+def harmless(name: str) -> tuple:
+    """The values of an argument of Keras's that change nothing where it is not there."""
+    return ARGUMENTS[name][0] if name in ARGUMENTS else ()
 
 
 # ---------------------------------------------------------------- names
@@ -154,7 +158,7 @@ NAMES: dict[str, dict[str, str]] = {
         **_each("Average Dot Maximum Minimum Multiply Subtract average dot maximum minimum multiply subtract",
                 "inputs are joined by Add or Concatenate"),
         **_each("PReLU ThresholdedReLU", "use LeakyReLU, ELU, or ReLU"),
-        **_each("Cropping2D Permute Wrapper Merge merge", SELF_MADE),
+        **_each("Cropping2D Permute Wrapper Merge", SELF_MADE),
         **_each("InputSpec", "a layer refuses inputs in compute_output_shape: raise ShapeError there"),
     },
     "callbacks": {
@@ -165,11 +169,11 @@ NAMES: dict[str, dict[str, str]] = {
     "losses": {
         **_each(
             "BinaryCrossentropy CategoricalCrossentropy CategoricalHinge Hinge Huber KLD KLDivergence LogCosh Loss "
-            "LossFunctionWrapper MAE MAPE MSE MSLE MeanAbsoluteError MeanAbsolutePercentageError MeanSquaredError "
-            "MeanSquaredLogarithmicError Poisson SparseCategoricalCrossentropy SquaredHinge binary_crossentropy "
+            "LossFunctionWrapper MAE MAPE MSLE MeanAbsoluteError MeanAbsolutePercentageError MeanSquaredError "
+            "MeanSquaredLogarithmicError Poisson SparseCategoricalCrossentropy SquaredHinge "
             "categorical_hinge cosine cosine_proximity cosine_similarity hinge huber_loss kld "
             "kullback_leibler_divergence logcosh mae mape mean_absolute_error mean_absolute_percentage_error "
-            "mean_squared_error mean_squared_logarithmic_error mse msle poisson squared_hinge", LOSS,
+            "mean_squared_logarithmic_error msle poisson squared_hinge", LOSS,
         ),
         **_each("deserialize is_categorical_crossentropy serialize", OBJECTS),
     },

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tinycnn import functional as F
 from tinycnn import refusals
+from tinycnn.careful import checked
 from tinycnn.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ class L1L2:
     """l1 * sum |w| + l2 * sum w^2.
 
     Args:
-        l1, l2: numbers of at least 0.
+        l1, l2: finite numbers of at least 0.
 
     Raises:
         ValueError: for others.
@@ -30,10 +29,8 @@ class L1L2:
     """
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0):
-        for name, value in (("l1", l1), ("l2", l2)):
-            if not isinstance(value, numbers.Real) or not 0 <= float(value) < math.inf:
-                raise ValueError(f"{name} of a regularizer must be a number of at least 0, not {value!r}")
-        self.l1, self.l2 = float(l1), float(l2)
+        self.l1 = checked(l1, "l1 of a regularizer", "[0, inf)")
+        self.l2 = checked(l2, "l2 of a regularizer", "[0, inf)")
 
     def __call__(self, w: Tensor) -> Tensor:
         """The penalty of w, as a Tensor (1,)."""

@@ -35,6 +35,13 @@ def check_padding(padding: str) -> str:
     return padding
 
 
+def check_images(shape: Shape, name: str) -> Shape:
+    """`shape` if it is that of images without the batch, (H, W, C). Raises ShapeError that names the layer `name`."""
+    if len(shape) != 3:
+        raise ShapeError(f"{name} needs images of shape (H, W, C), not {shape}")
+    return shape
+
+
 def window_padding(size: Sequence[int], window: Pair, stride: Pair, padding: str) -> Padding:
     """((top, bottom), (left, right)) for images of `size` (H, W).
 

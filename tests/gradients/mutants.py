@@ -36,7 +36,7 @@ CPU = "tinycnn/devices/cpu"
 HOST = "tinycnn/devices/gpu/launches"
 KERNEL_DEVICES = "test_kernel_devices.py"
 FUSED_RELU = "test_products.py::test_relu_and_bias_ride_in_the_convolution"
-NORMALIZATION = "tinycnn/layers/normalization.py"
+GRAPH = "tinycnn/layers/graph.py"
 MANY_IMAGES = "test_layer_operations.py::test_batch_normalisation_of_many_and_of_few_images"
 TWO_PLACES = "test_models.py::test_a_dropout_behind_a_batch_normalisation_has_the_bits_that_it_has_alone"
 EQUAL_MAXIMA = "gradients/test_gradients.py::test_the_gradient_of_equal_maxima_goes_to_the_first"
@@ -123,7 +123,7 @@ AUTOGRAD = (
         "reference", "dropout", "gradients reach what was dropped",
     ),
     Mutant(
-        "dropped-place", NORMALIZATION,
+        "dropped-place", GRAPH,
         "dropout.layer.mask_at(dropout.use)", "dropout.layer.mask_at(0)",
         "reference", TWO_PLACES, "behind batch-norm a dropout draws the same mask at both of its places", TEST,
     ),

@@ -18,6 +18,7 @@ from tinycnn.devices.base import Array
 from tinycnn.fit.data import Resident, TrainingData, check_batch_size, resident
 from tinycnn.fit.progress import Progress
 from tinycnn.fit.whole_steps import ONE_KERNEL, WholeSteps, whole_steps
+from tinycnn.layers.graph import as_list
 from tinycnn.regularizers import penalties
 from tinycnn.tensor import Tensor, no_grad
 
@@ -172,7 +173,7 @@ class Listeners:
         return found
 
 
-# ---------------------------------------------------------------- fit and evaluate
+# ---------------------------------------------------------------- fit, evaluate and predict
 
 
 class Plan(NamedTuple):
@@ -210,6 +211,21 @@ def measure(model: Model, data: Resident | Stream, batch_size: int, callbacks: l
     counted = {"batch_size": batch_size, "samples": data.count}
     facts = {"steps": data.steps_of(batch_size)} if data.count is None else counted
     return Steps(model, data).evaluate(batch_size, Listeners(callbacks, model, facts))
+
+
+def predict(model: Model, images: Iterable, facts: dict[str, Any], callbacks: list[Any]) -> Any:
+    """The outputs for batches of images (for each input), joined. facts: what callbacks are told in `params`."""
+    listeners = Listeners(callbacks, model, facts)
+    batches = []
+    listeners.tell("on_predict_begin", {})
+    with no_grad():
+        for batch, part in enumerate(images):
+            listeners.tell("on_predict_batch_begin", batch, {})
+            batches.append([output.numpy().copy() for output in as_list(model(part if len(part) > 1 else part[0]))])
+            listeners.tell("on_predict_batch_end", batch, {})
+    listeners.tell("on_predict_end", {})
+    outputs = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
+    return outputs if isinstance(model.output, (list, tuple)) else outputs[0]
 
 
 def ready(model: Model) -> Optimizer:

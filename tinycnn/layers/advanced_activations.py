@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from tinycnn import functional as F
 from tinycnn import refusals
+from tinycnn.careful import checked
 from tinycnn.layers.base import Layer
 from tinycnn.tensor import Tensor
-
-
-def slope(value: Any, what: str) -> float:
-    """`value` as a float, if it is a finite number and not negative. Raises ValueError that calls it `what`."""
-    if not isinstance(value, numbers.Real) or not 0 <= float(value) < math.inf:
-        raise ValueError(f"{what} must be a number of at least 0, not {value!r}")
-    return float(value)
 
 
 class LeakyReLU(Layer):
@@ -38,7 +30,7 @@ class LeakyReLU(Layer):
 
     def __init__(self, alpha: float = 0.3, name: str | None = None, input_shape: Sequence[int] | None = None):
         super().__init__(name, input_shape)
-        self.alpha = slope(alpha, f"{self.name}: alpha")
+        self.alpha = checked(alpha, f"{self.name}: alpha", "[0, inf)")
 
     def call(self, x: Tensor, training: bool) -> Tensor:
         return F.leaky_relu(x, self.alpha)
@@ -64,7 +56,7 @@ class ELU(Layer):
 
     def __init__(self, alpha: float = 1.0, name: str | None = None, input_shape: Sequence[int] | None = None):
         super().__init__(name, input_shape)
-        self.alpha = slope(alpha, f"{self.name}: alpha")
+        self.alpha = checked(alpha, f"{self.name}: alpha", "[0, inf)")
 
     def call(self, x: Tensor, training: bool) -> Tensor:
         return F.elu(x, self.alpha)
@@ -99,7 +91,7 @@ class ReLU(Layer):
         super().__init__(name, input_shape)
         if max_value is not None or threshold != 0:
             raise ValueError(f"{self.name}: max_value is None and threshold 0 here, not {max_value!r}, {threshold!r}")
-        self.negative_slope = slope(negative_slope, f"{self.name}: negative_slope")
+        self.negative_slope = checked(negative_slope, f"{self.name}: negative_slope", "[0, inf)")
 
     def call(self, x: Tensor, training: bool) -> Tensor:
         return F.leaky_relu(x, self.negative_slope) if self.negative_slope else F.relu(x)

@@ -173,7 +173,7 @@ class Layer(Weighted):
     def __init__(self, name: str | None = None, input_shape: Sequence[int] | None = None, **others: Any):
         self.kind = type(self).kind or re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
         self.name = name or session.next_name(self.kind)
-        self.given_shape = None if input_shape is None else tuple(positive(n, "input_shape") for n in input_shape)
+        self.given_shape: Shape | None = None
         self.given_weights: Sequence[ArrayLike] | None = None
         self.seed, self.stream = session.seed(), session.next_stream() if self.draws else None
         self.built, self.built_shape = False, None  # the shape that it was built for
@@ -183,7 +183,7 @@ class Layer(Weighted):
         self.input: Any = None  # the Symbol, or the list of them, of the layer's first connection
         self.output: Symbol | None = None
         self.uses = 0  # how often it was connected
-        self.take(**keras1.spelled(type(self), (), (), others))
+        self.take(input_shape=input_shape, **keras1.spelled(type(self), (), (), others))
 
     def take(
         self, name: str | None = None, input_shape: Sequence[int] | None = None,

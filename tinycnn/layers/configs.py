@@ -10,29 +10,15 @@ import inspect
 import re
 from typing import TYPE_CHECKING, Any
 
-from tinycnn import initializers
+from tinycnn import initializers, refusals
 
 if TYPE_CHECKING:
     from tinycnn.layers.base import Layer
 
 # What every config may have that is no argument of a constructor here.
 ABOUT = ("name", "trainable", "dtype", "batch_input_shape", "batch_shape", "input_shape", "input_dtype", "build_config")
-# Where there is no argument of that name, these values ask for nothing, and None and False never do.
-USUAL: dict[str, tuple[Any, ...]] = {
-    "data_format": ("channels_last",),
-    "dilation_rate": (1, (1, 1)),
-    "groups": (1,),
-    "depth_multiplier": (1,),
-    "center": (True,),
-    "scale": (True,),
-    "bias_initializer": ("zeros",),
-    "beta_initializer": ("zeros",),
-    "gamma_initializer": ("ones",),
-    "moving_mean_initializer": ("zeros",),
-    "moving_variance_initializer": ("ones",),
-}
 # These say how Keras computes, not what; a Dropout here draws by its model's seed.
-HOW = ("seed", "fused", "implementation", "renorm_momentum", "momentum_schedule")
+HOW = ("seed", "implementation", "renorm_momentum", "momentum_schedule")
 # Keras 2 writes the initialisers of these names as this one: scale, fan, distribution.
 VARIANCE_SCALING = {
     (1, "fan_avg", "uniform"): "glorot_uniform",
@@ -75,7 +61,7 @@ def arguments(cls: type[Layer], config: dict[str, Any], rank: int | None, weight
             value = -1
         if key in known:
             found[key] = value
-        elif value not in (None, False) and value not in USUAL.get(key, ()):
+        elif value not in (None, False) and value not in refusals.harmless(key):
             raise ValueError(f"{cls.__name__} {config.get('name', '')} has {key}={written!r}, which is not there")
     dtype = config.get("dtype") or "float32"
     dtype = dtype.get("config", {}).get("name") if isinstance(dtype, dict) else dtype

@@ -11,7 +11,7 @@ import numpy as np
 from tinycnn import functional as F
 from tinycnn import initializers, refusals, regularizers
 from tinycnn.layers.base import Layer, affine_formula, check_activation, positive
-from tinycnn.shapes import Padding, Pair, Shape, ShapeError, check_padding, pair, window_output
+from tinycnn.shapes import Padding, Pair, Shape, check_images, check_padding, pair, window_output
 from tinycnn.tensor import Tensor
 
 
@@ -65,8 +65,7 @@ class Conv2D(Layer):
         self.bias = self.add_weight("bias", (self.filters,), self.bias_initializer) if self.use_bias else None
 
     def shape_after(self, shape: Shape) -> Shape:
-        if len(shape) != 3:
-            raise ShapeError(f"{self.name} needs images of shape (H, W, C), not {shape}")
+        check_images(shape, self.name)
         return (*window_output(shape, self.window, self.stride, self.padding, self.name), self.filters)
 
     def call(self, x: Tensor, training: bool) -> Tensor:
@@ -124,10 +123,9 @@ class ZeroPadding2D(Layer):
         self.padding = on_all_sides(padding, self.name)
 
     def shape_after(self, shape: Shape) -> Shape:
-        if len(shape) != 3:
-            raise ShapeError(f"{self.name} needs images of shape (H, W, C), not {shape}")
+        height, width, channels = check_images(shape, self.name)
         (top, bottom), (left, right) = self.padding
-        return top + shape[0] + bottom, left + shape[1] + right, shape[2]
+        return top + height + bottom, left + width + right, channels
 
     def call(self, x: Tensor, training: bool) -> Tensor:
         return F.zeropad2d(x, self.padding)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import numbers
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 
 from tinycnn import functional as F
 from tinycnn import initializers, philox, refusals, regularizers, session
+from tinycnn.careful import checked
 from tinycnn.devices import use_device
 from tinycnn.devices.base import Array, Mask
 from tinycnn.layers.base import Layer, affine_formula, check_activation, positive, with_batch
@@ -106,9 +106,7 @@ class Dropout(Layer):
     ):
         super().__init__(name, input_shape)
         self.seed = self.seed if seed is None else session.check_seed(seed)
-        if not isinstance(rate, numbers.Real) or not 0 <= rate < 1:
-            raise ValueError(f"{self.name}: the dropout rate must be in [0, 1), not {rate!r}")
-        self.rate: float = float(rate)
+        self.rate = checked(rate, f"{self.name}: the dropout rate", "[0, 1)")
         self.step: Array | None = None  # the model's counter of training passes, once the layer is in a model
 
     def call(self, x: Tensor, training: bool) -> Tensor:

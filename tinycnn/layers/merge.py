@@ -33,19 +33,13 @@ class Add(Layer):
         super().__init__(name)
 
     def shape_after(self, shapes: list[Shape]) -> Shape:
-        return same_shape(shapes, self.name)
+        at_least_two(shapes, self.name)
+        if len(set(shapes)) != 1:
+            raise ShapeError(f"{self.name}: the shapes of all inputs must be equal; got {shapes}")
+        return shapes[0]
 
     def call(self, inputs: list[Tensor], training: bool) -> Tensor:
         return F.add(inputs)
-
-
-def same_shape(shapes: list[Shape], name: str) -> Shape:
-    """The shape that at least two inputs of the layer `name` have. Raises ShapeError."""
-    if not isinstance(shapes, list) or len(shapes) < 2:
-        raise ShapeError(f"{name} takes a list of at least two inputs")
-    if len(set(shapes)) != 1:
-        raise ShapeError(f"{name}: the shapes of all inputs must be equal; got {shapes}")
-    return shapes[0]
 
 
 class Concatenate(Layer):
@@ -70,14 +64,19 @@ class Concatenate(Layer):
             raise ValueError(f"{self.name}: images are NHWC, so channels are joined along axis -1, not {axis!r}")
 
     def shape_after(self, shapes: list[Shape]) -> Shape:
-        if not isinstance(shapes, list) or len(shapes) < 2:
-            raise ShapeError(f"{self.name} takes a list of at least two inputs")
+        at_least_two(shapes, self.name)
         if len({s[:-1] for s in shapes}) != 1:
             raise ShapeError(f"{self.name}: all axes but the last must agree; got {shapes}")
         return (*shapes[0][:-1], sum(s[-1] for s in shapes))
 
     def call(self, inputs: list[Tensor], training: bool) -> Tensor:
         return F.concatenate(inputs)
+
+
+def at_least_two(shapes: Any, name: str) -> None:
+    """Raises ShapeError for less than a list of two shapes, the inputs of the layer `name`."""
+    if not isinstance(shapes, list) or len(shapes) < 2:
+        raise ShapeError(f"{name} takes a list of at least two inputs")
 
 
 def add(inputs: Sequence[Any], **options: Any) -> Any:

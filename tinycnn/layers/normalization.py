@@ -8,9 +8,9 @@ from typing import Any
 
 from tinycnn import functional as F
 from tinycnn import refusals
+from tinycnn.careful import checked
 from tinycnn.devices.base import Mask
-from tinycnn.layers.base import Layer, Symbol
-from tinycnn.layers.core import Dropout
+from tinycnn.layers.base import Layer
 from tinycnn.shapes import Shape
 from tinycnn.tensor import Tensor
 
@@ -38,9 +38,8 @@ class BatchNormalization(Layer):
         super().__init__(name, input_shape)
         if axis not in (-1, 3):
             raise ValueError(f"{self.name}: images are NHWC, so the channel axis is -1, not {axis!r}")
-        self.momentum, self.epsilon = float(momentum), float(epsilon)
-        if not (0 <= self.momentum <= 1 and self.epsilon > 0):
-            raise ValueError(f"{self.name}: momentum must be in [0, 1] and epsilon positive, not {momentum}, {epsilon}")
+        self.momentum = checked(momentum, f"{self.name}: momentum", "[0, 1]")
+        self.epsilon = checked(epsilon, f"{self.name}: epsilon", "(0, inf)")
 
     def make_weights(self, shape: Shape) -> None:
         channels = shape[-1:]
@@ -61,12 +60,6 @@ class BatchNormalization(Layer):
 
     def formula(self) -> str:
         return f"4x{self.gamma.size} = {4 * self.gamma.size}"
-
-
-def compute_dropped(symbol: Symbol, values: dict[Symbol, Tensor], dropout: Symbol) -> Tensor:
-    """The tensor of a Dropout's place behind `symbol`, a BatchNormalization's: both at once, while training."""
-    assert isinstance(symbol.layer, BatchNormalization) and isinstance(dropout.layer, Dropout)
-    return symbol.layer.call(values[symbol.inputs[0]], True, dropout.layer.mask_at(dropout.use))
 
 
 def __getattr__(name: str) -> Any:

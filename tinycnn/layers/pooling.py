@@ -9,7 +9,7 @@ from typing import Any
 from tinycnn import functional as F
 from tinycnn import refusals
 from tinycnn.layers.base import Layer
-from tinycnn.shapes import Pair, Shape, ShapeError, check_padding, pair, window_output
+from tinycnn.shapes import Pair, Shape, check_images, check_padding, pair, window_output
 from tinycnn.tensor import Tensor
 
 
@@ -26,8 +26,7 @@ class Pooling2D(Layer):
         self.padding = check_padding(str(padding).lower())
 
     def shape_after(self, shape: Shape) -> Shape:
-        if len(shape) != 3:
-            raise ShapeError(f"{self.name} needs images of shape (H, W, C), not {shape}")
+        check_images(shape, self.name)
         return (*window_output(shape, self.window, self.stride, self.padding, self.name), shape[-1])
 
     def options(self) -> dict[str, Any]:
@@ -84,9 +83,7 @@ class GlobalPooling2D(Layer):
     """What pooling over whole images has in common."""
 
     def shape_after(self, shape: Shape) -> Shape:
-        if len(shape) != 3:
-            raise ShapeError(f"{self.name} needs images of shape (H, W, C), not {shape}")
-        return shape[-1:]
+        return check_images(shape, self.name)[-1:]
 
 
 class GlobalAveragePooling2D(GlobalPooling2D):
