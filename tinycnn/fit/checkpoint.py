@@ -117,13 +117,18 @@ def weight_names(model: Model) -> dict[str, Tensor]:
     return {f"{i}.{name}": w for i, layer in enumerate(unique_layers(model)) for name, w in layer.parameters.items()}
 
 
+def check_built(model: Model) -> None:
+    """Raises ValueError for a model that waits for its input's shape."""
+    if model.output is None:
+        raise ValueError(f"{model.name} has no weights yet: give its first layer input_shape=, or build() it")
+
+
 def save(model: Model, path: str | os.PathLike, weights_only: bool = False) -> None:
     """Write `model` to `path`; weights_only: without the optimiser and the history.
 
     Raises OSError or ValueError where that cannot be written, and keeps the file that was there.
     """
-    if model.output is None:
-        raise ValueError(f"{model.name} has no weights yet: give its first layer input_shape=, or build() it")
+    check_built(model)
     tensors = {name: w.numpy() for name, w in weight_names(model).items()}
     if not weights_only:
         tensors |= optimizer_state(model)
