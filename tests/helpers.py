@@ -73,6 +73,11 @@ def assert_same_bits(got, want):
     assert got.tobytes() == want.tobytes()
 
 
+def assert_same_weights(one, other):
+    for got, want in zip(one.get_weights(), other.get_weights(), strict=True):
+        assert_same_bits(got, want)
+
+
 def check_gradients(function, *arrays, device="reference"):
     """Every gradient of `function` on `device`, by gradcheck."""
     gradcheck(function, arrays, device=device)

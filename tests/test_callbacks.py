@@ -173,6 +173,40 @@ def test_logs_of_a_resumed_training_keep_the_rows_before_it(float64, tmp_path):
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 4
 
 
+@pytest.mark.parametrize("file", ["m.safetensors", "m.h5"])
+def test_a_schedule_s_rates_stay_in_the_history_and_the_log_of_a_training_that_is_resumed(float64, tmp_path, file):
+    x, y = toy()
+    model = linear(optimizers.SGD(0.5))
+    for last in (2, 4):
+        schedule = callbacks.LearningRateScheduler(lambda epoch: 0.5 / (1 + epoch))
+        fit(
+            model,
+            x,
+            y,
+            epochs=last,
+            initial_epoch=model.epoch,
+            callbacks=[schedule, callbacks.CSVLogger(tmp_path / "log.csv")],
+        )
+        model.save(tmp_path / file)
+        model = load_model(tmp_path / file)
+        assert model.history.history["lr"] == pytest.approx([0.5 / (1 + epoch) for epoch in range(last)])
+        assert "seconds" not in model.history.history
+    with open(tmp_path / "log.csv", newline="") as log:
+        assert [float(row["lr"]) for row in csv.DictReader(log)] == model.history.history["lr"]
+
+
+def test_a_log_has_as_many_figures_in_every_row_as_in_its_header(float64, tmp_path):
+    x, y = toy()
+    model = linear()
+    log = callbacks.CSVLogger(tmp_path / "log.csv")
+    fit(model, x, y, epochs=1, validation_data=(x, y), callbacks=[log])
+    schedule = callbacks.LearningRateScheduler(lambda epoch: 0.5)
+    fit(model, x, y, epochs=2, initial_epoch=1, callbacks=[schedule, log])
+    header, first, second = ((tmp_path / "log.csv").read_text()).splitlines()
+    assert header == "epoch,loss,accuracy,val_loss,val_accuracy"
+    assert "NA" not in first and second.endswith(",NA,NA") and second.count(",") == 4
+
+
 # ---------------------------------------------------------------- every method is called
 
 
@@ -395,3 +429,11 @@ def test_what_a_callback_adds_is_in_the_history(float64, tmp_path):
     assert fit(model, *toy(), epochs=2, callbacks=[add]).history["mine"] == [0.0, 2.0]
     model.save(tmp_path / "m.safetensors")
     assert load_model(tmp_path / "m.safetensors").history.history["mine"] == [0.0, 2.0]
+
+
+def test_what_a_callback_puts_under_the_name_of_a_time_is_its_own(float64, tmp_path):
+    own = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(seconds=42.0 + epoch))
+    model = linear()
+    log = callbacks.JSONLogger(tmp_path / "log.jsonl")
+    assert fit(model, *toy(), epochs=2, callbacks=[own, log]).history["seconds"] == [42.0, 43.0]
+    assert [json.loads(line)["seconds"] for line in open(tmp_path / "log.jsonl")] == [42.0, 43.0]

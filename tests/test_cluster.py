@@ -145,6 +145,55 @@ def test_other_data_at_a_worker_are_an_error(tmp_path):
         reproduction_jobs.work(job)
 
 
+def test_a_job_that_a_worker_finished_before_it_died_is_not_trained_again(tmp_path, monkeypatch):
+    job = job_of(tmp_path)
+    (tmp_path / ".permit").write_text("mine")
+    assert reproduction_jobs.work(job) is True
+    monkeypatch.setattr(reproduction, "fit", None)  # would fail if called
+    assert reproduction_jobs.work(job) is True
+
+
+def test_a_row_names_every_machine_that_trained_it(tmp_path, monkeypatch):
+    job = job_of(tmp_path)
+    (tmp_path / ".permit").write_text("mine")
+    monkeypatch.setattr(reproduction, "machine", lambda device: "the first")
+    with monkeypatch.context() as patch:
+        patch.setattr(reproduction.ModelCheckpoint, "on_epoch_end", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            reproduction_jobs.work(job)
+    monkeypatch.setattr(reproduction, "machine", lambda device: "the second")
+    assert reproduction_jobs.work(job) is True
+    (row,) = reproduction.read(reproduction_jobs.OneRow(tmp_path).row_file(job.row))
+    assert row["machine"] == "the first and the second" and len(row["history"]["loss"]) == 2
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def test_a_checkpoint_that_is_ahead_of_its_row_is_not_gone_on_from(tmp_path):
+    """Its worker wrote on when nobody waited for it any more: those epochs have no figures."""
+    job, path = job_of(tmp_path), tmp_path / "m.safetensors"
+    model = reproduction.begin(job.run, job.row, path)
+    for epoch, begun in ((1, 1), (2, 0)):
+        model.epoch = epoch
+        model.save(path)
+        assert reproduction.begin(job.run, {**job.row, "history": {"loss": [0.5]}}, path).epoch == begun
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_what_workers_left_of_a_row_is_removed_but_for_what_it_goes_on_from(tmp_path, finished):
+    job, results = job_of(tmp_path), reproduction.Results(tmp_path)
+    kept = reproduction_jobs.OneRow(tmp_path)
+    kept.checkpoint(job.row).parent.mkdir()
+    kept.checkpoint(job.row).touch()
+    kept.row_file(job.row).touch()
+    row = {**job.row, "history": {"loss": [0.5] * (1 + finished)}}
+    reproduction_jobs.put_away(row, results)
+    left = [] if finished else [kept.checkpoint(job.row)]
+    assert list(tmp_path.glob("unfinished/*")) == left and (tmp_path / "unfinished").exists() == bool(left)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

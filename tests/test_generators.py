@@ -4,7 +4,7 @@ import threading
 
 import numpy as np
 import pytest
-from helpers import assert_same_bits, images
+from helpers import assert_same_bits, assert_same_weights, images
 from small_trainings import again, compiled, fit, linear, network, toy
 
 import tinycnn
@@ -46,11 +46,6 @@ class Batches(Sequence):
 def endless(batches=None):
     while True:
         yield from batches or Batches()
-
-
-def assert_same_weights(one, other):
-    for got, want in zip(one.get_weights(), other.get_weights(), strict=True):
-        assert_same_bits(got, want)
 
 
 # ---------------------------------------------------------------- the same training

@@ -446,6 +446,48 @@ def test_a_link_out_of_the_file_is_not_followed(tmp_path):
         models.load_model(path)
 
 
+def kept_elsewhere(file, place, bias, path):
+    """An array whose numbers are in a file beside it, as raw bytes."""
+    path.with_name("raw").write_bytes(bias.tobytes())
+    file.create_dataset(place, bias.shape, bias.dtype, external=[(str(path.with_name("raw")), 0, bias.nbytes)])
+
+
+def put_together(file, place, bias, path):
+    """An array whose numbers are those of an array in another file."""
+    with h5py.File(path.with_name("other.h5"), "w") as other:
+        other["bias"] = bias
+    layout = h5py.VirtualLayout(bias.shape, bias.dtype)
+    layout[:] = h5py.VirtualSource(str(path.with_name("other.h5")), "bias", bias.shape)
+    file.create_virtual_dataset(place, layout)
+
+
+def of_whole_numbers(file, place, bias, path):
+    file[place] = bias.astype(np.int32)
+
+
+def a_folder_of_arrays(file, place, bias, path):
+    file.create_group(place)["0"] = bias
+
+
+@pytest.mark.parametrize(
+    ("put", "words"),
+    [
+        (kept_elsewhere, "bias:0 is no array of this file"),
+        (put_together, "bias:0 is no array of this file"),
+        (a_folder_of_arrays, "bias:0 is no array of this file"),
+        (of_whole_numbers, "bias:0 is of int32, not of float32"),
+    ],
+)
+def test_a_weight_that_is_no_array_of_this_file_is_refused(tmp_path, put, words):
+    path, place = tmp_path / "w.h5", "model_weights/dense_1/dense_1/bias:0"
+    bias = keras_2_file(path)[-1]
+    with h5py.File(path, "a") as file:
+        del file[place]
+        put(file, place, bias, path)
+    with pytest.raises(CheckpointError, match=words):
+        models.load_model(path)
+
+
 CHANGES = {
     "dilation_rate": ('"dilation_rate": [1, 1]', '"dilation_rate": [2, 2]', r"conv2d_1 has dilation_rate=\[2, 2\]"),
     "data_format": ('"channels_last"', '"channels_first"', "data_format='channels_first'"),

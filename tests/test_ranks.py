@@ -1,5 +1,6 @@
 """Ranks: what each has of a batch, what they add up, and that together they train as one process does."""
 
+import sys
 import threading
 import types
 
@@ -238,5 +239,80 @@ def test_a_process_knows_by_its_launcher_that_it_is_a_rank(monkeypatch, variable
 
 
 def test_a_rank_says_why_it_takes_no_step_as_one_kernel():
-    mine = ranks.of(tinycnn.get_device("emulator"), types.SimpleNamespace(rank=0, size=2), "part")
+    device = tinycnn.get_device("emulator")
+    mine = ranks.of(device, types.SimpleNamespace(rank=0, size=2), "part")
     assert "one of several ranks" in mine.whole_step(None, None, 8)
+    assert (mine.path, mine.path_is_forced) == (device.path, device.path_is_forced)
+    with device.taking("one-kernel"):
+        forced = ranks.of(device, types.SimpleNamespace(rank=0, size=2), "part")
+    assert forced.path == "one-kernel" and forced.path_is_forced
+
+
+# ---------------------------------------------------------------- what ranks have to agree on
+
+
+def two_ranks(rank, other):
+    """The communicator of one of two ranks; other: of what this one tells, what the other one does."""
+
+    def allgather(mine):
+        return [mine, other(mine)] if rank == 0 else [other(mine), mine]
+
+    return types.SimpleNamespace(rank=rank, size=2, allgather=allgather)
+
+
+def test_ranks_whose_weights_come_apart_stop():
+    with use_device("reference"):
+        model = normalised()
+    for other, stops in ((lambda mine: mine, False), (lambda mine: mine[::-1], True)):
+        alike = launching.Alike(launching.Team(two_ranks(0, other), "part"))
+        alike.set_model(model)
+        if stops:
+            with pytest.raises(RuntimeError, match="after epoch 3 the ranks have different weights"):
+                alike.on_epoch_end(2)
+        else:
+            alike.on_epoch_end(2)
+
+
+def test_a_digest_tells_weights_and_data_that_differ_in_one_number():
+    array = np.arange(4, dtype=np.float32)
+    digests = {launching.digest(array, array), launching.digest(array, array + 1), launching.digest(array + 1, array)}
+    assert len(digests) == 3 and launching.digest(array.copy(), array) in digests
+
+
+@pytest.mark.parametrize(
+    ("rank", "error", "match"),
+    [(0, ValueError, "the ranks differ in their version and data; start them alike"), (1, SystemExit, "^2$")],
+)
+def test_ranks_that_have_prepared_different_things_do_not_begin(rank, error, match):
+    """The first of them says it, and the other ends without a word."""
+    team = launching.Team(two_ranks(rank, lambda mine: {**mine, "version": "0", "data": "others"}), "part")
+    with pytest.raises(error, match=match), team.agreed() as facts:
+        facts |= {"data": "these", "settings": "the same"}
+    assert team.refused
+
+
+@pytest.mark.parametrize("other", ["can", "cannot"])
+def test_where_a_rank_cannot_begin_none_does(other):
+    team = launching.Team(two_ranks(1, lambda mine: mine if other == "can" else None), "part")
+    if other == "can":
+        with team.agreed() as facts:
+            facts["data"] = "these"
+    else:
+        with pytest.raises(SystemExit, match="^2$"), team.agreed():
+            pass
+    assert team.refused == (other == "cannot")
+
+
+@pytest.mark.parametrize(("here", "threads"), [([{0, 1, 2, 3}] * 2, 2), ([{0, 1}, {2, 3}], 2), ([{0}] * 3, 1)])
+def test_ranks_share_the_cores_that_they_may_run_on(monkeypatch, here, threads):
+    """here: the cores of the ranks on this machine, the first of which is this one."""
+    taken = []
+    monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
+    monkeypatch.setitem(sys.modules, "mpi4py", types.SimpleNamespace(MPI=types.SimpleNamespace(COMM_TYPE_SHARED=1)))
+    monkeypatch.setattr(launching, "affinity", lambda: here[0])
+    monkeypatch.setattr("tinycnn.devices.cpu.threads.set_team_size", taken.append)
+    beside = types.SimpleNamespace(allgather=lambda mine: here)
+    communicator = types.SimpleNamespace(rank=0, size=9, Split_type=lambda kind: beside)
+    with use_device("cpu"):
+        launching.Team(communicator, "part").share_the_cores()
+    assert taken == [threads]

@@ -168,6 +168,21 @@ def test_other_epochs_other_data_and_other_devices_are_runs_of_their_own(tmp_pat
     assert len({results.checkpoint(other) for other in [kept, *others]}) == 5
 
 
+def test_a_plan_says_how_long_it_takes_by_the_epochs_that_are_finished(command, tmp_path):
+    here = {"data": "synthetic digits", "images": 300, "device": "reference"}
+    results = reproduction.Results(tmp_path / "out")
+    results.keep(row("tiny", [0.5], epochs=3, **here))
+    status, out, _ = command("tiny", "--epochs", 3, "--seeds", 2, "--dry-run")
+    lines = [line.split() for line in out.splitlines()]
+    assert status == 0 and ["tiny", "0", "-", "1", "of", "3", "2.0"] in lines
+    assert ["tiny", "1", "-", "0", "of", "3", "3.0"] in lines and out.endswith(
+        ", 5 minutes by the finished epochs here\n"
+    )
+    status, out, _ = command("tiny", "go-crazy", "--epochs", 3, "--dry-run")  # of another nothing is known
+    assert ["go-crazy", "0", "-", "0", "of", "3", "?"] in [line.split() for line in out.splitlines()]
+    assert out.endswith("5 epochs left\n") and rows_in(tmp_path / "out") == results.rows
+
+
 # ---------------------------------------------------------------- what is refused
 
 

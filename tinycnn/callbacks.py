@@ -143,8 +143,9 @@ class History(Callback):
         self.history = Logs({name: [row[name] for row in rows if name in row] for name in shown})
 
     def rows(self) -> list[tuple[int, Logs]]:
-        """[(epoch, its figures and lr and seconds), ...]"""
-        return [(epoch, Logs({**logs, **beside})) for epoch, (logs, beside) in zip(self.epoch, self._rows, strict=True)]
+        """[(epoch, its figures and lr and seconds), ...]; of one that a callback put too, the callback's value."""
+        rows = zip(self.epoch, self._rows, strict=True)
+        return [(epoch, Logs({**logs, **beside, **logs})) for epoch, (logs, beside) in rows]
 
     def figures(self) -> list[tuple[int, Logs]]:
         """[(epoch, its figures), ...], as callbacks are given them."""
@@ -420,15 +421,23 @@ class _EpochLog(Callback):
 
 
 class CSVLogger(_EpochLog):
-    """epoch,loss,acc,... with a header, a line an epoch (epochs from 0, as in Keras). append: keep what is there."""
+    """epoch,loss,acc,... with a header, a line an epoch (epochs from 0, as in Keras). append: keep what is there.
+
+    The columns are the figures of the first line; a figure that a later epoch lacks is NA there.
+    """
 
     def __init__(self, filename: str | os.PathLike, separator: str = ",", append: bool = False):
         super().__init__(filename)
         self.separator, self.append = separator, append
 
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.columns: list[str] = []
+        super().on_train_begin(logs)
+
     def write(self, epoch: int, logs: dict[str, Any]) -> None:
-        row = {"epoch": epoch, **logs}
-        writer = csv.DictWriter(self.file, row, delimiter=self.separator)
+        row = Logs({"epoch": epoch, **logs})
+        self.columns = self.columns or list(row)
+        writer = csv.DictWriter(self.file, self.columns, "NA", "ignore", delimiter=self.separator)
         if self.file.tell() == 0:
             writer.writeheader()
         writer.writerow(row)

@@ -31,7 +31,7 @@ FIGURES = ("loss", "acc", "val_loss", "val_acc")
 TIMES = ("seconds", "cpu_seconds")
 PACKAGES = ("tinycnn", "numpy", "numba")
 FACTS = ("network", "seed", "epochs", "data", "images", "device", "explanation")  # see facts_of
-UNFINISHED = "unfinished"
+UNFINISHED, PERMIT = "unfinished", ".permit"
 
 Row = dict[str, Any]  # of results.json, see Results
 
@@ -93,7 +93,7 @@ class Results:
     @property
     def permit(self) -> Path:
         """The file that names the command which workers train for (reproduction_jobs.py)."""
-        return self.folder / ".permit"
+        return self.folder / PERMIT
 
     def row(self, run: Run, data: Dataset) -> Row:
         """The row of this Run with this data on the current device, a new one if there is none."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinycnn import datasets
 from tinycnn.architectures import reproduction
-from tinycnn.architectures.reproduction import UNFINISHED, Results, Row, Run, show
+from tinycnn.architectures.reproduction import PERMIT, UNFINISHED, Results, Row, Run, show
 from tinycnn.callbacks import Callback
 from tinycnn.datasets import Dataset
 from tinycnn.devices import current_device, use_device
@@ -91,7 +91,7 @@ class Permit(Callback):
 
 def work(job: Job) -> bool:
     """Train the rest of a job. Whether it is finished: not where its command has gone."""
-    kept, row, permit = OneRow(job.folder), job.row, Permit(job.folder / ".permit", job.permit)
+    kept, row, permit = OneRow(job.folder), job.row, Permit(job.folder / PERMIT, job.permit)
     if not permit.holds():
         return False
     if kept.row_file(row).exists():  # by a worker that died

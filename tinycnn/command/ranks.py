@@ -209,7 +209,7 @@ class LastWords(Callback):
     """Keeps what is to be said of the checkpoint, should the ranks be killed, up to date."""
 
     def __init__(self, team: Team, save: str | None):
-        self.team, self.save, self.finished = team, save, 0
+        self.team, self.save = team, save
 
     def on_train_begin(self, logs: Any = None) -> None:
         self.tell("no epoch was finished")

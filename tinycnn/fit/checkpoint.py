@@ -55,7 +55,7 @@ def configuration(model: Model, weights_only: bool) -> dict[str, Any]:
     layers = unique_layers(model)
     place = {symbol: i for i, symbol in enumerate(model.symbols)}
     outputs = [place[o] for o in model.output] if isinstance(model.output, (list, tuple)) else place[model.output]
-    history = [] if weights_only or model.history is None else model.history.rows()
+    history = History() if weights_only or model.history is None else model.history
     return {
         "format": FORMAT,
         "name": model.name,
@@ -84,7 +84,8 @@ def configuration(model: Model, weights_only: bool) -> dict[str, Any]:
         "device": model.device.name,
         "path": model.path_taken or model.device.path,
         "ranks": model.device.ranks,
-        "history": [{"epoch": epoch, **numbers_in(logs)} for epoch, logs in history],
+        "history": [{"epoch": epoch, **numbers_in(logs)} for epoch, logs in history.rows()],
+        "shown": list(history.history),  # of the figures of these rows, in History.history
         "recipe": model.recipe,
     }
 
@@ -116,13 +117,18 @@ def weight_names(model: Model) -> dict[str, Tensor]:
     return {f"{i}.{name}": w for i, layer in enumerate(unique_layers(model)) for name, w in layer.parameters.items()}
 
 
+def check_built(model: Model) -> None:
+    """Raises ValueError for a model that waits for its input's shape."""
+    if model.output is None:
+        raise ValueError(f"{model.name} has no weights yet: give its first layer input_shape=, or build() it")
+
+
 def save(model: Model, path: str | os.PathLike, weights_only: bool = False) -> None:
     """Write `model` to `path`; weights_only: without the optimiser and the history.
 
     Raises OSError or ValueError where that cannot be written, and keeps the file that was there.
     """
-    if model.output is None:
-        raise ValueError(f"{model.name} has no weights yet: give its first layer input_shape=, or build() it")
+    check_built(model)
     tensors = {name: w.numpy() for name, w in weight_names(model).items()}
     if not weights_only:
         tensors |= optimizer_state(model)
@@ -289,8 +295,9 @@ def restore_training(model: Model, config: dict[str, Any], tensors: dict[str, np
                         raise ValueError(f"{name} has shape {tensors[name].shape}, its parameter {array.shape}")
                     model.device.assign(array, tensors[name])
     model.history = History()
+    hidden = [name for name in ("lr", "seconds") if name not in config.get("shown", ())]
     for row in config["history"]:
         figures = {name: math.nan if value is None else value for name, value in row.items()}
         figures = {name: value for name, value in figures.items() if name not in ("epoch", "diverged")}
-        beside = {name: figures.pop(name) for name in ("lr", "seconds") if name in figures}
+        beside = {name: figures.pop(name) for name in hidden if name in figures}
         model.history.append(row["epoch"], Logs(figures), beside)

@@ -52,7 +52,7 @@ SCHEMA = _object(
         "training": {"anyOf": [{"type": "null"}, TRAINING]}, "epoch": _number(), "step": _number(),
         "history": _list_of(ROW), "recipe": {"type": ["object", "null"]},
     },
-    {"epochs_trained": _number(), "device": TEXT, "path": TEXT, "ranks": _number()},
+    {"epochs_trained": _number(), "device": TEXT, "path": TEXT, "ranks": _number(), "shown": _list_of(TEXT)},
 )  # fmt: skip
 
 

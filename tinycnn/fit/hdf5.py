@@ -46,8 +46,7 @@ def save(model: Model, path: str | os.PathLike, weights_only: bool = False) -> N
     Raises OSError or ValueError where that cannot be written, and keeps the file that was there.
     """
     check_network_file(path, weights_only=weights_only)
-    if model.output is None:
-        raise ValueError(f"{model.name} has no weights yet: give its first layer input_shape=, or build() it")
+    checkpoint.check_built(model)
     content = io.BytesIO()
     with h5py().File(content, "w") as file:
         if os.fspath(path).endswith(KERAS_3_WEIGHTS):
@@ -159,8 +158,7 @@ def load_weights(model: Model, path: str | os.PathLike, by_name: bool = False) -
 
     Raises CheckpointError, naming both shapes, and then changes nothing.
     """
-    if model.output is None:
-        raise ValueError(f"{model.name} has no weights yet: give its first layer input_shape=, or build() it")
+    checkpoint.check_built(model)
     with Opened(path) as file:
         pairs: list[tuple[Layer | None, list[Any], str]]
         if "layers" in file and "layer_names" not in file.attrs and "model_weights" not in file:

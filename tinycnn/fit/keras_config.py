@@ -84,17 +84,17 @@ def keras_order(model: Model) -> list[Layer]:
     for symbol in reversed(model.symbols):  # those that use a symbol come before it
         users = [distance[user] + 1 for user in model.symbols if symbol in user.inputs]
         distance[symbol] = max([0, *users])
-    met: dict[Layer, int] = {}
+    met: dict[Layer, None] = {}  # in the order of the walk
     stack = outputs[::-1]
     seen: set[Symbol] = set()
     while stack:
         symbol = stack.pop()
         if symbol not in seen:
             seen.add(symbol)
-            met.setdefault(symbol.layer, len(met))
+            met[symbol.layer] = None
             stack += symbol.inputs[::-1]
     far = {layer: max(d for symbol, d in distance.items() if symbol.layer is layer) for layer in met}
-    return sorted(met, key=lambda layer: (-far[layer], met[layer]))
+    return sorted(met, key=lambda layer: -far[layer])
 
 
 # ---------------------------------------------------------------- read

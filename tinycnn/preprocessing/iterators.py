@@ -17,7 +17,7 @@ from tinycnn.datasets.errors import DataError
 from tinycnn.fit.data import check_batch_size
 from tinycnn.preprocessing.draws import drawn
 from tinycnn.preprocessing.pictures import CHANNELS, INTERPOLATIONS, img_to_array, load_img, one_of
-from tinycnn.utils import data_utils
+from tinycnn.utils import data_utils, np_utils
 
 if TYPE_CHECKING:
     from tinycnn.preprocessing.augmentation import ImageDataGenerator
@@ -187,7 +187,7 @@ class DirectoryIterator(Iterator):
             return images, images.copy()
         classes = self.classes[numbers]
         if self.class_mode == "categorical":
-            return images, np.eye(self.num_classes, dtype=np.float32)[classes]
+            return images, np_utils.to_categorical(classes, self.num_classes)
         return images, classes
 
     def picture(self, number: int) -> np.ndarray:
