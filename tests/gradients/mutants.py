@@ -825,7 +825,8 @@ ONE_KERNEL = (
     ),
     Mutant(
         "step-pool-overlap", f"{STEP}/maxpool2d.cuh",
-        "windows_over(w + of.left, of.S, of.stride_w, dy.W);", "windows_over(w + of.left, of.stride_w, of.stride_w, dy.W);",
+        "windows_over(w + of.left, of.S, of.stride_w, dy.W);",
+        "windows_over(w + of.left, of.stride_w, of.stride_w, dy.W);",
         "emulator", STEP_RIGHT, "of overlapping windows only the last gives its gradient", TEST,
     ),
     Mutant(

@@ -140,7 +140,7 @@ def building(target: Path) -> Iterator[Path]:
 
 
 def prefix_maps(folder: Path, beside: Path) -> list[str]:
-    """What the compiler is told to call files: those of the build, those beside the first source file, the runtime's."""
+    """What the compiler is told to call files: those of the build, beside the first source file, of the runtime."""
     names = {f"{folder}": BUILT_IN, f"{beside}/": "", f"{HERE}/": "cudasim/"}
     return [f"-ffile-prefix-map={old}={new}" for old, new in names.items()]
 
