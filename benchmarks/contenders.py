@@ -15,6 +15,7 @@ import machine
 
 LAYOUTS = ("channels-first", "channels-last")
 BACKENDS = (("jax", "JAX"), ("torch", "torch"))  # of Keras: its package, its name
+PATHS_BY_IMPORTANCE = ("fast", "one-kernel", "general")  # of the cuda device
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,9 +53,10 @@ def on_cpu():
 
 
 def on_gpu():
-    """tinycnn; PyTorch launched, compiled and as a CUDA graph; Keras on two backends; JAX by the step and the epoch."""
+    """tinycnn on each of its paths; PyTorch launched, compiled and as a CUDA graph; Keras on two backends; JAX by the
+    step and the epoch."""
     cuda = {"device": "cuda"}
-    found = [Contender("tinycnn", "cuda", cuda, (), {})]
+    found = [Contender("tinycnn", f"cuda, {path}", {**cuda, "path": path}, (), {}) for path in PATHS_BY_IMPORTANCE]
     ways = {"eager": (False, False), "CUDA graph": (False, True)}
     ways |= {"compile": (True, False), "compile, CUDA graph": (True, True)}  # compiled, graph
     for text, (compiled, graph) in ways.items():
@@ -104,6 +106,8 @@ def make_trainer(framework, network, x, y, batch, options):
 
     ours = framework == "tinycnn"
     tinycnn.set_device(options["device"] if ours else "reference")  # peers read the description and the weights alone
+    if "path" in options:
+        tinycnn.get_device().path = options["path"]
     model = architectures.build(network)
     schedule = (model.recipe or {}).get("schedule")
     schedule = architectures.schedule_function(schedule) if schedule else None
@@ -124,6 +128,7 @@ def tinycnn_trainer(model, x, y, batch):
 
     from tinycnn.fit import data, loop
     from tinycnn.fit.progress import Progress
+    from tinycnn.fit.whole_steps import whole_steps
     from tinycnn.utils import to_categorical
 
     classes = model.output.extents[0]
@@ -134,9 +139,10 @@ def tinycnn_trainer(model, x, y, batch):
     steps, nobody = steps_over(x, y), loop.Listeners([], model, {})
     plan = loop.Plan.of(batch, 1, 0, True, 0, None)
     model.optimizer.bind(model.trained)
+    whole = whole_steps(model, steps.data, batch, nobody)
 
     def epoch():
-        loss = loop.run_epoch(model, steps, plan, Progress(0, 0, 1, len(x)), nobody)["loss"]
+        loss = loop.run_epoch(model, steps, plan, Progress(0, 0, 1, len(x)), nobody, whole)["loss"]
         model.epochs_trained += 1
         return loss
 

@@ -21,6 +21,7 @@ import sys
 from pathlib import Path
 
 import budget as budgets
+import expected
 import machine
 import readme_tables
 import tables_shared
@@ -175,7 +176,11 @@ def time_all(layers, device, name, peers, absent, cache, results, budget=None):
         layer, direction, step = place
         if contest[:2] != (layer, direction):
             problem = Convolution(TIMED_IMAGES, *layers[layer])
-            contest = layer, direction, versus.Contest(problem, direction, cache, rounds)
+            contest = (
+                layer,
+                direction,
+                versus.Contest(problem, direction, cache, expected.result_of(problem, direction), rounds),
+            )
             measured_peers = contest[2].measure(peers)
         (one,) = contest[2].measure([sides[step]])
         rows[place] = row_of(problem, direction, one, measured_peers) | machine.provenance(name, device.name)

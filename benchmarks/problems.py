@@ -11,6 +11,7 @@ from math import prod
 import numpy as np
 
 import tinycnn
+from tinycnn.devices.base import Wanted
 from tinycnn.shapes import UNPADDED, Geometry
 
 FLOAT = 4  # bytes
@@ -51,6 +52,15 @@ def relative_error(output, wanted):
 
 def normal(rng, *shape):
     return rng.standard_normal(shape).astype(np.float32)
+
+
+def one_pass(device, direction, forward, backward):
+    """A product's function of no arguments for one of PASSES. backward: what it is for `Wanted` gradients."""
+    if direction == "forward":
+        return lambda: (forward(),)
+    if direction == "backward_data":
+        return lambda: (backward(Wanted(x=True, w=False, b=False))[0],)
+    return lambda: (device.whole(backward(Wanted(x=False, w=True, b=False))[1]),)
 
 
 @dataclass(frozen=True)
@@ -106,20 +116,15 @@ class Convolution(Problem):
     def bind(self, device, direction, inputs):
         on = {name: device.asarray(array) for name, array in inputs.items()}
         x, w, dy = (on.get(name) for name in ("x", "w", "dy"))
-        at = self.stride, self.padding
+        x, w = device.empty(self.x_shape) if x is None else x, device.empty(self.w_shape) if w is None else w
         if (self.R, self.S, *self.stride) == (1, 1, 1, 1) and self.padding == UNPADDED:
-            calls = {
-                "forward": lambda: device.conv1x1_forward(x, w, None, False),
-                "backward_data": lambda: device.conv1x1_backward_data(dy, w),
-                "backward_filter": lambda: device.conv1x1_backward_filter(x, dy),
-            }
+            forward = lambda: device.conv1x1_forward(x, w, None, False)  # noqa: E731
+            backward = lambda wanted: device.conv1x1_backward(dy, None, x, w, wanted)  # noqa: E731
         else:
-            calls = {
-                "forward": lambda: device.conv2d_forward(x, w, None, *at, False),
-                "backward_data": lambda: device.conv2d_backward_data(dy, w, self.x_shape, *at),
-                "backward_filter": lambda: device.conv2d_backward_filter(x, dy, self.w_shape, *at),
-            }
-        return lambda: (calls[direction](),)
+            at = self.stride, self.padding
+            forward = lambda: device.conv2d_forward(x, w, None, *at, False)  # noqa: E731
+            backward = lambda wanted: device.conv2d_backward(dy, None, x, w, *at, wanted)  # noqa: E731
+        return one_pass(device, direction, forward, backward)
 
 
 @dataclass(frozen=True)
@@ -154,12 +159,11 @@ class Dense(Problem):
     def bind(self, device, direction, inputs):
         on = {name: device.asarray(array) for name, array in inputs.items()}
         x, w, dy = (on.get(name) for name in ("x", "w", "dy"))
-        calls = {
-            "forward": lambda: device.dense_forward(x, w, None, False),
-            "backward_data": lambda: device.dense_backward_data(dy, w),
-            "backward_filter": lambda: device.dense_backward_filter(x, dy),
-        }
-        return lambda: (calls[direction](),)
+        x = device.empty((self.N, self.fan_in)) if x is None else x
+        w = device.empty((self.fan_in, self.units)) if w is None else w
+        forward = lambda: device.dense_forward(x, w, None, False)  # noqa: E731
+        backward = lambda wanted: device.dense_backward(dy, None, x, w, wanted)  # noqa: E731
+        return one_pass(device, direction, forward, backward)
 
 
 @dataclass(frozen=True)

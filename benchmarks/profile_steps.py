@@ -3,6 +3,7 @@
     python benchmarks/profile_steps.py                  # on a GPU; writes benchmarks/results/<GPU>/profile_steps.json
     python benchmarks/profile_steps.py --budget 60      # within so many seconds, the most looked for first
     python benchmarks/profile_steps.py --networks go-crazy models-9
+    python benchmarks/profile_steps.py --path fast      # by kernels compiled for each shape: profile_steps_fast.json
     python benchmarks/profile_steps.py --dry-run        # anywhere: launches a step, counted on the emulator
 
 Batches of 128 images of MNIST, or random ones of that size. `us`: a step's microseconds, as it is recorded (a CUDA
@@ -45,6 +46,7 @@ STEPS_AHEAD = 50  # recorded ones, at most, while kernels are launched one by on
 EPOCH_STEPS = -(-EPOCH_IMAGES // BATCH)
 STARTING = 5  # seconds until the first network
 PACKAGES = ("tinycnn", "numpy", "cupy-cuda13x", "cupy-cuda12x")
+FILES = {"general": "profile_steps.json", "fast": "profile_steps_fast.json"}  # by path
 FOREMOST = ("go-crazy", "vanilla-15k", "models-9", "models-1", "cn-1", "models-4", "models-7", "essentia")
 FOREMOST += ("breakdown-1", "other-1", "eip4-2", "cn-3", "cn-2")
 LAST = ("models-10",)  # a hundred times as long as the small ones
@@ -257,14 +259,14 @@ def table(rows):
     return tabulate(lines, names, disable_numparse=True, colalign=["left", "right", "right", "right", "left"])
 
 
-def rehearse(names, budget):
+def rehearse(names, budget, path):
     """Print what would be measured, in order, with the launches of a step, which the emulator counts and does not run.
 
     Raises DeviceError without a compiler.
     """
     budget.spend(STARTING)
     x, y = np.zeros((BATCH, 28, 28, 1), np.float32), np.zeros(BATCH, int)
-    with tinycnn.use_device("emulator"), session.without_initial_weights():
+    with tinycnn.use_device("emulator") as device, device.taking(path), session.without_initial_weights():
         for name in budget.within(names, str, seconds_for):
             files = Counter(launch.file for launch in Step(name, x, y).launches(running=False))
             counts = ", ".join(f"{file} {count}" for file, count in files.most_common())
@@ -276,6 +278,7 @@ def rehearse(names, budget):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="+", metavar="ID", help="these again; the others stay as they are there")
+    parser.add_argument("--path", choices=FILES, default="general", help="by which kernels")
     parser.add_argument("--dry-run", action="store_true", help="count launches on the emulator, and time nothing")
     parser.add_argument("--results", type=Path, default=machine.RESULTS, metavar="DIR", help="where <GPU>/ is written")
     budgets.add_option(parser, "networks")
@@ -284,10 +287,10 @@ def main(arguments=None):
     try:
         names = in_order(options.networks)
         if options.dry_run:
-            return rehearse(names, budget)
-        with tinycnn.use_device("cuda"):
+            return rehearse(names, budget, options.path)
+        with tinycnn.use_device("cuda") as gpu, gpu.taking(options.path):
             card, training = machine.gpu(), training_data(BATCH * MOST_STEPS)
-            path = options.results / machine.slug(card) / "profile_steps.json"
+            path = options.results / machine.slug(card) / FILES[options.path]
             rows, failed = measure(names, training, card, "cuda", path, budget)
     except DeviceError as error:
         why = str(error).replace(f"; {OTHERWISE}", "")

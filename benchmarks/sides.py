@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from gpu_timing import CupyMarks, HostMarks, NumbaMarks
 
+FAST, GENERAL = "fast", "general"
+PRODUCTS = ("conv2d", "dense")  # operations that these two compute by kernels of their own
+
 
 class How(NamedTuple):
     """One way to compute: what is allowed and asked for in it."""
@@ -27,15 +30,26 @@ class Bound(NamedTuple):
 
 
 class TinycnnSide:
-    def __init__(self, device):
-        self.device, self.label = device, device.name
+    """A device, on one of its paths or on the one that it takes. Where the paths do not differ, only FAST computes."""
+
+    def __init__(self, device, path=None):
+        self.device, self.path = device, path or device.path
+        self.label = path or device.name
         self.marks = {"cuda": CupyMarks, "numba": NumbaMarks}.get(device.name, HostMarks)()
 
     def variants(self, problem, direction):
+        if self.label == GENERAL and problem.operation not in PRODUCTS:
+            return {}
         return {self.label: How()}
 
     def bind(self, problem, direction, how, inputs):
-        return Bound(problem.bind(self.device, direction, inputs), self.to_host, self.poison)
+        call = problem.bind(self.device, direction, inputs)
+
+        def on_the_path():
+            with self.device.taking(self.path):
+                return call()
+
+        return Bound(on_the_path, self.to_host, self.poison)
 
     def to_host(self, outputs):
         return [np.array(self.device.numpy(array)) for array in outputs]

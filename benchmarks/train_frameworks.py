@@ -45,14 +45,16 @@ from tinycnn.devices import DeviceError
 BATCH = 128
 NETWORKS = {
     "cpu": ("go-crazy", "models-1", "models-9", "cn-1"),
-    "cuda": ("go-crazy", "models-1", "models-9", "cn-3"),
+    "cuda": ("go-crazy", "models-9", "cn-3", "models-7", "cn-1", "models-1"),
 }
 REACH = {"accuracy": 0.994, "epochs": 40, "seconds": 300}  # an accuracy, and when to give up
-WARM_UP_ROUNDS = {"cpu": 1, "cuda": 5}  # PyTorch records an epoch's last, smaller batch at its fourth
-SETTLE_S = 0.5  # between rounds: threads that wait actively for more work go to sleep
+WARM_UP_ROUNDS = {"cpu": 1, "cuda": 2}
+WARM_UP_ROUNDS_OF = {"PyTorch": 5}  # on a GPU: it records an epoch's last, smaller batch at its fourth
+SETTLE_S, SETTLE_ON_GPU_S = 0.5, 0.1  # between rounds: threads that wait actively for more work go to sleep
 PACKAGES = ("tinycnn", "numpy", "numba", "cupy-cuda13x", "cupy-cuda12x", "torch", "keras", "jax")
 # Whom to start first where there is not time for all of them; then the others, in their order.
-FOREMOST = ("tinycnn", "PyTorch, CUDA graph, channels-last", "JAX, epoch", "Keras on JAX")
+FOREMOST = ("tinycnn, cpu", "tinycnn, cuda, fast", "PyTorch, CUDA graph, channels-last", "JAX, epoch")
+FOREMOST += ("tinycnn, cuda, one-kernel", "tinycnn, cuda, general", "Keras on JAX")
 # Roughly: seconds that starting and compiling takes, and floating-point operations a second afterwards.
 STARTS = {"tinycnn": 8, "PyTorch": 8, "JAX": 15, "Keras on JAX": 20, "Keras on torch": 25}
 COMPILES = 45  # torch.compile
@@ -171,7 +173,21 @@ def order_of(present):
 def seconds_for(contender, flop, images, device, rounds):
     """What a contender takes, roughly: its start and so many rounds of this many images."""
     compiles = COMPILES if contender.options.get("compiled") else 0
-    return STARTS[contender.framework] + compiles + rounds * (SETTLE_S + images * flop / FLOPS[device])
+    return STARTS[contender.framework] + compiles + rounds * (settling(contender) + images * flop / FLOPS[device])
+
+
+def is_on_gpu(contender):
+    return contender.options.get("device") == "cuda"
+
+
+def settling(contender):
+    """Seconds before a round of a contender."""
+    return SETTLE_ON_GPU_S if is_on_gpu(contender) else SETTLE_S
+
+
+def warm_up_of(contender, rounds):
+    """How many rounds of a contender are not counted, where most take so many."""
+    return max(rounds, WARM_UP_ROUNDS_OF.get(contender.framework, 0)) if is_on_gpu(contender) else rounds
 
 
 def chosen(present, described, images, device, warm_up, seconds):
@@ -179,9 +195,9 @@ def chosen(present, described, images, device, warm_up, seconds):
 
     Nobody where tinycnn does not: there would be nobody to compare with."""
     plan = budgets.Budget(seconds, rehearsal=True)
-    rounds = warm_up + FEWEST_ROUNDS
 
     def estimate(contender):
+        rounds = warm_up_of(contender, warm_up) + FEWEST_ROUNDS
         return seconds_for(contender, described["flop"], images, device, rounds)
 
     if not plan.fits(estimate(order_of(present)[0])):
@@ -203,12 +219,12 @@ def measure(network, parameters, present, warm_up, rounds, data, folder, budget=
         return max(20, budget.left()) if budget.limited else None
 
     def leave_out(worker, error):
-        if worker.contender.framework == "tinycnn":
-            raise error
         failed[worker.contender] = str(error).splitlines()[-1].strip()
         print(f"left out: {error}", file=sys.stderr)
         workers.remove(worker)
         measured.pop(worker.contender, None)
+        if not any(other.contender.framework == "tinycnn" for other in workers):
+            raise error
 
     with ExitStack() as running:
         workers = [running.enter_context(Worker(contender, network, data, folder)) for contender in present]
@@ -218,8 +234,8 @@ def measure(network, parameters, present, warm_up, rounds, data, folder, budget=
                 if counted != parameters:
                     label = worker.contender.label
                     raise ContenderError(f"{label} has {counted} parameters in {network}, not {parameters}")
-                for _ in range(warm_up):
-                    time.sleep(SETTLE_S)
+                for _ in range(warm_up_of(worker.contender, warm_up)):
+                    time.sleep(settling(worker.contender))
                     say(network, "warm-up", worker, worker.train(limit()))
                 measured[worker.contender] = []
             except ContenderError as error:
@@ -231,7 +247,7 @@ def measure(network, parameters, present, warm_up, rounds, data, folder, budget=
             began = time.perf_counter()
             first = number % len(workers)  # nobody always follows the same one
             for worker in workers[first:] + workers[:first]:
-                time.sleep(SETTLE_S)
+                time.sleep(settling(worker.contender))
                 try:
                     answer = worker.train(limit())
                 except ContenderError as error:
@@ -267,7 +283,7 @@ def parse(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--device", choices=list(NETWORKS), default="cpu", help="who computes (%(default)s)")
-    add("--networks", nargs="+", metavar="ID", help="as `tinycnn list` has them; four of them if not given")
+    add("--networks", nargs="+", metavar="ID", help="as `tinycnn list` has them; some of them if not given")
     add("--rounds", type=int, default=7, help="counted rounds (%(default)s)")
     add("--steps", type=int, help=f"training steps of {BATCH} images in a round (cpu: 60; cuda: an epoch)")
     add("--results", type=Path, default=machine.RESULTS, metavar="DIR", help="where <device>/ is written")
@@ -342,8 +358,8 @@ def run(options):
 
             def keep(measured, d=d, before=before, later=later):
                 rows = report.rows_of(d["network"], measured, len(training.x), d["flop"])
-                for row in rows:
-                    row |= provenance if row["framework"] == "tinycnn" else {**provenance, "path": None}
+                for row, contender in zip(rows, measured, strict=True):
+                    row |= {**provenance, "path": contender.options.get("path")}
                 result.update(rows=before[0] + rows, ratios=before[1] + report.ratios_of(rows))
                 machine.write_json(path, {**result, "left_out": result["left_out"] + later})
                 return rows

@@ -12,13 +12,13 @@ from math import exp, log
 from pathlib import Path
 
 import budget as budgets
+import expected
 import machine
-import numpy as np
 import roofline
 from gpu_timing import CALLS, ROUNDS, in_turn, sets_needed
 from precision import STRICT, TF32, WRONG, precision_of
 from report import summary
-from sides import TinycnnSide
+from sides import FAST, GENERAL, TinycnnSide
 from tables_shared import markdown
 from tabulate import tabulate
 
@@ -61,13 +61,12 @@ class Measured:
 
 
 class Contest:
-    """All contenders at one problem in one direction. tf32: whether those that take it when allowed are among them."""
+    """All contenders at one problem in one direction. wanted: its result in float64; tf32: whether those that take it
+    when allowed are among them."""
 
-    def __init__(self, problem, direction, cache, rounds=ROUNDS, tf32=True):
+    def __init__(self, problem, direction, cache, wanted, rounds=ROUNDS, tf32=True):
         self.problem, self.direction, self.rounds, self.tf32 = problem, direction, rounds, tf32
-        seed = [*problem.name.encode(), *direction.encode()]
-        self.inputs = problem.inputs(direction, np.random.default_rng(seed))
-        self.wanted = problem.oracle(direction, self.inputs)
+        self.inputs, self.wanted = expected.inputs_of(problem, direction), wanted
         self.sets = sets_needed(problem.bytes(direction), cache)
 
     def check(self, measured, bound, outputs):
@@ -169,7 +168,7 @@ def row_of(table, problem, direction, networks, contenders, ours, peaks):
         other = fastest(m for m in contenders if m.side is side)
         row[f"{side.label}_us"] = other.us() if other else None
     row["ratio"] = peer.us() / mine.us() if mine and peer else None
-    row |= machine.provenance(peaks.name, ours[0].label)
+    row |= machine.provenance(peaks.name, ours[0].device.name) | {"path": ours[0].path}
     row["measured"] = [m.facts() for m in contenders if table == TF32 or not m.how.tf32]
     return row
 
@@ -190,20 +189,22 @@ def name_of(place):
 
 
 def seconds_for(place):
-    """What a row takes, roughly: buffers and searching, and the result in float64 on one core."""
+    """What a row takes, roughly: buffers and searching, and a core's share of the results in float64."""
     problem, direction = place
-    return 1 + problem.flop(direction) / 1e10
+    return 0.6 + problem.flop(direction) / 1e10 / machine.cores()
 
 
 def measure(problems, ours, peers, peaks, cache, on_row=lambda rows: None, rounds=ROUNDS, budget=None, tf32=True):
     """The rows of both tables. problems: {problem: networks}; ours: tinycnn's sides, the first of which is compared;
     on_row is called with the rows so far after each problem and direction; tf32: whether the second table is made."""
     rows = []
-    for problem, direction in (budget or budgets.Budget()).within(places(problems), name_of, seconds_for):
-        contenders = Contest(problem, direction, cache, rounds, tf32).measure([*ours, *peers])
-        tables = TABLES if tf32 and has_tf32(problem) else [STRICT]
-        rows += [row_of(t, problem, direction, problems[problem], contenders, ours, peaks) for t in tables]
-        on_row(rows)
+    with expected.Results(places(problems)) as wanted:
+        for problem, direction in (budget or budgets.Budget()).within(places(problems), name_of, seconds_for):
+            contest = Contest(problem, direction, cache, wanted(problem, direction), rounds, tf32)
+            contenders = contest.measure([*ours, *peers])
+            tables = TABLES if tf32 and has_tf32(problem) else [STRICT]
+            rows += [row_of(t, problem, direction, problems[problem], contenders, ours, peaks) for t in tables]
+            on_row(rows)
     return rows
 
 
@@ -304,7 +305,8 @@ def chosen(problems, only):
 
 def our_sides():
     """(tinycnn's sides, {what is absent: why}). Raises DeviceError without a GPU."""
-    ours = [TinycnnSide(tinycnn.get_device("cuda"))]
+    cuda = tinycnn.get_device("cuda")
+    ours = [TinycnnSide(cuda, FAST), TinycnnSide(cuda, GENERAL)]
     try:
         numba = tinycnn.get_device("numba")
     except DeviceError as error:

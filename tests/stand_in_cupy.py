@@ -177,6 +177,7 @@ class Function:
     def __init__(self, module, name, static=0):
         self.module, self.name = module, name.removeprefix(MANGLED)
         self.max_dynamic_shared_size_bytes = 48 * 1024 - static
+        self.num_regs, self.local_size_bytes = 40, 0  # any: a compiler knows
 
     @property
     def kernel(self):

@@ -55,7 +55,7 @@ def test_what_is_no_number_of_seconds_is_refused(text, capsys):
         (
             train_frameworks,
             ["--device", "cuda", "--networks", "go-crazy"],
-            ["tinycnn, cuda; PyTorch, CUDA graph, channels-last; JAX, epoch"],
+            ["tinycnn, cuda, fast; PyTorch, CUDA graph, channels-last; JAX, epoch"],
         ),
     ],
 )

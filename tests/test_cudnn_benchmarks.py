@@ -337,8 +337,10 @@ def test_on_the_cuda_device_calls_become_a_graph_and_the_whole_script_runs(stand
     result = json.loads((tmp_path / "nvidia-h200-stand-in" / "conv_cudnn.json").read_text(encoding="utf-8"))
     assert {r["direction"] for r in result["rows"]} == {"forward", "backward_data", "backward_filter"}
     for row in result["rows"]:
-        (one,) = [m for m in row["measured"] if m["side"] == "cuda"]
-        assert one["timed_by"] == "graph" and one["excluded"] is None and row["tinycnn_us"] > 0
+        assert [m["side"] for m in row["measured"]] == ["fast", "general"]
+        assert all(m["timed_by"] == "graph" and m["excluded"] is None for m in row["measured"])
+        fast, general = (m["us"]["rotating"]["median"] for m in row["measured"])
+        assert (row["tinycnn_us"], row["general_us"], row["path"]) == (fast, general, "fast")
     assert result["peaks"]["bandwidth"] == 4.8e12
     assert "cuDNN through PyTorch" in result["absent"] and "absent: cuDNN through PyTorch" in capsys.readouterr().out
 
@@ -359,7 +361,7 @@ def test_within_a_budget_nothing_is_measured_with_tf32_and_what_is_missing_is_na
     assert all(name.startswith(("conv2d backward_data, ", "conv2d backward_filter, ")) for name in missing)
     assert result["rounds"] == versus.ROUNDS_WITHIN_A_BUDGET < versus.ROUNDS
     for row in result["rows"]:
-        assert (row["commit"], row["device"], row["path"]) == ("abc1234", "cuda", "general")
+        assert (row["commit"], row["device"], row["path"]) == ("abc1234", "cuda", "fast")
         assert row["card"] == result["device"]
     assert "left out, for 1000 s" in capsys.readouterr().err
 

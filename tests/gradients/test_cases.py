@@ -29,6 +29,6 @@ def test_every_operation_has_a_case(float64, monkeypatch):
     for operation in OPERATIONS:
         cases(operation)[-1].check(float64)
     text = inspect.getsource(arithmetic) + inspect.getsource(functional)
-    written = set(re.findall(r'(?:output_of|binary|unary|affine|activation)\(\s*"(\w+)"', text))
+    written = set(re.findall(r'(?:output_of|loss_of|binary|unary|affine|activation)\(\s*"(\w+)"', text))
     assert len(written) > 25
     assert written == seen

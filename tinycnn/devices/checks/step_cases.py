@@ -52,18 +52,24 @@ NETWORK = Network(
 def recorded(network: Network = NETWORK, rule: Rule = ADAM) -> tuple[Path, list[emulator.Launch]]:
     """(the generated file, its launch): two steps, on random numbers. Runs it once, without a tool."""
     driver = RecordingDriver()
-    device, rng = KernelDevice("float32", driver), np.random.default_rng(0)
+    step = run(KernelDevice("float32", driver), network, rule)
+    return kernels.path(step.file), [launch for file, launch in driver.launches if file == step.file]
+
+
+def run(device: KernelDevice, network: Network = NETWORK, rule: Rule = ADAM) -> OneKernel:
+    """Two steps on random numbers."""
+    rng = np.random.default_rng(0)
     step = device.whole_step(network, rule, BATCH)
     assert isinstance(step, OneKernel), step
-    learnt, weights = filled(step, rng)
-    step.lay_out(weights, [[np.zeros_like(w) for w in learnt] for _ in range(2)])
+    learnt, weights = ([device.asarray(w) for w in arrays] for arrays in filled(step, rng))
+    step.lay_out(weights, [[device.zeros(w.shape) for w in learnt] for _ in range(2)])
     classes = step.plan.segments[-1].shape[2]
-    images = rng.standard_normal((IMAGES, *network.image)).astype(np.float32)
-    labels = np.eye(classes, dtype=np.float32)[rng.integers(0, classes, IMAGES)]
+    images = device.asarray(rng.standard_normal((IMAGES, *network.image)))
+    labels = device.asarray(np.eye(classes)[rng.integers(0, classes, IMAGES)])
     counter, draws = device.zeros((1,), "int64"), rng.integers(0, 2**32, (8, 2)).astype(np.uint64)
-    data = images, labels, rng.permutation(IMAGES), counter
+    data = images, labels, device.asarray(rng.permutation(IMAGES), "int64"), counter
     step.run(data, counter, draws, np.full(2, 0.01, np.float32), device.zeros((2,), "float64"))
-    return kernels.path(step.file), [launch for file, launch in driver.launches if file == step.file]
+    return step
 
 
 def filled(step: WholeStep, rng: np.random.Generator) -> tuple[list[np.ndarray], list[np.ndarray]]:
