@@ -3,6 +3,7 @@ these times, and where they are of the GPU that trains, they decide.
 
     python benchmarks/fast_tiles.py                   # on a GPU; writes benchmarks/results/<GPU>/fast_tiles.json
     python benchmarks/fast_tiles.py --budget 120      # within so many seconds, the important layers first
+    python benchmarks/fast_tiles.py --missing         # what the file has no times of yet
     python benchmarks/fast_tiles.py --dry-run         # anywhere: how many launches and kernels
 
 Every convolution and dense layer, and a few classics, forward and both ways back, behind a ReLU too where a network has
@@ -11,6 +12,7 @@ that of measuring.py; its launch's result is compared with that of the general k
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +22,7 @@ import machine
 import network_shapes
 import numpy as np
 from fast_compile import layer_of
+from fit_cost_model import MOST_ERROR
 from problems import Convolution, Dense, relative_error
 
 import tinycnn
@@ -32,10 +35,10 @@ from tinycnn.devices.gpu.fast.instances import BACKWARD_DATA, DIRECTIONS, FORWAR
 from tinycnn.devices.gpu.fast.plan import choices
 
 FILE = "fast_tiles.json"
-MOST, MOST_MASKED = 6, 3  # launches that are tried of a layer's direction
+MOST, MOST_MASKED = 5, 3  # launches that are tried of a layer's direction, of each way to compute it
+HOPELESS = 1.5  # a way that is predicted to take so many times what another does is not tried
 ALIKE = 2  # of one size
 PACKAGES = ("tinycnn", "numpy", "cupy-cuda13x", "cupy-cuda12x")
-MOST_ERROR = 3e-6  # of a right result: no less is expected of sums in float32
 
 
 class Case(NamedTuple):
@@ -89,21 +92,26 @@ def size_of(one):
 
 def tried(case, card):
     """The candidates to measure: the best of each size, a few alike, one of each kernel at least."""
-    most = MOST_MASKED if case.masked else MOST
-    found, sizes = [], {}
     every = choices(layer_of(case.problem), case.direction, card, case.masked)
-    for one in every:
-        sizes[size_of(one)] = sizes.get(size_of(one), 0) + 1
-        if sizes[size_of(one)] <= ALIKE:
-            found.append(one)
-    best = {one.plan.file: one for one in reversed(every)}
-    return list(dict.fromkeys([*found[:most], *best.values()]))
+    least = min(one.us for one in every)
+    found = []
+    for way in dict.fromkeys(one.way for one in every):
+        of_way, sizes = [], {}
+        for one in every:
+            if one.way == way:
+                sizes[size_of(one)] = sizes.get(size_of(one), 0) + 1
+                of_way += [one] if sizes[size_of(one)] <= ALIKE else []
+        best = {one.plan.file: one for one in reversed(of_way)}
+        if min(one.us for one in of_way) < HOPELESS * least:
+            found += [*of_way[: MOST_MASKED if case.masked else MOST], *best.values()]
+    return list(dict.fromkeys(found))
 
 
 def seconds_for(case):
     """What it takes, roughly."""
-    launched = measuring.CALLS * (2 * measuring.ROUNDS + measuring.RUNS_UNTIL_RECORDED)
-    return MOST * (0.02 + launched * case.problem.flop(case.direction) / 3e13)
+    calls = measuring.FEW if case.problem.flop(case.direction) >= measuring.LONG else measuring.CALLS
+    launched = calls * (2 * measuring.ROUNDS + measuring.RUNS_UNTIL_RECORDED)
+    return MOST * (0.03 + launched * case.problem.flop(case.direction) / 3e13)
 
 
 # ---------------------------------------------------------------- on a GPU
@@ -148,16 +156,16 @@ def measure(case, device):
     layer = layer_of(case.problem)
     ways, arrays = tried(case, device.driver.card), measuring.inputs(layer, device)
     times = measuring.microseconds(ways, case.direction, case.masked, arrays, device)
-    wanted = exact(case, [device.numpy(array) for array in arrays]).reshape(-1)
+    wanted = exact(case, arrays).reshape(-1)
     found = []
     for one, us in zip(ways, times, strict=True):
         function = device.driver.functions[one.plan.file, device.named(one.plan.kernel)]
         error = relative_error(result(device, one, case, arrays).reshape(-1), wanted)
         found.append({
-            "kernel": one.plan.file, "layer": one.layer, "tile": one.tile._asdict(), "slices": one.plan.slices,
-            "us": us, "expected_us": one.us, "error": error,
+            "kernel": one.plan.file, "way": one.way, "layer": one.layer, "tile": one.tile, "slices": one.plan.slices,
+            "us": round(us, 3), "expected_us": round(one.us, 3), "error": float(f"{error:.3g}"),
             "registers": function.num_regs, "local_bytes": function.local_size_bytes,
-            "grid": one.plan.grid, "block": one.plan.block[0], "shared": one.plan.room,
+            "block": one.plan.block[0], "shared": one.plan.room,
         })  # fmt: skip
     return {
         "name": case.problem.name, "networks": case.networks, "direction": case.direction, "masked": case.masked,
@@ -167,6 +175,7 @@ def measure(case, device):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--missing", action="store_true", help="only what the file has no times of; they stay there")
     parser.add_argument("--dry-run", action="store_true", help="what would be measured")
     parser.add_argument("--results", type=Path, default=machine.RESULTS, metavar="DIR", help="where <GPU>/ is written")
     budgets.add_option(parser, "layers")
@@ -186,8 +195,10 @@ def main(arguments=None):
         **machine.provenance(machine.gpu(), "cuda"),
     }
     facts |= {"path": "fast", "calls": measuring.CALLS, "rounds": measuring.ROUNDS}
-    rows, wrong = [], []
-    for case in budget.within(cases(), lambda case: case.name, seconds_for):
+    rows, wrong = rows_before(path, facts) if options.missing else [], []
+    there = {(row["name"], row["direction"], row["masked"]) for row in rows}
+    missing = [case for case in cases() if (case.problem.name, case.direction, case.masked) not in there]
+    for case in budget.within(missing, lambda case: case.name, seconds_for):
         row = measure(case, device)
         rows.append(row)
         wrong += [
@@ -195,12 +206,31 @@ def main(arguments=None):
         ]
         best = min(row["tried"], key=lambda one: one["us"])
         print(f"{case.name}: {best['us']:.1f} us, {row['flop'] / best['us'] / 1e6:.1f} TFLOP/s", flush=True)
-        machine.write_json(path, {**facts, "left_out": budget.left_out, "rows": rows})
+        machine.write_atomically(path, text_of(facts, rows))
+    machine.write_atomically(path, text_of({**facts, "left_out": budget.left_out}, rows))
     print(budget.report() or "nothing was left out")
     for line in wrong:
         print(f"FAILED: {line}")
     print(f"written: {path}")
     return 1 if wrong else 0
+
+
+def rows_before(path, facts):
+    """The rows that are in the file already, where they were measured on the same GPU with the same versions."""
+    content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return content["rows"] if all(content.get(name) == facts[name] for name in ("device", "versions")) else []
+
+
+def text_of(facts, rows):
+    """JSON with a line for each time."""
+
+    def of_row(row):
+        about = {name: value for name, value in row.items() if name != "tried"}
+        lines = ",\n   ".join(map(json.dumps, row["tried"]))
+        return f'{json.dumps(about).removesuffix("}")}, "tried": [\n   {lines}]}}'
+
+    lines = ",\n  ".join(map(of_row, rows))
+    return json.dumps(facts, indent=1).removesuffix("\n}") + f',\n "rows": [\n  {lines}\n ]\n}}\n'
 
 
 def rehearse(budget):

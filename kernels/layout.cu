@@ -2,6 +2,7 @@
 //
 //     for each place in y's shape:  y[place] = x[the same place, axes in another order]
 //     for row, c:                   y[row][y_first + c] = x[row][x_first + c]
+//     for m, row, column:           y[m][column][row] = x[last - m][row][column]
 //
 // Neighbouring threads write neighbouring numbers: one a thread, and four in transpose_matrix, which goes through
 // shared memory so that its reads are contiguous too. The same as plain loops: tinycnn/devices/reference/layout.py.
@@ -25,9 +26,13 @@ __global__ void transpose(
 
 // y (columns, rows) = x (rows, columns) turned. A block of (32, 8) threads moves a tile of 32 x 32: it reads rows,
 // and writes what were columns. The tile's rows are 33 numbers long: in a row of 32 a column would lie in one bank.
+// gridDim.y matrices lie behind one another; their order is reversed, as the taps of filters that are turned by 180
+// degrees.
 template <typename T>
 __global__ void transpose_matrix(const T* __restrict__ x, T* __restrict__ y, int rows, int columns, int column_tiles) {
     __shared__ T tile[32][33];
+    const long long size = (long long)rows * columns;
+    x += (gridDim.y - 1 - blockIdx.y) * size, y += blockIdx.y * size;
     const int row0 = blockIdx.x / column_tiles * 32, column0 = blockIdx.x % column_tiles * 32;
     for (int i = threadIdx.y; i < 32; i += 8)
         if (row0 + i < rows && column0 + int(threadIdx.x) < columns)

@@ -160,7 +160,9 @@ class RawModule:
 
     def __init__(self, code=None, options=(), name_expressions=(), path=None):
         if path is not None:
-            code, *name_expressions = json.loads(Path(path).read_bytes())
+            content = Path(path).read_bytes()
+            assert content.endswith(END), f"{path} is cut short"
+            code, *name_expressions = json.loads(content.removesuffix(END))
         every = (*kernels.INSTANCES, *kernels.LADDER, *kernels.FAST)
         file = next(file for file in every if kernels.source(file) == code)
         self.module, self.alone = emulator.load(kernels.path(file), list(name_expressions)), path is not None
@@ -169,6 +171,9 @@ class RawModule:
         # The emulator knows the variables in shared memory of a file: a kernel's, where it is alone in it.
         variables = self.module.shared[self.module.dynamic_count : len(self.module.shared_names)] if self.alone else []
         return Function(self.module, name, sum(-(-one.size // 16) * 16 for one in variables))
+
+
+END = b"\0"  # the last byte of machine code
 
 
 class Function:
@@ -235,7 +240,7 @@ class Nvrtc:
         return MANGLED + name
 
     def getCUBIN(self, program):
-        return json.dumps(self.programs[program]).encode()
+        return json.dumps(self.programs[program]).encode()  # without the last byte, as CuPy does it
 
     def destroyProgram(self, program):
         del self.programs[program]

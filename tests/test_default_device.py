@@ -61,8 +61,8 @@ def test_a_gpu_that_trains_as_the_reference_does_is_the_default(gpu, capsys):
 @pytest.mark.parametrize(
     "file",
     [
-        "bookkeeping", "conv2d", "conv1x1", "dense", "batchnorm", "dropout", "maxpool2d", "softmax_crossentropy",
-        "optimizers",
+        "bookkeeping", "fast/conv_small", "fast/conv_small_filter", "fast/conv_gemm_filter", "batchnorm", "dropout",
+        "maxpool2d", "softmax_crossentropy", "optimizers",
     ],
 )  # fmt: skip
 def test_a_gpu_that_does_not_do_the_work_of_a_kernel_file_is_left_alone(gpu, monkeypatch, capsys, file):

@@ -44,7 +44,7 @@ def test_the_table_is_of_the_planners_candidates_in_their_order(run, without_nvr
             assert f"about {one.registers}" in row and f"{one.plan.shared / 1024:.1f}" in row.split()
         assert f"{choices[0].counts.blocks:,} blocks" in " ".join(table.split())
     assert "Registers are guessed: NVRTC is missing: pip install it" in out
-    assert "Predictions are by a model fitted to times of a prototype's kernels on an NVIDIA H200" in out
+    assert "Predictions are by a model fitted to times of kernels/fast on an NVIDIA H200" in out
 
 
 def test_without_a_card_it_is_this_machines_gpu(run, without_nvrtc, monkeypatch):

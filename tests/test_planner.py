@@ -4,6 +4,8 @@ import json
 import math
 from statistics import median
 
+import fast_compile
+import fast_tiles
 import fit_cost_model
 import pytest
 
@@ -16,10 +18,13 @@ from tinycnn.devices.gpu.fast.instances import (
     BACKWARD_FILTER,
     DIRECTIONS,
     FORWARD,
+    TURNED,
     FilterTile,
     GemmTile,
     SmallFilterTile,
     SmallTile,
+    is_turnable,
+    plan_of,
     simplified,
 )
 from tinycnn.shapes import Geometry, window_padding
@@ -158,10 +163,10 @@ def test_a_multiprocessor_holds_as_many_blocks_as_the_scarcest_of_its_parts(card
 def test_a_sum_in_slices_needs_room_for_the_last_blocks_flag():
     """A tile that takes all of a T4's 64 KB has none."""
     tile, of = GemmTile(128, 1, 1, 96, 16, 8, 8, 4, 4, 1, 1), Geometry.of_product(128, 512, 96)
-    whole = plan.candidate(of, FORWARD, T4, tile, 1, False, 4)
+    whole = plan.candidate((of, FORWARD, tile, 1), T4, False, 4)
     assert whole and whole.plan.shared == whole.plan.room == T4.shared_of_a_block
-    assert plan.candidate(of, FORWARD, T4, tile._replace(SPLIT=2), 2, False, 4) is None
-    there = plan.candidate(of, FORWARD, T4, tile._replace(SPLIT=2, STAGES=3), 2, False, 4)
+    assert plan.candidate((of, FORWARD, tile._replace(SPLIT=2), 2), T4, False, 4) is None
+    there = plan.candidate((of, FORWARD, tile._replace(SPLIT=2, STAGES=3), 2), T4, False, 4)
     assert there and there.plan.room == there.plan.shared + 16
 
 
@@ -174,23 +179,35 @@ def test_a_compiler_that_is_told_how_many_blocks_are_to_fit_gives_no_more_regist
 # ---------------------------------------------------------------- what is predicted
 
 FACTS, ROWS = fit_cost_model.read()
+CASES = fast_tiles.cases()
 
 
 def test_cost_json_is_made_of_the_results_file():
     fitted = cost.fitted()
     assert fitted["measured"]["sha256"] == fit_cost_model.digest(fit_cost_model.MEASURED)
-    assert fitted["times"] == json.loads(json.dumps([fit_cost_model.time_of(row) for row in ROWS]))
-    assert {name: fitted["measured"][name] for name in ("card", "commit", "path")} == {
-        "card": "NVIDIA H200",
-        "commit": "f876a53",
-        "path": "prototype",
-    }
+    kept = [fit_cost_model.time_of(row) for row in fit_cost_model.quickest(ROWS)]
+    assert fitted["times"] == json.loads(json.dumps(kept))
+    assert (fitted["measured"]["card"], fitted["measured"]["path"]) == ("NVIDIA H200", "fast")
+
+
+def test_of_a_layers_times_those_are_kept_that_are_the_quickest_of_their_kernel():
+    kept = fit_cost_model.quickest(ROWS)
+    assert len(kept) < len(ROWS)
+    for row in kept[::20]:
+        rivals = [r for r in ROWS if (r.problem, r.way, type(r.tile)) == (row.problem, row.way, type(row.tile))]
+        assert row.us == min(r.us for r in rivals)
 
 
 def test_the_fit_finds_the_coefficients_again():
+    """From where they are, as far as four digits tell; from elsewhere it takes minutes."""
     of_family = [row for row in ROWS if row.family == "conv_small_filter"]
     wanted = cost.coefficients("fast/conv_small_filter", BACKWARD_FILTER)
-    assert fit_cost_model.fit(of_family) == pytest.approx(wanted, abs=1e-4)
+    assert fit_cost_model.fit(of_family[::4], wanted) != wanted
+    logarithms = list(map(math.log, wanted))
+    best = fit_cost_model.loss(logarithms, of_family)
+    for i in range(len(logarithms)):
+        for move in (0.05, -0.05):
+            assert fit_cost_model.loss(logarithms[:i] + [logarithms[i] + move] + logarithms[i + 1 :], of_family) > best
 
 
 def test_the_errors_of_cost_json_are_those_of_its_coefficients():
@@ -234,16 +251,23 @@ def test_every_card_has_room_for_what_is_taken_of_a_layer(layer, direction, mask
         form, taken = plan.plan(layer, direction, card, masked, itemsize)
         assert taken.shared <= card.shared_of_a_block and taken.block[0] <= 1024
         assert min(taken.grid) >= 1 and taken.slices >= 1
-        assert direction in taken.kernel and plan.flop(form) == plan.flop(layer)
+        assert direction in taken.kernel or (direction == BACKWARD_DATA and taken.is_forward)
+        assert plan.flop(form) == plan.flop(layer)
 
 
-@pytest.mark.parametrize("row", {row.problem: row for row in ROWS}.values(), ids=lambda row: " ".join(row.problem[:2]))
+@pytest.mark.parametrize(
+    "row",
+    list({row.problem: row for row in ROWS}.values())[::5],
+    ids=lambda row: f"{row.problem[0]} {row.problem[1]}{' masked' * row.masked}",
+)
 def test_what_was_measured_decides(row):
     """A tile that was not measured is taken only where it should be quicker by more than the margin."""
-    choices = plan.choices(row.layer, row.direction, H200)
-    tried = [one.us for one in choices if one.source == plan.MEASURED]
-    times = measured.times(H200, row.layer, row.direction)
-    assert tried and set(tried) <= set(times.values())
+    name, direction = row.problem[1], row.direction
+    (layer,) = {fast_compile.layer_of(case.problem) for case in CASES if case.problem.name == name}
+    choices = plan.choices(layer, direction, H200, row.masked)
+    tried = {one.us for one in choices if one.source == plan.MEASURED}
+    times = {r.us for r in fit_cost_model.quickest(ROWS) if r.problem == row.problem}
+    assert tried == times
     assert choices[0].us == min(tried) or choices[0].us * plan.MARGIN < min(tried)
 
 
@@ -256,10 +280,28 @@ def test_times_of_one_card_say_nothing_of_another():
 
 
 def test_times_without_a_mask_in_float32_say_nothing_of_others():
-    row = next(row for row in ROWS if row.direction == BACKWARD_DATA)
+    with_a_mask = {row.problem[1] for row in ROWS if row.masked}
+    row = next(row for row in ROWS if row.direction == BACKWARD_DATA and row.problem[1] not in with_a_mask)
     for masked, itemsize in ((True, 4), (False, 8)):
         choices = plan.choices(row.layer, row.direction, H200, masked, itemsize)
         assert {one.source for one in choices} == {plan.PREDICTED}
+
+
+def test_large_backward_data_is_a_forward_pass_over_what_was_made_for_it():
+    """On a card that nobody has measured; a stride has no such way, nor padding beyond the filter."""
+    large = layer(128, 13, 13, 64, 128, 5, 5)
+    turned = [one for one in plan.choices(large, BACKWARD_DATA, T4, True) if one.way == TURNED]
+    assert turned and all(
+        "conv_gemm_forward<T, Conv<9, 9, 128, 64, 5, 5, 13, 13, 1, 1, 4, 4>" in o.plan.kernel for o in turned
+    )
+    bare = next(one for one in plan.choices(large, BACKWARD_DATA, T4) if one.launch == turned[0].launch)
+    dz = 3 * 4 * 128 * 9 * 9 * 128 / T4.bandwidth * 1e6
+    assert turned[0].us - bare.us == pytest.approx(cost.ANOTHER + dz)
+    for other in (layer(8, 13, 13, 4, 8, 3, 3, (2, 2)), Geometry(8, 5, 5, 4, 8, 2, 2, 8, 8, 1, 1, 2, 1)):
+        assert not is_turnable(other)
+        assert all(one.way == BACKWARD_DATA for one in plan.choices(other, BACKWARD_DATA, T4))
+        with pytest.raises(ValueError, match="is no forward pass"):
+            plan_of(other, TURNED, GemmTile(64, 1, 1, 8, 4, 8, 4, 1, 3, 1, 1), 1, False, 4)
 
 
 def test_a_layer_that_no_kernel_takes_is_refused():
@@ -280,7 +322,7 @@ def test_the_reasons_tell_what_bounds_it_how_it_fills_the_card_and_what_else_the
 def test_the_reasons_tell_what_is_multiplied_for_nothing():
     """30 channels in steps of 16, and 33 filters in blocks of 64, of a product that has whole blocks of 64 rows."""
     of = Geometry.of_product(128, 30, 33)
-    one = plan.candidate(of, FORWARD, H200, GemmTile(64, 1, 1, 64, 16, 8, 8, 4, 3, 1, 1), 1, False, 4)
+    one = plan.candidate((of, FORWARD, GemmTile(64, 1, 1, 64, 16, 8, 8, 4, 3, 1, 1), 1), H200, False, 4)
     text = " ".join(explain.reasons(FORWARD, H200, (one,)))
     assert f"It multiplies {32 * 64 / (30 * 33):.2f} times what the layer counts" in text
 
@@ -303,17 +345,24 @@ def test_a_large_filter_has_fewer_slices_than_its_long_sum_would_like():
     assert plan.plan(large, BACKWARD_FILTER, H200)[1].slices == 1
 
 
+def is_slower(row):
+    """Whether the quickest launch of conv_gemm took a fifth longer than is predicted."""
+    quickest = [
+        r for r in fit_cost_model.quickest(ROWS) if r.problem == row.problem and r.family == "conv_gemm forward"
+    ]
+    launch = quickest and (quickest[0].layer, FORWARD, quickest[0].tile, quickest[0].slices)
+    return bool(launch) and quickest[0].us > 1.2 * plan.candidate(launch, H200, False, 4).us
+
+
 def test_where_a_kernel_took_longer_than_predicted_its_other_tiles_will():
-    slow = layer(128, 22, 22, 72, 38, 7, 7)
+    slow = next(row.layer for row in ROWS if row.way == FORWARD and is_slower(row))
     taken = {one.tile: one for one in plan.choices(slow, FORWARD, H200) if one.plan.file == "fast/conv_gemm"}
-    bare = {
-        tile: plan.candidate(slow, FORWARD, H200, tile, one.plan.slices, False, 4).us for tile, one in taken.items()
-    }
+    bare = {tile: plan.candidate(one.launch, H200, False, 4).us for tile, one in taken.items()}
     factors = {round(one.us / bare[tile], 6) for tile, one in taken.items() if one.source == plan.PREDICTED}
     assert len(factors) == 1 and factors.pop() > 1.2
     quick = [one for one in plan.choices(LAYERS[2], BACKWARD_DATA, H200) if one.source == plan.PREDICTED]
     for one in quick[:20]:  # it took less than predicted, which makes nobody bolder
-        assert one.us == plan.candidate(LAYERS[2], BACKWARD_DATA, H200, one.tile, one.plan.slices, False, 4).us
+        assert one.us == plan.candidate(one.launch, H200, False, 4).us
 
 
 @pytest.mark.parametrize("card", [H200, pytest.param(T4, marks=pytest.mark.slow)], ids=lambda card: card.id)

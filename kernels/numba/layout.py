@@ -27,23 +27,25 @@ def transpose(T):
 
 @template
 def transpose_matrix(T):
-    """y (columns, rows) = x (rows, columns) turned.
+    """y (columns, rows) = x (rows, columns) turned; of a stack of matrices in reversed order.
 
-    grid: (tiles,), block (32, 8): a block moves a tile of 32 x 32, reads its rows and writes what were columns. Shared
-    memory (static): the tile.
+    grid: (tiles, matrices), block (32, 8): a block moves a tile of 32 x 32, reads its rows and writes what were
+    columns. Shared memory (static): the tile.
     """
 
     def transpose_matrix(x, y, rows, columns, column_tiles):
         tile = cuda.shared.array((TILE, TILE_ROW), T)
+        x_first = (cuda.gridDim.y - 1 - cuda.blockIdx.y) * rows * columns
+        y_first = cuda.blockIdx.y * rows * columns
         row0 = cuda.blockIdx.x // column_tiles * TILE
         column0 = cuda.blockIdx.x % column_tiles * TILE
         for i in range(cuda.threadIdx.y, TILE, 8):
             if row0 + i < rows and column0 + cuda.threadIdx.x < columns:
-                tile[i, cuda.threadIdx.x] = x[(row0 + i) * columns + column0 + cuda.threadIdx.x]
+                tile[i, cuda.threadIdx.x] = x[x_first + (row0 + i) * columns + column0 + cuda.threadIdx.x]
         cuda.syncthreads()
         for i in range(cuda.threadIdx.y, TILE, 8):
             if column0 + i < columns and row0 + cuda.threadIdx.x < rows:
-                y[(column0 + i) * rows + row0 + cuda.threadIdx.x] = tile[cuda.threadIdx.x, i]
+                y[y_first + (column0 + i) * rows + row0 + cuda.threadIdx.x] = tile[cuda.threadIdx.x, i]
 
     return transpose_matrix
 

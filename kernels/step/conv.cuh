@@ -61,7 +61,9 @@ __device__ __noinline__ void convolve(Conv of, Through below, bool backward) {
         const int task = base + thread_index(), share = task % SHARE, rest = task / SHARE;
         const int unit = of.rows.quotient(rest), p = rest - unit * of.rows.n, quad = of.groups.quotient(unit);
         const int first = (unit - quad * of.groups.n) * PX;
-        const int q = least(first, of.y.W - PX);  // the last group of a row begins before the one ahead of it ends
+        // The last group of a row begins before the one ahead of it ends. A single pixel never does, and the compiler of
+        // CUDA 13.0 takes W - 1 for 1 - W here.
+        const int q = PX == 1 ? first : least(first, of.y.W - PX);
         const bool mine = task < tasks;
         float sum[PX][4] = {};
         if (mine) {

@@ -142,7 +142,7 @@ def told(model: dict[str, Any]) -> str:
     """What predictions are worth."""
     source, errors = model["fitted_to"], model["errors"]
     return (
-        f"Predictions are by a model fitted to times of a {source['path']}'s kernels on an {source['card']} "
+        f"Predictions are by a model fitted to times of kernels/fast on an {source['card']} "
         f"({source['date']}). Of a layer that it had not seen, half of the times were within a factor "
         f"{errors['median']:.2f}, all within {errors['worst']:.1f}. Nothing was measured on other cards."
     )

@@ -106,13 +106,14 @@ class Device(ABC):
     remark = ""  # what a user has to know before reading its times
     ranks = 1  # processes that compute a batch together (ranks.py)
     paths: tuple[str, ...] = ("general",)  # the ways in which it can compute the same, to rounding
+    usual_path = "general"  # where nobody names one
 
     def __init__(self, dtype: str = "float32"):
         self.dtype = dtype
-        asked = os.environ.get("TINYCNN_PATH") or "general"
+        asked = os.environ.get("TINYCNN_PATH") or self.usual_path
         if asked not in PATHS:
             raise ValueError(f"TINYCNN_PATH is {' or '.join(PATHS)}, not {asked!r}")
-        self.path = asked if asked in self.paths else "general"
+        self.path = asked if asked in self.paths else self.usual_path
         self.path_is_forced = False  # TINYCNN_PATH is a wish: what that path cannot do, another does
 
     def __str__(self) -> str:

@@ -20,6 +20,7 @@ from tinycnn.devices.gpu import KernelDevice
 from tinycnn.devices.gpu.emulator import EmulatorDriver
 from tinycnn.devices.gpu.launches import conv2d as conv2d_launches
 from tinycnn.devices.gpu.launches.activations import ACTIVATIONS
+from tinycnn.devices.gpu.launches.layout import turned
 from tinycnn.shapes import UNPADDED, Padding, Pair, Shape
 
 EVERY, NO_BIAS = Wanted(True, True, True), Wanted(True, True, False)
@@ -249,6 +250,7 @@ def more_elementwise(on: Operations) -> None:
 def more_layout(on: Operations) -> None:
     x = on.normal(3, 5, 7, 2)
     on.device.transpose(x, (2, 0, 3, 1))
+    turned(on.device, on.normal(3, 34, 5), 3, 34, 5)
     joined = on.device.concatenate([x, on.normal(3, 5, 7, 5)])
     on.device.split(joined, [3, 4])
 

@@ -13,6 +13,7 @@ from tinycnn.devices.gpu.fast.instances import (
     BACKWARD_DATA,
     BACKWARD_FILTER,
     FORWARD,
+    TURNED,
     FilterTile,
     GemmTile,
     Plan,
@@ -25,7 +26,7 @@ from tinycnn.shapes import UNPADDED, Geometry, Padding, Pair, Shape
 
 
 class Case(NamedTuple):
-    """A direction of a layer, and how it is cut up."""
+    """A direction of a layer, or TURNED, and how it is cut up."""
 
     layer: Geometry
     direction: str
@@ -121,7 +122,7 @@ def run(device: KernelDevice, case: Case, x: Array, w: Array, b: Array, dy: Arra
     plan, cut = case.plan(device.itemsize), y if case.masked else None
     if case.direction == FORWARD:
         return (fast.forward(device, plan, case.layer, x, w, b, True),)
-    if case.direction == BACKWARD_DATA:
+    if case.direction in (BACKWARD_DATA, TURNED):
         return (fast.backward_data(device, plan, case.layer, dy, cut, w),)
     dw, db = fast.backward_filter(device, plan, case.layer, x, dy, cut, True)
     assert db is not None

@@ -89,7 +89,8 @@ def compile_one(nvrtc: Any, arch: str, source: str, file: str, kernel: str) -> t
             log = nvrtc.getProgramLog(program)
             raise RuntimeError(f"{kernel} does not compile for {arch}: {error}\n{log}") from None
         symbol = nvrtc.getLoweredName(program, kernel)
-        return nvrtc.getCUBIN(program), symbol if isinstance(symbol, str) else symbol.decode()
+        code = nvrtc.getCUBIN(program) + b"\0"  # CuPy leaves off the last byte, as of texts, whose end it is
+        return code, symbol if isinstance(symbol, str) else symbol.decode()
     finally:
         nvrtc.destroyProgram(program)
 

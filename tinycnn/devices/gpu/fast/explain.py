@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tinycnn.devices.gpu.cards import Card
 from tinycnn.devices.gpu.fast import cost
-from tinycnn.devices.gpu.fast.instances import FilterTile, GemmTile, SmallTile
+from tinycnn.devices.gpu.fast.instances import FORWARD, TURNED, FilterTile, GemmTile, SmallTile
 from tinycnn.devices.gpu.fast.occupancy import WARP
 from tinycnn.devices.gpu.fast.plan import PREDICTED, Candidate, flop
 
@@ -25,7 +25,7 @@ def name_of(one: Candidate) -> str:
         text = f"{tile.TP} rows, {tile.PX} x {tile.TK} a lane"
     else:
         text = f"{tile.TP} rows"
-    return f"{one.plan.file.removeprefix('fast/')} {text}"
+    return f"{one.plan.file.removeprefix('fast/')}{', turned,' if one.way == TURNED else ''} {text}"
 
 
 def reasons(direction: str, card: Card, choices: tuple[Candidate, ...]) -> list[str]:
@@ -42,7 +42,9 @@ def reasons(direction: str, card: Card, choices: tuple[Candidate, ...]) -> list[
 
 def bound(one: Candidate, direction: str, card: Card) -> str:
     """What a step spends its time on."""
-    parts = cost.parts_of(one.counts, card, cost.coefficients(one.plan.file, direction))
+    parts = cost.parts_of(
+        one.counts, card, cost.coefficients(one.plan.file, FORWARD if one.plan.is_forward else direction)
+    )
     waiting = parts.alone / one.resident
     needs = {
         "issuing instructions": parts.issue,

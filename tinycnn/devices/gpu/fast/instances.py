@@ -26,6 +26,10 @@ from tinycnn.devices.gpu.grid import FLAG_BYTES, MOST_GRID_Y, ceil_div, round_up
 from tinycnn.shapes import Geometry
 
 FORWARD, BACKWARD_DATA, BACKWARD_FILTER = DIRECTIONS = ("forward", "backward_data", "backward_filter")
+# Backward data by conv_gemm_forward, over dz and filters that other launches have made (launches.py). Where a layer is
+# large, that takes less time than reading filters the wrong way round and masking dy wherever it is read.
+TURNED = "turned"
+WAYS = (*DIRECTIONS, TURNED)
 MOST_THREADS = 1024
 MOST_OFFSET = 2**31 - 1  # of a number in the images of a tile: the kernels count them in ints
 REGISTERS = 65536  # of a multiprocessor, a quarter for each fourth warp; a thread has 255 at most
@@ -43,6 +47,11 @@ class Plan(NamedTuple):
     shared: int  # bytes that the launch asks for
     slices: int  # forward and backward data: of the sum, added up by the last block; backward filter: partial dw
     outputs: int  # of a block, with those that are behind an edge
+
+    @property
+    def is_forward(self) -> bool:
+        """Whether the kernel is one of forward: in backward data, TURNED."""
+        return "_forward<" in self.kernel
 
     @property
     def room(self) -> int:
@@ -157,6 +166,21 @@ def simplified(layer: Geometry) -> Geometry:
     return layer
 
 
+def is_turnable(layer: Geometry) -> bool:
+    """Whether its backward data is a forward pass: without stride, between whose outputs there would be zeros, and
+    without padding beyond the filter."""
+    return layer.stride_h == layer.stride_w == 1 and layer.top < layer.R and layer.left < layer.S
+
+
+def turned(layer: Geometry) -> Geometry:
+    """The layer whose forward pass, over dy and the filters turned, is this one's backward data. Raises ValueError
+    unless it is turnable."""
+    if not is_turnable(layer):
+        raise ValueError(f"backward data of {layer} is no forward pass")
+    N, H, W, C, K, R, S, P, Q, _, _, top, left = layer
+    return Geometry(N, P, Q, K, C, R, S, H, W, 1, 1, R - 1 - top, S - 1 - left)
+
+
 # ---------------------------------------------------------------- how things lie in shared memory, as in tiles.cuh
 
 
@@ -195,6 +219,8 @@ def plan_of(layer: Geometry, direction: str, tile: Tile, slices: int, masked: bo
     masked: whether y comes with dy, and dy counts only where y > 0. itemsize: bytes of a number.
     Raises ValueError where the kernel cannot be launched so.
     """
+    if direction == TURNED:
+        return plan_of(turned(layer), FORWARD, tile, slices, False, itemsize)
     check_fit(layer, direction, tile)
     largest = max(layer.H * layer.W * layer.C, layer.P * layer.Q * layer.K)
     images = tile.IM if isinstance(tile, GemmTile) else tile.BL if isinstance(tile, FilterTile) else 1

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tinycnn.devices.base import Array, Gradients, Wanted
-from tinycnn.devices.gpu.fast.instances import BACKWARD_DATA, BACKWARD_FILTER, FORWARD, Plan
+from tinycnn.devices.gpu.fast.instances import BACKWARD_DATA, BACKWARD_FILTER, FORWARD, Plan, turned
 from tinycnn.devices.gpu.fast.plan import plan
-from tinycnn.devices.gpu.launches import conv1x1, conv2d, dense
+from tinycnn.devices.gpu.launches import conv1x1, conv2d, dense, layout
 from tinycnn.devices.gpu.launches.products import in_slices
 from tinycnn.shapes import UNPADDED, Geometry, Padding, Pair
 
@@ -46,7 +46,11 @@ def forward(
 
 
 def backward_data(device: KernelDevice, plan: Plan, layer: Geometry, dy: Array, y: Array | None, w: Array) -> Array:
-    """dx (N,H,W,C). y: the output of the ReLU, if the plan is masked."""
+    """dx (N,H,W,C). y: the output of the ReLU, if there is one."""
+    if plan.is_forward:
+        dz = dy if y is None else device.relu_backward(dy, y)
+        form, (R, S, C, K) = turned(layer), layer.w_shape
+        return forward(device, plan, form, dz, layout.turned(device, w, R * S, C, K), None, False)
     dx = device.empty(layer.x_shape)
     to = (dx, *split_sums(device, plan), layer.N) if plan.file == "fast/conv_gemm" else (dx,)
     run(device, plan, dy, dy if y is None else y, w, *to)
@@ -91,6 +95,8 @@ def layer_backward(
     """(dx, dw, db) as far as they are wanted, or None where no kernel takes the layer."""
     masked = y is not None
     data = choose(device, layer, BACKWARD_DATA, masked) if wanted.x else None
+    if data and data[1].is_forward and y is not None:  # what is made for it serves the filters too
+        dy, y, masked = device.relu_backward(dy, y), None, False
     filters = choose(device, layer, BACKWARD_FILTER, masked) if wanted.w or wanted.b else None
     if (wanted.x and data is None) or ((wanted.w or wanted.b) and filters is None):
         return None

@@ -20,7 +20,7 @@ import tinycnn.kernels as kernels
 from tinycnn.devices.gpu.cards import Card
 from tinycnn.devices.gpu.fast import cubins
 from tinycnn.devices.gpu.fast.cost import fitted
-from tinycnn.devices.gpu.fast.instances import DIRECTIONS, FilterTile, GemmTile, SmallFilterTile, SmallTile, Tile
+from tinycnn.devices.gpu.fast.instances import WAYS, FilterTile, GemmTile, SmallFilterTile, SmallTile, Tile
 from tinycnn.shapes import Geometry
 
 TILES = {tile.__name__: tile for tile in (GemmTile, FilterTile, SmallTile, SmallFilterTile)}
@@ -38,7 +38,7 @@ class Time(NamedTuple):
     """How long a tile took."""
 
     layer: Geometry
-    direction: str
+    direction: str  # one of WAYS
     masked: bool  # behind a ReLU whose output comes with dy
     tile: Tile
     slices: int
@@ -55,7 +55,7 @@ class Time(NamedTuple):
         """From a row of a file. Raises ValueError, TypeError or KeyError for what is none."""
         layer, tile, us = Geometry(*row["layer"]), TILES[row["tile"]](*row["numbers"]), row["us"]
         numbers = (*layer, *tile, row["slices"])
-        if row["direction"] not in DIRECTIONS or not all(type(n) is int for n in numbers) or not 0 < us < math.inf:
+        if row["direction"] not in WAYS or not all(type(n) is int for n in numbers) or not 0 < us < math.inf:
             raise ValueError(f"no time: {row}")
         return cls(layer, row["direction"], bool(row["masked"]), tile, row["slices"], float(us))
 
@@ -85,7 +85,7 @@ def layers_of(found: Iterable[Time]) -> Layers:
 @cache
 def by_layer() -> Layers:
     """Those of cost.json."""
-    return layers_of(Time.of({**row, "masked": False}) for row in fitted()["times"])
+    return layers_of(map(Time.of, fitted()["times"]))
 
 
 # ---------------------------------------------------------------- this machine's

@@ -23,13 +23,25 @@ def transpose(device: KernelDevice, array: Array, axes: tuple[int, ...]) -> Arra
     extents, (merged_steps,) = merged(shape, [steps])
     if len(extents) == 2 and merged_steps == [1, extents[0]]:
         columns, rows = extents  # of the matrix as it lies
-        tiles = ceil_div(columns, 32)
-        grid, args = (ceil_div(rows, 32) * tiles,), (array, y, rows, columns, tiles)
-        device.launch("layout", "transpose_matrix<T>", grid, (32, 8), *args)
+        transpose_matrices(device, array, y, 1, rows, columns)
         return y
     for total, extents, (steps,), (first,), y_first in strided_launches(shape, [steps]):  # noqa: B020
         numbers = [np.int64(n) for n in (*steps, first, y_first)]
         device.launch("layout", "transpose<T>", *flat(total), array, y, np.int64(total), *extents[1:], *numbers)
+    return y
+
+
+def transpose_matrices(device: KernelDevice, x: Array, y: Array, count: int, rows: int, columns: int) -> None:
+    """y (count, columns, rows): each matrix of x (count, rows, columns) turned, the last one first."""
+    tiles = ceil_div(columns, 32)
+    grid = ceil_div(rows, 32) * tiles, count
+    device.launch("layout", "transpose_matrix<T>", grid, (32, 8), x, y, rows, columns, tiles)
+
+
+def turned(device: KernelDevice, w: Array, taps: int, C: int, K: int) -> Array:
+    """Filters w (taps, C, K) turned by 180 degrees, for those who come from the other side: (taps, K, C)."""
+    y = device.empty((taps, K, C))
+    transpose_matrices(device, w, y, taps, C, K)
     return y
 
 
