@@ -188,12 +188,9 @@ def main(arguments=None):
     except DeviceError as error:
         print(f"fast_tiles.py: {error}", file=sys.stderr)
         return 2
-    path = options.results / machine.slug(machine.gpu()) / FILE
-    facts = {
-        "device": machine.gpu(),
-        "versions": machine.versions(PACKAGES),
-        **machine.provenance(machine.gpu(), "cuda"),
-    }
+    card = machine.gpu()
+    path = options.results / machine.slug(card) / FILE
+    facts = machine.provenance(card, "cuda") | {"device": card, "versions": machine.versions(PACKAGES)}
     facts |= {"path": "fast", "calls": measuring.CALLS, "rounds": measuring.ROUNDS}
     rows, wrong = rows_before(path, facts) if options.missing else [], []
     there = {(row["name"], row["direction"], row["masked"]) for row in rows}

@@ -58,7 +58,8 @@ FOREMOST += ("tinycnn, cuda, one-kernel", "tinycnn, cuda, general", "Keras on JA
 # Roughly: seconds that starting and compiling takes, and floating-point operations a second afterwards.
 STARTS = {"tinycnn": 8, "PyTorch": 8, "JAX": 15, "Keras on JAX": 20, "Keras on torch": 25}
 COMPILES = 45  # torch.compile
-FLOPS = {"cpu": 2e10, "cuda": 1.2e13}
+FLOPS = {"cpu": 2e10, "cuda": 2e13}
+SIDE_BY_SIDE = 4  # so many start at a time, where there are cores for them
 FEWEST_ROUNDS = 3  # that are planned with; there are more while time is left
 REACH_EPOCHS = 25
 SHAPE, CLASSES = (28, 28, 1), 10
@@ -173,7 +174,8 @@ def order_of(present):
 def seconds_for(contender, flop, images, device, rounds):
     """What a contender takes, roughly: its start and so many rounds of this many images."""
     compiles = COMPILES if contender.options.get("compiled") else 0
-    return STARTS[contender.framework] + compiles + rounds * (settling(contender) + images * flop / FLOPS[device])
+    starts = STARTS[contender.framework] / max(1, min(SIDE_BY_SIDE, machine.cores() // 2))
+    return starts + compiles + rounds * (settling(contender) + images * flop / FLOPS[device])
 
 
 def is_on_gpu(contender):

@@ -231,6 +231,8 @@ def no_times_of_this_machine(monkeypatch, tmp_path_factory):
     from tinycnn.devices.gpu.fast import measured
 
     monkeypatch.setattr(measured, "folder", lambda: tmp_path_factory.getbasetemp() / "no times")
+    if why_not("cuda"):  # what a stand-in for CuPy compiles is no machine code
+        monkeypatch.setenv("TINYCNN_CUDA_CACHE", str(tmp_path_factory.getbasetemp() / "cuda"))
 
 
 @pytest.fixture(autouse=True)

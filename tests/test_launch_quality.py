@@ -97,6 +97,7 @@ def test_kernels_of_the_graph_of_a_recorded_step(monkeypatch, name):
     """As many as are launched, on the stand-in for CuPy; about half of the way back on the branch of the filters."""
     monkeypatch.setitem(sys.modules, "cupy", stand_in_cupy)
     monkeypatch.setattr(cuda, "driver_version", lambda: (13, 0))
+    monkeypatch.setenv("TINYCNN_PATH", "general")  # which is counted above
     monkeypatch.setattr(stand_in_cupy.RawModule, "__init__", lambda self, **_: None)
     monkeypatch.setattr(stand_in_cupy.RawModule, "get_function", lambda self, name: noted)
     recordings, record = [], cuda.CudaDriver.record
@@ -347,7 +348,7 @@ LAUNCHES = {
         ("softmax_crossentropy<float>", (32,), (32, 4), 0, {}),
     ],
     "sum of columns": [("reduce<float>", (1, 137), (32, 8), 1024, {}), ("reduce<float>", (1, 1), (32, 8), 1024, {})],
-    "transposed matrix": [("transpose_matrix<float>", (8,), (32, 8), 0, {"store y": 1.12})],
+    "transposed matrix": [("transpose_matrix<float>", (8, 1), (32, 8), 0, {"store y": 1.12})],
     "transposed middle": [("transpose<float>", (15,), (256,), 0, {})],
     "concatenate": [("copy_columns<float>", (2304,), (256,), 0, {}), ("copy_columns<float>", (4608,), (256,), 0, {})],
     "add": [("add<float>", (576,), (256,), 0, {})],

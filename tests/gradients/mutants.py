@@ -692,7 +692,24 @@ KERNELS = (
 )  # fmt: skip
 
 FAST_RIGHT = "test_fast.py::test_every_case_is_right[fast/{}-float32]"
+FAST_TURNED = "test_fast.py::test_backward_data_as_a_forward_pass_over_filters_that_were_turned"
+FAST_HOST = "tinycnn/devices/gpu/fast"
 FAST = (
+    Mutant(
+        "fast-turned-taps", "kernels/layout.cu",
+        "x += (gridDim.y - 1 - blockIdx.y) * size", "x += blockIdx.y * size",
+        "emulator", FAST_TURNED, "filters are transposed, but not turned", TEST,
+    ),
+    Mutant(
+        "fast-turned-padding", f"{FAST_HOST}/instances.py",
+        "R - 1 - top, S - 1 - left)", "top, left)",
+        "emulator", FAST_TURNED, "the padding of the layer, where its gradient has the rest of the filter", TEST,
+    ),
+    Mutant(
+        "fast-turned-mask", f"{FAST_HOST}/launches.py",
+        "dz = dy if y is None else device.relu_backward(dy, y)", "dz = dy",
+        "emulator", FAST_TURNED, "what the ReLU had cut off comes back", TEST,
+    ),
     Mutant(
         "fast-phase", "kernels/fast/conv.cuh",
         "stride, stride * first + phase - pad, -stride,", "stride, stride * first - pad, -stride,",

@@ -74,8 +74,9 @@ class Results:
     """The rows of a folder's results.json, one a Run, and what is made from them.
 
     A row: network, seed, epochs (that it is to train), explanation (what of the recipe was changed, if anything was),
-    data (its name), images (to train on), device, machine, and history, which has for each finished epoch loss, acc,
-    val_loss, val_acc, seconds (by the clock, validation included) and cpu_seconds (of all threads of the process).
+    data (its name), images (to train on), device, machine, path (of a device that has several), and history, which has
+    for each finished epoch loss, acc, val_loss, val_acc, seconds (by the clock, validation included) and cpu_seconds
+    (of all threads of the process).
 
     Makes the folder, and takes in what workers of a cluster have left there; those that still train for an earlier
     command stop. Raises ValueError for a results.json that is damaged, OSError where nothing can be written.
@@ -203,6 +204,8 @@ class Keeper(Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         logs = logs or {}
         times = time.perf_counter() - self.began[0], time.process_time() - self.began[1]
+        if len(self.model.device.paths) > 1:
+            self.row["path"] = self.model.path_taken
         figures = {name: round(logs[name], 6) for name in FIGURES}
         figures |= {name: round(value, 2) for name, value in zip(TIMES, times, strict=True)}
         for name, values in self.row["history"].items():

@@ -38,6 +38,7 @@ COLUMNS = (
     (72, 12, 2),
     (128, 8, 4),
 )
+LITTLE_WASTE, MUCH_WASTE = 1.1, 1.4  # of filters, as a factor to the least
 STAGES = 3
 FEWEST_SUMS, MOST_SUMS = 32, 128  # float32 of a lane
 MOST_THREADS = 256
@@ -60,10 +61,13 @@ def candidates(layer: Geometry, direction: str, card: Card, masked: bool, itemsi
 
 
 def columns_for(filters: int) -> list[tuple[int, int, int]]:
-    """Those of COLUMNS that waste little on so many filters: at most three, the widest first."""
+    """Those of COLUMNS that are worth trying for so many filters: three that waste little, and two wider ones that
+    waste more, and have more to multiply for what they copy."""
     waste = {c: round_up(filters, c[0]) / filters for c in COLUMNS}
-    fine = [c for c in COLUMNS if waste[c] <= 1.1 * min(waste.values())]
-    return fine[:-4:-1]
+    least = min(waste.values())
+    fine = [c for c in COLUMNS if waste[c] <= LITTLE_WASTE * least][-3:]
+    wide = [c for c in COLUMNS if waste[c] <= MUCH_WASTE * least and c[0] > fine[-1][0]][-2:]
+    return [*wide, *fine][::-1]
 
 
 def chunk(channels: int) -> int:
