@@ -1,7 +1,7 @@
 """Tables of what is known of kernels without running them: predicted, counted, compiled.
 
-planner: from tinycnn/devices/gpu/fast/cost.json, which fit_cost_model.py makes of results/nvidia-h200/fast_conv.json;
-planner-rows: the same times, each layer's quickest one beside what is predicted of it;
+planner: from tinycnn/devices/gpu/fast/cost.json, which fit_cost_model.py makes of results/nvidia-h200/fast_tiles.json;
+planner-rows: of the same times the quickest of each large layer, and of go-crazy's, beside what is predicted of it;
 one-kernel, step-paths: from results/emulator/step_paths.json, which step_paths.py counts;
 fast-kernels, fast-kernels-in-short: from results/nvrtc/fast_compile.json.
 """
@@ -12,10 +12,14 @@ from statistics import median
 
 import fast_compile
 import fit_cost_model
+import network_shapes
+import profile_steps
 import step_paths
+import whole_steps
 from tables_shared import field, markdown, of_every_file, used
 
 from tinycnn.devices.gpu.fast import cost
+from tinycnn.devices.gpu.fast.instances import TURNED
 
 
 def planner(results):
@@ -23,7 +27,7 @@ def planner(results):
     fitted = cost.fitted()
     source, lines = fitted["measured"], fit_cost_model.lines_of(fitted["errors"], 2)
     names = ("kernel", "prediction", "times", "median factor", "worst", "tile within 10 % of the best", "time lost")
-    of = f"{source['card']}, {source['date']}, commit {source['commit']}: the kernels of a {source['path']}."
+    of = f"{source['card']}, {source['date'][:10]}, commit {source['commit']}."
     return f"{of}\n\n{markdown(lines, names, left=2)}"
 
 
@@ -32,25 +36,31 @@ def planner_rows(results):
     facts, rows = fit_cost_model.read()
     predicted = {row: row.predicted(cost.Coefficients(**cost.fitted()["coefficients"][row.family])) for row in rows}
     best = {}
+    flop = {(r["direction"], r["name"], r["masked"]): r["flop"] for r in facts["rows"] if is_shown(r)}
     for row in rows:
-        if row.problem not in best or row.us < best[row.problem].us:
+        if row.problem in flop and (row.problem not in best or row.us < best[row.problem].us):
             best[row.problem] = row
-    flop = {(r["direction"], r["name"], tuple(r["networks"])): r["flop"] for r in facts["rows"]}
     lines = [
         [
-            row.problem[1], row.direction, row.family.split()[0], f"{row.us:.1f}", f"{predicted[row]:.1f}",
+            row.problem[1], row.direction + " behind a ReLU" * row.masked,
+            row.family.split()[0] + ", turned" * (row.way == TURNED), f"{row.us:.1f}", f"{predicted[row]:.1f}",
             f"{predicted[row] / row.us:.2f}", f"{flop[problem] / row.us / 1e6:.1f}",
         ]
         for problem, row in sorted(best.items(), key=lambda item: (flop[item[0]], item[0][1]))
     ]  # fmt: skip
     told = fit_cost_model.errors({row: predicted[row] for row in best.values()})
     head = (
-        f"{facts['card']}, {facts['date']}, commit {facts['commit']}: the kernels of a {facts['path']}. Of these "
-        f"{len(lines)} times half are within a factor of {told['median']:.2f} of what is predicted, all within "
-        f"{told['worst']:.2f}."
+        f"{facts['card']}, {facts['date'][:10]}, commit {facts['commit']}. Of these {len(lines)} times half are within "
+        f"a factor of {told['median']:.2f} of what is predicted, all within {told['worst']:.2f}."
     )
     columns = ("layer", "direction", "kernel", "measured µs", "predicted µs", "predicted / measured", "TFLOP/s")
     return f"{head}\n\n{markdown(lines, columns, left=3)}"
+
+
+def is_shown(row):
+    """Whether it is among what one looks for: the large layers, go-crazy's, and those of well-known networks."""
+    large = row["flop"] >= network_shapes.LARGE_FLOP and set(row["networks"]) & set(network_shapes.LARGE)
+    return bool(large or set(row["networks"]) & {*network_shapes.FOREMOST[:1], network_shapes.CLASSIC})
 
 
 def one_kernel(results):
@@ -71,7 +81,8 @@ def one_kernel(results):
 
 def paths(results):
     """What a step costs on each path; of a time only what was measured."""
-    measured, whole = step_times(results, "profile_steps.json"), step_times(results, "whole_steps.json")
+    files = (*profile_steps.FILES.values(), whole_steps.FILE)
+    measured = [step_times(results, file) for file in files]
     lines = []
     for row in step_paths.read(results):
         found = row["one_kernel"]
@@ -81,10 +92,10 @@ def paths(results):
         lines.append(
             [f"`{row['network']}`", general["launches"], f"{general['bytes'] / 1e6:.0f}", fast["launches"]]
             + [f"{fast['bytes'] / 1e6:.0f}", 1, found["grid_barriers"], f"{found['bytes'] / 1e6:.0f}"]
-            + [measured.get(row["network"], "-"), whole.get(row["network"], "-")]
+            + [times.get(row["network"], "-") for times in measured]
         )
     names = ["network", "general: launches", "MB", "fast: launches", "MB", "one kernel: launches", "barriers", "MB"]
-    names += ["general as a graph, µs measured", "one kernel, µs measured"]
+    names += ["general as a graph, µs measured", "fast, µs measured", "one kernel, µs measured"]
     return markdown(lines, names, left=1)
 
 

@@ -6,7 +6,7 @@ accuracy-vs-keras: from results/*/accuracy_vs_keras.json;
 training-speed: from results/*/train_frameworks.json;
 scaling: from results/*/scaling.json;
 cudnn: from results/*/conv_cudnn.json and layers_cudnn.json;
-step-profile: from results/*/profile_steps.json.
+step-profile: from results/*/profile_steps.json; step-profile-fast: from results/*/profile_steps_fast.json.
 Of networks, beside-keras, training-speed and step-profile there is a short form, NAME-in-short: the rows that people
 look for.
 """
@@ -124,9 +124,11 @@ def training_speed(content, path, only=None):
     names += ["images/s", "lowest to highest", "s/epoch", "times PyTorch"]
     done = sorted({len(row["rounds"]) for row in content["rows"]}) or [settings["rounds"]]
     rounds = f"{done[0]}" if len(done) == 1 else f"{done[0]} to {done[-1]}"
+    steps = " or ".join(str(n) for n in sorted({row.get("steps", settings["steps"]) for row in content["rows"]}))
+    commits = ", ".join(dict.fromkeys(row.get("commit") or "unknown" for row in content["rows"]))
     head = (
         f"{field(content, 'device', path)}; batches of {settings['batch']}, {settings['data']}, medians of "
-        f"{rounds} rounds of {settings['steps']} steps; {used(content, path)}."
+        f"{rounds} rounds of {steps} steps; commit {commits}; {used(content, path)}."
     )
     absent = {} if only else field(content, "absent", path)
     tail = f"\n\nNot measured, because not installed: {', '.join(absent)}." if absent else ""
@@ -249,5 +251,8 @@ TABLES = {
     ),
     "cudnn": cudnn_table,
     "step-profile": steps,
-    "step-profile-in-short": partial(steps, only=STEPS_IN_SHORT),
+    "step-profile-fast": of_every_file("profile_steps_fast.json", step_profile, NO_GPU),
+    "step-profile-in-short": of_every_file(
+        "profile_steps_fast.json", partial(step_profile, only=STEPS_IN_SHORT), NO_GPU
+    ),
 }  # fmt: skip

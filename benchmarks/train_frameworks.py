@@ -361,7 +361,7 @@ def run(options):
             def keep(measured, d=d, before=before, later=later):
                 rows = report.rows_of(d["network"], measured, len(training.x), d["flop"])
                 for row, contender in zip(rows, measured, strict=True):
-                    row |= {**provenance, "path": contender.options.get("path")}
+                    row |= {**provenance, "path": contender.options.get("path"), "steps": result["settings"]["steps"]}
                 result.update(rows=before[0] + rows, ratios=before[1] + report.ratios_of(rows))
                 machine.write_json(path, {**result, "left_out": result["left_out"] + later})
                 return rows

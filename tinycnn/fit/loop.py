@@ -268,7 +268,7 @@ def fit(model: Model, data: TrainingData, plan: Plan) -> cb.History:
     listeners = Listeners(plan.callbacks, model, facts)
     whole = whole_steps(model, data.train, plan.batch_size, listeners)
     device = model.device
-    with _as_compiled(model), nullcontext() if whole or device.path != ONE_KERNEL else device.taking("general"):
+    with _as_compiled(model), nullcontext() if whole or device.path != ONE_KERNEL else device.taking(device.usual_path):
         model.path_taken = device.path
         listeners.tell("on_train_begin", {})
         for epoch in range(plan.initial_epoch, plan.epochs):
