@@ -143,7 +143,7 @@ def told(model: dict[str, Any]) -> str:
     source, errors = model["fitted_to"], model["errors"]
     return (
         f"Predictions are by a model fitted to times of kernels/fast on an {source['card']} "
-        f"({source['date']}). Of a layer that it had not seen, half of the times were within a factor "
+        f"({source['date'][:10]}). Of a layer that it had not seen, half of the times were within a factor "
         f"{errors['median']:.2f}, all within {errors['worst']:.1f}. Nothing was measured on other cards."
     )
 

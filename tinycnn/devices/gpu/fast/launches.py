@@ -1,8 +1,9 @@
 """Launches of kernels/fast: forward and backward of conv2d, conv1x1 and dense, by kernels made for the layer's shape.
 
-Backward takes dy and, behind a ReLU, its output y, and goes through the ReLU while it reads them. The gradients of
-filters and bias come as Slices, which the optimiser adds up. What no kernel of kernels/fast takes, the general ones
-compute.
+Backward takes dy and, behind a ReLU, its output y, and goes through the ReLU while it reads them. Of a large layer
+backward data is a forward pass (instances.TURNED): over dz, which a launch makes of dy and y, and over filters that
+another has turned. The gradients of filters and bias come as Slices, which the optimiser adds up. What no kernel of
+kernels/fast takes, the general ones compute.
 """
 
 from __future__ import annotations
