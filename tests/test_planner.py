@@ -267,7 +267,7 @@ def test_what_was_measured_decides(row):
     choices = plan.choices(layer, direction, H200, row.masked)
     tried = {one.us for one in choices if one.source == plan.MEASURED}
     times = {r.us for r in fit_cost_model.quickest(ROWS) if r.problem == row.problem}
-    assert tried == times
+    assert tried and tried <= times
     assert choices[0].us == min(tried) or choices[0].us * plan.MARGIN < min(tried)
 
 

@@ -257,7 +257,7 @@ def numbers_held(layer: Geometry, direction: str, tile: Tile) -> int:
         span = (tile.PX - 1) * view.stride_w + view.S
         return tile.PX * tile.TK + span * (1 if view.C < 4 else 4) + 4
     taps = layer.S * min(layer.C, 4)
-    return 4 * taps + taps + 8
+    return 4 * taps + taps + taps // 4 + 4
 
 
 def check_registers(layer: Geometry, direction: str, tile: Tile, threads: int, itemsize: int) -> None:
