@@ -136,6 +136,52 @@ def test_launches_over_the_same_arrays(tmp_path):
         emulator.check(path, emulator.read_launches(path))
 
 
+REMEDY = "if it holds something before, give it a value in the launch comment"
+NO_VALUE = """
+__global__ void adds(const float* x, float* y) { y[threadIdx.x] += x[threadIdx.x]; }
+__global__ void sets(const float* x, float* y) { y[threadIdx.x] = x[threadIdx.x], y[threadIdx.x] += 1; }
+__global__ void copies(float* x, float* y) { y[threadIdx.x] = x[threadIdx.x]; }
+__global__ void counts(int* total) { atomicAdd(total, 1); }
+__global__ void doubles(float* y, const float* x) { y[threadIdx.x] = 2 * x[threadIdx.x]; }
+"""
+LAUNCHES_WITHOUT = {  # the launch: the word that is reported
+    "kernel=adds x=float[32] y=float[32]": "y=float[32]",
+    "kernel=adds x=float[32] y=float[32]:zeros expect=y:x": None,
+    "kernel=adds x=float[32] y=float[32]:random expect=y:x+y": None,
+    "kernel=sets x=float[32] y=float[32] expect=y:x+1": None,
+    "kernel=copies x=float[32] y=float[32] expect=y:x": None,  # x may be written by its type, but is not
+    "kernel=counts total=int[1]": "total=int[1]",
+    "kernel=counts total=int[1]:zeros expect=total:32": None,
+    "kernel=doubles y=float[32] x=y expect=y:2*y": None,  # in place: y is what the const pointer reads
+}
+
+
+def test_an_output_without_a_value_counts_as_never_written(tmp_path):
+    path = tmp_path / "without.cu"
+    lines = [f"// launch: {text.replace(' ', ' grid=1 block=32 ', 1)}\n" for text in LAUNCHES_WITHOUT]
+    path.write_text("".join(lines) + NO_VALUE)
+    launches = emulator.read_launches(path)
+    for launch, (text, word) in zip(launches, LAUNCHES_WITHOUT.items(), strict=True):
+        checker = emulator.Checker(path, [launch.kernel for launch in launches])
+        checker.run(launch)
+        if word is None:
+            assert checker.reports == [], text
+            continue
+        (report,) = checker.reports
+        line = 1 + path.read_text().splitlines().index(next(k for k in NO_VALUE.splitlines() if launch.kernel in k))
+        assert (report.kind, report.line, report.array) == ("uninitialised", line, word.partition("=")[0])
+        assert f"nobody has written yet; {REMEDY}: {word}:random" in report.message
+
+
+def test_an_array_without_a_value_holds_the_same_random_numbers_as_ever(tmp_path):
+    without, random = (
+        read(tmp_path, f"// launch: kernel=scale<float> grid=1 block=1 {GOOD.replace('y=float[2,5]=0', y)}")[0].args[1]
+        for y in ("y=float[2,5]", "y=float[2,5]:random")
+    )
+    assert len(set(without.flat)) == 10
+    np.testing.assert_array_equal(without, random)
+
+
 @pytest.mark.parametrize(
     "text, words",
     [

@@ -45,7 +45,7 @@ KINDS = (
 )
 UNEXPECTED = "unexpected"  # what came out is not what the launch comment says
 ENDED = "ended"  # what only who started the process can tell: limited.py
-RACE, OUT_OF_BOUNDS, MISALIGNED, ENDLESS, CRASH, SKIPPED = 1, 2, 3, 8, 9, 10
+RACE, OUT_OF_BOUNDS, MISALIGNED, UNINITIALISED, ENDLESS, CRASH, SKIPPED = 1, 2, 3, 4, 8, 9, 10
 
 
 @dataclass
@@ -178,9 +178,16 @@ def _problems(
     """(what is wrong with a launch of these blocks, in this order; whether any handed over to another; its arguments
     as the kernel left them)."""
     with watched.watch(launch, check=True, only=blocks, seconds=seconds):
-        found = [type(p).from_buffer_copy(p) for p in watched.module.problems()]
+        found = [type(p).from_buffer_copy(p) for p in watched.module.problems() if not _reads_an_input(watched, p)]
         results = [arg.copy() if isinstance(arg, np.ndarray) else arg for arg in watched.args]
         return found, bool(watched.module.library.cudasim_handed_over()), results
+
+
+def _reads_an_input(watched: Watched, problem: Problem) -> bool:
+    """Whether it is a read of an array without a value that the launch only reads: its `const` was forgotten."""
+    if problem.kind != UNINITIALISED or not watched.word_of(problem.region):
+        return False
+    return not watched.module.library.cudasim_written(problem.region)
 
 
 def returns_before(path: Path, kernel: str, report: Report) -> bool:
@@ -261,7 +268,9 @@ def _message(watched: Observed, shared: int, problem: Problem, where: dict[int, 
     if problem.kind == MISALIGNED:
         return f"{did} {problem.size} bytes at {_place(name, problem.offset)}, which is no multiple of {problem.size}"
     who = "no thread of this block" if problem.space else "nobody"
-    return f"{space} memory: reads {element}, which {who} has written yet"
+    word = watched.word_of(problem.region)
+    remedy = f"; if it holds something before, give it a value in the launch comment: {word}:random" if word else ""
+    return f"{space} memory: reads {element}, which {who} has written yet{remedy}"
 
 
 def _place(name: str, offset: int) -> str:

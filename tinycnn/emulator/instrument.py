@@ -50,6 +50,7 @@ class Array:
         self.granule = 1 if dtype.itemsize == 1 else 2 if dtype.itemsize == 2 else 4
         self.moved_by = 0  # from the caller's addresses to the copy's
         self.unset = False  # nobody has written there yet
+        self.word = ""  # of the launch comment, where that gives it no value: see _without_value
 
     @property
     def size(self) -> int:
@@ -79,6 +80,10 @@ class Observed:
             return array.name, array.dtype.itemsize, array.size
         index = region - len(self.arrays)
         return self.module.shared_names[index], None, self.module.shared[index].size
+
+    def word_of(self, region: int) -> str:
+        """What the launch comment says of an array that it gives no value; '' for any other region."""
+        return self.arrays[region].word if 0 <= region < len(self.arrays) else ""
 
     def places(self, instructions: Iterable[int]) -> dict[int, Place]:
         """{instruction: (file, line)}, in the source as far as can be told."""
@@ -140,7 +145,8 @@ def _guarded(launch: Launch, signature: Signature) -> tuple[list[Array], list[An
     pointers = [(n, a) for (n, a), p in zip(named, signature.parameters, strict=True) if p.is_pointer and a is not None]
     through_tables = [(f"buffer {i}", buffer) for i, buffer in enumerate(launch.buffers, 1)]
     through_tables += launch.within.items()
-    unset = {_span(array) for array in launch.unset}
+    without_value = _without_value(launch, signature)
+    unset = {_span(array) for array in launch.unset} | set(without_value)
     spans = sorted(
         ((*_span(array), name, array) for name, array in pointers + through_tables if array.nbytes), key=lambda s: s[:2]
     )
@@ -155,6 +161,7 @@ def _guarded(launch: Launch, signature: Signature) -> tuple[list[Array], list[An
         else:
             groups.append(Array(name, begin, end, array.dtype, begin - _span(_base(array))[0]))
             groups[-1].unset = (begin, end) in unset
+            groups[-1].word = without_value.get((begin, end), "")
     kept = {_span(buffer)[0] for buffer in launch.buffers}  # pointers lead there, so there they stay
     alive = [_move(group) for group in groups if not any(group.begin <= address < group.end for address in kept)]
 
@@ -170,6 +177,15 @@ def _guarded(launch: Launch, signature: Signature) -> tuple[list[Array], list[An
     is_pointer = [p.is_pointer and a is not None for p, a in zip(signature.parameters, launch.args, strict=True)]
     args = [moved(a) if pointer else a for a, pointer in zip(launch.args, is_pointer, strict=True)]
     return groups, args, alive
+
+
+def _without_value(launch: Launch, signature: Signature) -> dict[tuple[int, int], str]:
+    """{span: its word} of the arrays that the launch comment gives no value, and that are no inputs by their type."""
+    given = list(zip(launch.args, signature.parameters, strict=True))
+    inputs = [a for a, p in given if p.is_pointer and p.is_constant and a is not None]
+    named = dict(zip(launch.names, launch.args, strict=False))  # names: none, if not of a comment
+    words = [(named[name], word) for name, word in launch.no_value.items() if name in named]
+    return {_span(a): word for a, word in words if not any(np.may_share_memory(a, b) for b in inputs)}
 
 
 def _move(group: Array) -> np.ndarray:

@@ -7,9 +7,10 @@ A line for each launch; a line that ends in a backslash goes on in the next comm
 `cooperative` alone (all blocks run at once, and may wait for one another), and then the kernel's parameters, by their
 names and in their order:
 
-    x=float[1000]            an array, of random numbers: standard normal for floats, 0 to 99 for the others
+    x=float[1000]            an array, of random numbers: standard normal for floats, 0 to 99 for the others. One that
+                             the kernel writes counts as unset (below) where its parameter is no pointer to const
     x=float[8,28,28,1]       the same, its extents written as a shape
-    x=float[1000]=0          an array full of one value; also ones, and random as above
+    x=float[1000]=0          an array full of one value; also ones, zeros, and random as above
     x=int[1000]=range        0, 1, 2, ...; ramp is the same
     x=float[3]=[1,2.5,-1]    these values
     x=float[1000]=some.npy   those of a file beside the .cu file
@@ -44,7 +45,16 @@ import numpy as np
 
 from tinycnn.emulator import sources
 from tinycnn.emulator.arguments import parameter_names
-from tinycnn.emulator.values import DescriptionError, array_of, by_value, extents, is_unset, number, pointer_into
+from tinycnn.emulator.values import (
+    DescriptionError,
+    array_of,
+    by_value,
+    extents,
+    has_no_value,
+    is_unset,
+    number,
+    pointer_into,
+)
 
 MARK = re.compile(r"^\s*//\s*launch\s*:")
 SHAPE_WORDS = ("kernel", "grid", "block", "shared")
@@ -79,6 +89,7 @@ class Launch:
     within: arrays that arguments are parts of, by name: the kernel may go to all of them.
     variables: what __constant__ and __device__ variables of the file hold.
     unset: those of the arrays that are as cudaMalloc leaves them.
+    no_value: {name: its word} of the arguments that a comment says no value of, like {"y": "y=float[1000]"}.
     expected, tolerance: what is to come out. line: where the comment stands.
     goes_on: whether the launch changes its arrays, for those that follow.
     """
@@ -93,6 +104,7 @@ class Launch:
     within: dict[str, np.ndarray] = field(default_factory=dict)
     variables: dict[str, np.ndarray] = field(default_factory=dict)
     unset: list[np.ndarray] = field(default_factory=list)
+    no_value: dict[str, str] = field(default_factory=dict)
     expected: list[Expected] = field(default_factory=list)
     tolerance: float = TOLERANCE
     line: int = 0
@@ -187,6 +199,8 @@ def parse(
             args[name] = _argument(word, value, np.random.default_rng([seed, len(args)]), folder, known)
             if isinstance(args[name], np.ndarray) and is_unset(value):
                 launch.unset.append(args[name])
+            if has_no_value(value):
+                launch.no_value[name] = word
             if isinstance(args[name], np.ndarray) and not value.startswith("{"):
                 known[name] = args[name]
     for needed in ("kernel", "grid", "block"):

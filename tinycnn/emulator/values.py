@@ -50,13 +50,18 @@ def array_of(word: str, text: str, random: np.random.Generator, folder: Path) ->
         if len(numbers) != np.prod(shape):
             raise DescriptionError(f"{word!r} has {len(numbers)} values for {np.prod(shape)} elements")
         return np.array(numbers, dtype).reshape(shape)
-    plain = {"ones": "1", UNSET: "0"}.get(value, value)
+    plain = {"ones": "1", "zeros": "0", UNSET: "0"}.get(value, value)
     return np.full(shape, number(word, dtype, plain), dtype)
 
 
 def is_unset(text: str) -> bool:
     """Whether an array is said to be as cudaMalloc leaves it."""
     return bool(re.search(rf"\][=:]{UNSET}$", text))
+
+
+def has_no_value(text: str) -> bool:
+    """Whether it is an array of which nothing is said but its type and its extents."""
+    return bool(re.fullmatch(r"\w+\[[^]]*\]", text))
 
 
 def _loaded(word: str, path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:

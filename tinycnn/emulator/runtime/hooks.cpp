@@ -37,7 +37,7 @@ Region& region_at(int id) { return regions[id]; }
 
 static void add_region(uintptr_t begin, int64_t size, int space, int granule, bool unset) {
     Region& region = regions[region_count++];
-    region = {begin, begin + (uintptr_t)size, space, granule, unset, nullptr, nullptr, nullptr};
+    region = {begin, begin + (uintptr_t)size, space, granule, unset, false, nullptr, nullptr, nullptr};
     if (checking) shadow_begin(region, 1);
     if (tracing) trace_begin(region);
 }
@@ -65,6 +65,9 @@ CUDASIM_EXPORT void cudasim_trace_only(const int64_t* blocks, int64_t count) {
     traced_blocks = blocks;
     traced_count = count;
 }
+
+// Whether the launch that was checked wrote anything there.
+CUDASIM_EXPORT int cudasim_written(int id) { return regions[id].written; }
 
 CUDASIM_EXPORT void cudasim_unwatch() {
     watching = tracing_some = false;

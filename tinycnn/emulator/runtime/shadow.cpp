@@ -239,6 +239,7 @@ static void access_cell(Cell& cell, uint8_t bytes, uint8_t every_byte, int space
 
 void shadow_access(Region& region, int id, const Access& now) {
     uintptr_t begin = now.address - region.begin, end = begin + now.size;
+    region.written |= now.write;
     for (uintptr_t at = begin; at < end;) {
         uintptr_t index = at / region.granule, next = (index + 1) * region.granule;
         if (next > end) next = end;
