@@ -394,6 +394,9 @@ def stand_in_for_cupy(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", stand_in_cupy)
     monkeypatch.setattr(cuda, "driver_version", lambda: (13, 0))
     monkeypatch.setattr(versus, "peers_and_what_is_absent", lambda: ([], {"cuDNN through PyTorch": "no GPU"}))
+    monkeypatch.setattr(versus, "CALLS", 1)
+    for name, few in (("WARM_UP", 0), ("MOST_SETS", 2)):
+        monkeypatch.setattr(gpu_timing, name, few)
     monkeypatch.delitem(devices._made, ("cuda", "float32"), raising=False)
     yield
     devices._made.pop(("cuda", "float32"), None)

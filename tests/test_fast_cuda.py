@@ -135,7 +135,7 @@ def test_what_was_compiled_once_is_not_compiled_again(compiled):
 def test_many_kernels_are_built_at_once_and_those_that_are_there_are_left(stand_in, compiled):
     emulator, driver = tinycnn.get_device("emulator"), cuda.CudaDevice().driver
     both_passes(emulator)
-    wanted = [one for one in emulator.driver.modules if one[0].startswith("fast/")]
+    wanted = [one for one in emulator.driver.modules if one[0].startswith("fast/")][:6]
     driver.build(wanted)
     assert sorted(compiled) == sorted({kernel for _, kernel in wanted})
     driver.build(wanted)

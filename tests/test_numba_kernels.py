@@ -101,7 +101,7 @@ def test_the_constants_of_the_kernels_are_those_of_the_launches(simulated):
     [
         pytest.param("sm_75", ["double:one"], marks=pytest.mark.slow),
         pytest.param("sm_80", ["float:all"], marks=pytest.mark.slow),
-        ("sm_90", ["float:one"]),
+        pytest.param("sm_90", ["float:one"], marks=pytest.mark.slow),
     ],
 )
 def test_every_kernel_compiles_for_a_gpu_in_its_own_precision_and_in_registers(arch, forms):
@@ -420,6 +420,7 @@ def test_a_gpu_out_of_memory_says_how_much_was_asked_and_what_fits(on_gpu_arrays
 # ---------------------------------------------------------------- the benchmark
 
 
+@pytest.mark.slow
 def test_the_benchmark_times_the_same_launches_on_both_devices(simulated, monkeypatch):
     monkeypatch.setattr(numba_kernels, "CALLS", 1)
     monkeypatch.setattr(numba_kernels, "ROUNDS", 1)
