@@ -10,6 +10,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("TINYCNN_DEVICE", "cpu")  # where a test names no device, beside a GPU too
 
 import pytest
+import sampled
 from hypothesis import HealthCheck, settings
 
 import tinycnn
@@ -152,6 +153,8 @@ def pytest_collection_modifyitems(config, items):
     if large:
         config.hook.pytest_deselected(items=large)
         items[:] = [item for item in items if not is_too_large(item)]
+    for item in list(sampled.not_taken(items)):
+        item.add_marker("slow")
 
 
 def pytest_generate_tests(metafunc):

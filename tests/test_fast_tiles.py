@@ -65,6 +65,7 @@ def on_a_stand_in(monkeypatch, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_times_are_kept_with_how_far_off_the_results_are(on_a_stand_in):
     status, content = on_a_stand_in()
     assert status == 0 and content["left_out"] == [] and content["path"] == "fast"

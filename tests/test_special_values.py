@@ -195,6 +195,7 @@ def test_a_network_that_has_diverged_predicts_nan(device):
 
 
 @pytest.mark.parametrize("value", [NAN, INFINITY, -INFINITY])
+@pytest.mark.slow
 def test_winograd_s_convolution_loses_no_nan_and_keeps_it_in_its_image(value):
     rng, oracle, unpadded = np.random.default_rng(0), tinycnn.get_device("reference", "float64"), ((0, 0), (0, 0))
     x, w, dy = (rng.standard_normal(shape).astype(np.float32) for shape in ((3, 9, 9, 8), (3, 3, 8, 9), (3, 7, 7, 9)))

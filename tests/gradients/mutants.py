@@ -43,7 +43,7 @@ EQUAL_MAXIMA = "gradients/test_gradients.py::test_the_gradient_of_equal_maxima_g
 
 SHARED_MAXIMA = "test_layer_operations.py::test_equal_maxima_of_an_image_share_the_gradient_and_so_do_nans"
 SMALL_AND_LARGE = "test_layer_operations.py::test_an_activation_keeps_the_digits_of_small_numbers_and_bears_large_ones"
-PENALTY = "test_training.py::test_a_penalty_is_part_of_the_loss_and_makes_weights_small"
+PENALTY = "test_training.py::test_a_penalty_is_part_of_the_loss_and_makes_weights_small[reference]"
 LARGE_WINDOWS = "test_layer_operations.py::test_pooling_finds_the_maximum_at_the_last_place_of_a_large_window"
 RMSPROP = "test_operations.py::test_rmsprop"
 TOTALS = "test_operations.py::test_totals_sum_the_loss_by_image_and_the_hits"
