@@ -36,6 +36,7 @@ from tinycnn.devices.gpu.fast.instances import (
     plan_of,
     simplified,
 )
+from tinycnn.devices.gpu.fast.plan import choices
 from tinycnn.devices.gpu.fast.plan import plan as planned
 from tinycnn.shapes import UNPADDED, Geometry
 
@@ -236,6 +237,32 @@ def test_forward_and_backward_of_a_convolution(emulated, name, masked):
     assert_close(db, dz.sum(axis=(0, 1, 2)), pixels)
     for wanted in (Wanted(False, True, False), Wanted(True, False, True)):
         assert [a is not None for a in fast.conv2d_backward(emulated, *args, wanted)] == list(wanted)
+
+
+@pytest.mark.parametrize("dtype", ["float32"])
+def test_a_layer_whose_way_back_is_a_forward_pass_masks_once_for_data_and_filters(emulated, monkeypatch):
+    """As the planner has it for large layers; here for a small one."""
+    asked = []
+
+    def plan(layer, direction, card, masked, *others):
+        asked.append((direction, masked))
+        if direction != BACKWARD_DATA:
+            return planned(layer, direction, card, masked, *others)
+        return next((one.layer, one.plan) for one in choices(layer, direction, card, masked) if one.way == TURNED)
+
+    monkeypatch.setattr(fast, "plan", plan)
+    x_shape, w_shape, stride, padding = (3, 7, 6, 5), (3, 3, 5, 8), (1, 1), ((1, 0), (2, 1))
+    rng, length = rng_of(8), int(np.prod(w_shape[:3]))
+    x, w = normal(rng, *x_shape), normal(rng, *w_shape)
+    y = np.maximum(conv2d(x, w, 0, stride, padding), 0).astype(np.float32)
+    dy = normal(rng, *y.shape)
+    args = *map(emulated.asarray, (dy, y, x, w)), stride, padding
+    dx, dw, db = map(emulated.whole, fast.conv2d_backward(emulated, *args, Wanted(True, True, True)))
+    dz, pixels = np.where(y > 0, dy, 0), dy.size // dy.shape[3]
+    assert_close(dx, conv2d_data_gradient(dz, w, x_shape, stride, padding), length)
+    assert_close(dw, conv2d_filter_gradient(x, dz, w_shape[:2], stride, padding), pixels)
+    assert_close(db, dz.sum(axis=(0, 1, 2)), pixels)
+    assert asked == [(BACKWARD_DATA, True), (BACKWARD_FILTER, False)]
 
 
 @DTYPES
