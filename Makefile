@@ -10,13 +10,13 @@ train: .venv/run
 # On all cores: half of the time goes into compilers, which wait for one another in a single process.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
-# Minutes: everything but what is marked slow.
+# Minutes: everything but what is marked slow, and of many tests that are alike every n-th.
 test: .venv/test
 	$(PYTEST)
 
 # The rest too: every mutant, every documented network, every architecture.
 test-all: test
-	$(PYTEST) -m slow
+	$(PYTEST) -m 'slow or alike'
 
 lint: .venv/lint
 	$(BIN)/ruff check

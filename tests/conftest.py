@@ -65,6 +65,8 @@ def pytest_deselected(items):
             what = "that are too large for Numba's simulator"
         elif item.get_closest_marker("slow"):
             what = "that are slow, which `make test-all` runs"
+        elif item.get_closest_marker("alike"):
+            what = "that are like others, which `make test-all` runs"
         else:
             continue
         LEFT_OUT[what] = LEFT_OUT.get(what, 0) + 1
@@ -154,7 +156,7 @@ def pytest_collection_modifyitems(config, items):
         config.hook.pytest_deselected(items=large)
         items[:] = [item for item in items if not is_too_large(item)]
     for item in list(sampled.not_taken(items)):
-        item.add_marker("slow")
+        item.add_marker("alike")
 
 
 def pytest_generate_tests(metafunc):

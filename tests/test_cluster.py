@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -112,6 +113,19 @@ def test_gradients_are_checked_by_workers_as_without(client):
     assert dict(options.shared(client, gradcheck.reports, checks)) == dict(
         options.shared(None, gradcheck.reports, checks)
     )
+
+
+def test_workers_that_do_not_start_are_one_line():
+    """They read the script of whoever starts them once more, and standard input cannot be read twice."""
+    script = """
+import tinycnn.cluster as cluster
+try:
+    with cluster.connected(1, None): pass
+except cluster.ClusterError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-"], input=script, capture_output=True, text=True, timeout=300)
+    assert done.stdout == "the workers do not start: Nanny failed to start worker process\n"
 
 
 # ---------------------------------------------------------------- without workers

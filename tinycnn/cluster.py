@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import dask
 import distributed
 
 from tinycnn.devices import DeviceError
@@ -26,6 +27,7 @@ Result = TypeVar("Result")
 
 LOOK_SECONDS = 0.5  # how often whoever waits looks what the jobs have left in files
 PATIENCE = 10.0  # seconds for jobs to see that they are to end
+BUSY = "300s"  # until a process of this machine that does not answer is given up: its cores may have much else to do
 THREADS = "NUMBA_NUM_THREADS"  # of the cpu device in one worker; its results do not depend on it
 
 
@@ -56,15 +58,11 @@ def connected(workers: int | None, scheduler: str | None, folders: Iterable[str]
     """
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what a user has to know we say
     if scheduler is None:
-        share = os.environ.get(THREADS) or str(max(1, cores() // (workers or 1)))
-        started: Any = distributed.LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=True, env={THREADS: share},
-            dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL,
-        )  # fmt: skip
+        started: Any = workers_here(workers)
     else:
         started = scheduler
     try:
-        client = distributed.Client(started, timeout="10s")
+        client = distributed.Client(started, timeout=BUSY if scheduler is None else "10s")
     except (OSError, ValueError) as error:
         raise ClusterError(f"no Dask scheduler answers at {scheduler}: {error}") from None
     try:
@@ -74,6 +72,19 @@ def connected(workers: int | None, scheduler: str | None, folders: Iterable[str]
         client.close()
         if scheduler is None:
             started.close()
+
+
+def workers_here(workers: int | None) -> distributed.LocalCluster:
+    """So many worker processes on this machine, which share its cores. Raises ClusterError."""
+    share = os.environ.get(THREADS) or str(max(1, cores() // (workers or 1)))
+    try:
+        with dask.config.set({"distributed.comm.timeouts.connect": BUSY, "distributed.comm.timeouts.tcp": BUSY}):
+            return distributed.LocalCluster(
+                n_workers=workers, threads_per_worker=1, processes=True, env={THREADS: share},
+                dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL,
+            )  # fmt: skip
+    except (OSError, RuntimeError, distributed.TimeoutError) as error:
+        raise ClusterError(f"the workers do not start: {error.__cause__ or error}") from None
 
 
 def finished(

@@ -74,7 +74,7 @@ def command(tool, device, operation):
         return [*cli, "gradcheck", operation, "--device", device, "--json"]
     if tool == CHECK:
         return [*cli, "check", operation, "--json"]
-    options = ["--device", device, "--tb", "line", "-p", "no:cacheprovider"]
+    options = ["-m", "not slow", "--device", device, "--tb", "line", "-p", "no:cacheprovider"]
     return [sys.executable, "-m", "pytest", *options, str(ROOT / "tests" / operation)]
 
 
