@@ -64,6 +64,7 @@ INSTANCES: dict[str, tuple[str, ...]] = {
         "binary_crossentropy<T>",
         "mean_squared_error<T>",
     ),
+    "upsample2d": tuple(f"upsample2d_{way}<T, {width}>" for way in ("forward", "backward") for width in (1, 4)),
     "zeropad2d": ("zeropad2d<T, 1>", "zeropad2d<T, 4>"),
 }
 

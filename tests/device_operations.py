@@ -103,6 +103,14 @@ ARGUMENTS = {
         lambda on: (on.normal(2, 6, 7, 5), PADDED),
         lambda on: (on.normal(1, 5, 3, 4), ((0, 3), (0, 0))),
     ],
+    "upsample2d_forward": [
+        lambda on: (on.normal(2, 3, 4, 5), (2, 2)),
+        lambda on: (on.normal(1, 2, 3, 4), (1, 3)),
+    ],
+    "upsample2d_backward": [
+        lambda on: (on.normal(2, 6, 8, 5), (2, 2)),
+        lambda on: (on.normal(1, 2, 9, 4), (1, 3)),
+    ],
     "maxpool2d_forward": [
         lambda on: (on.few(2, 6, 5, 1), (2, 2), (2, 2), UNPADDED),
         lambda on: (on.few(1, 7, 6, 5), (3, 2), (2, 1), ((1, 2), (1, 0))),

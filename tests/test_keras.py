@@ -148,6 +148,24 @@ def activated():
     )
 
 
+def larger():
+    """Images made larger, by strides that windows overlap at, and that they leave gaps at."""
+    return Sequential(
+        [
+            layers.Conv2D(6, (3, 3), activation="relu", input_shape=(7, 6, 2)),
+            layers.Conv2DTranspose(5, (3, 2), strides=(2, 1), padding="same", activation="relu"),
+            layers.UpSampling2D((1, 2)),
+            layers.Conv2DTranspose(4, (4, 3), strides=2),
+            layers.Conv2D(3, (3, 3), strides=2),
+            layers.Conv2DTranspose(3, (2, 2), strides=3, use_bias=False, activation="tanh"),
+            layers.Conv2DTranspose(2, (1, 2), strides=(2, 3), padding="same"),
+            layers.AveragePooling2D((5, 5)),
+            layers.Flatten(),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+
+
 def regularised():
     return Sequential(
         [
@@ -159,7 +177,7 @@ def regularised():
     )
 
 
-NETWORKS = [convolutions, strided, pools, normalised, branches, means, activated, regularised]
+NETWORKS = [convolutions, strided, pools, normalised, branches, means, activated, larger, regularised]
 
 
 @pytest.mark.slow_on("numba")
@@ -272,6 +290,9 @@ def test_the_layers_defaults_are_keras_s(keras):
     assert layers.ELU().alpha == keras.layers.ELU().alpha
     assert layers.LeakyReLU().alpha == pytest.approx(keras.layers.LeakyReLU().negative_slope)
     assert layers.ReLU().negative_slope == keras.layers.ReLU().negative_slope
+    assert layers.UpSampling2D().size == tuple(keras.layers.UpSampling2D().size)
+    ours, theirs = layers.Conv2DTranspose(2, 3), keras.layers.Conv2DTranspose(2, 3)
+    assert (ours.strides, ours.padding, ours.activation) == (tuple(theirs.strides), theirs.padding, None)
     assert layers.ZeroPadding2D().padding == tuple(map(tuple, keras.layers.ZeroPadding2D().padding))
     ours, theirs = layers.BatchNormalization(), keras.layers.BatchNormalization()
     assert (ours.momentum, ours.epsilon) == (theirs.momentum, theirs.epsilon)

@@ -44,6 +44,8 @@ def in_a_row(layers, start):
         layers.MaxPooling2D((2, 2), strides=1),
         layers.Dropout(0.25),
         layers.Conv2D(3, (1, 2), use_bias=False),
+        layers.UpSampling2D((1, 2)),
+        layers.Conv2DTranspose(2, (2, 3), strides=(1, 2), padding="same"),
         layers.Activation("relu"),
         layers.Flatten(),
         layers.Dense(3, activation="softmax", kernel_initializer="he_normal"),

@@ -164,9 +164,34 @@ again.set_weights(model.get_weights())
 assert np.array_equal(again.predict_proba(X[:3]), model.predict(X[:3]))
 """
 
+CODED = """
+from keras.layers import Input, Dense, Conv2D, MaxPooling2D, UpSampling2D, Conv2DTranspose, Flatten
+from keras.models import Model
+
+X = x_train.reshape(-1, 28, 28, 1).astype('float32') / 255.
+img = Input(shape=(28, 28, 1))
+x = Conv2D(8, (3, 3), activation='relu', padding='same')(img)
+x = MaxPooling2D((2, 2), padding='same')(x)
+x = Conv2D(4, (3, 3), activation='relu', padding='same')(x)
+code = MaxPooling2D((2, 2), padding='same')(x)
+x = Conv2DTranspose(4, 3, strides=2, activation='relu', padding='same')(code)
+x = UpSampling2D((2, 2))(x)
+picture = Conv2D(1, (3, 3), activation='sigmoid', padding='same')(x)
+autoencoder = Model(img, picture)
+autoencoder.compile(optimizer='rmsprop', loss='binary_crossentropy')
+grey = autoencoder.evaluate(X, X, verbose=0)
+autoencoder.fit(X, X, epochs=4, batch_size=32, shuffle=True, validation_data=(X[:50], X[:50]), verbose=0)
+assert autoencoder.predict(X[:3]).shape == (3, 28, 28, 1)
+assert autoencoder.evaluate(X, X, verbose=0) < 0.75 * grey
+classifier = Model(img, Dense(10, activation='softmax')(Flatten()(code)))
+classifier.compile('adam', 'sparse_categorical_crossentropy', metrics=['acc'])
+classifier.fit(X, y_train, epochs=6, verbose=0)
+accuracy = classifier.evaluate(X, y_train, verbose=0)[1]
+"""
+
 FORMS = {
     "a course's notebook": NOTEBOOK, "Keras 1": KERAS_1, "all from keras.": FROM_THE_TOP, "batch by batch": BY_BATCHES,
-    "weights and generators": WEIGHED,
+    "weights and generators": WEIGHED, "an autoencoder": CODED,
 }  # fmt: skip
 
 

@@ -196,6 +196,8 @@ CALLS = {
         *[d.zeros((BATCH, 14, 14, 32))] * 2, d.zeros(WIDE[0]), d.zeros(WIDE[1]), (1, 1), ONE, Wanted(True, True, True)
     ),
     "tanh": lambda d: d.activation_forward("tanh", d.zeros(PIXELS), 0.0),
+    "upsample2d": lambda d: d.upsample2d_forward(d.zeros(PIXELS), (2, 2)),
+    "upsample2d, data": lambda d: d.upsample2d_backward(d.zeros(PIXELS), (2, 2)),
     "zeropad2d": lambda d: d.zeropad2d_forward(d.zeros(PIXELS), ONE),
     "zeropad2d, data": lambda d: d.zeropad2d_backward(d.zeros(PIXELS), ONE),
     "regularize": lambda d: d.regularize(d.zeros((3, 3, 32, 64)), d.zeros((3, 3, 32, 64)), 0.1, 0.2),
@@ -319,6 +321,8 @@ LAUNCHES = {
         ),
     ],
     "tanh": [("activation_forward<float>", (576,), (256,), 0, {})],
+    "upsample2d": [("upsample2d_forward<float, 4>", (18, 128), (256,), 0, {})],
+    "upsample2d, data": [("upsample2d_backward<float, 4>", (2, 128), (256,), 0, {})],
     "zeropad2d": [("zeropad2d<float, 4>", (6, 128), (256,), 0, {})],
     "zeropad2d, data": [("zeropad2d<float, 4>", (4, 128), (256,), 0, {})],
     "regularize": [("regularize<float>", (18,), (256,), 0, {})],

@@ -578,6 +578,25 @@ def test_padding_puts_zeros_around_images_and_the_way_back_cuts_them_off(device,
     assert np.array_equal(device.numpy(device.zeropad2d_backward(dev_dy, padding)), dy[inside])
 
 
+# ---------------------------------------------------------------- larger images
+
+
+@pytest.mark.parametrize("size", [(2, 2), (1, 3), (3, 1), (1, 1)], ids=str)
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (3, 1, 1, 4), (1, 5, 2, 20)], ids=str)
+def test_pixels_are_repeated_and_the_way_back_adds_them_up(device, shape, size):
+    rng = rng_of(43)
+    x = normal(rng, *shape)
+    pixels = np.ones((1, *size, 1))  # that each pixel becomes
+    want = np.stack([np.stack([np.kron(channel, pixels[0, :, :, 0]) for channel in image.transpose(2, 0, 1)], -1)
+                     for image in x])  # fmt: skip
+    dy = normal(rng, *want.shape)
+    dev_x, dev_dy = on(device, x, dy)
+    assert np.array_equal(device.numpy(device.upsample2d_forward(dev_x, size)), want)
+    dx = device.numpy(device.upsample2d_backward(dev_dy, size))
+    blocks = [dy[:, r :: size[0], s :: size[1]] for r, s in np.ndindex(size)]
+    assert_close(dx, np.sum(blocks, axis=0), np.prod(size))
+
+
 # ---------------------------------------------------------------- add, concatenate and split
 
 

@@ -15,6 +15,7 @@ from tinycnn.layers import (
     BatchNormalization,
     Concatenate,
     Conv2D,
+    Conv2DTranspose,
     Dense,
     Dropout,
     Flatten,
@@ -24,6 +25,7 @@ from tinycnn.layers import (
     Layer,
     LeakyReLU,
     MaxPooling2D,
+    UpSampling2D,
     ZeroPadding2D,
 )
 from tinycnn.models import Model, Sequential
@@ -109,6 +111,8 @@ def test_a_plain_network_is_keras_s_plain_network():
         ("FL()->AC('softmax')->DN(10,'softmax')", "FL()->AC(softmax)->DN(10,softmax)"),
         ("CN(8,3) [CN(1,1)|CN(2,1)] BN()", "CN(8,3)->[CN(1,1)|CN(2,1)]->BN()"),
         ("CN(8,3) [CN(8,1)+] AP(2)", "CN(8,(3,3))->[CN(8,(1,1))+]->AP((2,2),strides=(2,2))"),
+        ("UP(2)->FL()", "UP(2,2)->FL()"),
+        ("CT(8,3,strides=2)->LR(0.3)->FL()", "CT(8,(3,3),strides=(2,2),activation=none)->LR(0.3)->FL()"),
         ("ZP(1)->FL()", "ZP((1,1),(1,1))->FL()"),
         ("ZP(1,2)->FL()", "ZP((1,1),(2,2))->FL()"),
         ("CN(8,3)->LR(0.3)->FL()->DN(5)->EL(1)", "CN(8,3,activation=none)->LR(0.3)->FL()->DN(5,none)->EL(1.0)"),
@@ -137,6 +141,18 @@ def test_branches_are_added_up_and_pooled_over_whole_images():
     y = Concatenate()([GlobalAveragePooling2D()(y), GlobalMaxPooling2D()(y)])
     assert describe(model) == describe(Model(inputs=x, outputs=Dense(10, activation="softmax")(y)))
     same(notation(model), "ZP((1,0),(0,2))->CN(2,3)->[CN(2,3,padding=same,activation=tanh)+]->LR(0.2)->[GA()|GM()]")
+
+
+def test_images_are_made_larger():
+    model = parse("CN(4,3,strides=2)->UP(2,1)->CT(3,(3,2),strides=2,padding=same)->CT(1,3,activation=sigmoid)")
+    made = [
+        Conv2D(4, 3, strides=2, activation="relu", input_shape=(28, 28, 1)),
+        UpSampling2D((2, 1)),
+        Conv2DTranspose(3, (3, 2), strides=2, padding="same", activation="relu"),
+        Conv2DTranspose(1, 3, activation="sigmoid"),
+    ]
+    assert describe(model) == describe(Sequential([*made, Flatten(), Dense(10, activation="softmax")]))
+    same(notation(model), "CN(4,3,strides=2)->UP(2,1)->CT(3,(3,2),strides=2,padding=same)->CT(1,3,activation=sigmoid)")
 
 
 def test_the_kernel_before_it_is_the_one_before_it_in_the_text():
@@ -348,7 +364,7 @@ def test_a_network_that_cannot_be_written_is_refused_by_name():
     [
         (
             "",
-            "expected a layer (CN, BN, MP, AP, GA, GM, ZP, DP, FL, DN, AC, LR, EL) or [, not the end, at character 1",
+            "expected a layer (CN, CT, BN, MP, AP, GA, GM, ZP, UP, DP, FL, DN, AC, LR, EL) or [, not the end",
         ),
         ("CN(8)->XX(3)", "not XX(3), at character 8: CN(8)->^XX(3)"),
         ("cn(8)", "not cn(8), at character 1: ^cn(8)"),

@@ -334,6 +334,8 @@ def passes(device, scale=1.0):
         [padded],
         [device.zeropad2d_backward(device.zeropad2d_forward(dyn, ((1, 0), (2, 1))), ((1, 0), (2, 1)))],
     )
+    enlarged = device.upsample2d_forward(dev_x, (2, 1))
+    done["upsample2d"] = [enlarged], [device.upsample2d_backward(device.upsample2d_forward(dyn, (2, 1)), (2, 1))]
     penalised = device.copy(dev_w)
     done["regularize"] = [device.regularize(dev_w, penalised, 0.1, 0.2), penalised], []
     p = device.softmax_forward(logits)

@@ -168,6 +168,22 @@ def test_products_are_those_that_a_step_computes():
         assert products(model, 6) == [Product(*p) for p in forward] + backward[:3]
 
 
+def test_a_transposed_convolution_is_the_other_one_s_way_back():
+    with tinycnn.use_device("reference"):
+        model = Sequential(
+            [
+                layers.Conv2D(2, (1, 1), input_shape=(3, 4, 5)),
+                layers.Conv2DTranspose(7, (3, 2), strides=(2, 1), padding="same", activation="relu"),
+            ]
+        )
+        way_back = Geometry(6, 6, 4, 7, 2, 3, 2, 3, 4, 2, 1, 0, 0)  # from the images that it makes to those it is given
+        found = [p for p in products(model, 6) if p.layer == model.layers[1].name]
+    assert found == [
+        Product(model.layers[1].name, way_back, direction, False)
+        for direction in ("backward_data", "backward_filter", "forward")
+    ]
+
+
 def test_the_rest_of_a_step_is_counted():
     with tinycnn.use_device("reference"):
         model = Sequential(

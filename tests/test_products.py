@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import STRIDES, WINDOWS, conv2d, conv2d_data_gradient, conv2d_filter_gradient, on, rng_of, seeds
 
+from tinycnn import Tensor
+from tinycnn import functional as F
 from tinycnn.devices.base import Wanted
 from tinycnn.shapes import window_padding
 
@@ -116,6 +118,43 @@ def test_convolution_of_any_shape(device, data, seed):
     stride = data.draw(st.tuples(st.integers(1, 3), st.integers(1, 3)), "stride")
     filters = data.draw(st.integers(1, 19), "filters")
     check_conv2d(device, rng_of(seed), x_shape, filters, window, stride, kind, relu=data.draw(st.booleans(), "relu"))
+
+
+# Images, window, stride and padding; and the extents of what comes of them.
+TRANSPOSED = [
+    ((2, 3, 4, 2), (3, 3), (1, 1), "valid", (5, 6)),
+    ((2, 3, 4, 2), (3, 2), (2, 2), "same", (6, 8)),
+    ((1, 2, 3, 3), (2, 4), (2, 3), "valid", (4, 10)),
+    ((1, 3, 2, 4), (2, 2), (3, 3), "valid", (9, 6)),  # gaps
+    ((3, 1, 1, 1), (5, 4), (2, 2), "same", (2, 2)),
+    ((1, 2, 2, 2), (1, 1), (2, 2), "same", (4, 4)),
+]
+
+
+@pytest.mark.parametrize("x_shape, window, stride, kind, size", TRANSPOSED, ids=str)
+@pytest.mark.parametrize("activation", [None, "relu"])
+def test_transposed_convolution(device, x_shape, window, stride, kind, size, activation):
+    """Every pixel adds its multiple of the filter; and the gradients are those of this sum."""
+    rng, K = rng_of(8), 3
+    y_shape = (x_shape[0], *size, K)
+    padding = padding_of(kind, y_shape, window, stride)
+    x, w, b, dy = normal(rng, *x_shape), normal(rng, *window, K, x_shape[3]), normal(rng, K), normal(rng, *y_shape)
+    tensors = [Tensor(value, requires_grad=True) for value in (x, w, b)]
+    y = F.conv2d_transpose(*tensors, stride, kind, activation)
+    want = conv2d_data_gradient(x, w, y_shape, stride, padding) + b
+    taps = window[0] * window[1]
+    assert y.shape == y_shape
+    assert_close(y.numpy(), np.maximum(want, 0) if activation else want, taps * x_shape[3] + 1)
+    y.backward(dy)
+    dz = np.where(y.numpy() > 0, dy, 0) if activation else dy
+    gradients = (
+        conv2d(dz, w, np.zeros(x_shape[3]), stride, padding),
+        conv2d_filter_gradient(dz, x, window, stride, padding),
+        sum_of_rows(dz),
+    )
+    pixels = x_shape[0] * x_shape[1] * x_shape[2]
+    for tensor, gradient, length in zip(tensors, gradients, (taps * K, pixels, dy.size // K), strict=True):
+        assert_close(tensor.grad.numpy(), gradient, length)
 
 
 @pytest.mark.parametrize(

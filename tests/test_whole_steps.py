@@ -28,6 +28,7 @@ from tinycnn.layers import (
     BatchNormalization,
     Concatenate,
     Conv2D,
+    Conv2DTranspose,
     Convolution2D,
     Dense,
     Dropout,
@@ -42,6 +43,7 @@ from tinycnn.layers import (
     ReLU,
     Reshape,
     Softmax,
+    UpSampling2D,
     ZeroPadding2D,
 )  # fmt: skip
 from tinycnn.models import Model, Sequential, load_model
@@ -388,7 +390,10 @@ WITH_STAGE = (Conv2D, Dense, BatchNormalization, MaxPooling2D, Dropout, Flatten,
 # The other layers: {class: a network with one}.
 OTHER_LAYERS = {
     **dict.fromkeys((Add, Concatenate), lambda kind: joined(kind())),
-    **dict.fromkeys((ELU, LeakyReLU, ReLU, Softmax, AveragePooling2D, ZeroPadding2D), lambda kind: network(kind())),
+    **dict.fromkeys(
+        (ELU, LeakyReLU, ReLU, Softmax, AveragePooling2D, UpSampling2D, ZeroPadding2D), lambda kind: network(kind())
+    ),
+    Conv2DTranspose: lambda kind: network(kind(2, 3)),
     **dict.fromkeys((GlobalAveragePooling2D, GlobalMaxPooling2D), lambda kind: network(kind(), flat=False)),
     Convolution2D: lambda kind: network(kind(2, 3)),
     Lambda: lambda kind: network(kind(lambda x: x)),

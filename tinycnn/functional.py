@@ -24,6 +24,8 @@ from tinycnn.shapes import (
     explicit_padding,
     is_dense,
     pair,
+    transposed_output,
+    window_padding,
 )
 from tinycnn.tensor import Tensor, device_of, output_of
 
@@ -84,6 +86,59 @@ def conv2d(
     return affine(
         "conv2d", x, w, b, y, relu,
         lambda dy, y, wanted: device.conv2d_backward(dy, y, x.data, w.data, stride, pads, wanted),
+    )  # fmt: skip
+
+
+def conv2d_transpose(
+    x: Tensor, w: Tensor, b: Tensor | None = None, stride: int | Pair = 1, padding: str = "valid",
+    activation: str | None = None,
+) -> Tensor:  # fmt: skip
+    """Transposed convolution: a convolution's way back, as a way forward (Dumoulin and Visin, 2016, chapter 4).
+
+    Where the convolution by w takes images (N,P,Q,K) to (N,H,W,C), this takes (N,H,W,C) to (N,P,Q,K): what flows back
+    there is computed here, and what is computed there flows back here. So it has no kernels of its own: on the way
+    there it takes those of conv2d's backward data, and back to the images those of its forward.
+
+    Args:
+        x: images. w: filters, in the layout of the convolution that goes the other way. b: bias, or None.
+        stride: of that convolution; images become so many times as large. activation: None, or one of ACTIVATIONS.
+        padding: of that convolution, 'valid' or 'same'.
+
+    Shapes:
+        x (N,H,W,C), w (R,S,K,C), b (K,) -> (N,P,Q,K): P = H * stride with 'same', and with 'valid' R - stride more,
+        where that is positive.
+
+    Raises:
+        ShapeError: where the shapes do not fit. ValueError: for another padding or activation, or a stride below 1.
+
+    >>> x, w = Tensor([[[[1.0], [2.0]]]]), Tensor([[[[1.0]], [[10.0]]]])
+    >>> conv2d_transpose(x, w, stride=(1, 2)).numpy().ravel()  # each pixel leaves its multiple of the filter
+    array([ 1., 10.,  2., 20.], dtype=float32)
+    """
+    if not is_fused(activation) or activation == "relu":  # which backward data's kernels do not apply
+        return ACTIVATIONS[activation](conv2d_transpose(x, w, b, stride, padding))  # type: ignore[index]
+    stride = pair(stride, "stride")
+    require(x.ndim == 4, f"conv2d_transpose: the images must have shape (N, H, W, C), not {x.shape}")
+    require(w.ndim == 4, f"conv2d_transpose: the filters must have shape (R, S, K, C), not {w.shape}")
+    require(
+        x.shape[3] == w.shape[3],
+        f"conv2d_transpose: images {x.shape} have {x.shape[3]} channels, filters {w.shape} want {w.shape[3]}",
+    )
+    R, S, K, _ = w.shape
+    require(b is None or b.shape == (K,), f"conv2d_transpose: filters {w.shape} need a bias of shape {(K,)}")
+    y_shape = (len(x), *transposed_output(x.shape, (R, S), stride, padding), K)
+    pads = window_padding(y_shape[1:3], (R, S), stride, padding)
+    device = device_of("conv2d_transpose", x, w, b)
+    y = device.conv2d_backward_data(x.data, w.data, y_shape, stride, pads)
+    if b is not None:
+        y = device.elementwise("add", y, b.data)
+    return affine(
+        "conv2d_transpose", x, w, b, y, False,
+        lambda dy, _, wanted: (
+            device.conv2d_forward(dy, w.data, None, stride, pads, False) if wanted.x else None,
+            device.conv2d_backward_filter(dy, x.data, w.shape, stride, pads) if wanted.w else None,
+            device.reduce("sum", dy, (0, 1, 2)) if wanted.b else None,
+        ),
     )  # fmt: skip
 
 
@@ -291,6 +346,27 @@ def zeropad2d(x: Tensor, padding: Padding) -> Tensor:
     padding, device = explicit_padding(x.shape, (1, 1), (1, 1), padding, "zeropad2d"), x.device
     y = device.zeropad2d_forward(x.data, padding)
     return output_of("zeropad2d", (x,), y, lambda dy: (device.zeropad2d_backward(dy, padding),))
+
+
+def upsample2d(x: Tensor, size: int | Pair = 2) -> Tensor:
+    """Images made larger: every pixel so many times in both directions.
+
+    Args:
+        size: an int or (rows, columns).
+
+    Shapes:
+        x (N,H,W,C) -> (N, H*rows, W*columns, C).
+
+    Raises:
+        ShapeError: for another number of axes. ValueError: for a size below 1.
+
+    >>> upsample2d(Tensor([[[[1.0], [2.0]]]]), (1, 3)).numpy().ravel()
+    array([1., 1., 1., 2., 2., 2.], dtype=float32)
+    """
+    require(x.ndim == 4, f"upsample2d: the images must have shape (N, H, W, C), not {x.shape}")
+    size, device = pair(size, "size"), x.device
+    y = device.upsample2d_forward(x.data, size)
+    return output_of("upsample2d", (x,), y, lambda dy: (device.upsample2d_backward(dy, size),))
 
 
 # ---------------------------------------------------------------- normalisation and dropout

@@ -6,6 +6,7 @@ Like TensorFlow under Keras, a loss that is given probabilities looks for the lo
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from tinycnn import functional as F
 from tinycnn import refusals
-from tinycnn.devices.base import Device
+from tinycnn.devices.base import Array, Device
 from tinycnn.tensor import Tensor
 
 NO_SOFTMAX = (
@@ -90,11 +91,24 @@ def for_training(loss: Callable | None, device: Device, activation: str | None) 
     itself; and compute(outputs, labels, weights, totals) -> (loss, correct, the gradient of outputs) of the device.
     """
     if loss is mean_squared_error:
-        return False, device.mean_squared_error
+        return False, of_any_shape(device.mean_squared_error)
     if loss is binary_crossentropy:
         to_logits = activation == "sigmoid"
-        return to_logits, lambda outputs, labels, *rest: device.binary_crossentropy(outputs, labels, to_logits, *rest)
+        return to_logits, of_any_shape(
+            lambda outputs, labels, *rest: device.binary_crossentropy(outputs, labels, to_logits, *rest)
+        )
     return True, device.softmax_crossentropy
+
+
+def of_any_shape(compute: Callable) -> Callable:
+    """A device's loss, which is the mean over (N,K), for outputs and labels (N, ...): images, as an autoencoder's."""
+
+    def by_rows(outputs: Array, labels: Array, *rest: Any) -> tuple[Array, Array, Array]:
+        flat = outputs.shape[0], math.prod(outputs.shape[1:])
+        loss, correct, gradient = compute(outputs.reshape(flat), labels.reshape(flat), *rest)
+        return loss, correct, gradient.reshape(outputs.shape)
+
+    return by_rows
 
 
 LOSSES: dict[str, Callable] = {

@@ -27,6 +27,9 @@ INITIALIZER = "these begin as Keras's default has them: leave it out, or set_wei
 ARGUMENTS: dict[str, tuple[tuple, str]] = {
     "data_format": ((None, "channels_last"), CHANNELS),
     "dilation_rate": ((1, (1, 1)), "windows have no holes here: use a larger kernel_size, or strides"),
+    "output_shape": ((None,), "it follows from the input's, strides and padding: leave it out"),
+    "output_padding": ((None,), "the output has the size of Keras's default: leave it out, or add ZeroPadding2D"),
+    "interpolation": (("nearest",), "pixels are repeated: leave it out"),
     "groups": ((1,), "every filter sees all channels here: leave it out, or join several layers by Concatenate"),
     "activity_regularizer": ((None,), REGULARIZER),
     "beta_regularizer": ((None,), REGULARIZER),
@@ -147,10 +150,6 @@ NAMES: dict[str, dict[str, str]] = {
         **_each(
             "Bidirectional ConvLSTM2D ConvLSTM2DCell ConvRNN2D CuDNNGRU CuDNNLSTM Embedding GRU GRUCell LSTM LSTMCell "
             "Masking RNN RepeatVector SimpleRNN SimpleRNNCell StackedRNNCells TimeDistributed", SEQUENCES,
-        ),
-        **_each(
-            "Conv2DTranspose Convolution2DTranspose Deconv2D Deconvolution2D UpSampling2D",
-            "networks make images smaller here, not larger: use Dense and Reshape",
         ),
         **_each("DepthwiseConv2D LocallyConnected2D SeparableConv2D SeparableConvolution2D", CONVOLUTION),
         **_each("AlphaDropout GaussianDropout GaussianNoise SpatialDropout2D", "use Dropout"),

@@ -76,6 +76,20 @@ def window_output(shape: Shape, window: Pair, stride: Pair, padding: str, name: 
     return size[0], size[1]
 
 
+def transposed_output(shape: Shape, window: Pair, stride: Pair, padding: str) -> Pair:
+    """(P, Q) of the images (..., P, Q, K) that a window over them, so padded, makes images (..., H, W, C) of.
+
+    Of the several that there are with a stride, Keras's: keras/utils/conv_utils.py, deconv_length. Raises ValueError
+    for another padding than 'valid' and 'same'.
+    """
+    check_padding(padding)
+    rows, columns = (
+        n * step + (max(k - step, 0) if padding == "valid" else 0)
+        for n, k, step in zip(shape[-3:-1], window, stride, strict=True)
+    )
+    return rows, columns
+
+
 def explicit_padding(shape: Shape, window: Pair, stride: Pair, padding: str | Padding, name: str) -> Padding:
     """((top, bottom), (left, right)) from 'valid', 'same', or such pixels as they are, for images (N, H, W, C).
 

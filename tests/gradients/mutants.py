@@ -435,6 +435,43 @@ KERNELS = (
         "emulator", "zeropad2d", "on the way back as many rows are cut off above as there were below",
     ),
     Mutant(
+        "upsample-place", "kernels/upsample2d.cu",
+        "* H + p / R) * W + q / S)", "* H + p % H) * W + q / S)",
+        "emulator", "upsample2d", "rows are repeated one image after the other, not each for itself",
+    ),
+    Mutant(
+        "upsample-last-row", "kernels/upsample2d.cu",
+        "for (int r = 0; r < R; r++)", "for (int r = 1; r < R; r++)",
+        "emulator", "upsample2d", "the first of the pixels that one became does not count on the way back",
+    ),
+    Mutant(
+        "cpu-upsample-stride", f"{CPU}/upsample2d.py",
+        "(task * g.H + p * g.R + r) * g.W + q * g.S", "(task * g.H + p * g.S + r) * g.W + q * g.R",
+        "cpu", "upsample2d", "rows and columns of the size are taken for each other",
+    ),
+    Mutant(
+        "numba-upsample-back", "kernels/numba/upsample2d.py",
+        "sum += dy[", "sum = dy[",
+        "numba", "upsample2d", "the last of the pixels that one became stands for their sum",
+    ),
+    Mutant(
+        "transposed-not-back", FUNCTIONAL,
+        "device.conv2d_forward(dy, w.data, None, stride, pads, False) if wanted.x",
+        "device.conv2d_forward(dy, w.data[::-1].copy(), None, stride, pads, False) if wanted.x",
+        "reference", "conv2d_transpose", "the filter is turned on the way back",
+    ),
+    Mutant(
+        "transposed-bias", FUNCTIONAL,
+        'device.reduce("sum", dy, (0, 1, 2)) if wanted.b', 'device.reduce("max", dy, (0, 1, 2)) if wanted.b',
+        "reference", "conv2d_transpose", "the bias has the largest gradient of its pixels for their sum",
+    ),
+    Mutant(
+        "transposed-size", "tinycnn/shapes.py",
+        'max(k - step, 0) if padding == "valid"', 'k - step if padding == "valid"',
+        "reference", "test_products.py::test_transposed_convolution",
+        "where windows leave gaps, the last one is cut off", TEST,
+    ),
+    Mutant(
         "add-last", "kernels/add.cu",
         "if (k + 1 >= count) break;", "if (k + 2 >= count) break;",
         "emulator", "add", "the last array is left out",

@@ -6,6 +6,8 @@
     MP(rows,columns)            max pooling; also MP(2) and MP((2,2)). AP(rows,columns): average pooling
     GA() GM()                   global average pooling, global max pooling
     ZP(rows,columns)            zero padding; also ZP(1) and, with its sides, ZP((top,bottom),(left,right))
+    UP(rows,columns)            upsampling, every pixel so many times; also UP(2)
+    CT(filters,(rows,columns))  transposed convolution with relu
     DP(rate)                    dropout
     FL()                        flatten
     DN(units)                   a dense layer with relu; also DN(units,activation)
@@ -15,12 +17,13 @@
                                 branches from the same input, joined along the channels; an empty one passes it on.
                                 With + in place of | they are added up: [CN(8,3,padding=same)+] is a residual block
 
-Named after these, as in CN(8,3,padding=same,init=he_normal): for CN strides, padding, activation (relu or none),
+Named after these, as in CN(8,3,padding=same,init=he_normal): for CN and CT strides, padding, activation (relu or none),
 init, bias (True or False); for DN activation (relu, none or softmax), init, bias; for MP and AP strides, padding; for
 BN momentum, epsilon. For relu may stand any activation of functional.ACTIVATIONS. Between layers stands `->`, the
 arrow character, or only a space.
 
-A CN or DN that does not say activation= has relu, but none where an AC, LR or EL follows it, or FL() and one of these.
+A CN, CT or DN that does not say activation= has relu, but none where an AC, LR or EL follows it, or FL() and one of
+these.
 
 The text may leave out the classifier. A text that ends in a softmax of `classes` is complete, and a DN(classes) at
 the end has the softmax. After a CN at the end that gives (1, 1, classes), without relu unless it says so, and after
@@ -43,6 +46,7 @@ from tinycnn.layers import (
     BatchNormalization,
     Concatenate,
     Conv2D,
+    Conv2DTranspose,
     Dense,
     Dropout,
     Flatten,
@@ -53,6 +57,7 @@ from tinycnn.layers import (
     LeakyReLU,
     MaxPooling2D,
     Symbol,
+    UpSampling2D,
     ZeroPadding2D,
 )
 from tinycnn.layers.base import positive
@@ -71,12 +76,14 @@ class Code(NamedTuple):
 WEIGHTS: dict[str, Any] = {"activation": "relu", "kernel_initializer": "glorot_uniform", "use_bias": True}
 CODES = {
     "CN": Code(Conv2D, ("filters", "kernel_size"), {"strides": (1, 1), "padding": "valid", **WEIGHTS}),
+    "CT": Code(Conv2DTranspose, ("filters", "kernel_size"), {"strides": (1, 1), "padding": "valid", **WEIGHTS}),
     "BN": Code(BatchNormalization, (), {"momentum": 0.99, "epsilon": 1e-3}),
     "MP": Code(MaxPooling2D, ("pool_size",), {"strides": None, "padding": "valid"}),
     "AP": Code(AveragePooling2D, ("pool_size",), {"strides": None, "padding": "valid"}),
     "GA": Code(GlobalAveragePooling2D, (), {}),
     "GM": Code(GlobalMaxPooling2D, (), {}),
     "ZP": Code(ZeroPadding2D, ("padding",), {}),
+    "UP": Code(UpSampling2D, ("size",), {}),
     "DP": Code(Dropout, ("rate",), {}),
     "FL": Code(Flatten, (), {}),
     "DN": Code(Dense, ("units", "activation"), WEIGHTS),
@@ -86,6 +93,7 @@ CODES = {
 }
 INPUT, USUAL_IMAGES = "IN", (28, 28, 1)
 POOLS, ACTIVATIONS = ("MP", "AP"), ("AC", "LR", "EL")
+PAIRS = (*POOLS, "ZP", "UP")  # a pair of numbers is written without its parentheses
 MERGES: dict[str, type[Layer]] = {"|": Concatenate, "+": Add}  # by what stands between branches
 SHORT = {"kernel_initializer": "init", "use_bias": "bias"}
 TOKEN = re.compile(r"\s*(?P<token>(?P<code>\w+)\s*\((?:[^()]|\([^()]*\))*\)|->|→|[\[\]|+]|$)")
@@ -110,7 +118,10 @@ def shortened(text: str, length: int) -> str:
 
 @dataclass
 class Step:
-    """A layer of the text, or the sign of MERGES between branches. activation: of a CN or DN that does not say its."""
+    """A layer of the text, or the sign of MERGES between branches.
+
+    activation: of a CN, CT or DN that does not say its own.
+    """
 
     code: str
     start: int
@@ -221,7 +232,7 @@ class Reader:
             pairs = [(keyword.arg, value_of(keyword.value)) for keyword in call.keywords]
         except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two: nested too deeply
             self.expected(f"numbers, pairs of numbers and words in {usage(code)}")
-        if code in (*POOLS, "ZP") and len(values) == 2:
+        if code in PAIRS and len(values) == 2:
             values = [tuple(values)]
         if len(values) > len(first) or (first and not values and code not in POOLS):
             self.expected(usage(code))
@@ -399,7 +410,7 @@ def layer_text(layer: Layer, following: str) -> tuple[str, str]:
     if "activation" in named and following in (*ACTIVATIONS, "end"):
         named["activation"] = "softmax" if (code, following) == ("DN", "end") else "said"
     arguments = [value_text(options[name]) for name in first if name not in named]
-    if code in (*POOLS, "ZP"):
+    if code in PAIRS:
         arguments = [arguments[0][1:-1]]
     said = [name for name in named if options[name] != named[name]]
     arguments += [f"{SHORT.get(name, name)}={value_text(options[name])}" for name in said]

@@ -335,6 +335,14 @@ class Device(ABC):
         """dx: dy at the pixel that has the maximum; where several have it, they share it equally, as in Keras."""
 
     @abstractmethod
+    def upsample2d_forward(self, x: Array, size: Pair) -> Array:
+        """x (N,H,W,C) -> y (N, H*size[0], W*size[1], C): every pixel so many times in both directions."""
+
+    @abstractmethod
+    def upsample2d_backward(self, dy: Array, size: Pair) -> Array:
+        """dx: at every pixel the sum of dy over those that it became."""
+
+    @abstractmethod
     def zeropad2d_forward(self, x: Array, padding: Padding) -> Array:
         """x (N,H,W,C) -> y (N, top + H + bottom, left + W + right, C), zero outside x."""
 
@@ -474,7 +482,7 @@ class Device(ABC):
 
     @abstractmethod
     def gather_batch(self, images: Array, labels: Array, order: Array, start: Array, size: int) -> tuple[Array, Array]:
-        """Rows order[start : start + size] of the images (M,...) and the labels (M,K).
+        """Rows order[start : start + size] of the images (M,...) and the labels (M,...).
 
         order: int64 (M,). start: an int64 array of one element. Returns (x, y).
         """

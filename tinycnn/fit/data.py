@@ -92,11 +92,11 @@ def check_labels(y: Any, model: Model, count: int, what: str) -> np.ndarray:
         raise ValueError(f"{what} must be an array of numbers, not of {y.dtype}")
     if y.ndim == 0 or len(y) != count:
         raise ShapeError(f"{what} has {len(y) if y.ndim else 0} labels for {count} images")
-    (classes,) = model.output.extents
+    classes = model.output.extents[-1]
     if model.loss is losses.sparse_categorical_crossentropy:
         return losses.one_hot(y, classes)
     if not losses.needs_softmax(model.loss):
-        return check_targets(y.reshape(count, 1) if (y.ndim, classes) == (1, 1) else y, model, what)
+        return check_targets(y[:, None] if y.ndim == 1 and model.output.extents == (1,) else y, model, what)
     if y.shape[1:] != (classes,):
         raise ShapeError(
             f"{what} has shape {y.shape}, but {model.name} has {classes} classes and categorical_crossentropy takes "
@@ -237,8 +237,11 @@ def check_trainable(model: Model) -> None:
     check_compiled(model)
     if isinstance(model.output, (list, tuple)):
         raise ValueError(f"{model.name} has {len(model.output)} outputs; one is trained: Model(inputs, one of them)")
-    if len(model.output.extents) != 1:
-        raise ShapeError(f"{model.name} ends with shape {model.output.extents}, not (classes,): add Flatten()")
+    ends_in = f"{model.name} ends with shape {model.output.extents}"
+    if len(model.output.extents) != 1 and losses.needs_softmax(model.loss):
+        raise ShapeError(f"{ends_in}, not (classes,): add Flatten()")
+    if len(model.output.extents) != 1 and model.loss is losses.mean_squared_error and model.metrics:
+        raise ValueError(f"{ends_in}, which under mean_squared_error has no accuracy: compile it without metrics")
     if losses.needs_softmax(model.loss) and getattr(model.output.layer, "activation", None) != "softmax":
         raise ValueError(losses.NO_SOFTMAX)
 

@@ -1,18 +1,11 @@
-"""What a network looks like: the table that Keras prints, with receptive fields and parameter formulas.
-
-The receptive field of a layer is the square of input pixels that one of its outputs depends on. A window of
-size k that moves by s on top of a layer with field f, whose neighbouring outputs are j input pixels apart,
-has the field f + (k - 1) * j, and its outputs are j * s apart.
-"""
+"""What a network looks like: the table that Keras prints, with receptive fields and parameter formulas."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tinycnn.layers import Dense, Symbol
-from tinycnn.shapes import Shape
+from tinycnn.fit.receptive_field import receptive_field
 
 if TYPE_CHECKING:
     from tinycnn.models import Model
@@ -36,40 +29,19 @@ def rows(model: Model) -> list[Row]:
         raise ValueError(
             f"{model.name} does not know its input's shape yet: give its first layer input_shape=, or build() it"
         )
-    whole: dict[Symbol, Shape] = {i: image_of(i.extents) for i in model.inputs}
-    field: dict[Symbol, Shape] = dict.fromkeys(model.inputs, (1, 1))
-    jump: dict[Symbol, Shape] = dict.fromkeys(model.inputs, (1, 1))
     ends = {symbol.owner: symbol for symbol in model.symbols}
     result = []
     for symbol in model.symbols:
-        layer = symbol.layer
-        if symbol.inputs:
-            before = largest([field[i] for i in symbol.inputs])
-            whole[symbol] = largest([whole[i] for i in symbol.inputs])
-            step = jump[symbol.inputs[0]]
-            field[symbol] = tuple(f + (k - 1) * j for f, k, j in zip(before, layer.window, step, strict=True))
-            jump[symbol] = tuple(j * s for j, s in zip(step, layer.stride, strict=True))
-            if isinstance(layer, Dense) and len(symbol.extents) == 1:  # every output sees the whole image
-                field[symbol] = whole[symbol]
-        if symbol.owner is not None and symbol is ends[symbol.owner]:  # a model within this one is one line
-            owner = symbol.owner
+        layer, owner = symbol.layer, symbol.owner
+        if owner is not None and symbol is ends[owner]:  # a model within this one is one line
+            kind = type(owner).__name__
             result.append(
-                Row(owner.name, type(owner).__name__, symbol.extents, owner.count_params(), field[symbol], "")
+                Row(owner.name, kind, symbol.extents, owner.count_params(), receptive_field(model, symbol), "")
             )
-        elif symbol.owner is None and layer in model.layers:
-            result.append(
-                Row(layer.name, layer.type, symbol.extents, layer.count_params(), field[symbol], layer.formula())
-            )
+        elif owner is None and layer in model.layers:
+            seen = receptive_field(model, symbol)
+            result.append(Row(layer.name, layer.type, symbol.extents, layer.count_params(), seen, layer.formula()))
     return result
-
-
-def image_of(extents: Shape) -> Shape:
-    """(rows, columns) of an input; flat inputs are a row of pixels."""
-    return extents[:2] if len(extents) == 3 else (1, math.prod(extents))
-
-
-def largest(sides: list[Shape]) -> Shape:
-    return tuple(max(pair) for pair in zip(*sides, strict=True))
 
 
 def parameter_counts(model: Model) -> dict[str, int]:

@@ -157,6 +157,23 @@ def conv2d_case(x_shape: Shape, w_shape: Shape, stride: Pair, padding: str) -> C
     return Case("conv2d", label, function, normal(x_shape, w_shape, w_shape[3:]))
 
 
+def conv2d_transpose() -> Iterator[Case]:
+    for x_shape, w_shape, stride, padding in (
+        ((2, 3, 4, 2), (3, 3, 3, 2), (2, 2), "same"),
+        ((2, 3, 2, 2), (3, 2, 3, 2), (1, 1), "valid"),
+        ((1, 2, 3, 3), (2, 4, 1, 3), (2, 3), "valid"),
+        ((2, 3, 2, 4), (2, 2, 8, 4), (3, 3), "valid"),  # the windows leave gaps; vectors of four
+        ((2, 2, 3, 2), (1, 1, 3, 2), (1, 1), "same"),
+    ):
+        label = f"{w_shape[0]}x{w_shape[1]}{strided(stride)} {padding}, C{x_shape[3]}"
+        function = partial(F.conv2d_transpose, stride=stride, padding=padding)
+        yield Case("conv2d_transpose", label, function, normal(x_shape, w_shape, w_shape[2:3]))
+    yield Case(
+        "conv2d_transpose", "without bias, sigmoid",
+        lambda x, w: F.conv2d_transpose(x, w, activation="sigmoid"), normal((2, 2, 3, 2), (3, 3, 2, 2)),
+    )  # fmt: skip
+
+
 def strided(stride: Pair) -> str:
     return "" if stride == (1, 1) else f" stride {stride[0]}x{stride[1]}"
 
@@ -212,6 +229,15 @@ def zeropad2d() -> Iterator[Case]:
 
 def partial_padding(padding: Padding) -> Callable[[Tensor], Tensor]:
     return lambda x: F.zeropad2d(x, padding)
+
+
+def upsample2d() -> Iterator[Case]:
+    for C, size in ((3, (2, 2)), (4, (3, 1)), (1, (1, 2))):
+        yield Case("upsample2d", f"{size[0]}x{size[1]}, C{C}", partial(upsampled, size), normal((2, 3, 2, C)))
+
+
+def upsampled(size: Pair, x: Tensor) -> Tensor:
+    return F.upsample2d(x, size)
 
 
 def globalpool2d(operation: str) -> Iterator[Case]:
@@ -380,7 +406,8 @@ OPERATIONS: dict[str, Callable[[], Iterator[Case]]] = {
     **{
         make.__name__: make
         for make in (
-            conv2d, conv1x1, dense, maxpool2d, avgpool2d, zeropad2d, batchnorm, batchnorm_inference, dropout,
+            conv2d, conv2d_transpose, conv1x1, dense, maxpool2d, avgpool2d, zeropad2d, upsample2d, batchnorm,
+            batchnorm_inference, dropout,
             relu, softmax, softmax_crossentropy, binary_crossentropy, mean_squared_error, regularize,
             concatenate, flatten,
         )

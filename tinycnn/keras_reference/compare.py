@@ -50,8 +50,8 @@ OPTIMIZERS: dict[str, Maker] = {
 EVERY_LAYER = (
     "CN(4,5,strides=4)->BN()->[CN(3,1)|CN(2,3,padding=same)->MP(3,3,strides=1,padding=same)]->MP(2,2)->DP(0.25)->"
     "ZP((1,0),(0,1))->[CN(5,3,padding=same,activation=tanh)+]->CN(4,(2,3),activation=none,bias=False)->AC(relu)->"
-    "[GM()|AP(2,2,padding=same)->DN(6,softplus)->GA()|FL()]->DN(8,sigmoid)->BN()->EL(0.5)->DN(8,none)->LR(0.3)->"
-    "DN(10)"
+    "[GM()|AP(2,2,padding=same)->DN(6,softplus)->GA()|UP(1,2)->CT(3,(3,2),strides=(2,1),activation=tanh)->GA()|FL()]->"
+    "DN(8,sigmoid)->BN()->EL(0.5)->DN(8,none)->LR(0.3)->DN(10)"
 )
 # A small one for the optimisers' rules. Layers that are many and batch-norms make rounding move weights more than a
 # wrong epsilon would; here it shows, for the small slope makes gradients of the size of Adam's and RMSprop's epsilon.

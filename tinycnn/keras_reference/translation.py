@@ -10,7 +10,7 @@ from tinycnn.optimizers import Optimizer
 # Keras's layers of the same names take the same options; those of images must be told where the channels are.
 OF_IMAGES = (
     layers.Conv2D, layers.MaxPooling2D, layers.AveragePooling2D, layers.GlobalAveragePooling2D,
-    layers.GlobalMaxPooling2D, layers.ZeroPadding2D, layers.Flatten,
+    layers.GlobalMaxPooling2D, layers.ZeroPadding2D, layers.UpSampling2D, layers.Conv2DTranspose, layers.Flatten,
 )  # fmt: skip
 OF_ANYTHING = (
     layers.Dense, layers.BatchNormalization, layers.Dropout, layers.Activation, layers.LeakyReLU, layers.ELU,

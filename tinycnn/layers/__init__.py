@@ -6,7 +6,7 @@ from typing import Any
 from tinycnn import refusals
 from tinycnn.layers.advanced_activations import ELU, LeakyReLU, ReLU, Softmax
 from tinycnn.layers.base import Input, InputLayer, Layer, Symbol, Weighted
-from tinycnn.layers.convolutional import Conv2D, Convolution2D, ZeroPadding2D
+from tinycnn.layers.convolutional import Conv2D, Conv2DTranspose, Convolution2D, UpSampling2D, ZeroPadding2D
 from tinycnn.layers.core import Activation, Dense, Dropout, Flatten, Lambda, Reshape
 from tinycnn.layers.merge import Add, Concatenate, add, concatenate
 from tinycnn.layers.normalization import BatchNormalization
@@ -14,6 +14,7 @@ from tinycnn.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, Glo
 
 MaxPool2D = MaxPooling2D
 AvgPool2D = AveragePooling2D
+Convolution2DTranspose = Deconvolution2D = Deconv2D = Conv2DTranspose
 GlobalAvgPool2D = GlobalAveragePooling2D
 GlobalMaxPool2D = GlobalMaxPooling2D
 
@@ -26,7 +27,11 @@ __all__ = [
     "BatchNormalization",
     "Concatenate",
     "Conv2D",
+    "Conv2DTranspose",
     "Convolution2D",
+    "Convolution2DTranspose",
+    "Deconv2D",
+    "Deconvolution2D",
     "Dense",
     "Dropout",
     "Flatten",
@@ -45,6 +50,7 @@ __all__ = [
     "Reshape",
     "Softmax",
     "Symbol",
+    "UpSampling2D",
     "Weighted",
     "ZeroPadding2D",
     "add",

@@ -158,8 +158,11 @@ class Layer(Weighted):
     kind: str = ""  # the name that instances are numbered under: conv2d_1, conv2d_2, ...; made of the class's if empty
     regularizers: Mapping[str, L1L2] = {}  # {name of a weight: its regularizer}
     draws = True  # whether it has a random stream of its own
-    window: Pair = (1, 1)  # what one output sees of the input, for the receptive field
+    # For the receptive field: an output sees a window of the input, and the next one that a stride further; where
+    # images become larger, so many times, an input adds to a window of the output.
+    window: Pair = (1, 1)
     stride: Pair = (1, 1)
+    enlarges: Pair = (1, 1)
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

@@ -11,7 +11,7 @@ import numpy as np
 from tinycnn import functional as F
 from tinycnn import initializers, refusals, regularizers
 from tinycnn.layers.base import Layer, affine_formula, check_activation, positive
-from tinycnn.shapes import Padding, Pair, Shape, check_images, check_padding, pair, window_output
+from tinycnn.shapes import Padding, Pair, Shape, check_images, check_padding, pair, transposed_output, window_output
 from tinycnn.tensor import Tensor
 
 
@@ -71,6 +71,9 @@ class Conv2D(Layer):
     def call(self, x: Tensor, training: bool) -> Tensor:
         return F.conv2d(x, self.kernel, self.bias, self.stride, self.padding, self.activation)
 
+    def logits(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.kernel, self.bias, self.stride, self.padding)
+
     def options(self) -> dict[str, Any]:
         return {
             "filters": self.filters,
@@ -94,6 +97,118 @@ class Convolution2D(Conv2D):
     @property
     def type(self) -> str:
         return "Conv2D"
+
+
+class Conv2DTranspose(Layer):
+    """Transposed convolution, which makes images larger: functional.conv2d_transpose.
+
+    Args:
+        filters: their number K.
+        kernel_size, strides: an int or (rows, columns); images become `strides` times as large.
+        padding: 'valid' or 'same'.
+        activation: None, or one of functional.ACTIVATIONS.
+        use_bias: whether a number is added to each filter's outputs.
+        kernel_initializer, bias_initializer: the name of one of tinycnn.initializers.
+        kernel_regularizer, bias_regularizer: of tinycnn.regularizers, or None.
+
+    Shapes:
+        x (N,H,W,C) -> (N,P,Q,K): P = H * strides with 'same', and with 'valid' kernel_size - strides more where that
+        is positive. Its kernel is (R,S,K,C).
+
+    Raises:
+        ValueError: for what is none of these. ShapeError: when it is connected to what are no images.
+
+    >>> from tinycnn.layers import Input
+    >>> Conv2DTranspose(8, (3, 3), strides=2, padding="same")(Input((7, 7, 16))).shape
+    (None, 14, 14, 8)
+    """
+
+    kind = "conv2d_transpose"
+
+    def __init__(
+        self, filters: int, kernel_size: int | Pair, strides: int | Pair = (1, 1), padding: str = "valid",
+        activation: str | None = None, use_bias: bool = True, kernel_initializer: str = "glorot_uniform",
+        bias_initializer: str = "zeros", name: str | None = None, input_shape: Sequence[int] | None = None,
+        kernel_regularizer: Any = None, bias_regularizer: Any = None,
+    ):  # fmt: skip
+        super().__init__(name, input_shape)
+        self.regularizers = regularizers.chosen(kernel=kernel_regularizer, bias=bias_regularizer)
+        self.filters = positive(filters, "filters")
+        self.kernel_size = pair(kernel_size, "kernel_size")
+        self.strides = pair(strides, "strides")
+        self.padding = check_padding(str(padding).lower())
+        self.activation = check_activation(activation)
+        self.use_bias = bool(use_bias)
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.window, self.enlarges = self.kernel_size, self.strides
+
+    def make_weights(self, shape: Shape) -> None:
+        self.kernel = self.add_weight("kernel", (*self.kernel_size, self.filters, shape[-1]), self.kernel_initializer)
+        self.bias = self.add_weight("bias", (self.filters,), self.bias_initializer) if self.use_bias else None
+
+    def shape_after(self, shape: Shape) -> Shape:
+        check_images(shape, self.name)
+        return (*transposed_output(shape, self.kernel_size, self.strides, self.padding), self.filters)
+
+    def call(self, x: Tensor, training: bool) -> Tensor:
+        return F.conv2d_transpose(x, self.kernel, self.bias, self.strides, self.padding, self.activation)
+
+    def logits(self, x: Tensor) -> Tensor:
+        return F.conv2d_transpose(x, self.kernel, self.bias, self.strides, self.padding)
+
+    def options(self) -> dict[str, Any]:
+        return {
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+            "padding": self.padding,
+            "activation": self.activation,
+            "use_bias": self.use_bias,
+            "kernel_initializer": self.kernel_initializer,
+            **({} if self.bias_initializer == "zeros" else {"bias_initializer": self.bias_initializer}),
+            **regularizers.as_options(self.regularizers),
+        }
+
+    def formula(self) -> str:
+        return affine_formula(self.kernel, self.bias)
+
+
+class UpSampling2D(Layer):
+    """Images made larger: every pixel so many times in both directions.
+
+    Args:
+        size: an int or (rows, columns).
+
+    Shapes:
+        x (N,H,W,C) -> (N, H*rows, W*columns, C).
+
+    Raises:
+        ValueError: for another size. ShapeError: when it is connected to what are no images.
+
+    >>> from tinycnn.layers import Input
+    >>> UpSampling2D((2, 2))(Input((7, 7, 16))).shape
+    (None, 14, 14, 16)
+    """
+
+    kind = "up_sampling2d"
+
+    def __init__(
+        self, size: int | Pair = (2, 2), name: str | None = None, input_shape: Sequence[int] | None = None,
+    ):  # fmt: skip
+        super().__init__(name, input_shape)
+        self.size = pair(size, "size")
+        self.window = self.enlarges = self.size
+
+    def shape_after(self, shape: Shape) -> Shape:
+        height, width, channels = check_images(shape, self.name)
+        return height * self.size[0], width * self.size[1], channels
+
+    def call(self, x: Tensor, training: bool) -> Tensor:
+        return F.upsample2d(x, self.size)
+
+    def options(self) -> dict[str, Any]:
+        return {"size": self.size}
 
 
 class ZeroPadding2D(Layer):

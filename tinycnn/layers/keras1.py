@@ -30,6 +30,11 @@ POSITIONS: dict[str, tuple[str, ...]] = {
         "filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate", "activation", "use_bias",
         "kernel_initializer", "bias_initializer",
     ),
+    "Conv2DTranspose": (
+        "filters", "kernel_size", "strides", "padding", "output_padding", "data_format", "dilation_rate", "activation",
+        "use_bias", "kernel_initializer", "bias_initializer",
+    ),
+    "UpSampling2D": ("size", "data_format", "interpolation"),
     "Dense": ("units", "activation", "use_bias", "kernel_initializer", "bias_initializer"),
     "Dropout": ("rate", "noise_shape", "seed"),
     "Flatten": ("data_format",),
@@ -97,11 +102,11 @@ def two_extents(what: str, options: dict[str, Any], given: dict[str, Any]) -> No
     extents = [*(options[name] for name in ("kernel_size", "strides") if name in options), *by_name]
     if len(extents) != 2 or not all(isinstance(n, int) for n in extents):
         return
-    if not by_name and what == "Conv2D":
+    if not by_name and what != "Convolution2D":
         filters, rows, columns = (options[name] for name in ("filters", "kernel_size", "strides"))
         warn_once(
             "two extents",
-            f"Conv2D({filters}, {rows}, {columns}) has a kernel of {rows}x{columns}, as in Keras 2; tf.keras takes the "
+            f"{what}({filters}, {rows}, {columns}) has a kernel of {rows}x{columns}, as in Keras 2; tf.keras takes the "
             f"third number for the strides. Write kernel_size=({rows}, {columns}), or strides={columns}",
         )
     options.pop("strides", None)

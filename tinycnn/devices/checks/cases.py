@@ -212,6 +212,11 @@ def zeropad2d(on: Operations, N: int, H: int, W: int, C: int) -> None:
     on.device.zeropad2d_backward(on.device.zeropad2d_forward(on.normal(N, H, W, C), padding), padding)
 
 
+def upsample2d(on: Operations, N: int, H: int, W: int, C: int) -> None:
+    size = 2, 3
+    on.device.upsample2d_backward(on.device.upsample2d_forward(on.normal(N, H, W, C), size), size)
+
+
 def bookkeeping(on: Operations, size: int, *shape: int) -> None:
     images, labels = on.normal(size + 4, *shape), on.normal(size + 4, 3)
     order = on.device.asarray(on.rng.permutation(size + 4), "int64")
@@ -324,6 +329,7 @@ CASES = {
     "regularize": Cases(regularize, "any shape", ((5, 7, 3), (3, 1031))),
     "relu": Cases(relu, "...,C", ((31, 33, 2), (2, 3, 260))),
     "softmax_crossentropy": Cases(softmax_crossentropy, "N,K", ((5, 10), (3, 37), (261, 2))),
+    "upsample2d": Cases(upsample2d, "N,H,W,C", ((2, 5, 7, 3), (2, 5, 7, 4))),
     "zeropad2d": Cases(zeropad2d, "N,H,W,C", ((2, 5, 7, 3), (2, 5, 7, 4))),
     **{file: Cases(None, "", (), partial(fast, file=file)) for file in kernels.FAST},
 }

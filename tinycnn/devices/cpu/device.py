@@ -23,6 +23,7 @@ from tinycnn.devices.cpu import (
     regularize,
     relu,
     softmax_crossentropy,
+    upsample2d,
     zeropad2d,
 )
 from tinycnn.devices.cpu.memory import pool
@@ -81,6 +82,8 @@ class CpuDevice(ActivationFirst, NumpyArrays):
     globalavgpool2d_backward = staticmethod(globalpool2d.globalavgpool2d_backward)
     globalmaxpool2d_forward = staticmethod(globalpool2d.globalmaxpool2d_forward)
     globalmaxpool2d_backward = staticmethod(globalpool2d.globalmaxpool2d_backward)
+    upsample2d_forward = staticmethod(upsample2d.upsample2d_forward)
+    upsample2d_backward = staticmethod(upsample2d.upsample2d_backward)
     zeropad2d_forward = staticmethod(zeropad2d.zeropad2d_forward)
     zeropad2d_backward = staticmethod(zeropad2d.zeropad2d_backward)
     batchnorm_forward = staticmethod(batchnorm.batchnorm_forward)

@@ -35,6 +35,7 @@ from tinycnn.devices.gpu.launches import (
     regularize,
     relu,
     softmax_crossentropy,
+    upsample2d,
     zeropad2d,
 )
 from tinycnn.devices.gpu.step.run import whole_step
@@ -197,6 +198,8 @@ class KernelDevice(Device):
     globalavgpool2d_backward = globalpool2d.globalavgpool2d_backward
     globalmaxpool2d_forward = globalpool2d.globalmaxpool2d_forward
     globalmaxpool2d_backward = globalpool2d.globalmaxpool2d_backward
+    upsample2d_forward = upsample2d.upsample2d_forward
+    upsample2d_backward = upsample2d.upsample2d_backward
     zeropad2d_forward = zeropad2d.zeropad2d_forward
     zeropad2d_backward = zeropad2d.zeropad2d_backward
     batchnorm_forward = batchnorm.batchnorm_forward

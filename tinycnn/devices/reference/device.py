@@ -19,6 +19,7 @@ from tinycnn.devices.reference import (
     regularize,
     relu,
     softmax_crossentropy,
+    upsample2d,
     zeropad2d,
 )
 
@@ -56,6 +57,8 @@ class ReferenceDevice(ActivationFirst, NumpyArrays):
     globalavgpool2d_backward = staticmethod(globalpool2d.globalavgpool2d_backward)
     globalmaxpool2d_forward = staticmethod(globalpool2d.globalmaxpool2d_forward)
     globalmaxpool2d_backward = staticmethod(globalpool2d.globalmaxpool2d_backward)
+    upsample2d_forward = staticmethod(upsample2d.upsample2d_forward)
+    upsample2d_backward = staticmethod(upsample2d.upsample2d_backward)
     zeropad2d_forward = staticmethod(zeropad2d.zeropad2d_forward)
     zeropad2d_backward = staticmethod(zeropad2d.zeropad2d_backward)
     batchnorm_forward = staticmethod(batchnorm.batchnorm_forward)
