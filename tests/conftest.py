@@ -12,6 +12,7 @@ os.environ.setdefault("TINYCNN_DEVICE", "cpu")  # where a test names no device, 
 import pytest
 import sampled
 from hypothesis import HealthCheck, settings
+from saved_trainings import saved_to
 
 import tinycnn
 from tinycnn import session
@@ -228,6 +229,18 @@ def refused(run):
         return error
 
     return call
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Where the tests of checkpoints have theirs."""
+    return tmp_path / "model.safetensors"
+
+
+@pytest.fixture
+def saved(float64, path):
+    """A trained network, which is in the file there."""
+    return saved_to(path)
 
 
 @pytest.fixture(autouse=True)

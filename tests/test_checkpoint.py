@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from helpers import assert_same_bits, assert_same_weights
 from safetensors import safe_open
-from saved_trainings import OPTIMIZERS, X, Y, compiled, fit, graph, network, saved_to
+from saved_trainings import OPTIMIZERS, X, Y, compiled, fit, graph, network
 
 import tinycnn
 from tinycnn import callbacks, session
@@ -22,16 +22,6 @@ from tinycnn.models import Model, Sequential, load_model
 
 def without_seconds(history):
     return [(epoch, {k: v for k, v in row.items() if k != "seconds"}) for epoch, row in history.rows()]
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "model.safetensors"
-
-
-@pytest.fixture
-def saved(float64, path):
-    return saved_to(path)
 
 
 # ---------------------------------------------------------------- what is kept

@@ -8,22 +8,12 @@ import pytest
 from helpers import assert_same_bits, assert_same_weights
 from safetensors import safe_open
 from safetensors.numpy import save_file
-from saved_trainings import compiled, network, saved_to
+from saved_trainings import compiled, network
 from small_trainings import again, toy
 
 from tinycnn.fit.checkpoint import CheckpointError
 from tinycnn.layers import Activation, Conv2D, Dense, Flatten, Layer
 from tinycnn.models import Sequential, load_model
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "model.safetensors"
-
-
-@pytest.fixture
-def saved(float64, path):
-    return saved_to(path)
 
 
 def test_the_weights_of_another_network_are_refused_with_both_shapes(saved, path):

@@ -6,20 +6,10 @@ import resource
 import signal
 
 import pytest
-from saved_trainings import fit, saved_to
+from saved_trainings import fit
 
 from tinycnn.fit import checkpoint
 from tinycnn.models import load_model
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "model.safetensors"
-
-
-@pytest.fixture
-def saved(float64, path):
-    return saved_to(path)
 
 
 def only_the_old_file(path, data):
