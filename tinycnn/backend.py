@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
+from tinycnn import arithmetic, refusals
 from tinycnn import functional as F
-from tinycnn import refusals
 from tinycnn.arithmetic import as_tensor
 from tinycnn.devices import current_device
 from tinycnn.expressions import Applied, Constant, Expression, evaluate, expressions_in, gradients, weights_behind
@@ -169,8 +169,7 @@ def both(x: Any, y: Any) -> tuple[Tensor, Tensor]:
 
 def compared(operation: str, x: Any, y: Any) -> Tensor:
     """1 where x is 'equal' to y, or 'greater', else 0. No gradient flows through it."""
-    x, y = both(x, y)
-    return Tensor.wrap(x.device.elementwise(operation, x.data, y.data), x.device)
+    return arithmetic.compared(operation, *both(x, y))
 
 
 def axes(axis: Any) -> int | tuple[int, ...] | None:
@@ -350,7 +349,71 @@ def less(x: Any, y: Any) -> Tensor:
     return compared("greater", y, x)
 
 
+@of_both
+def greater_equal(x: Any, y: Any) -> Tensor:
+    """1 where x is not smaller, else 0."""
+    x, y = both(x, y)
+    return x >= y
+
+
+@of_both
+def less_equal(x: Any, y: Any) -> Tensor:
+    """1 where x is not larger, else 0."""
+    x, y = both(x, y)
+    return x <= y
+
+
+@of_both
+def not_equal(x: Any, y: Any) -> Tensor:
+    """1 where they differ, else 0."""
+    return 1.0 - equal(x, y)
+
+
+# ---------------------------------------------------------------- losses, for each image
+
+
+@of_both
+def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> Tensor:
+    """-target * log(output) - (1 - target) * log(1 - output), number by number; output is clipped by epsilon().
+
+    from_logits: whether output is what the probabilities are the sigmoid of.
+    """
+    target, output = both(target, output)
+    p = clip(sigmoid(output) if from_logits else output, epsilon(), 1 - epsilon())
+    return -(target * log(p) + (1.0 - target) * log(1.0 - p))
+
+
+@of_both
+def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False, axis: int = -1) -> Tensor:
+    """-sum(target * log(output)) along an axis; output is scaled to the sum 1 and clipped by epsilon().
+
+    from_logits: whether output is what the probabilities are the softmax of.
+    """
+    target, output = both(target, output)
+    p = softmax(output, axis) if from_logits else output / output.sum(axis, True)
+    return -(target * log(clip(p, epsilon(), 1 - epsilon()))).sum(axis)
+
+
+@of_both
+def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool = False, axis: int = -1) -> Tensor:
+    """`categorical_crossentropy` of targets that are whole numbers, (...) or (..., 1), and outputs (..., classes).
+
+    Raises ValueError for another axis than the last.
+    """
+    if axis not in (-1, output.ndim - 1):
+        raise ValueError(f"classes are the last axis, not {axis}")
+    target, output = both(target, output)
+    places = target.reshape(*output.shape[:-1], 1)
+    return categorical_crossentropy(equal(places, np.arange(output.shape[-1])), output, from_logits)
+
+
 # ---------------------------------------------------------------- shapes and products
+
+
+@of_both
+def shape(x: Any) -> tuple[int, ...]:
+    """The shape, the batch included: `shape(x)[0]` may stand for an extent."""
+    return tensor(x).shape
 
 
 @of_both
@@ -417,14 +480,14 @@ def concatenate(tensors: Sequence[Any], axis: int = -1) -> Tensor:
 def zeros_like(x: Any, dtype: Any = None, name: str | None = None) -> Tensor:
     """0 in the shape of x."""
     x = tensor(x)
-    return Tensor(np.zeros(x.shape), device=x.device)
+    return Tensor.wrap(x.device.zeros(x.shape), x.device)
 
 
 @of_both
 def ones_like(x: Any, dtype: Any = None, name: str | None = None) -> Tensor:
     """1 in the shape of x."""
     x = tensor(x)
-    return Tensor(np.ones(x.shape), device=x.device)
+    return zeros_like(x) + 1.0
 
 
 @of_both

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn.devices import use_device
+from tinycnn.devices import current_device, use_device
 from tinycnn.tensor import Tensor, no_grad
 
 Extents = tuple[int | None, ...]
@@ -42,6 +42,11 @@ class Expression:
     @property
     def ndim(self) -> int:
         return len(self.shape)
+
+    @property
+    def dtype(self) -> str:
+        """What the current device computes in."""
+        return current_device().dtype
 
     def of_size(self, batch: int) -> Any:
         """Something of its shape, for so large a batch."""
@@ -83,6 +88,18 @@ class Expression:
 
     def __neg__(self) -> Applied:
         return Applied(lambda a: -a, self)
+
+    def __lt__(self, other: Any) -> Applied:
+        return Applied(lambda a, b: a < b, self, other)
+
+    def __gt__(self, other: Any) -> Applied:
+        return Applied(lambda a, b: a > b, self, other)
+
+    def __le__(self, other: Any) -> Applied:
+        return Applied(lambda a, b: a <= b, self, other)
+
+    def __ge__(self, other: Any) -> Applied:
+        return Applied(lambda a, b: a >= b, self, other)
 
     def __getitem__(self, index: Any) -> Applied:
         return Applied(lambda a: a[index], self)
@@ -191,7 +208,7 @@ def only_these_require_gradients(wanted: Sequence[Tensor], loss: Expression) -> 
 # ---------------------------------------------------------------- evaluation
 
 
-class Values(dict[Expression, Any]):
+class Values(dict[Any, Any]):
     """What is computed so far. given: what it was begun with."""
 
     def __init__(self, given: Mapping[Expression, Any]):

@@ -2,6 +2,9 @@
 so are sigmoid and binary cross-entropy where a network is trained.
 
 Like TensorFlow under Keras, a loss that is given probabilities looks for the logits they were made from.
+
+Of what is not computed yet, as a loss of your own is given it (fit/own_losses.py), each of them is what it is in Keras:
+a number for each image, the mean over the last axis, with probabilities that are clipped by backend.epsilon().
 """
 
 from __future__ import annotations
@@ -11,11 +14,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
+from tinycnn import backend as K
 from tinycnn import functional as F
 from tinycnn import refusals
 from tinycnn.devices.base import Device
+from tinycnn.expressions import expressions_in
 from tinycnn.tensor import Tensor
 
 NO_SOFTMAX = (
@@ -25,26 +29,34 @@ NO_SOFTMAX = (
 
 
 @refusals.by_name
-def categorical_crossentropy(y_true: Tensor | ArrayLike, y_pred: Tensor) -> Tensor:
+def categorical_crossentropy(y_true: Any, y_pred: Any) -> Any:
     """The mean cross-entropy of one-hot (or soft) labels (N,K) and a softmax layer's output (N,K), as a Tensor (1,)."""
+    if expressions_in([y_true, y_pred]):
+        return K.categorical_crossentropy(y_true, y_pred)
     return F.softmax_crossentropy(logits_of(y_pred), y_true)[0]
 
 
 @refusals.by_name
-def sparse_categorical_crossentropy(y_true: Tensor | ArrayLike, y_pred: Tensor) -> Tensor:
+def sparse_categorical_crossentropy(y_true: Any, y_pred: Any) -> Any:
     """The same for labels that are whole numbers, shape (N,)."""
+    if expressions_in([y_true, y_pred]):
+        return K.sparse_categorical_crossentropy(y_true, y_pred)
     return F.softmax_crossentropy(logits_of(y_pred), one_hot(y_true, y_pred.shape[-1]))[0]
 
 
 @refusals.by_name
-def binary_crossentropy(y_true: Tensor | ArrayLike, y_pred: Tensor) -> Tensor:
+def binary_crossentropy(y_true: Any, y_pred: Any) -> Any:
     """The mean cross-entropy of numbers in [0, 1] (N,K), each a probability of its own, as a Tensor (1,)."""
+    if expressions_in([y_true, y_pred]):
+        return K.mean(K.binary_crossentropy(y_true, y_pred), axis=-1)
     return F.binary_crossentropy(y_pred, y_true)[0]
 
 
 @refusals.by_name
-def mean_squared_error(y_true: Tensor | ArrayLike, y_pred: Tensor) -> Tensor:
+def mean_squared_error(y_true: Any, y_pred: Any) -> Any:
     """The mean of the squared differences of (N,K), as a Tensor (1,)."""
+    if expressions_in([y_true, y_pred]):
+        return K.mean(K.square(y_pred - y_true), axis=-1)
     return F.mean_squared_error(y_pred, y_true)[0]
 
 
@@ -83,12 +95,15 @@ def needs_softmax(loss: Callable | None) -> bool:
     return loss in (categorical_crossentropy, sparse_categorical_crossentropy)
 
 
-def for_training(loss: Callable | None, device: Device, activation: str | None) -> tuple[bool, Callable]:
+def for_training(loss: Callable | None, device: Device, activation: str | None) -> tuple[bool, Callable | None]:
     """How a step of training computes `loss` behind a layer with that activation.
 
     Returns (to_logits, compute): whether the network stops ahead of the activation, which the loss takes in one with
-    itself; and compute(outputs, labels, weights, totals) -> (loss, correct, the gradient of outputs) of the device.
+    itself; and compute(outputs, labels, weights, totals) -> (loss, correct, the gradient of outputs) of the device,
+    None where it is none of this module's.
     """
+    if loss is None or is_own(loss):
+        return False, None
     if loss is mean_squared_error:
         return False, device.mean_squared_error
     if loss is binary_crossentropy:
@@ -107,23 +122,26 @@ ALIASES = {"mse": "mean_squared_error", "MSE": "mean_squared_error"}
 
 
 def get(identifier: str | Callable) -> Callable:
-    """The loss called `identifier`, or the function itself if it is one of this module's.
+    """The loss called `identifier`, or the function itself, which may be one of your own.
 
-    Raises ValueError for another, TypeError for one of Keras's that is not here.
+    Raises ValueError for what is none, TypeError for one of Keras's that is not here.
     """
     if isinstance(identifier, refusals.NotHere):
         identifier()
     function = LOSSES.get(ALIASES.get(identifier, identifier)) if isinstance(identifier, str) else identifier
     if callable(function):
-        if function in LOSSES.values():
-            return function
-        name = getattr(function, "__name__", repr(function))
-        raise ValueError(
-            f"fit() does not train by {name}, a loss of your own: write the loop yourself, "
-            f"{name}(Tensor(y), model(x, training=True)).backward() and optimizer.apply(model.trainable_weights); "
-            f"it knows {', '.join(LOSSES)}"
-        )
-    raise ValueError(f"no loss is called {identifier!r}; there are: {', '.join(LOSSES)}")
+        return function
+    raise ValueError(f"no loss is called {identifier!r}; there are: {', '.join(LOSSES)}, and functions of your own")
+
+
+def is_own(loss: Callable | None) -> bool:
+    """Whether it is a function of the user's, and none of these."""
+    return loss is not None and loss not in LOSSES.values()
+
+
+def name_of(function: Any) -> str:
+    """The name of a function, or of the class of an object that is called like one."""
+    return getattr(function, "__name__", None) or type(function).__name__
 
 
 def __getattr__(name: str) -> Any:

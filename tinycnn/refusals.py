@@ -125,8 +125,11 @@ CONVOLUTION = "use Conv2D"
 SELF_MADE = "write it as a layer of your own (layers.Layer), or with Lambda and the backend's functions"
 ARITHMETIC = "write it with the operators and methods of Tensor, or with the backend's functions that there are"
 OBJECTS = "networks are written to files by save() and read by load_model(path, custom_objects=...)"
-METRIC = "accuracy is what is measured: write metrics=['accuracy'], or compute it from model.predict(x)"
-LOSS = "use 'categorical_crossentropy', 'sparse_categorical_crossentropy', 'binary_crossentropy' or 'mse'"
+METRIC = "write it as a function of y_true and y_pred, metrics=[function], or compute it from model.predict(x)"
+LOSS = (
+    "use 'categorical_crossentropy', 'sparse_categorical_crossentropy', 'binary_crossentropy' or 'mse', or write it as "
+    "a function of y_true and y_pred, loss=function"
+)
 SESSION = "there is no graph that runs in a session: see backend.function"
 RANDOM = "random numbers come from NumPy, or from Dropout"
 BUILT_IN = "fit() does that itself: leave it out"
@@ -208,9 +211,6 @@ NAMES: dict[str, dict[str, str]] = {
         "binary_accuracy categorical_accuracy clone_metric clone_metrics cosine "
         "cosine_proximity cosine_similarity deserialize get serialize sparse_categorical_accuracy "
         "sparse_top_k_categorical_accuracy top_k_categorical_accuracy", METRIC,
-    ) | _each(
-        "MSE binary_crossentropy categorical_crossentropy mean_squared_error mse sparse_categorical_crossentropy",
-        "as a loss it is in tinycnn.losses; write metrics=['accuracy'] for what is measured beside it",
     ),
     "activations": {
         **_each("exponential hard_sigmoid selu softsign", "use 'relu', 'elu', 'sigmoid' or 'tanh'"),
@@ -224,15 +224,14 @@ NAMES: dict[str, dict[str, str]] = {
     "backend": {
         **_each(
             "all any arange argmax argmin batch_dot batch_normalization bias_add conv1d conv2d_transpose conv3d "
-            "conv3d_transpose cos cumprod cumsum depthwise_conv2d elu eye foldl foldr gather greater_equal "
-            "hard_sigmoid identity in_top_k less_equal local_conv1d local_conv2d logsumexp map_fn "
-            "normalize_batch_in_training not_equal one_hot pool2d pool3d prod repeat repeat_elements resize_images "
+            "conv3d_transpose cos cumprod cumsum depthwise_conv2d elu eye foldl foldr gather "
+            "hard_sigmoid identity in_top_k local_conv1d local_conv2d logsumexp map_fn "
+            "normalize_batch_in_training one_hot pool2d pool3d prod repeat repeat_elements resize_images "
             "resize_volumes reverse rnn "
-            "round separable_conv1d separable_conv2d shape sin size slice softplus softsign spatial_2d_padding "
+            "round separable_conv1d separable_conv2d sin size slice softplus softsign spatial_2d_padding "
             "spatial_3d_padding stack switch temporal_padding tile", ARITHMETIC,
         ),
-        **_each("binary_crossentropy categorical_crossentropy sparse_categorical_crossentropy ctc_batch_cost "
-                "ctc_decode ctc_label_dense_to_sparse", LOSS),
+        **_each("ctc_batch_cost ctc_decode ctc_label_dense_to_sparse", LOSS),
         **_each("control_dependencies eager get_session get_variable_shape is_symbolic is_variable "
                 "manual_variable_initialization set_session symbolic v1_variable_initialization", SESSION),
         **_each("dropout random_binomial random_normal random_normal_variable random_uniform random_uniform_variable "
@@ -289,7 +288,6 @@ NAMES: dict[str, dict[str, str]] = {
 MODULES: dict[str, str] = {
     "applications": "there are no trained networks of photographs: build one, or take one of tinycnn.architectures",
     "constraints": CONSTRAINT,
-    "metrics": METRIC,
     "preprocessing.sequence": SEQUENCES,
     "preprocessing.text": SEQUENCES,
     "wrappers": "call fit() and predict() in a class of your own",

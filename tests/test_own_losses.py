@@ -1,0 +1,329 @@
+"""Losses and metrics of the user's own, and add_loss: beside Keras, beside tinycnn's own losses, and wrongly used."""
+
+import numpy as np
+import pytest
+from helpers import assert_close, normal
+from small_trainings import again, fit
+
+from tinycnn import backend as K
+from tinycnn import losses, metrics, optimizers, regularizers
+from tinycnn.layers import Dense, Dropout, Flatten, Input, Lambda
+from tinycnn.models import Model, Sequential, load_model
+from tinycnn.shapes import ShapeError
+
+RNG = np.random.default_rng(0)
+X, Y = normal(RNG, 20, 4), RNG.uniform(0.1, 0.9, (20, 3))
+WEIGHTS = RNG.uniform(0, 2, 20)
+
+
+def squared(y_true, y_pred):
+    return K.mean(K.square(y_true - y_pred), axis=-1)
+
+
+def crossed(y_true, y_pred):
+    return K.categorical_crossentropy(y_true, y_pred)
+
+
+def off(y_true, y_pred):
+    return K.mean(K.abs(y_pred - y_true))
+
+
+def near(y_true, y_pred):
+    return K.cast(K.abs(y_pred - y_true) < 0.25, y_true.dtype)
+
+
+def network(last="sigmoid", **options):
+    again()
+    hidden = Dense(5, activation="relu", input_shape=(4,), kernel_regularizer=regularizers.l2(0.05))
+    return Sequential([hidden, Dropout(0.25), Dense(3, activation=last, **options)])
+
+
+def trained(loss, last="sigmoid", y=Y, **arguments):
+    """(the weights, the history, what is measured at the end) of a training by that loss."""
+    model = network(last)
+    model.compile(optimizers.SGD(0.5, momentum=0.5), loss, ["accuracy"])
+    history = fit(model, X, y, validation_split=0.25, **arguments).history
+    return model.get_weights(), history, model.evaluate(X, y, verbose=0)
+
+
+ONE_HOT = np.eye(3)[np.arange(20) % 3]
+ALIKE = {
+    "the mean square": (squared, "mse", {}),
+    "tinycnn's, of what is not computed yet": (lambda t, p: losses.mean_squared_error(t, p), "mse", {}),
+    "bits": (lambda t, p: metrics.binary_crossentropy(t, p), "binary_crossentropy", {"y": Y.round()}),
+    "classes": (crossed, "categorical_crossentropy", {"last": "softmax", "y": ONE_HOT}),
+    "images with weights": (squared, "mse", {"sample_weight": WEIGHTS}),
+    "classes with weights": (
+        crossed, "categorical_crossentropy", {"last": "softmax", "y": ONE_HOT, "class_weight": {0: 3.0, 1: 0.5}}
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ALIKE)
+def test_it_trains_as_the_same_loss_of_tinycnn_s_does(device, what):
+    own, known, arguments = ALIKE[what]
+    (weights, history, end), (want, wanted, wanted_end) = (trained(loss, **arguments) for loss in (own, known))
+    for got, expected in zip(weights, want, strict=True):
+        assert_close(got, expected, 64)
+    assert history.keys() == wanted.keys()
+    for name, figures in history.items():
+        if not (what == "bits" and "acc" in name):  # Keras measures those number by number, and so does tinycnn
+            assert_close(np.array(figures, device.dtype), wanted[name], 64)
+    assert_close(np.array(end[0], device.dtype), wanted_end[0], 64)
+
+
+def test_figures_have_the_names_of_their_functions(device):
+    model = network()
+    model.compile("sgd", squared, [near, "accuracy", off, near, "mse"])
+    names = ["loss", "near", "accuracy", "off", "near_1", "mse"]
+    assert model.metrics_names == names
+    logs = fit(model, X, Y, epochs=1, validation_data=(X, Y)).history
+    assert list(logs) == [*names, *(f"val_{name}" for name in names)]
+    answers = model.predict(X).astype(np.float64)
+    away = abs(answers - Y)
+    want = {
+        "near": (away < 0.25).mean(), "off": away.mean(), "mse": (away**2).mean(),
+        "accuracy": (answers.argmax(1) == Y.argmax(1)).mean(),
+    }  # fmt: skip
+    found = dict(zip(names, model.evaluate(X, Y, batch_size=8, verbose=0), strict=True))
+    for name, figure in want.items():
+        assert_close(np.array(found[name], device.dtype), figure, 64)
+        assert_close(np.array(logs[f"val_{name}"][0], device.dtype), figure, 64)
+    assert found["near_1"] == found["near"]
+
+
+def test_a_metric_changes_nothing_of_the_training(device):
+    for loss, last, y in (("categorical_crossentropy", "softmax", ONE_HOT), ("binary_crossentropy", "sigmoid", Y)):
+        found = []
+        for functions in ([], [off]):
+            model = network(last)
+            model.compile("sgd", loss, ["accuracy", *functions])
+            history = fit(model, X, y).history
+            found.append((model.get_weights(), history["loss"], history["accuracy"]))
+        (weights, *figures), (others, *other_figures) = found
+        for got, want in zip(others, weights, strict=True):
+            assert_close(got, want, 8)
+        assert_close(np.array(other_figures, device.dtype), figures, 8)
+
+
+# ---------------------------------------------------------------- beside Keras
+
+
+def contrastive(backend):
+    """Hadsell, Chopra and LeCun, 2006: near where two images are of one class, far apart where they are not."""
+    return lambda y, d: backend.mean(
+        y * backend.square(d) + (1 - y) * backend.square(backend.maximum(1 - d, 0)), axis=-1
+    )
+
+
+def siamese(layers, model, distance):
+    a, b = layers.Input((4,)), layers.Input((4,))
+    base = layers.Dense(3, activation="tanh", name="base")
+    return model([a, b], layers.Lambda(distance, output_shape=(1,))([base(a), base(b)]))
+
+
+def test_keras_takes_the_same_steps_by_a_contrastive_loss(device):
+    keras = pytest.importorskip("keras")
+    from tinycnn import layers
+
+    ops = keras.ops
+    far = lambda v: K.sqrt(K.sum(K.square(v[0] - v[1]), axis=1, keepdims=True) + 1e-3)  # noqa: E731
+    same = lambda v: ops.sqrt(ops.sum(ops.square(v[0] - v[1]), axis=1, keepdims=True) + 1e-3)  # noqa: E731
+    model, twin = siamese(layers, Model, far), siamese(keras.layers, keras.Model, same)
+    twin.set_weights(model.get_weights())
+    model.compile(optimizers.SGD(0.5), contrastive(K))
+    twin.compile(keras.optimizers.SGD(0.5), contrastive(ops))
+    pairs, labels = [X[:10], X[10:]], np.arange(10.0)[:, None] % 2
+    for weights in (None, WEIGHTS[:10]):
+        for _ in range(2):
+            got = model.train_on_batch(pairs, labels, sample_weight=weights)
+            want = twin.train_on_batch(pairs, labels, sample_weight=weights)
+            assert got == pytest.approx(float(want), rel=1e-4)
+    for got, want in zip(model.get_weights(), twin.get_weights(), strict=True):
+        assert np.abs(got - want).max() < 1e-5
+
+
+def autoencoder(layers, model, sampled):
+    """A variational autoencoder: (the network, its places x, x_decoded, z_mean, z_log_var)."""
+    x = layers.Input((4,))
+    h = layers.Dense(5, activation="relu", name="h")(x)
+    z_mean, z_log_var = layers.Dense(2, name="mean")(h), layers.Dense(2, name="log_var")(h)
+    z = layers.Lambda(sampled, output_shape=(2,))([z_mean, z_log_var])
+    x_decoded = layers.Dense(4, activation="sigmoid", name="decoded")(z)
+    return model(x, x_decoded), (x, x_decoded, z_mean, z_log_var)
+
+
+def divergence(backend, z_mean, z_log_var):
+    return -0.5 * backend.sum(1 + z_log_var - backend.square(z_mean) - backend.exp(z_log_var), axis=-1)
+
+
+@pytest.mark.parametrize("how", ["a loss of the network's places", "add_loss", "both"])
+def test_keras_takes_the_same_steps_in_a_variational_autoencoder(device, how):
+    """Its twin is given the places that the loss speaks of as outputs, joined."""
+    keras = pytest.importorskip("keras")
+    from tinycnn import layers
+
+    ops, noise, shown = keras.ops, np.array([[0.5, -1.0]]), 1 / (1 + np.exp(-X))
+    model, (x, decoded, z_mean, z_log_var) = autoencoder(layers, Model, lambda v: v[0] + K.exp(v[1] / 2) * noise)
+    _, places = autoencoder(keras.layers, keras.Model, lambda v: v[0] + ops.exp(v[1] / 2) * noise.astype("float32"))
+    twin = keras.Model(places[0], keras.layers.Concatenate()(places[1:]))
+    entropy = lambda t, p: 4 * losses.binary_crossentropy(t, p)  # noqa: E731
+    if how == "add_loss":
+        model.add_loss(K.mean(entropy(x, decoded) + divergence(K, z_mean, z_log_var)))
+        model.compile(optimizers.SGD(0.1), loss=None)
+    elif how == "both":
+        model.add_loss(divergence(K, z_mean, z_log_var))
+        model.compile(optimizers.SGD(0.1), loss=entropy)
+    else:
+        model.compile(optimizers.SGD(0.1), lambda t, p: entropy(t, p) + divergence(K, z_mean, z_log_var))
+    twin.compile(
+        keras.optimizers.SGD(0.1),
+        lambda t, p: 4 * keras.losses.binary_crossentropy(t, p[:, :4]) + divergence(ops, p[:, 4:6], p[:, 6:]),
+    )
+    for layer in model.layers:
+        if layer.weights:
+            twin.get_layer(layer.name).set_weights(layer.get_weights())
+    got = fit(model, shown, None if how == "add_loss" else shown, batch_size=10, shuffle=False).history["loss"]
+    want = twin.fit(shown, shown, batch_size=10, shuffle=False, epochs=2, verbose=0).history["loss"]
+    assert got == pytest.approx(want, rel=1e-4)
+    for layer in (layer for layer in model.layers if layer.weights):
+        for mine, theirs in zip(layer.get_weights(), twin.get_layer(layer.name).get_weights(), strict=True):
+            assert np.abs(mine - theirs).max() < 1e-5
+
+
+# ---------------------------------------------------------------- without labels
+
+
+def test_add_loss_alone_needs_no_labels(float64):
+    model = network()
+    model.add_loss(squared(0.5, model.output))
+    model.compile("sgd", loss=None)
+    history = fit(model, X, None, validation_data=(X, None)).history
+    assert list(history) == ["loss", "val_loss"]
+    penalty = 0.05 * (model.get_weights()[0] ** 2).sum()
+    assert_close(np.array(history["val_loss"][-1]), ((model.predict(X) - 0.5) ** 2).mean() + penalty, 64)
+    assert model.evaluate(X, verbose=0) == history["val_loss"][-1]
+    assert model.fit(X, validation_split=0.5, epochs=1, verbose=0).history["val_loss"][0] > 0
+    batches = iter([(X, None)] * 2)
+    assert model.fit_generator(batches, steps_per_epoch=2, verbose=0).history["loss"][0] > 0
+    for wrong in ({"y": Y}, {"sample_weight": WEIGHTS}, {"class_weight": {0: 2.0}}):
+        with pytest.raises(ValueError, match="loss=None"):
+            fit(model, X, **{"y": None, **wrong})
+
+
+def test_a_loss_reaches_the_labels_in_the_shape_that_they_have(float64):
+    """Whole numbers beside ten outputs: Keras makes a column of them."""
+    model = network("softmax")
+    model.compile("sgd", lambda t, p: K.sparse_categorical_crossentropy(t, p))
+    twin = network("softmax")
+    twin.compile("sgd", "sparse_categorical_crossentropy")
+    y = np.arange(20) % 3
+    for weights in ({}, {"class_weight": {2: 3.0}}):
+        assert_close(np.array(fit(model, X, y, **weights).history["loss"]), fit(twin, X, y, **weights).history["loss"])
+
+
+def test_a_network_that_is_built_late_is_trained_by_it_too(float64):
+    seen = []
+
+    def once(y_true, y_pred):
+        seen.append((y_true.shape, y_pred.shape, y_true.dtype, K.int_shape(y_pred)))
+        return squared(y_true, y_pred)
+
+    model = Sequential([Flatten(), Dense(3)])
+    model.compile("sgd", once)
+    history = fit(model, X, Y)
+    assert seen == [((None, 3), (None, 3), "float64", (None, 3))] and history.history["loss"][0] > 0
+
+
+# ---------------------------------------------------------------- files
+
+
+@pytest.mark.parametrize("name", ["own.safetensors", "own.h5"])
+def test_a_file_keeps_their_names_and_is_given_the_functions(float64, tmp_path, name):
+    if name.endswith("h5"):
+        pytest.importorskip("h5py")
+    model = network()
+    model.compile(optimizers.SGD(0.5, momentum=0.9), squared, [off, "accuracy", "mse"])
+    fit(model, X, Y)
+    model.save(tmp_path / name)
+    back = load_model(tmp_path / name, custom_objects={"squared": squared, "off": off})
+    assert back.metrics_names == ["loss", "off", "accuracy", "mse"]
+    assert fit(back, X, Y).history == fit(model, X, Y).history
+    for objects in (None, {"squared": squared}, {"squared": Dense, "off": off}):
+        with pytest.raises(ValueError, match="function of your own.*custom_objects.*load_weights"):
+            load_model(tmp_path / name, custom_objects=objects)
+
+
+def test_what_was_added_is_not_in_a_file_and_a_warning_says_so(float64, tmp_path):
+    model = network()
+    model.add_loss(K.mean(model.output))
+    model.compile("sgd", None)
+    fit(model, X, None)
+    model.save(tmp_path / "m.safetensors")
+    with pytest.warns(UserWarning, match="add_loss.*compile"):
+        back = load_model(tmp_path / "m.safetensors")
+    assert back.optimizer is None and np.array_equal(back.predict(X), model.predict(X))
+
+
+# ---------------------------------------------------------------- wrongly used
+
+WRONG = {
+    "nothing": (lambda t, p: None, {}, TypeError, "returned None. It is to return"),
+    "NumPy": (lambda t, p: np.mean(np.abs(t - p)), {}, TypeError, "the loss <lambda>.*tinycnn.backend"),
+    "no weights": (lambda t, p: K.mean(t), {}, ValueError, "the loss <lambda> does not depend on the weights of seq"),
+    "no gradient": (lambda t, p: K.mean(K.equal(t, p)), {}, ValueError, "comparisons"),
+    "other labels": (squared, {"y": Y[:, :2]}, ValueError, r"squared, of labels \(8, 2\).*\(8, 2\) and \(8, 3\)"),
+    "another network": (lambda t, p: p + Input((3,)), {}, ValueError, "none of the inputs of seq"),
+    "gradients": (lambda t, p: K.gradients(K.sum(p), p)[0] + p, {}, ValueError, "gradients of gradients"),
+    "a wrong axis": (lambda t, p: K.mean(p, 0), {"sample_weight": WEIGHTS}, ShapeError, r"\(3,\) for 8 images with"),
+    "labels that are not numbers": (squared, {"y": Y * np.nan}, ValueError, "NaN"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_cannot_be_a_loss_says_what_to_do(float64, what):
+    loss, arguments, kind, message = WRONG[what]
+    model = network()
+    with pytest.raises(kind, match=message):
+        model.compile("sgd", loss)
+        fit(model, X, **{"y": Y, **arguments})
+    assert all(weight.grad is None for weight in model.weights)
+
+
+def test_a_layer_that_the_loss_does_not_reach_is_named(float64):
+    x = Input((4,))
+    near, far = Dense(3, name="near")(x), Dense(3, name="far")
+    model = Model(x, far(near))
+    model.compile("sgd", lambda t, p: K.mean(K.square(near)))
+    with pytest.raises(ValueError, match="does not depend on the weights of far: freeze"):
+        fit(model, X, Y)
+    far.trainable = False
+    model.compile("sgd", lambda t, p: K.mean(K.square(near)))
+    first, second = fit(model, X, Y).history["loss"]
+    assert second < first
+
+
+def test_accuracy_wants_labels_that_are_like_the_outputs(float64):
+    model = network()
+    model.compile("sgd", lambda t, p: K.mean(p - t), ["accuracy"])
+    with pytest.raises(ShapeError, match=r"\(20, 1\).*function of your own"):
+        fit(model, X, Y[:, 0])
+    with pytest.raises(TypeError, match="add_loss.. takes an expression.*0.5"):
+        model.add_loss(0.5)
+
+
+def test_another_network_in_a_loss_is_not_trained(float64):
+    other = Dense(2, name="other")
+    model = network()
+    model.compile("sgd", lambda t, p: K.mean(K.square(other(p) - 1.0), axis=-1))
+    fit(model, X, Y)
+    assert other.kernel.grad is None
+
+
+def test_lambda_of_several_places_says_its_shape_or_is_tried(float64):
+    a, b = Input((4,)), Input((4,))
+    for shape in (None, (1,), lambda shapes: (shapes[0][0], 1)):
+        assert Lambda(lambda v: K.sum(v[0] * v[1], axis=1, keepdims=True), output_shape=shape)([a, b]).shape == (
+            None,
+            1,
+        )
