@@ -235,6 +235,65 @@ def test_a_network_that_is_built_late_is_trained_by_it_too(float64):
     assert seen == [((None, 3), (None, 3), "float64", (None, 3))] and history.history["loss"][0] > 0
 
 
+# ---------------------------------------------------------------- random numbers
+
+
+def noisy(std=0.5):
+    """A network that adds noise of its own to what it makes: in a Lambda, and as a place of the loss."""
+    again(seed=3)
+    x = Input((4,))
+    mean, spread = Dense(3)(x), Dense(3)(x)
+
+    def sample(places):
+        return places[0] + K.exp(places[1]) * K.random_normal((K.shape(places[0])[0], 3), mean=0.0, std=std)
+
+    model = Model(x, Lambda(sample)([mean, spread]))
+    beside = K.random_uniform((1, 3), 0.25, 0.75)
+    model.compile(optimizers.SGD(0.1), lambda t, p: K.mean(K.square(t - p * beside), axis=-1))
+    return model
+
+
+def test_noise_is_drawn_by_the_seed_and_the_same_on_every_device(device):
+    import tinycnn
+
+    history = fit(noisy(), X, Y, validation_data=(X, Y)).history
+    again_history = fit(noisy(), X, Y, validation_data=(X, Y)).history
+    assert history == again_history
+    with tinycnn.use_device("reference", "float64"):
+        want = fit(noisy(), X, Y, validation_data=(X, Y)).history
+    for name, figures in want.items():
+        assert_close(np.array(history[name], device.dtype), figures, 256)
+
+
+def test_noise_is_drawn_anew_in_each_pass_and_alike_in_each_evaluation(float64):
+    model = noisy()
+    first, second = model.predict(X), model.predict(X)
+    assert not np.any(first == second)
+    rows = model.predict(np.ones((20, 4)), batch_size=5)
+    assert len(np.unique(rows)) == rows.size  # nor do two images, or two batches, have the same
+    assert model.evaluate(X, Y, verbose=0) == model.evaluate(X, Y, verbose=0)
+    silent = noisy(std=0.0)
+    assert np.array_equal(silent.predict(X), silent.predict(X))
+
+
+def test_a_training_that_goes_on_draws_as_one_that_never_stopped(float64):
+    whole, part = noisy(), noisy()
+    want = fit(whole, X, Y, epochs=3, validation_data=(X, Y)).history
+    fit(part, X, Y, epochs=1, validation_data=(X, Y))
+    part.predict(X)
+    got = fit(part, X, Y, initial_epoch=1, epochs=3, validation_data=(X, Y)).history
+    assert got["loss"] == want["loss"][-len(got["loss"]) :] and got["val_loss"][-1] == want["val_loss"][-1]
+
+
+def test_random_numbers_have_the_mean_and_the_spread_that_are_asked_for(float64):
+    drawn = K.eval(K.random_normal((20_000,), 3.0, 0.5))
+    assert drawn.mean() == pytest.approx(3, abs=0.02) and drawn.std() == pytest.approx(0.5, abs=0.02)
+    flat = K.eval(K.random_uniform((20_000,), -1.0, 3.0))
+    assert -1 <= flat.min() < -0.99 and 2.99 < flat.max() < 3 and flat.mean() == pytest.approx(1, abs=0.05)
+    assert K.random_normal((2, 3)).shape == (2, 3)
+    assert Lambda(lambda x: x + K.random_normal((1, 3)))(Input((3,))).shape == (None, 3)
+
+
 # ---------------------------------------------------------------- files
 
 

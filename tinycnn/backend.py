@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn import arithmetic, refusals
+from tinycnn import arithmetic, drawing, refusals
 from tinycnn import functional as F
 from tinycnn.arithmetic import as_tensor
 from tinycnn.devices import current_device
@@ -495,6 +495,40 @@ def conv2d(x: Any, kernel: Any, strides: Any = (1, 1), padding: str = "valid") -
     """The convolution of images (N,H,W,C) by filters (R,S,C,K)."""
     x, kernel = both(x, kernel)
     return F.conv2d(x, kernel, None, strides, padding)
+
+
+# ---------------------------------------------------------------- random numbers
+
+
+def random_normal(
+    shape: Sequence[Any], mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = None, seed: int | None = None,
+    std: Any = None,
+) -> Any:  # fmt: skip
+    """Normal numbers, drawn anew in every pass: in a Lambda layer's function a Tensor, elsewhere not computed yet.
+
+    shape: extents may be those of `shape(x)`. std: Keras 1's name of stddev. seed: that of the network if None.
+
+    >>> x = Input((2,))
+    >>> function([x], [random_normal((shape(x)[0], 3))])([[[0.0, 0.0]] * 5])[0].shape
+    (5, 3)
+    """
+    return random_numbers(True, shape, mean, stddev if std is None else std, seed)
+
+
+def random_uniform(
+    shape: Sequence[Any], minval: Any = 0.0, maxval: Any = 1.0, dtype: Any = None, seed: int | None = None
+) -> Any:
+    """Uniform numbers in [minval, maxval), drawn as `random_normal` draws."""
+    return random_numbers(False, shape, minval, maxval - minval, seed)
+
+
+def random_numbers(normal: bool, shape: Sequence[Any], first: Any, scale: Any, seed: int | None) -> Any:
+    """first + scale * what is drawn."""
+    now = drawing.current()
+    if now is None or expressions_in([shape, first, scale]):
+        return Applied(random_numbers, normal, shape, first, scale, seed)
+    drawn = now.draw(shape, normal, seed)
+    return drawn * scale + first
 
 
 # ---------------------------------------------------------------- tensors and their values

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from tinycnn import drawing
 from tinycnn.devices import current_device, use_device
 from tinycnn.tensor import Tensor, no_grad
 
@@ -125,7 +126,7 @@ class Applied(Expression):
     @cached_property
     def shape(self) -> Extents:
         """Found by computing it for two batches of different sizes: what differs is the batch."""
-        with use_device("reference"), no_grad():
+        with use_device("reference"), no_grad(), drawing.by_any():
             two, three = (self.compute({i: i.of_size(size) for i in self.inputs}, False) for size in (2, 3))
         return tuple(a if a == b else None for a, b in zip(np.shape(two), np.shape(three), strict=True))
 
@@ -229,15 +230,17 @@ def evaluate(
     values = Values(given)
     for expression in (probes or {}).keys() & given.keys():
         values[expression] = given[expression] + probes[expression]  # type: ignore[index]
-    for expression in in_order(wanted, given):
-        if probes is not None:
-            value = expression.compute(values, training)
-            values[expression] = value + probes[expression] if expression in probes else value
-        elif isinstance(expression, Derivatives):  # which runs backward() over a graph of its own
-            values[expression] = expression.compute(values, training)
-        else:
-            with no_grad():
+    device = next((value.device for value in given.values() if isinstance(value, Tensor)), None)
+    with drawing.by_any(device):
+        for expression in in_order(wanted, given):
+            if probes is not None:
+                value = expression.compute(values, training)
+                values[expression] = value + probes[expression] if expression in probes else value
+            elif isinstance(expression, Derivatives):  # which runs backward() over a graph of its own
                 values[expression] = expression.compute(values, training)
+            else:
+                with no_grad():
+                    values[expression] = expression.compute(values, training)
     return [values[e] for e in wanted]
 
 

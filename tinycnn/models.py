@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn import losses, optimizers, refusals, session
+from tinycnn import drawing, losses, optimizers, refusals, session
 from tinycnn.callbacks import Callback, History
 from tinycnn.devices import current_device, use_device
 from tinycnn.devices.base import Array
@@ -72,6 +73,7 @@ class Model(Weighted):
         self.device = current_device()
         self.path_taken: str | None = None  # by the last fit: of what its device's path cannot do, another does
         self.step: Array = self.device.zeros((1,), "int64")  # training passes so far: dropout masks depend on it
+        self.looks: Array = self.device.zeros((1,), "int64")  # other passes, where they draw random numbers
 
     def _connect(self, inputs: list[Symbol], outputs: Any) -> None:
         outputs = outputs[0] if isinstance(outputs, (list, tuple)) and len(outputs) == 1 else outputs
@@ -126,12 +128,22 @@ class Model(Weighted):
         """
         inputs = self.inputs
         values = dict(zip(inputs, as_list(x), strict=True))
-        for symbol in self.symbols[len(inputs) :]:
-            if training and symbol in self.dropped:
-                values[self.dropped[symbol]] = compute_dropped(symbol, values, self.dropped[symbol])
-            elif symbol not in values:
-                values[symbol] = symbol.compute(values, training, to_logits and symbol is self.output)
+        with self.drawing(training):
+            for symbol in self.symbols[len(inputs) :]:
+                if training and symbol in self.dropped:
+                    values[self.dropped[symbol]] = compute_dropped(symbol, values, self.dropped[symbol])
+                elif symbol not in values:
+                    values[symbol] = symbol.compute(values, training, to_logits and symbol is self.output)
         return [values[o] for o in self.output] if isinstance(self.output, (list, tuple)) else values[self.output]
+
+    @contextmanager
+    def drawing(self, training: bool) -> Iterator[None]:
+        """Inside, tinycnn.backend draws the random numbers of one pass of this network."""
+        first, counter = (0, self.step) if training else (drawing.INFERENCE, self.looks)
+        with drawing.by(drawing.Drawing(self.device, self.seed, counter, first)) as drawn:
+            yield
+        if drawn.has_drawn and not training:
+            self.device.advance([(self.looks, 1)])
 
     @property
     def inputs(self) -> list[Symbol]:

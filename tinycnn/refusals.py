@@ -131,7 +131,7 @@ LOSS = (
     "a function of y_true and y_pred, loss=function"
 )
 SESSION = "there is no graph that runs in a session: see backend.function"
-RANDOM = "random numbers come from NumPy, or from Dropout"
+RANDOM = "random numbers come from random_normal, random_uniform, NumPy, or Dropout"
 BUILT_IN = "fit() does that itself: leave it out"
 MASKS = "there are no masks: leave it out"
 ELSEWHERE = "train with fit(): what a layer adds to the loss, or measures, is not there"
@@ -234,8 +234,7 @@ NAMES: dict[str, dict[str, str]] = {
         **_each("ctc_batch_cost ctc_decode ctc_label_dense_to_sparse", LOSS),
         **_each("control_dependencies eager get_session get_variable_shape is_symbolic is_variable "
                 "manual_variable_initialization set_session symbolic v1_variable_initialization", SESSION),
-        **_each("dropout random_binomial random_normal random_normal_variable random_uniform random_uniform_variable "
-                "truncated_normal", RANDOM),
+        **_each("dropout random_binomial random_normal_variable random_uniform_variable truncated_normal", RANDOM),
         **_each("in_test_phase in_train_phase", "a layer's call(x, training) is told: write it there"),
         **_each("moving_average_update update update_add update_sub", "assign by set_value, or set_weights()"),
         **_each("is_sparse to_dense", "arrays are dense here: leave it out"),

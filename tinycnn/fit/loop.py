@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 # ---------------------------------------------------------------- steps
 
 
+MOST_BATCHES = 2**24  # of an evaluation whose random numbers none after the next step of training draws again
+
+
 class Steps:
     """What happens for one batch, in training and in inference, recorded once for each batch size."""
 
@@ -114,8 +117,10 @@ class Steps:
         return float(loss), *((float(correct),) if self.own is None else self.own.means(images))
 
     def evaluate(self, batch_size: int, listeners: Listeners) -> tuple[float, ...]:
-        """(loss, accuracy, metrics of the user's own) over all data in inference mode."""
+        """(loss, accuracy, metrics of the user's own) over all data in inference mode. Random numbers that the network
+        draws for it depend on how long it was trained, so that the same evaluation gives the same figures."""
         self.start(self.data.drawn(self.model, shuffle=False))
+        self.device.assign(self.model.looks, self.device.numpy(self.model.step) * MOST_BATCHES)
         listeners.tell("on_test_begin", {})
         done = 0
         with closing(self.data.batches(batch_size)) as sizes:

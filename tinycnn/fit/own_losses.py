@@ -138,12 +138,13 @@ class OwnBatches:
         own, output = self.own, self.own.output
         values = Values({**dict(zip(self.model.inputs, images, strict=True)), own.labels: Tensor.wrap(y, self.device)})
         ahead: Tensor | None = None  # of the output's activation, where the known loss takes that
-        for place in own.order:
-            if place is output and self.to_logits:
-                ahead = output.compute(values, training, True)
-                values[place] = F.ACTIVATIONS[output.layer.activation](ahead)  # type: ignore[attr-defined]  # it has one
-            else:
-                values[place] = self.value(place, values, training)
+        with self.model.drawing(training):
+            for place in own.order:
+                if place is output and self.to_logits:
+                    ahead = output.compute(values, training, True)
+                    values[place] = F.ACTIVATIONS[output.layer.activation](ahead)  # type: ignore[attr-defined]
+                else:
+                    values[place] = self.value(place, values, training)
         size = y.shape[0]
         parts = [self.mean(values[expression], None, size, "add_loss()") for expression in own.added]
         if own.loss is not None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn import activations, initializers, philox, refusals, session
+from tinycnn import activations, drawing, initializers, philox, refusals, session
 from tinycnn import functional as F
 from tinycnn.careful import Careful
 from tinycnn.devices import current_device
@@ -248,7 +248,8 @@ class Layer(Weighted):
             return symbol
         shape = [i.shape for i in inputs] if many else inputs.shape
         self.ensure_built([s[1:] for s in shape] if many else shape[1:])
-        return self.call(inputs, training)
+        with drawing.by_any(first.device):
+            return self.call(inputs, training)
 
     def ensure_built(self, shape: Any) -> None:
         """Make the weights at first use; refuse inputs of another shape later."""
