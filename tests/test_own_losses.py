@@ -191,6 +191,30 @@ def test_keras_takes_the_same_steps_in_a_variational_autoencoder(device, how):
             assert np.abs(mine - theirs).max() < 1e-5
 
 
+def test_a_penalty_on_outputs_is_summed_over_the_batch_as_keras_2_does(device):
+    """Keras 3 divides it by the number of images, Keras 2.3.1 (engine/base_layer.py) does not."""
+    keras = pytest.importorskip("keras")
+    penalty = regularizers.l1_l2(0.01, 0.02)
+    model = Sequential([Dense(5, "tanh", input_shape=(4,), activity_regularizer=penalty), Dense(3, "sigmoid")])
+    over_batch = keras.regularizers.L1L2(0.01 * 20, 0.02 * 20)
+    twin = keras.Sequential(
+        [
+            keras.layers.Input((4,)),
+            keras.layers.Dense(5, "tanh", activity_regularizer=over_batch),
+            keras.layers.Dense(3, "sigmoid"),
+        ]
+    )
+    twin.set_weights(model.get_weights())
+    model.compile(optimizers.SGD(0.1), "binary_crossentropy")
+    twin.compile(keras.optimizers.SGD(0.1), "binary_crossentropy")
+    for _ in range(2):
+        assert model.train_on_batch(X, Y) == pytest.approx(float(twin.train_on_batch(X, Y)), rel=1e-4)
+    for got, want in zip(model.get_weights(), twin.get_weights(), strict=True):
+        assert np.abs(got - want).max() < 1e-5
+    back = Sequential.from_config(model.get_config())
+    assert back.layers[0].regularizers.keys() == {"activity"}
+
+
 # ---------------------------------------------------------------- without labels
 
 

@@ -20,7 +20,7 @@ from tinycnn.careful import nearest
 
 CHANNELS = "images are (N, H, W, C) here: turn them with x.transpose(0, 2, 3, 1) and leave it out"
 CONSTRAINT = "weights are not constrained here: leave it out, or clip them in a callback with set_weights"
-REGULARIZER = "kernels and biases alone have one: leave it out"
+REGULARIZER = "kernels, biases, and outputs of Conv2D and Dense alone have one: leave it out, or use Model.add_loss"
 INITIALIZER = "these begin as Keras's default has them: leave it out, or set_weights() afterwards"
 
 # {argument: (values that change nothing, what to do instead)}, of layers of every kind.
@@ -157,7 +157,7 @@ NAMES: dict[str, dict[str, str]] = {
         ),
         **_each("DepthwiseConv2D LocallyConnected2D SeparableConv2D SeparableConvolution2D", CONVOLUTION),
         **_each("AlphaDropout GaussianDropout GaussianNoise SpatialDropout2D", "use Dropout"),
-        **_each("ActivityRegularization", "use kernel_regularizer="),
+        **_each("ActivityRegularization", "use activity_regularizer= of the layer before it"),
         **_each("Average Dot Maximum Minimum Multiply Subtract average dot maximum minimum multiply subtract",
                 "inputs are joined by Add or Concatenate"),
         **_each("PReLU ThresholdedReLU", "use LeakyReLU, ELU, or ReLU"),
@@ -193,8 +193,7 @@ NAMES: dict[str, dict[str, str]] = {
         **_each("deserialize serialize", OBJECTS),
     },
     "regularizers": {
-        **_each("Regularizer l1l2", "use l1, l2 or l1_l2"),
-        **_each("activity_l1 activity_l2 activity_l1l2", "kernels and biases alone have one: use l1, l2 or l1_l2"),
+        "Regularizer": "use l1, l2 or l1_l2",
         **_each("deserialize serialize", OBJECTS),
     },
     "constraints": _each(

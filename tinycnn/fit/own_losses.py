@@ -1,4 +1,5 @@
-"""Losses and metrics of the user's own: functions of the labels and the output, and what `Model.add_loss` adds.
+"""Losses and metrics of the user's own: functions of the labels and the output, and what `Model.add_loss` adds; and the
+penalties on what layers give.
 
 As in Keras such a function is called once, with what is not computed yet (expressions.py), and says what is to be
 computed for a batch. It may speak of any place of the network beside its two arguments. A batch is then evaluated as
@@ -16,7 +17,7 @@ import numpy as np
 from tinycnn import functional as F
 from tinycnn import losses
 from tinycnn.devices.base import Array
-from tinycnn.expressions import Derivatives, Expression, Values, in_order, weights_behind
+from tinycnn.expressions import Applied, Derivatives, Expression, Values, in_order, weights_behind
 from tinycnn.layers.base import Symbol
 from tinycnn.shapes import Shape, ShapeError
 from tinycnn.tensor import Tensor, output_of
@@ -60,7 +61,7 @@ class Own:
         self.output: Symbol = model.output
         self.whose: dict[Expression, str] = {}  # the function that an expression comes from
         self.loss = self.made("loss", model.loss) if losses.is_own(model.loss) else None
-        self.added = [self.checked(expression, "add_loss()") for expression in model.added_losses]
+        self.added = [self.checked(expression, "add_loss()") for expression in model.added_losses] + activities(model)
         self.metrics = {name: self.made("metric", function) for name, function in model.own_metrics.items()}
         self.name = "the added loss" if self.loss is None else f"the loss {losses.name_of(model.loss)}"
         trained_by = [*self.added, *([] if self.loss is None else [self.loss])]
@@ -106,9 +107,16 @@ def own_function(name: Any, custom_objects: Mapping[str, Any], path: Any) -> Any
     return function
 
 
+def activities(model: Model) -> list[Expression]:
+    """The penalties on the outputs of a network's layers, each at every place where the layer stands."""
+    regularizers = ((symbol, symbol.layer.regularizers.get("activity")) for symbol in model.symbols)
+    return [Applied(regularizer, symbol) for symbol, regularizer in regularizers if regularizer is not None]
+
+
 def own_of(model: Model) -> Own | None:
     """Those of a compiled and built network, made once; None where its loss and its metrics are tinycnn's."""
-    if model.own is None and (losses.is_own(model.loss) or model.added_losses or model.own_metrics):
+    is_own = losses.is_own(model.loss) or model.added_losses or model.own_metrics
+    if model.own is None and (is_own or activities(model)):
         model.own = Own(model)
     return model.own
 

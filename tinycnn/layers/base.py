@@ -156,7 +156,7 @@ class Layer(Weighted):
     """
 
     kind: str = ""  # the name that instances are numbered under: conv2d_1, conv2d_2, ...; made of the class's if empty
-    regularizers: Mapping[str, L1L2] = {}  # {name of a weight: its regularizer}
+    regularizers: Mapping[str, L1L2] = {}  # {name of a weight, or 'activity': its regularizer}
     draws = True  # whether it has a random stream of its own
     window: Pair = (1, 1)  # what one output sees of the input, for the receptive field
     stride: Pair = (1, 1)

@@ -27,7 +27,8 @@ class Dense(Layer):
         activation: None, 'relu' (fused into the kernel), or another of functional.ACTIVATIONS.
         use_bias: whether a number is added to each output.
         kernel_initializer, bias_initializer: the name of one of tinycnn.initializers.
-        kernel_regularizer, bias_regularizer: of tinycnn.regularizers, or None.
+        kernel_regularizer, bias_regularizer: of tinycnn.regularizers, or None. activity_regularizer: the same of the
+            outputs, summed over the whole batch, as in Keras 2.3.1.
 
     Shapes:
         x (N, inputs), kernel (inputs, units), bias (units,) -> (N, units). Inputs of more axes are multiplied along
@@ -47,9 +48,12 @@ class Dense(Layer):
         self, units: int, activation: str | None = None, use_bias: bool = True,
         kernel_initializer: str = "glorot_uniform", bias_initializer: str = "zeros", name: str | None = None,
         input_shape: Sequence[int] | None = None, kernel_regularizer: Any = None, bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
     ):  # fmt: skip
         super().__init__(name, input_shape)
-        self.regularizers = regularizers.chosen(kernel=kernel_regularizer, bias=bias_regularizer)
+        self.regularizers = regularizers.chosen(
+            kernel=kernel_regularizer, bias=bias_regularizer, activity=activity_regularizer
+        )
         self.units = positive(units, "units")
         self.activation = check_activation(activation)
         self.use_bias = bool(use_bias)
