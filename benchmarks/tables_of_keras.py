@@ -51,8 +51,8 @@ def keras_layers(results):
 def keras_model(results):
     from tinycnn import models
 
-    names = ("compile", "fit", "evaluate", "predict", "fit_generator", "evaluate_generator", "predict_generator",
-             "summary", "save", "save_weights", "load_weights", "to_json", "get_config", "from_config", "get_layer",
+    names = ("compile", "add_loss", "fit", "evaluate", "predict", "fit_generator", "evaluate_generator",
+             "predict_generator", "summary", "save", "save_weights", "load_weights", "to_json", "get_config", "from_config", "get_layer",
              "get_weights", "set_weights", "count_params")  # fmt: skip
     methods = [(f"Model.{name}", getattr(models.Model, name)) for name in names]
     methods = [("Model", models.Model), ("Sequential", models.Sequential), *methods]

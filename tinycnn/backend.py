@@ -508,6 +508,7 @@ def random_normal(
 
     shape: extents may be those of `shape(x)`. std: Keras 1's name of stddev. seed: that of the network if None.
 
+    >>> from tinycnn.layers import Input
     >>> x = Input((2,))
     >>> function([x], [random_normal((shape(x)[0], 3))])([[[0.0, 0.0]] * 5])[0].shape
     (5, 3)
