@@ -52,8 +52,8 @@ def keras_model(results):
     from tinycnn import models
 
     names = ("compile", "add_loss", "fit", "evaluate", "predict", "fit_generator", "evaluate_generator",
-             "predict_generator", "summary", "save", "save_weights", "load_weights", "to_json", "get_config", "from_config", "get_layer",
-             "get_weights", "set_weights", "count_params")  # fmt: skip
+             "predict_generator", "summary", "save", "save_weights", "load_weights", "to_json", "get_config",
+             "from_config", "get_layer", "get_weights", "set_weights", "count_params")  # fmt: skip
     methods = [(f"Model.{name}", getattr(models.Model, name)) for name in names]
     methods = [("Model", models.Model), ("Sequential", models.Sequential), *methods]
     others = [("Sequential.add", models.Sequential.add)]

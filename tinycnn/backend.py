@@ -216,6 +216,42 @@ def std(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return sqrt(var(x, axis, keepdims))
 
 
+@of_both
+def any(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """1 where one of the numbers along `axis` is not 0, else 0."""
+    return not_equal(x, 0.0).max(axes(axis), keepdims)
+
+
+@of_both
+def all(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """1 where none of them is 0, else 0."""
+    return 1.0 - equal(x, 0.0).max(axes(axis), keepdims)
+
+
+@of_both
+def argmax(x: Any, axis: int = -1) -> Tensor:
+    """Where the largest number along an axis is, of equal ones the first. No gradient flows through it."""
+    x = tensor(x).detach()
+    behind = np.arange(x.shape[axis])[::-1].reshape([-1 if n == axis % x.ndim else 1 for n in range(x.ndim)])
+    most = equal(x, x.max(axis, keepdims=True)) * (behind + 1.0)  # how many are behind the first of the largest, and it
+    return x.shape[axis] - most.max(axis)
+
+
+@of_both
+def argmin(x: Any, axis: int = -1) -> Tensor:
+    """Where the smallest number along an axis is, of equal ones the first. No gradient flows through it."""
+    return argmax(-tensor(x), axis)
+
+
+@of_both
+def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """log(sum(exp(x))) over `axis`, without an overflow on the way."""
+    x = tensor(x)
+    largest = x.max(axes(axis), True)
+    result = (x - largest).exp().sum(axes(axis), True).log() + largest
+    return result if keepdims else result.sum(axes(axis))
+
+
 # ---------------------------------------------------------------- element by element
 
 
@@ -261,6 +297,16 @@ def abs(x: Any) -> Tensor:
     """The absolute value; its gradient at 0 is 0."""
     x = tensor(x)
     return x * sign(x)
+
+
+@of_both
+def round(x: Any) -> Tensor:
+    """The nearest whole number, of two the even one; of numbers below 2**22 (float64: 2**51), as others are whole to
+    a half. No gradient flows through it."""
+    x = tensor(x).detach()
+    far = 1.5 * 2.0 ** (23 if x.dtype == np.float32 else 52)  # where neighbours are 1 apart: adding it rounds
+    small = abs(x) < far / 3.0
+    return (x * small + far - far) * small + x * (1.0 - small)
 
 
 @of_both
@@ -310,6 +356,18 @@ def sigmoid(x: Any) -> Tensor:
 def tanh(x: Any) -> Tensor:
     """The hyperbolic tangent."""
     return F.tanh(tensor(x))
+
+
+@of_both
+def elu(x: Any, alpha: float = 1.0) -> Tensor:
+    """x where it is positive, else alpha * (exp(x) - 1)."""
+    return F.elu(tensor(x), alpha)
+
+
+@of_both
+def softplus(x: Any) -> Tensor:
+    """log(1 + exp(x))."""
+    return F.softplus(tensor(x))
 
 
 @of_both
@@ -474,6 +532,12 @@ def concatenate(tensors: Sequence[Any], axis: int = -1) -> Tensor:
     if axis not in (-1, parts[0].ndim - 1):
         raise ValueError(f"tensors are joined along their last axis, not along {axis}")
     return F.concatenate(parts)
+
+
+@of_both
+def one_hot(indices: Any, num_classes: int) -> Tensor:
+    """1 at the place of each whole number, (...) -> (..., num_classes)."""
+    return equal(expand_dims(indices), np.arange(num_classes))
 
 
 @of_both

@@ -32,6 +32,7 @@ class Expression:
 
     inputs: tuple[Expression, ...] = ()
     weights: Sequence[Tensor] = ()  # that it is computed with
+    constants: Sequence[Tensor] = ()  # that were there already when it was made
     __array_ufunc__ = None  # so that `ndarray * expression` comes here
     __hash__ = object.__hash__
 
@@ -118,6 +119,7 @@ class Applied(Expression):
     def __init__(self, function: Callable, *arguments: Any, **options: Any):
         self.function, self.arguments, self.options = function, arguments, options
         self.inputs = tuple(expressions_in([*arguments, *options.values()]))
+        self.constants = [known for known in (*arguments, *options.values()) if isinstance(known, Tensor)]
 
     def compute(self, values: Any, training: bool) -> Any:
         options = {name: filled(value, values) for name, value in self.options.items()}

@@ -222,12 +222,12 @@ NAMES: dict[str, dict[str, str]] = {
     },
     "backend": {
         **_each(
-            "all any arange argmax argmin batch_dot batch_normalization bias_add conv1d conv2d_transpose conv3d "
-            "conv3d_transpose cos cumprod cumsum depthwise_conv2d elu eye foldl foldr gather "
-            "hard_sigmoid identity in_top_k local_conv1d local_conv2d logsumexp map_fn "
-            "normalize_batch_in_training one_hot pool2d pool3d prod repeat repeat_elements resize_images "
+            "arange batch_dot batch_normalization bias_add conv1d conv2d_transpose conv3d "
+            "conv3d_transpose cos cumprod cumsum depthwise_conv2d eye foldl foldr gather "
+            "hard_sigmoid identity in_top_k local_conv1d local_conv2d map_fn "
+            "normalize_batch_in_training pool2d pool3d prod repeat repeat_elements resize_images "
             "resize_volumes reverse rnn "
-            "round separable_conv1d separable_conv2d sin size slice softplus softsign spatial_2d_padding "
+            "separable_conv1d separable_conv2d sin size slice softsign spatial_2d_padding "
             "spatial_3d_padding stack switch temporal_padding tile", ARITHMETIC,
         ),
         **_each("ctc_batch_cost ctc_decode ctc_label_dense_to_sparse", LOSS),

@@ -67,8 +67,9 @@ class Own:
         trained_by = [*self.added, *([] if self.loss is None else [self.loss])]
         self.order = in_order([model.output, *trained_by, *self.metrics.values()], [*model.inputs, self.labels])
         known = {id(weight) for weight in model.weights}
-        # Of networks that the loss goes through beside this one: they are not trained.
-        self.strangers = [weight for weight in weights_behind(trained_by) if id(weight) not in known]
+        # Weights of other networks that the loss goes through, and variables: they are not trained.
+        met = [*weights_behind(trained_by), *(tensor for place in self.order for tensor in place.constants)]
+        self.strangers = [tensor for tensor in met if tensor.requires_grad and id(tensor) not in known]
 
     def made(self, kind: str, function: Any) -> Expression:
         """What a function of the labels and the output returns."""
