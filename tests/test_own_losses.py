@@ -410,3 +410,27 @@ def test_lambda_of_several_places_says_its_shape_or_is_tried(float64):
             None,
             1,
         )
+
+
+def test_a_step_waits_for_nothing_and_copies_nothing_so_that_a_gpu_can_record_it(monkeypatch):
+    import tinycnn
+    from tinycnn.fit import data, loop
+
+    with tinycnn.use_device("emulator") as device:
+        model = noisy()
+        model.compile("adam", model.loss, ["mse", "accuracy", near])
+        resident = data.resident(model, X, Y, ("x", "y"), WEIGHTS)
+        loop.ready(model)
+        steps = loop.Steps(model, resident)
+        steps.start(np.arange(20))
+        steps.train(8)
+
+        def refused(*_, **__):
+            raise AssertionError("a recorded step has no host")
+
+        for name in ("asarray", "numpy", "assign"):
+            monkeypatch.setattr(type(device.driver), name, refused)
+        steps.train(8)
+        steps.infer(4)
+        monkeypatch.undo()
+        assert np.isfinite(steps.means(20)).all()
