@@ -64,7 +64,7 @@ def keras_model(results):
 def keras_losses(results):
     from tinycnn import losses
 
-    return members_table(losses.LOSSES.items(), "loss")
+    return members_table({**losses.LOSSES, **losses.OTHERS}.items(), "loss")
 
 
 def keras_optimizers(results):

@@ -69,7 +69,7 @@ REFUSED = {
     "twice": (lambda: layers.Conv2D(2, 3, border_mode="same", padding="same"), "padding twice"),
     "a layer": (lambda: layers.LSTM(3), "layers.LSTM is not there.*convolutions"),
     "a callback": (lambda: callbacks.TensorBoard(log_dir="logs"), "TensorBoard is not there.*JSONLogger"),
-    "a loss": (lambda: losses.hinge(1, 2), "hinge is not there.*categorical_crossentropy"),
+    "a loss": (lambda: losses.huber_loss(1, 2), "huber_loss is not there.*categorical_crossentropy"),
     "an optimizer": (lambda: optimizers.Nadam(), "Nadam is not there.*Adam"),
     "an optimizer's argument": (lambda: optimizers.Adam(amsgrad=True), "Adam.amsgrad=True. is not there"),
     "a callback's argument": (lambda: callbacks.ModelCheckpoint("m.h5", save_freq=7), "save_freq.*period"),
@@ -77,7 +77,7 @@ REFUSED = {
         lambda: network().compile(metrics=[metrics.AUC]),
         "AUC is not there.*function of y_true.*predict",
     ),
-    "a loss to compile": (lambda: network().compile(loss=losses.hinge), "hinge is not there.*'mse'"),
+    "a loss to compile": (lambda: network().compile(loss=losses.Huber), "Huber is not there.*'mse'"),
     "a metric": (lambda: metrics.top_k_categorical_accuracy(1, 2), "predict"),
     "a network of photographs": (
         lambda: importlib.import_module("tinycnn.applications.vgg16").VGG16(),

@@ -191,6 +191,47 @@ def test_keras_takes_the_same_steps_in_a_variational_autoencoder(device, how):
             assert np.abs(mine - theirs).max() < 1e-5
 
 
+OF_KERAS = {
+    "mean_squared_error": Y, "mean_absolute_error": Y, "mean_absolute_percentage_error": Y,
+    "mean_squared_logarithmic_error": Y, "hinge": 2 * Y.round() - 1, "squared_hinge": Y.round(),
+    "categorical_hinge": ONE_HOT, "kullback_leibler_divergence": Y, "poisson": Y, "logcosh": Y,
+    "binary_crossentropy": Y, "categorical_crossentropy": ONE_HOT, "sparse_categorical_crossentropy": ONE_HOT,
+    "binary_accuracy": Y.round(), "categorical_accuracy": ONE_HOT, "sparse_categorical_accuracy": ONE_HOT,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OF_KERAS)
+def test_a_loss_gives_keras_s_number_for_each_image(device, name):
+    keras = pytest.importorskip("keras")
+    y, answers = OF_KERAS[name], 1 / (1 + np.exp(-X[:, :3]))
+    y = y.argmax(axis=1)[:, None] if name.startswith("sparse") else y
+    keras_s = {"kullback_leibler_divergence": "kl_divergence", "logcosh": "log_cosh"}.get(name, name)
+    where = keras.metrics if name.endswith("accuracy") else keras.losses
+    t, p = Input(y.shape[1:]), Input((3,))
+    (got,) = K.function([t, p], [metrics.BY_NAME[name](t, p)])([y, answers])
+    want = np.asarray(getattr(where, keras_s)(y.astype("float32"), answers.astype("float32")), np.float64)
+    assert got.shape == (20,) and np.abs(got - want.reshape(20, -1).mean(axis=1)).max() < 1e-5 * max(1, abs(want).max())
+
+
+def test_a_network_is_trained_and_measured_by_their_names(float64, tmp_path):
+    found = []
+    for loss in ("mae", losses.mean_absolute_error, off):
+        model = network()
+        model.compile(optimizers.SGD(0.5), loss, ["mae", "categorical_accuracy", metrics.binary_accuracy, "accuracy"])
+        history = fit(model, X, Y).history
+        assert list(history) == ["loss", "mae", "categorical_accuracy", "binary_accuracy", "accuracy"]
+        assert history["categorical_accuracy"] == history["accuracy"]
+        found.append(history)
+    for name, figures in found[0].items():
+        for other in found[1:]:
+            assert figures == pytest.approx(other[name], rel=1e-9), name
+    model.compile("sgd", "msle", ["hinge"])
+    model.save(tmp_path / "m.safetensors")
+    assert load_model(tmp_path / "m.safetensors").loss is losses.mean_squared_logarithmic_error
+    with pytest.raises(ShapeError, match="compares the two"):
+        fit(model, X, Y[:, :2])
+
+
 def test_a_penalty_on_outputs_is_summed_over_the_batch_as_keras_2_does(device):
     """Keras 3 divides it by the number of images, Keras 2.3.1 (engine/base_layer.py) does not."""
     keras = pytest.importorskip("keras")

@@ -198,7 +198,7 @@ def test_an_optimizer_that_holds_another_network_s_state_is_refused(float64):
     "arguments, message",
     [
         ({"optimizer": "nadam"}, "nadam.*sgd, adam, adadelta, rmsprop"),
-        ({"loss": "hinge"}, "hinge.*categorical_crossentropy"),
+        ({"loss": "huber"}, "huber.*categorical_crossentropy"),
         ({"metrics": ["f1"]}, "f1.*accuracy"),
         ({"metrics": [0.5]}, "0.5.*accuracy.*functions of your own"),
         ({"loss": 0.5}, "0.5.*categorical_crossentropy.*functions of your own"),

@@ -9,6 +9,7 @@ a number for each image, the mean over the last axis, with probabilities that ar
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -61,6 +62,70 @@ def mean_squared_error(y_true: Any, y_pred: Any) -> Any:
 
 
 mse = MSE = mean_squared_error
+
+# ---------------------------------------------------------------- by the functions of the backend: for each image, (N,)
+
+
+def mean_absolute_error(y_true: Any, y_pred: Any) -> Any:
+    """The mean of |y_pred - y_true| of each image."""
+    return K.mean(K.abs(y_pred - y_true), axis=-1)
+
+
+def mean_absolute_percentage_error(y_true: Any, y_pred: Any) -> Any:
+    """The mean of |y_true - y_pred| / |y_true| of each image, times 100."""
+    return 100.0 * K.mean(K.abs((y_true - y_pred) / K.maximum(K.abs(y_true), K.epsilon())), axis=-1)
+
+
+def mean_squared_logarithmic_error(y_true: Any, y_pred: Any) -> Any:
+    """The mean of (log(1 + y_pred) - log(1 + y_true))^2 of each image; below 0 both count as 0."""
+    first, second = (K.log(K.maximum(y, K.epsilon()) + 1.0) for y in (y_pred, y_true))
+    return K.mean(K.square(first - second), axis=-1)
+
+
+def hinge(y_true: Any, y_pred: Any) -> Any:
+    """The mean of max(1 - y_true * y_pred, 0) of each image, for labels -1 and 1, or 0 and 1."""
+    return K.mean(K.maximum(1.0 - signs(y_true) * y_pred, 0.0), axis=-1)
+
+
+def squared_hinge(y_true: Any, y_pred: Any) -> Any:
+    """The mean of the squares of the same."""
+    return K.mean(K.square(K.maximum(1.0 - signs(y_true) * y_pred, 0.0)), axis=-1)
+
+
+def signs(y_true: Any) -> Any:
+    """A batch of labels 0 and 1 as -1 and 1, others as they are."""
+    return y_true + K.all(K.equal(K.square(y_true), y_true)) * (y_true - 1.0)
+
+
+def categorical_hinge(y_true: Any, y_pred: Any) -> Any:
+    """max(the largest output of another class - that of the image's class + 1, 0) of each image."""
+    mine, others = K.sum(y_true * y_pred, axis=-1), K.max((1.0 - y_true) * y_pred, axis=-1)
+    return K.maximum(others - mine + 1.0, 0.0)
+
+
+def logcosh(y_true: Any, y_pred: Any) -> Any:
+    """The mean of log(cosh(y_pred - y_true)) of each image."""
+    away = y_pred - y_true
+    return K.mean(away + K.softplus(-2.0 * away) - math.log(2.0), axis=-1)
+
+
+def kullback_leibler_divergence(y_true: Any, y_pred: Any) -> Any:
+    """The sum of y_true * log(y_true / y_pred) of each image, both clipped to [backend.epsilon(), 1]."""
+    y_true, y_pred = (K.clip(y, K.epsilon(), 1.0) for y in (y_true, y_pred))
+    return K.sum(y_true * K.log(y_true / y_pred), axis=-1)
+
+
+def poisson(y_true: Any, y_pred: Any) -> Any:
+    """The mean of y_pred - y_true * log(y_pred) of each image."""
+    return K.mean(y_pred - y_true * K.log(y_pred + K.epsilon()), axis=-1)
+
+
+mae = MAE = mean_absolute_error
+mape = MAPE = mean_absolute_percentage_error
+msle = MSLE = mean_squared_logarithmic_error
+kld = KLD = kullback_leibler_divergence
+
+# ---------------------------------------------------------------- what the losses of a training are given
 
 
 def logits_of(y_pred: Tensor) -> Tensor:
@@ -118,7 +183,21 @@ LOSSES: dict[str, Callable] = {
         categorical_crossentropy, sparse_categorical_crossentropy, binary_crossentropy, mean_squared_error,
     )
 }  # fmt: skip
-ALIASES = {"mse": "mean_squared_error", "MSE": "mean_squared_error"}
+# Computed as a loss of the user's own is.
+OTHERS: dict[str, Callable] = {
+    f.__name__: f
+    for f in (
+        mean_absolute_error, mean_absolute_percentage_error, mean_squared_logarithmic_error, hinge, squared_hinge,
+        categorical_hinge, logcosh, kullback_leibler_divergence, poisson,
+    )
+}  # fmt: skip
+BY_NAME: dict[str, Callable] = {
+    **LOSSES, **OTHERS,
+    **dict.fromkeys(("mse", "MSE"), mean_squared_error), **dict.fromkeys(("mae", "MAE"), mean_absolute_error),
+    **dict.fromkeys(("mape", "MAPE"), mean_absolute_percentage_error),
+    **dict.fromkeys(("msle", "MSLE"), mean_squared_logarithmic_error),
+    **dict.fromkeys(("kld", "KLD"), kullback_leibler_divergence),
+}  # fmt: skip
 
 
 def get(identifier: str | Callable) -> Callable:
@@ -128,14 +207,15 @@ def get(identifier: str | Callable) -> Callable:
     """
     if isinstance(identifier, refusals.NotHere):
         identifier()
-    function = LOSSES.get(ALIASES.get(identifier, identifier)) if isinstance(identifier, str) else identifier
+    function = BY_NAME.get(identifier) if isinstance(identifier, str) else identifier
     if callable(function):
         return function
-    raise ValueError(f"no loss is called {identifier!r}; there are: {', '.join(LOSSES)}, and functions of your own")
+    known = ", ".join((*LOSSES, *OTHERS))
+    raise ValueError(f"no loss is called {identifier!r}; there are: {known}, and functions of your own")
 
 
 def is_own(loss: Callable | None) -> bool:
-    """Whether it is a function of the user's, and none of these."""
+    """Whether it is computed by its expression, as one of the user's, and by no operation of a device."""
     return loss is not None and loss not in LOSSES.values()
 
 

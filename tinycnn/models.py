@@ -21,6 +21,7 @@ from tinycnn.fit import checkpoint, data, formats, keras_config, loop, streams, 
 from tinycnn.fit.own_losses import Own, own_of
 from tinycnn.layers import Dropout, Input, InputLayer, Layer, Symbol, Weighted
 from tinycnn.layers.graph import as_list, compute_dropped, dropped_at_once, symbols_between
+from tinycnn.metrics import BY_NAME
 from tinycnn.shapes import ShapeError
 from tinycnn.tensor import Tensor
 
@@ -561,17 +562,17 @@ def measured(metrics: Any) -> tuple[list[str], dict[str, Callable]]:
         if isinstance(metric, str) and metric in METRICS:
             names.append(metric)
             continue
-        known = metric in losses.LOSSES or metric in losses.ALIASES if isinstance(metric, str) else callable(metric)
-        if not known:
+        function = BY_NAME.get(metric) if isinstance(metric, str) else metric
+        if not callable(function):
             raise ValueError(
-                f"{metric!r} is not measured; there are: 'accuracy', {', '.join(losses.LOSSES)}, and functions of your "
-                "own, of y_true and y_pred"
+                f"{metric!r} is not measured; there are: 'accuracy', {', '.join(BY_NAME)}, and functions of your own, "
+                "of y_true and y_pred"
             )
         name = metric if isinstance(metric, str) else losses.name_of(metric)
         taken = ["loss", *names]
         free = (f"{name}_{number}" for number in range(1, len(taken) + 1))
         names.append(name if name not in taken else next(other for other in free if other not in taken))
-        own[names[-1]] = losses.get(metric)
+        own[names[-1]] = function
     return names, own
 
 

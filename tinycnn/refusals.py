@@ -127,8 +127,8 @@ ARITHMETIC = "write it with the operators and methods of Tensor, or with the bac
 OBJECTS = "networks are written to files by save() and read by load_model(path, custom_objects=...)"
 METRIC = "write it as a function of y_true and y_pred, metrics=[function], or compute it from model.predict(x)"
 LOSS = (
-    "use 'categorical_crossentropy', 'sparse_categorical_crossentropy', 'binary_crossentropy' or 'mse', or write it as "
-    "a function of y_true and y_pred, loss=function"
+    "use 'categorical_crossentropy', 'sparse_categorical_crossentropy', 'binary_crossentropy', 'mse' or 'mae', or "
+    "write it as a function of y_true and y_pred, loss=function"
 )
 SESSION = "there is no graph that runs in a session: see backend.function"
 RANDOM = "random numbers come from random_normal, random_uniform, NumPy, or Dropout"
@@ -171,12 +171,10 @@ NAMES: dict[str, dict[str, str]] = {
     },
     "losses": {
         **_each(
-            "BinaryCrossentropy CategoricalCrossentropy CategoricalHinge Hinge Huber KLD KLDivergence LogCosh Loss "
-            "LossFunctionWrapper MAE MAPE MSLE MeanAbsoluteError MeanAbsolutePercentageError MeanSquaredError "
+            "BinaryCrossentropy CategoricalCrossentropy CategoricalHinge Hinge Huber KLDivergence LogCosh Loss "
+            "LossFunctionWrapper MeanAbsoluteError MeanAbsolutePercentageError MeanSquaredError "
             "MeanSquaredLogarithmicError Poisson SparseCategoricalCrossentropy SquaredHinge "
-            "categorical_hinge cosine cosine_proximity cosine_similarity hinge huber_loss kld "
-            "kullback_leibler_divergence logcosh mae mape mean_absolute_error mean_absolute_percentage_error "
-            "mean_squared_logarithmic_error msle poisson squared_hinge", LOSS,
+            "cosine cosine_proximity cosine_similarity huber_loss", LOSS,
         ),
         **_each("deserialize is_categorical_crossentropy serialize", OBJECTS),
     },
@@ -207,8 +205,8 @@ NAMES: dict[str, dict[str, str]] = {
         "Poisson Precision Recall Reduce RootMeanSquaredError SensitivityAtSpecificity SensitivitySpecificityBase "
         "SparseCategoricalAccuracy SparseCategoricalCrossentropy SparseTopKCategoricalAccuracy "
         "SpecificityAtSensitivity SquaredHinge Sum TopKCategoricalAccuracy TrueNegatives TruePositives accuracy "
-        "binary_accuracy categorical_accuracy clone_metric clone_metrics cosine "
-        "cosine_proximity cosine_similarity deserialize get serialize sparse_categorical_accuracy "
+        "clone_metric clone_metrics cosine "
+        "cosine_proximity cosine_similarity deserialize get serialize "
         "sparse_top_k_categorical_accuracy top_k_categorical_accuracy", METRIC,
     ),
     "activations": {

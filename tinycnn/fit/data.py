@@ -97,6 +97,8 @@ def check_labels(y: Any, model: Model, count: int, what: str) -> np.ndarray:
         raise ValueError(f"{what} must be an array of numbers, not of {y.dtype}")
     if y.ndim == 0 or len(y) != count:
         raise ShapeError(f"{what} has {len(y) if y.ndim else 0} labels for {count} images")
+    if model.loss in losses.OTHERS.values():
+        return check_own_labels(check_targets(y[:, None] if y.ndim == 1 else y, model, what), model, what)
     if model.loss is None or losses.is_own(model.loss):
         return check_own_labels(y[:, None] if y.ndim == 1 else y, model, what)
     (classes,) = model.output.extents

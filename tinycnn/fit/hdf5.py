@@ -30,6 +30,7 @@ from tinycnn.fit.checkpoint import CheckpointError
 from tinycnn.fit.files import KERAS_3_WEIGHTS, check_network_file, h5py, json_text, write_atomically
 from tinycnn.fit.own_losses import own_function
 from tinycnn.layers import Layer
+from tinycnn.metrics import BY_NAME
 
 if TYPE_CHECKING:
     from tinycnn.models import Model
@@ -247,9 +248,13 @@ def compile_as(model: Model, text: str, known: Mapping[str, Any], path: str | os
         return
     try:
         made = optimizer_from(training["optimizer_config"])
-        metrics = [known.get(n, n) for n in flat(training.get("metrics")) if n in ("accuracy", "acc", *known)]
+        metrics = [
+            name if name in ("accuracy", "acc") else own_function(name, known, path)
+            for name in flat(training.get("metrics"))
+            if name in ("accuracy", "acc", *BY_NAME, *known)
+        ]
         (loss,) = flat(training["loss"])
-        model.compile(made, losses.get(loss) if loss in losses.LOSSES else own_function(loss, known, path), metrics)
+        model.compile(made, own_function(loss, known, path), metrics)
     except (ValueError, TypeError, KeyError) as error:
         warnings.warn(f"{path}: its way of training is not there ({error}): compile the model yourself", stacklevel=5)
         return

@@ -19,6 +19,7 @@ from tinycnn import losses
 from tinycnn.devices.base import Array
 from tinycnn.expressions import Applied, Derivatives, Expression, Values, in_order, weights_behind
 from tinycnn.layers.base import Symbol
+from tinycnn.metrics import BY_NAME
 from tinycnn.shapes import Shape, ShapeError
 from tinycnn.tensor import Tensor, output_of
 
@@ -97,7 +98,7 @@ def own_function(name: Any, custom_objects: Mapping[str, Any], path: Any) -> Any
 
     Raises ValueError for another.
     """
-    if name in losses.LOSSES or name in losses.ALIASES:
+    if name in BY_NAME:
         return name
     function = custom_objects.get(name)
     if function is None or isinstance(function, type):
