@@ -1,12 +1,14 @@
 """Losses and metrics of the user's own, and add_loss: beside Keras, beside tinycnn's own losses, and wrongly used."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 from helpers import assert_close, normal
 from small_trainings import again, fit
 
 from tinycnn import backend as K
-from tinycnn import losses, metrics, optimizers, regularizers
+from tinycnn import layers, losses, metrics, optimizers, regularizers
 from tinycnn.layers import Dense, Dropout, Flatten, Input, Lambda
 from tinycnn.models import Model, Sequential, load_model
 from tinycnn.shapes import ShapeError
@@ -122,25 +124,33 @@ def siamese(layers, model, distance):
     return model([a, b], layers.Lambda(distance, output_shape=(1,))([base(a), base(b)]))
 
 
-def test_keras_takes_the_same_steps_by_a_contrastive_loss(device):
-    keras = pytest.importorskip("keras")
-    from tinycnn import layers
+PAIRS, SAME = [X[:10], X[10:]], np.arange(10.0)[:, None] % 2
 
+
+@cache
+def keras_s_siamese():
+    """(the weights that it begins with, its losses, the weights that it ends with): two steps, and two by weights."""
+    keras = pytest.importorskip("keras")
     ops = keras.ops
-    far = lambda v: K.sqrt(K.sum(K.square(v[0] - v[1]), axis=1, keepdims=True) + 1e-3)  # noqa: E731
-    same = lambda v: ops.sqrt(ops.sum(ops.square(v[0] - v[1]), axis=1, keepdims=True) + 1e-3)  # noqa: E731
-    model, twin = siamese(layers, Model, far), siamese(keras.layers, keras.Model, same)
-    twin.set_weights(model.get_weights())
-    model.compile(optimizers.SGD(0.5), contrastive(K))
+    keras.utils.set_random_seed(0)
+    distance = lambda v: ops.sqrt(ops.sum(ops.square(v[0] - v[1]), axis=1, keepdims=True) + 1e-3)  # noqa: E731
+    twin = siamese(keras.layers, keras.Model, distance)
+    start = twin.get_weights()
     twin.compile(keras.optimizers.SGD(0.5), contrastive(ops))
-    pairs, labels = [X[:10], X[10:]], np.arange(10.0)[:, None] % 2
-    for weights in (None, WEIGHTS[:10]):
-        for _ in range(2):
-            got = model.train_on_batch(pairs, labels, sample_weight=weights)
-            want = twin.train_on_batch(pairs, labels, sample_weight=weights)
-            assert got == pytest.approx(float(want), rel=1e-4)
-    for got, want in zip(model.get_weights(), twin.get_weights(), strict=True):
-        assert np.abs(got - want).max() < 1e-5
+    weights = [None, None, WEIGHTS[:10], WEIGHTS[:10]]
+    return start, [float(twin.train_on_batch(PAIRS, SAME, sample_weight=w)) for w in weights], twin.get_weights()
+
+
+def test_keras_takes_the_same_steps_by_a_contrastive_loss(device):
+    start, want, end = keras_s_siamese()
+    distance = lambda v: K.sqrt(K.sum(K.square(v[0] - v[1]), axis=1, keepdims=True) + 1e-3)  # noqa: E731
+    model = siamese(layers, Model, distance)
+    model.set_weights(start)
+    model.compile(optimizers.SGD(0.5), contrastive(K))
+    weights = [None, None, WEIGHTS[:10], WEIGHTS[:10]]
+    assert [model.train_on_batch(PAIRS, SAME, sample_weight=w) for w in weights] == pytest.approx(want, rel=1e-4)
+    for got, expected in zip(model.get_weights(), end, strict=True):
+        assert np.abs(got - expected).max() < 1e-5
 
 
 def autoencoder(layers, model, sampled):
@@ -157,38 +167,51 @@ def divergence(backend, z_mean, z_log_var):
     return -0.5 * backend.sum(1 + z_log_var - backend.square(z_mean) - backend.exp(z_log_var), axis=-1)
 
 
+NOISE, SHOWN = np.array([[0.5, -1.0]]), 1 / (1 + np.exp(-X))
+
+
+@cache
+def keras_s_autoencoder():
+    """({layer: the weights that it begins with}, the losses of two epochs, those that it ends with).
+
+    Keras 3's loss is given the places that it speaks of as outputs, joined.
+    """
+    keras = pytest.importorskip("keras")
+    ops, noise = keras.ops, NOISE.astype("float32")
+    keras.utils.set_random_seed(0)
+    _, places = autoencoder(keras.layers, keras.Model, lambda v: v[0] + ops.exp(v[1] / 2) * noise)
+    twin = keras.Model(places[0], keras.layers.Concatenate()(places[1:]))
+    twin.compile(
+        keras.optimizers.SGD(0.1),
+        lambda t, p: 4 * keras.losses.binary_crossentropy(t, p[:, :4]) + divergence(ops, p[:, 4:6], p[:, 6:]),
+    )
+    start = {layer.name: layer.get_weights() for layer in twin.layers}
+    history = twin.fit(SHOWN, SHOWN, batch_size=10, shuffle=False, epochs=2, verbose=0).history
+    return start, history["loss"], {layer.name: layer.get_weights() for layer in twin.layers}
+
+
 @pytest.mark.parametrize("how", ["a loss of the network's places", "add_loss", "both"])
 def test_keras_takes_the_same_steps_in_a_variational_autoencoder(device, how):
-    """Its twin is given the places that the loss speaks of as outputs, joined."""
-    keras = pytest.importorskip("keras")
-    from tinycnn import layers
-
-    ops, noise, shown = keras.ops, np.array([[0.5, -1.0]]), 1 / (1 + np.exp(-X))
-    model, (x, decoded, z_mean, z_log_var) = autoencoder(layers, Model, lambda v: v[0] + K.exp(v[1] / 2) * noise)
-    _, places = autoencoder(keras.layers, keras.Model, lambda v: v[0] + ops.exp(v[1] / 2) * noise.astype("float32"))
-    twin = keras.Model(places[0], keras.layers.Concatenate()(places[1:]))
+    start, want, end = keras_s_autoencoder()
+    model, (x, decoded, z_mean, z_log_var) = autoencoder(layers, Model, lambda v: v[0] + K.exp(v[1] / 2) * NOISE)
+    with_weights = [layer for layer in model.layers if layer.weights]
+    for layer in with_weights:
+        layer.set_weights(start[layer.name])
     entropy = lambda t, p: 4 * losses.binary_crossentropy(t, p)  # noqa: E731
+    labels = SHOWN
     if how == "add_loss":
         model.add_loss(K.mean(entropy(x, decoded) + divergence(K, z_mean, z_log_var)))
         model.compile(optimizers.SGD(0.1), loss=None)
+        labels = None
     elif how == "both":
         model.add_loss(divergence(K, z_mean, z_log_var))
         model.compile(optimizers.SGD(0.1), loss=entropy)
     else:
         model.compile(optimizers.SGD(0.1), lambda t, p: entropy(t, p) + divergence(K, z_mean, z_log_var))
-    twin.compile(
-        keras.optimizers.SGD(0.1),
-        lambda t, p: 4 * keras.losses.binary_crossentropy(t, p[:, :4]) + divergence(ops, p[:, 4:6], p[:, 6:]),
-    )
-    for layer in model.layers:
-        if layer.weights:
-            twin.get_layer(layer.name).set_weights(layer.get_weights())
-    got = fit(model, shown, None if how == "add_loss" else shown, batch_size=10, shuffle=False).history["loss"]
-    want = twin.fit(shown, shown, batch_size=10, shuffle=False, epochs=2, verbose=0).history["loss"]
-    assert got == pytest.approx(want, rel=1e-4)
-    for layer in (layer for layer in model.layers if layer.weights):
-        for mine, theirs in zip(layer.get_weights(), twin.get_layer(layer.name).get_weights(), strict=True):
-            assert np.abs(mine - theirs).max() < 1e-5
+    assert fit(model, SHOWN, labels, batch_size=10, shuffle=False).history["loss"] == pytest.approx(want, rel=1e-4)
+    for layer in with_weights:
+        for got, expected in zip(layer.get_weights(), end[layer.name], strict=True):
+            assert np.abs(got - expected).max() < 1e-5
 
 
 OF_KERAS = {
@@ -232,26 +255,28 @@ def test_a_network_is_trained_and_measured_by_their_names(float64, tmp_path):
         fit(model, X, Y[:, :2])
 
 
+@cache
+def keras_s_penalty(l1, l2):
+    """(the weights, two losses, the weights afterwards) of a network whose hidden outputs have this penalty."""
+    keras = pytest.importorskip("keras")
+    keras.utils.set_random_seed(0)
+    hidden = keras.layers.Dense(5, "tanh", activity_regularizer=keras.regularizers.L1L2(l1, l2))
+    twin = keras.Sequential([keras.layers.Input((4,)), hidden, keras.layers.Dense(3, "sigmoid")])
+    start = twin.get_weights()
+    twin.compile(keras.optimizers.SGD(0.1), "binary_crossentropy")
+    return start, [float(twin.train_on_batch(X, Y)) for _ in range(2)], twin.get_weights()
+
+
 def test_a_penalty_on_outputs_is_summed_over_the_batch_as_keras_2_does(device):
     """Keras 3 divides it by the number of images, Keras 2.3.1 (engine/base_layer.py) does not."""
-    keras = pytest.importorskip("keras")
+    start, want, end = keras_s_penalty(0.01 * 20, 0.02 * 20)
     penalty = regularizers.l1_l2(0.01, 0.02)
     model = Sequential([Dense(5, "tanh", input_shape=(4,), activity_regularizer=penalty), Dense(3, "sigmoid")])
-    over_batch = keras.regularizers.L1L2(0.01 * 20, 0.02 * 20)
-    twin = keras.Sequential(
-        [
-            keras.layers.Input((4,)),
-            keras.layers.Dense(5, "tanh", activity_regularizer=over_batch),
-            keras.layers.Dense(3, "sigmoid"),
-        ]
-    )
-    twin.set_weights(model.get_weights())
+    model.set_weights(start)
     model.compile(optimizers.SGD(0.1), "binary_crossentropy")
-    twin.compile(keras.optimizers.SGD(0.1), "binary_crossentropy")
-    for _ in range(2):
-        assert model.train_on_batch(X, Y) == pytest.approx(float(twin.train_on_batch(X, Y)), rel=1e-4)
-    for got, want in zip(model.get_weights(), twin.get_weights(), strict=True):
-        assert np.abs(got - want).max() < 1e-5
+    assert [model.train_on_batch(X, Y) for _ in range(2)] == pytest.approx(want, rel=1e-4)
+    for got, expected in zip(model.get_weights(), end, strict=True):
+        assert np.abs(got - expected).max() < 1e-5
     back = Sequential.from_config(model.get_config())
     assert back.layers[0].regularizers.keys() == {"activity"}
 
