@@ -1,6 +1,7 @@
 """Losses and metrics of the user's own, and add_loss: beside Keras, beside tinycnn's own losses, and wrongly used."""
 
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -287,7 +288,7 @@ def test_a_penalty_on_outputs_is_summed_over_the_batch_as_keras_2_does(device):
 def test_add_loss_alone_needs_no_labels(float64):
     model = network()
     model.add_loss(squared(0.5, model.output))
-    model.compile("sgd", loss=None)
+    model.compile("sgd")
     history = fit(model, X, None, validation_data=(X, None)).history
     assert list(history) == ["loss", "val_loss"]
     penalty = 0.05 * (model.get_weights()[0] ** 2).sum()
@@ -297,7 +298,7 @@ def test_add_loss_alone_needs_no_labels(float64):
     batches = iter([(X, None)] * 2)
     assert model.fit_generator(batches, steps_per_epoch=2, verbose=0).history["loss"][0] > 0
     for wrong in ({"y": Y}, {"sample_weight": WEIGHTS}, {"class_weight": {0: 2.0}}):
-        with pytest.raises(ValueError, match="loss=None"):
+        with pytest.raises(ValueError, match="trained by add_loss.. alone"):
             fit(model, X, **{"y": None, **wrong})
 
 
@@ -503,3 +504,22 @@ def test_a_step_waits_for_nothing_and_copies_nothing_so_that_a_gpu_can_record_it
         steps.infer(4)
         monkeypatch.undo()
         assert np.isfinite(steps.means(20)).all()
+
+
+@pytest.mark.parametrize("what, clause", [("loss", "its loss is squared"), ("metric", "it measures off")])
+def test_what_cannot_compute_them_says_so(what, clause):
+    """The path of one kernel, and a rank, of which each knows a part of the batch."""
+    import tinycnn
+    from tinycnn.devices import ranks
+
+    def training():
+        model = Sequential([Flatten(input_shape=(4, 4, 1)), Dense(3, activation="softmax")])
+        model.compile("sgd", **({"loss": squared} if what == "loss" else {"metrics": [off]}))
+        return fit(model, np.ones((8, 4, 4, 1)), np.eye(3)[np.arange(8) % 3])
+
+    with tinycnn.use_device("emulator") as device, device.taking("one-kernel"):
+        with pytest.raises(ValueError, match=f"one-kernel: {clause}"):
+            training()
+    rank = ranks.of(tinycnn.get_device("reference"), SimpleNamespace(rank=0, size=2), "part")
+    with tinycnn.use_device(rank), pytest.raises(ValueError, match="of your own, which ranks do not share"):
+        training()

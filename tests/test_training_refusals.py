@@ -202,7 +202,6 @@ def test_an_optimizer_that_holds_another_network_s_state_is_refused(float64):
         ({"metrics": ["f1"]}, "f1.*accuracy"),
         ({"metrics": [0.5]}, "0.5.*accuracy.*functions of your own"),
         ({"loss": 0.5}, "0.5.*categorical_crossentropy.*functions of your own"),
-        ({"loss": None}, "trained by.*add_loss"),
     ],
 )
 def test_compile_lists_what_there_is(float64, arguments, message):

@@ -199,7 +199,7 @@ class Model(Weighted):
 
     @refusals.by_name
     def compile(
-        self, optimizer: str | optimizers.Optimizer = "sgd", loss: str | Callable | None = "categorical_crossentropy",
+        self, optimizer: str | optimizers.Optimizer = "sgd", loss: str | Callable | None = None,
         metrics: str | Callable | Sequence[str | Callable] | None = None,
     ) -> None:  # fmt: skip
         """Choose how to train. What is frozen then (`trainable = False`) stays frozen until the next compile.
@@ -208,7 +208,8 @@ class Model(Weighted):
             optimizer: one of tinycnn.optimizers, or its name.
             loss: one of tinycnn.losses, its name, or a function of your own: of y_true and y_pred, which are not
                 computed yet, it returns what it makes of them by the operators and by tinycnn.backend, a number or one
-                for each image, whose mean is the loss. None where add_loss() said what to train by.
+                for each image, whose mean is the loss. None: what add_loss() has added, and where it has added nothing
+                'categorical_crossentropy'.
             metrics: 'accuracy', 'acc' (the name that logs and the history bear), the name of a loss, or such a
                 function; a list of these, or None.
 
@@ -218,7 +219,7 @@ class Model(Weighted):
         """
         names, own = measured(metrics)
         if loss is None and not self.added_losses:
-            raise ValueError(f"{self.name} has nothing to be trained by: give compile() a loss, or add_loss() first")
+            loss = losses.categorical_crossentropy
         self.optimizer, self.loss = optimizers.get(optimizer), None if loss is None else losses.get(loss)
         self.metrics, self.own_metrics, self.own = names, own, None
         self.trained = self.trainable_weights if self.weights else None

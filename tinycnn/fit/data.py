@@ -91,7 +91,9 @@ def check_labels(y: Any, model: Model, count: int, what: str) -> np.ndarray:
     if model.loss is None and y is None:
         return np.zeros((count, 1), np.float32)  # which nobody reads: add_loss said what to train by
     if model.loss is None and not model.metrics:
-        raise ValueError(f"{what} is given, but {model.name} was compiled with loss=None and compares it with nothing")
+        raise ValueError(
+            f"{what} is given, but {model.name} is trained by add_loss() alone, and compares it with nothing"
+        )
     y = np.asarray(y.numpy() if isinstance(y, Tensor) else y)
     if y.dtype.kind not in "fiub":
         raise ValueError(f"{what} must be an array of numbers, not of {y.dtype}")
@@ -246,7 +248,7 @@ def checked(
     check_trainable(model)
     labels = check_labels(y, model, len(images[0]), names[1])
     if model.loss is None and (weights is not None or by_class is not None):
-        raise ValueError(f"{model.name} was compiled with loss=None: images weigh in a loss of labels alone")
+        raise ValueError(f"{model.name} is trained by add_loss() alone: images weigh in a loss of labels")
     factors = check_weights(weights, len(images[0]), f"the weights of {names[0]}")
     if by_class is not None:
         of_class = class_weights(by_class, labels)
