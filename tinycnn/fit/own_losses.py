@@ -56,8 +56,8 @@ class Own:
     def __init__(self, model: Model):
         if model.device.ranks > 1:
             raise ValueError(
-                f"{model.name} has a loss, a metric or a penalty on outputs that is computed by an expression, as those of "
-                "your own are, which ranks do not share: train in one process"
+                f"{model.name} has a loss, a metric or a penalty on outputs that an expression computes, as one of "
+                "your own, and ranks do not share those: train in one process"
             )
         self.model, self.labels = model, Labels(model.output.extents)
         self.output: Symbol = model.output
