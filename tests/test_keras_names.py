@@ -100,7 +100,7 @@ def test_what_is_not_there_says_what_to_do_instead(what, float64):
 @pytest.mark.parametrize(
     "thing, name, message",
     [
-        (lambda: layers.Dense(2), "add_loss", "add_loss is not there"),
+        (lambda: layers.Dense(2), "add_metric", "add_metric is not there"),
         (lambda: layers.Dense(2), "input_mask", "no masks"),
         (network, "to_yaml", "to_json"),
         (network, "model", "Sequential is the model itself"),

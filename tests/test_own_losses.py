@@ -302,6 +302,37 @@ def test_add_loss_alone_needs_no_labels(float64):
             fit(model, X, **{"y": None, **wrong})
 
 
+def test_a_layer_of_one_s_own_adds_to_the_loss_as_the_network_does(device, tmp_path):
+    """The form of Keras 2's own example: the layer's call is given places, and speaks of others beside them."""
+    found = []
+    for by_layer in (True, False):
+        again()
+        model, (x, decoded, z_mean, z_log_var) = autoencoder(layers, Model, lambda v: v[0] + K.exp(v[1] / 2) * NOISE)
+
+        class Adds(layers.Layer):
+            def call(self, inputs):
+                entropy = 4 * metrics.binary_crossentropy(inputs[0], inputs[1])
+                self.add_loss(K.mean(entropy + divergence(K, z_mean, z_log_var)), inputs=inputs)  # noqa: B023
+                return inputs[0]
+
+        added = Adds()([x, decoded])
+        if by_layer:
+            model = Model(x, added)
+        else:
+            model.add_loss(added.layer.added_losses[0])
+        model.compile(optimizers.SGD(0.1), loss=None)
+        found.append((fit(model, SHOWN, None, validation_data=(SHOWN, None)).history, model.get_weights()))
+        if by_layer:
+            assert np.array_equal(model.predict(SHOWN), SHOWN.astype(device.dtype))
+            assert not Model(x, z_mean).all_added
+            with pytest.raises(TypeError, match="add_loss.. takes what is not computed yet"):
+                added.layer.add_loss(1.0)
+    (history, weights), (other, others) = found
+    assert history == other
+    for got, want in zip(weights, others, strict=True):
+        assert np.array_equal(got, want)
+
+
 def test_a_loss_reaches_the_labels_in_the_shape_that_they_have(float64):
     """Whole numbers beside ten outputs: Keras makes a column of them."""
     model = network("softmax")

@@ -16,7 +16,7 @@ from tinycnn import drawing, losses, optimizers, refusals, session
 from tinycnn.callbacks import Callback, History
 from tinycnn.devices import current_device, use_device
 from tinycnn.devices.base import Array
-from tinycnn.expressions import Expression
+from tinycnn.expressions import Expression, in_order
 from tinycnn.fit import checkpoint, data, formats, keras_config, loop, streams, summary
 from tinycnn.fit.own_losses import Own, own_of
 from tinycnn.layers import Dropout, Input, InputLayer, Layer, Symbol, Weighted
@@ -218,7 +218,7 @@ class Model(Weighted):
                 function that returns something else.
         """
         names, own = measured(metrics)
-        if loss is None and not self.added_losses:
+        if loss is None and not self.all_added:
             loss = losses.categorical_crossentropy
         self.optimizer, self.loss = optimizers.get(optimizer), None if loss is None else losses.get(loss)
         self.metrics, self.own_metrics, self.own = names, own, None
@@ -256,6 +256,18 @@ class Model(Weighted):
         self.own = None
 
     @property
+    def all_added(self) -> list[Expression]:
+        """What add_loss() added: of the network, and of its layers for what comes from its inputs."""
+        symbols = [] if self.output is None else self.symbols
+        of_layers = dict.fromkeys(loss for symbol in symbols for loss in symbol.layer.added_losses)
+        starts = set(self.inputs)
+        return self.added_losses + [
+            loss
+            for loss in of_layers
+            if starts.issuperset(p for p in in_order([loss]) if isinstance(p, Symbol) and not p.inputs)
+        ]
+
+    @property
     def measures_accuracy(self) -> bool:
         """Whether 'accuracy' is among the metrics."""
         return any(name in METRICS and name not in self.own_metrics for name in self.metrics)
@@ -284,7 +296,7 @@ class Model(Weighted):
         Args:
             x: images, a list of them for several inputs; or a generator or Sequence of batches, for which
                 `fit_generator` tells the arguments.
-            y: one-hot labels, or whole numbers with the sparse loss.
+            y: one-hot labels, or whole numbers with the sparse loss; None where add_loss() is all of the loss.
             batch_size: 32 if None. epochs: the epoch to end with; nb_epoch: Keras 1's name of it.
             verbose: 0 nothing, 1 a progress bar (on a terminal) and a line an epoch, 2 a line an epoch.
             callbacks: of tinycnn.callbacks, or your own.

@@ -263,7 +263,6 @@ NAMES: dict[str, dict[str, str]] = {
     ),
     "Layer": {
         **_each("compute_mask get_input_mask_at get_output_mask_at input_mask output_mask", MASKS),
-        "add_loss": "write model.add_loss(...), of what the layer is given and gives",
         **_each("add_metric add_update get_losses_for get_updates_for losses metrics updates", ELSEWHERE),
         **_each("get_input_at get_output_at get_input_shape_at get_output_shape_at",
                 "call the layer, and keep what it returns"),

@@ -283,13 +283,13 @@ def restore_training(
     """The optimiser, the counters and the history as they were. known: where losses of the user's own are found."""
     model.device.assign(model.step, np.array([config["step"]]))
     training = config["training"]
-    if training and training["loss"] is None:
+    if training and training["loss"] is None and not model.all_added:
         warnings.warn(f"{path}: what add_loss() added is not in it: add it and compile() again to train", stacklevel=5)
     elif training:
         optimizer = optimizers.get(training["optimizer"], **training["options"])
         optimizer.iterations = training["iterations"]
         try:
-            loss = own_function(training["loss"], known, path)
+            loss = training["loss"] and own_function(training["loss"], known, path)
             metrics = [m if m in ("accuracy", "acc") else own_function(m, known, path) for m in training["metrics"]]
         except ValueError as error:
             raise CheckpointError(str(error)) from None

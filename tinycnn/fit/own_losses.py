@@ -63,7 +63,7 @@ class Own:
         self.output: Symbol = model.output
         self.whose: dict[Expression, str] = {}  # the function that an expression comes from
         self.loss = self.made("loss", model.loss) if losses.is_own(model.loss) else None
-        self.added = [self.checked(expression, "add_loss()") for expression in model.added_losses] + activities(model)
+        self.added = [self.checked(expression, "add_loss()") for expression in model.all_added] + activities(model)
         self.metrics = {name: self.made("metric", function) for name, function in model.own_metrics.items()}
         self.name = "the added loss" if self.loss is None else f"the loss {losses.name_of(model.loss)}"
         trained_by = [*self.added, *([] if self.loss is None else [self.loss])]
@@ -118,7 +118,7 @@ def activities(model: Model) -> list[Expression]:
 
 def own_of(model: Model) -> Own | None:
     """Those of a compiled and built network, made once; None where its loss and its metrics are tinycnn's."""
-    is_own = losses.is_own(model.loss) or model.added_losses or model.own_metrics
+    is_own = losses.is_own(model.loss) or model.all_added or model.own_metrics
     if model.own is None and (is_own or activities(model)):
         model.own = Own(model)
     return model.own
