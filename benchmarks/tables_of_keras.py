@@ -51,9 +51,9 @@ def keras_layers(results):
 def keras_model(results):
     from tinycnn import models
 
-    names = ("compile", "fit", "evaluate", "predict", "fit_generator", "evaluate_generator", "predict_generator",
-             "summary", "save", "save_weights", "load_weights", "to_json", "get_config", "from_config", "get_layer",
-             "get_weights", "set_weights", "count_params")  # fmt: skip
+    names = ("compile", "add_loss", "fit", "evaluate", "predict", "fit_generator", "evaluate_generator",
+             "predict_generator", "summary", "save", "save_weights", "load_weights", "to_json", "get_config",
+             "from_config", "get_layer", "get_weights", "set_weights", "count_params")  # fmt: skip
     methods = [(f"Model.{name}", getattr(models.Model, name)) for name in names]
     methods = [("Model", models.Model), ("Sequential", models.Sequential), *methods]
     others = [("Sequential.add", models.Sequential.add)]
@@ -64,7 +64,7 @@ def keras_model(results):
 def keras_losses(results):
     from tinycnn import losses
 
-    return members_table(losses.LOSSES.items(), "loss")
+    return members_table({**losses.LOSSES, **losses.OTHERS}.items(), "loss")
 
 
 def keras_optimizers(results):

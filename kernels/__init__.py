@@ -43,6 +43,7 @@ INSTANCES: dict[str, tuple[str, ...]] = {
     "dense": tuple(
         f"dense_{way}<T, {tile}>" for way in ("forward", "backward_data", "backward_filter") for tile in (32, 64)
     ),
+    "draw": ("draw<T>",),
     "dropout": ("dropout<T>",),
     "elementwise": ("binary<T>", "binary_flat<T>", "binary_number<T>", "unary<T>"),
     "globalpool2d": tuple(f"global{kind}pool2d_{way}<T>" for kind in ("avg", "max") for way in ("forward", "backward")),

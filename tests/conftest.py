@@ -101,6 +101,7 @@ TOO_LARGE_FOR_THE_SIMULATOR = (
     "test_frozen.py",
     "test_generators.py",
     "test_models.py",
+    "test_own_losses.py",
     "test_threads_that_train_and_predict_at_once_give_what_each_gives_alone",
     "test_weights_of_images.py",
     "test_pictures.py",

@@ -163,6 +163,10 @@ ARGUMENTS = {
             (on.normal(6), on.positive(6), mask_of(on.normal(7, 6) > 0)),
         ),
     ],
+    "draw": [
+        lambda on, normal=normal: (np.zeros((3, 7), on.dtype), normal, 2**40 + 1, 7, step_of(2**33))
+        for normal in (False, True)
+    ],
     "dropout_forward": [lambda on: (on.normal(3, 5, 1), 0.3, 2**40 + 1, 7, step_of(2**33))],
     "dropout_backward": [lambda on: (on.normal(3, 5), 0.3, 1, 7, on.normal(3, 5) > 0)],
     "softmax_forward": [lambda on: (on.normal(3, 7),), lambda on: (on.normal(2, 1),)],

@@ -326,6 +326,20 @@ def test_a_dropout_mask_is_philox_of_seed_stream_step_and_element(device, shape,
     assert_close(device.numpy(dx), np.where(kept, dy / (1 - rate), 0))
 
 
+@given(size=st.integers(1, 3000), seed=st.integers(0, 2**64 - 1), stream=seeds, step=st.integers(0, 2**40))
+def test_random_numbers_are_those_of_philox_s_words(device, size, seed, stream, step):
+    """The uniform ones to the bit; the normal ones by Box and Muller's formula in float64."""
+    words = philox.random_bits(size + size % 2, seed, stream, step)
+    u = (words >> 8) / 2.0**24
+    array = device.empty((size,))
+    device.draw(array, False, seed, stream, counter(device, step))
+    assert np.array_equal(device.numpy(array), u[:size])
+    radius, angle = np.sqrt(-2 * np.log1p(-u[0::2])), 2 * np.pi * u[1::2]
+    want = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1).reshape(-1)[:size]
+    device.draw(array, True, seed, stream, counter(device, step))
+    assert_close(device.numpy(array), want)
+
+
 # Single columns and four at a time, of one block and of several, along both axes of the grid.
 BEHIND = [(3, 1), (2, 19, 21, 3), (5, 61, 8), (9, 259), (3, 1028)]
 

@@ -62,7 +62,7 @@ def test_every_part_of_the_address_changes_the_numbers():
 
 
 def test_streams_of_different_kinds_never_meet():
-    kinds = (philox.WEIGHTS, philox.DROPOUT, philox.SHUFFLE, philox.SYNTHETIC, philox.AUGMENTATION)
+    kinds = (philox.WEIGHTS, philox.DROPOUT, philox.SHUFFLE, philox.SYNTHETIC, philox.AUGMENTATION, philox.DRAWS)
     streams = {philox.stream_id(kind, index) for kind in kinds for index in (0, 1, 2**24 - 1)}
     assert len(streams) == 3 * len(kinds) and max(streams) < 2**32
 

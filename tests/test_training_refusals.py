@@ -194,19 +194,14 @@ def test_an_optimizer_that_holds_another_network_s_state_is_refused(float64):
         fit(second, X, Y)
 
 
-def half_right(y_true, y_pred):
-    """A loss, or a metric, of one's own."""
-    return (y_pred - y_true).mean()
-
-
 @pytest.mark.parametrize(
     "arguments, message",
     [
         ({"optimizer": "nadam"}, "nadam.*sgd, adam, adadelta, rmsprop"),
-        ({"loss": "hinge"}, "hinge.*categorical_crossentropy"),
+        ({"loss": "huber"}, "huber.*categorical_crossentropy"),
         ({"metrics": ["f1"]}, "f1.*accuracy"),
-        ({"metrics": [half_right]}, "half_right, a function of your own.*accuracy.*predict"),
-        ({"loss": half_right}, "half_right, a loss of your own.*the loop yourself.*categorical_crossentropy"),
+        ({"metrics": [0.5]}, "0.5.*accuracy.*functions of your own"),
+        ({"loss": 0.5}, "0.5.*categorical_crossentropy.*functions of your own"),
     ],
 )
 def test_compile_lists_what_there_is(float64, arguments, message):

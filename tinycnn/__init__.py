@@ -17,7 +17,8 @@ refusals.install()
 # `import tinycnn` and then `tinycnn.optimizers.Adam()`, as with Keras, without loading everything at once.
 _SUBMODULES = (
     "activations", "architectures", "backend", "callbacks", "datasets", "fit", "functional", "gradcheck",
-    "initializers", "layers", "losses", "models", "optimizers", "pictures", "preprocessing", "regularizers", "utils",
+    "initializers", "layers", "losses", "metrics", "models", "optimizers", "pictures", "preprocessing", "regularizers",
+    "utils",
 )  # fmt: skip
 
 

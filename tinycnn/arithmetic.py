@@ -22,11 +22,7 @@ def binary(operation: str, a: Tensor, b: Tensor, gradient_a: Callable, gradient_
     Raises ValueError for shapes that do not.
     """
     device = device_of(operation, a, b)
-    try:
-        np.broadcast_shapes(a.shape, b.shape)
-    except ValueError:
-        raise ValueError(f"{operation}: shapes {a.shape} and {b.shape} do not broadcast") from None
-    y = device.elementwise(operation, a.data, b.data)
+    y = broadcast(operation, a, b)
 
     def backward(dy: Array) -> tuple:
         da = sum_to(device, gradient_a(dy, y), a.shape) if a.requires_grad else None
@@ -34,6 +30,15 @@ def binary(operation: str, a: Tensor, b: Tensor, gradient_a: Callable, gradient_
         return da, db
 
     return output_of(operation, (a, b), y, backward)
+
+
+def broadcast(operation: str, a: Tensor, b: Tensor) -> Array:
+    """An operation of the device on two tensors, number by number. Raises ValueError for shapes that do not fit."""
+    try:
+        np.broadcast_shapes(a.shape, b.shape)
+    except ValueError:
+        raise ValueError(f"{operation}: shapes {a.shape} and {b.shape} do not broadcast") from None
+    return device_of(operation, a, b).elementwise(operation, a.data, b.data)
 
 
 def sum_to(device: Device, gradient: Array, shape: tuple[int, ...]) -> Array:
@@ -99,6 +104,30 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
         return da, db
 
     return output_of("matmul", (a, b), device.matmul(a.data, b.data), backward)
+
+
+# ---------------------------------------------------------------- comparisons: 1 or 0, and no gradient flows
+
+
+def compared(operation: str, a: Tensor, b: Tensor) -> Tensor:
+    """1 where a is 'equal' to b, or 'greater', else 0. Raises ValueError for shapes that do not broadcast."""
+    return Tensor.wrap(broadcast(operation, a, b), a.device)
+
+
+def greater(a: Tensor, b: Tensor) -> Tensor:
+    return compared("greater", a, b)
+
+
+def less(a: Tensor, b: Tensor) -> Tensor:
+    return compared("greater", b, a)
+
+
+def greater_equal(a: Tensor, b: Tensor) -> Tensor:
+    return add(compared("greater", a, b), compared("equal", a, b))
+
+
+def less_equal(a: Tensor, b: Tensor) -> Tensor:
+    return greater_equal(b, a)
 
 
 # ---------------------------------------------------------------- one operand
@@ -224,5 +253,7 @@ METHODS = {
 
 for name, operation in OPERATORS.items():
     METHODS[f"__{name}__"], METHODS[f"__r{name}__"] = _operator(operation)
+for name, operation in {"gt": greater, "lt": less, "ge": greater_equal, "le": less_equal}.items():
+    METHODS[f"__{name}__"], _ = _operator(operation)
 for name, method in METHODS.items():
     setattr(Tensor, name, method)

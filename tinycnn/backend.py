@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
+from tinycnn import arithmetic, drawing, refusals
 from tinycnn import functional as F
-from tinycnn import refusals
 from tinycnn.arithmetic import as_tensor
 from tinycnn.devices import current_device
 from tinycnn.expressions import Applied, Constant, Expression, evaluate, expressions_in, gradients, weights_behind
@@ -169,8 +169,7 @@ def both(x: Any, y: Any) -> tuple[Tensor, Tensor]:
 
 def compared(operation: str, x: Any, y: Any) -> Tensor:
     """1 where x is 'equal' to y, or 'greater', else 0. No gradient flows through it."""
-    x, y = both(x, y)
-    return Tensor.wrap(x.device.elementwise(operation, x.data, y.data), x.device)
+    return arithmetic.compared(operation, *both(x, y))
 
 
 def axes(axis: Any) -> int | tuple[int, ...] | None:
@@ -215,6 +214,42 @@ def var(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 def std(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The square root of `var`."""
     return sqrt(var(x, axis, keepdims))
+
+
+@of_both
+def any(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """1 where one of the numbers along `axis` is not 0, else 0."""
+    return not_equal(x, 0.0).max(axes(axis), keepdims)
+
+
+@of_both
+def all(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """1 where none of them is 0, else 0."""
+    return 1.0 - equal(x, 0.0).max(axes(axis), keepdims)
+
+
+@of_both
+def argmax(x: Any, axis: int = -1) -> Tensor:
+    """Where the largest number along an axis is, of equal ones the first. No gradient flows through it."""
+    x = tensor(x).detach()
+    behind = np.arange(x.shape[axis])[::-1].reshape([-1 if n == axis % x.ndim else 1 for n in range(x.ndim)])
+    most = equal(x, x.max(axis, keepdims=True)) * (behind + 1.0)  # how many are behind the first of the largest, and it
+    return x.shape[axis] - most.max(axis)
+
+
+@of_both
+def argmin(x: Any, axis: int = -1) -> Tensor:
+    """Where the smallest number along an axis is, of equal ones the first. No gradient flows through it."""
+    return argmax(-tensor(x), axis)
+
+
+@of_both
+def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """log(sum(exp(x))) over `axis`, without an overflow on the way."""
+    x = tensor(x)
+    largest = x.max(axes(axis), True)
+    result = (x - largest).exp().sum(axes(axis), True).log() + largest
+    return result if keepdims else result.sum(axes(axis))
 
 
 # ---------------------------------------------------------------- element by element
@@ -262,6 +297,16 @@ def abs(x: Any) -> Tensor:
     """The absolute value; its gradient at 0 is 0."""
     x = tensor(x)
     return x * sign(x)
+
+
+@of_both
+def round(x: Any) -> Tensor:
+    """The nearest whole number, of two the even one; of numbers below 2**22 (float64: 2**51), as others are whole to
+    a half. No gradient flows through it."""
+    x = tensor(x).detach()
+    far = 1.5 * 2.0 ** (23 if x.dtype == np.float32 else 52)  # where neighbours are 1 apart: adding it rounds
+    small = abs(x) < far / 3.0
+    return (x * small + far - far) * small + x * (1.0 - small)
 
 
 @of_both
@@ -314,6 +359,18 @@ def tanh(x: Any) -> Tensor:
 
 
 @of_both
+def elu(x: Any, alpha: float = 1.0) -> Tensor:
+    """x where it is positive, else alpha * (exp(x) - 1)."""
+    return F.elu(tensor(x), alpha)
+
+
+@of_both
+def softplus(x: Any) -> Tensor:
+    """log(1 + exp(x))."""
+    return F.softplus(tensor(x))
+
+
+@of_both
 def l2_normalize(x: Any, axis: Axis = None) -> Tensor:
     """x, divided by its length along `axis`."""
     x = tensor(x)
@@ -350,7 +407,71 @@ def less(x: Any, y: Any) -> Tensor:
     return compared("greater", y, x)
 
 
+@of_both
+def greater_equal(x: Any, y: Any) -> Tensor:
+    """1 where x is not smaller, else 0."""
+    x, y = both(x, y)
+    return x >= y
+
+
+@of_both
+def less_equal(x: Any, y: Any) -> Tensor:
+    """1 where x is not larger, else 0."""
+    x, y = both(x, y)
+    return x <= y
+
+
+@of_both
+def not_equal(x: Any, y: Any) -> Tensor:
+    """1 where they differ, else 0."""
+    return 1.0 - equal(x, y)
+
+
+# ---------------------------------------------------------------- losses, for each image
+
+
+@of_both
+def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> Tensor:
+    """-target * log(output) - (1 - target) * log(1 - output), number by number; output is clipped by epsilon().
+
+    from_logits: whether output is what the probabilities are the sigmoid of.
+    """
+    target, output = both(target, output)
+    p = clip(sigmoid(output) if from_logits else output, epsilon(), 1 - epsilon())
+    return -(target * log(p) + (1.0 - target) * log(1.0 - p))
+
+
+@of_both
+def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False, axis: int = -1) -> Tensor:
+    """-sum(target * log(output)) along an axis; output is scaled to the sum 1 and clipped by epsilon().
+
+    from_logits: whether output is what the probabilities are the softmax of.
+    """
+    target, output = both(target, output)
+    p = softmax(output, axis) if from_logits else output / output.sum(axis, True)
+    return -(target * log(clip(p, epsilon(), 1 - epsilon()))).sum(axis)
+
+
+@of_both
+def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool = False, axis: int = -1) -> Tensor:
+    """`categorical_crossentropy` of targets that are whole numbers, (...) or (..., 1), and outputs (..., classes).
+
+    Raises ValueError for another axis than the last.
+    """
+    if axis not in (-1, output.ndim - 1):
+        raise ValueError(f"classes are the last axis, not {axis}")
+    target, output = both(target, output)
+    places = target.reshape(*output.shape[:-1], 1)
+    return categorical_crossentropy(equal(places, np.arange(output.shape[-1])), output, from_logits)
+
+
 # ---------------------------------------------------------------- shapes and products
+
+
+@of_both
+def shape(x: Any) -> tuple[int, ...]:
+    """The shape, the batch included: `shape(x)[0]` may stand for an extent."""
+    return tensor(x).shape
 
 
 @of_both
@@ -414,17 +535,23 @@ def concatenate(tensors: Sequence[Any], axis: int = -1) -> Tensor:
 
 
 @of_both
+def one_hot(indices: Any, num_classes: int) -> Tensor:
+    """1 at the place of each whole number, (...) -> (..., num_classes)."""
+    return equal(expand_dims(indices), np.arange(num_classes))
+
+
+@of_both
 def zeros_like(x: Any, dtype: Any = None, name: str | None = None) -> Tensor:
     """0 in the shape of x."""
     x = tensor(x)
-    return Tensor(np.zeros(x.shape), device=x.device)
+    return Tensor.wrap(x.device.zeros(x.shape), x.device)
 
 
 @of_both
 def ones_like(x: Any, dtype: Any = None, name: str | None = None) -> Tensor:
     """1 in the shape of x."""
     x = tensor(x)
-    return Tensor(np.ones(x.shape), device=x.device)
+    return zeros_like(x) + 1.0
 
 
 @of_both
@@ -432,6 +559,41 @@ def conv2d(x: Any, kernel: Any, strides: Any = (1, 1), padding: str = "valid") -
     """The convolution of images (N,H,W,C) by filters (R,S,C,K)."""
     x, kernel = both(x, kernel)
     return F.conv2d(x, kernel, None, strides, padding)
+
+
+# ---------------------------------------------------------------- random numbers
+
+
+def random_normal(
+    shape: Sequence[Any], mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = None, seed: int | None = None,
+    std: Any = None,
+) -> Any:  # fmt: skip
+    """Normal numbers, drawn anew in every pass: in a Lambda layer's function a Tensor, elsewhere not computed yet.
+
+    shape: extents may be those of `shape(x)`. std: Keras 1's name of stddev. seed: that of the network if None.
+
+    >>> from tinycnn.layers import Input
+    >>> x = Input((2,))
+    >>> function([x], [random_normal((shape(x)[0], 3))])([[[0.0, 0.0]] * 5])[0].shape
+    (5, 3)
+    """
+    return random_numbers(True, shape, mean, stddev if std is None else std, seed)
+
+
+def random_uniform(
+    shape: Sequence[Any], minval: Any = 0.0, maxval: Any = 1.0, dtype: Any = None, seed: int | None = None
+) -> Any:
+    """Uniform numbers in [minval, maxval), drawn as `random_normal` draws."""
+    return random_numbers(False, shape, minval, maxval - minval, seed)
+
+
+def random_numbers(normal: bool, shape: Sequence[Any], first: Any, scale: Any, seed: int | None) -> Any:
+    """first + scale * what is drawn."""
+    now = drawing.current()
+    if now is None or expressions_in([shape, first, scale]):
+        return Applied(random_numbers, normal, shape, first, scale, seed)
+    drawn = now.draw(shape, normal, seed)
+    return drawn * scale + first
 
 
 # ---------------------------------------------------------------- tensors and their values

@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn.devices import use_device
+from tinycnn import drawing
+from tinycnn.devices import current_device, use_device
 from tinycnn.tensor import Tensor, no_grad
 
 Extents = tuple[int | None, ...]
@@ -31,6 +32,7 @@ class Expression:
 
     inputs: tuple[Expression, ...] = ()
     weights: Sequence[Tensor] = ()  # that it is computed with
+    constants: Sequence[Tensor] = ()  # that were there already when it was made
     __array_ufunc__ = None  # so that `ndarray * expression` comes here
     __hash__ = object.__hash__
 
@@ -42,6 +44,11 @@ class Expression:
     @property
     def ndim(self) -> int:
         return len(self.shape)
+
+    @property
+    def dtype(self) -> str:
+        """What the current device computes in."""
+        return current_device().dtype
 
     def of_size(self, batch: int) -> Any:
         """Something of its shape, for so large a batch."""
@@ -84,6 +91,18 @@ class Expression:
     def __neg__(self) -> Applied:
         return Applied(lambda a: -a, self)
 
+    def __lt__(self, other: Any) -> Applied:
+        return Applied(lambda a, b: a < b, self, other)
+
+    def __gt__(self, other: Any) -> Applied:
+        return Applied(lambda a, b: a > b, self, other)
+
+    def __le__(self, other: Any) -> Applied:
+        return Applied(lambda a, b: a <= b, self, other)
+
+    def __ge__(self, other: Any) -> Applied:
+        return Applied(lambda a, b: a >= b, self, other)
+
     def __getitem__(self, index: Any) -> Applied:
         return Applied(lambda a: a[index], self)
 
@@ -100,6 +119,7 @@ class Applied(Expression):
     def __init__(self, function: Callable, *arguments: Any, **options: Any):
         self.function, self.arguments, self.options = function, arguments, options
         self.inputs = tuple(expressions_in([*arguments, *options.values()]))
+        self.constants = [known for known in (*arguments, *options.values()) if isinstance(known, Tensor)]
 
     def compute(self, values: Any, training: bool) -> Any:
         options = {name: filled(value, values) for name, value in self.options.items()}
@@ -108,7 +128,7 @@ class Applied(Expression):
     @cached_property
     def shape(self) -> Extents:
         """Found by computing it for two batches of different sizes: what differs is the batch."""
-        with use_device("reference"), no_grad():
+        with use_device("reference"), no_grad(), drawing.by_any():
             two, three = (self.compute({i: i.of_size(size) for i in self.inputs}, False) for size in (2, 3))
         return tuple(a if a == b else None for a, b in zip(np.shape(two), np.shape(three), strict=True))
 
@@ -191,7 +211,7 @@ def only_these_require_gradients(wanted: Sequence[Tensor], loss: Expression) -> 
 # ---------------------------------------------------------------- evaluation
 
 
-class Values(dict[Expression, Any]):
+class Values(dict[Any, Any]):
     """What is computed so far. given: what it was begun with."""
 
     def __init__(self, given: Mapping[Expression, Any]):
@@ -212,15 +232,17 @@ def evaluate(
     values = Values(given)
     for expression in (probes or {}).keys() & given.keys():
         values[expression] = given[expression] + probes[expression]  # type: ignore[index]
-    for expression in in_order(wanted, given):
-        if probes is not None:
-            value = expression.compute(values, training)
-            values[expression] = value + probes[expression] if expression in probes else value
-        elif isinstance(expression, Derivatives):  # which runs backward() over a graph of its own
-            values[expression] = expression.compute(values, training)
-        else:
-            with no_grad():
+    device = next((value.device for value in given.values() if isinstance(value, Tensor)), None)
+    with drawing.by_any(device):
+        for expression in in_order(wanted, given):
+            if probes is not None:
+                value = expression.compute(values, training)
+                values[expression] = value + probes[expression] if expression in probes else value
+            elif isinstance(expression, Derivatives):  # which runs backward() over a graph of its own
                 values[expression] = expression.compute(values, training)
+            else:
+                with no_grad():
+                    values[expression] = expression.compute(values, training)
     return [values[e] for e in wanted]
 
 

@@ -2,6 +2,9 @@
 so are sigmoid and binary cross-entropy where a network is trained.
 
 Like TensorFlow under Keras, a loss that is given probabilities looks for the logits they were made from.
+
+Of what is not computed yet, as a loss of your own is given it (fit/own_losses.py), each of them is what it is in Keras:
+a number for each image, the mean over the last axis, with probabilities that are clipped by backend.epsilon().
 """
 
 from __future__ import annotations
@@ -12,11 +15,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
+from tinycnn import backend as K
 from tinycnn import functional as F
 from tinycnn import refusals
 from tinycnn.devices.base import Array, Device
+from tinycnn.expressions import expressions_in
 from tinycnn.tensor import Tensor
 
 NO_SOFTMAX = (
@@ -26,30 +30,102 @@ NO_SOFTMAX = (
 
 
 @refusals.by_name
-def categorical_crossentropy(y_true: Tensor | ArrayLike, y_pred: Tensor) -> Tensor:
+def categorical_crossentropy(y_true: Any, y_pred: Any) -> Any:
     """The mean cross-entropy of one-hot (or soft) labels (N,K) and a softmax layer's output (N,K), as a Tensor (1,)."""
+    if expressions_in([y_true, y_pred]):
+        return K.categorical_crossentropy(y_true, y_pred)
     return F.softmax_crossentropy(logits_of(y_pred), y_true)[0]
 
 
 @refusals.by_name
-def sparse_categorical_crossentropy(y_true: Tensor | ArrayLike, y_pred: Tensor) -> Tensor:
+def sparse_categorical_crossentropy(y_true: Any, y_pred: Any) -> Any:
     """The same for labels that are whole numbers, shape (N,)."""
+    if expressions_in([y_true, y_pred]):
+        return K.sparse_categorical_crossentropy(y_true, y_pred)
     return F.softmax_crossentropy(logits_of(y_pred), one_hot(y_true, y_pred.shape[-1]))[0]
 
 
 @refusals.by_name
-def binary_crossentropy(y_true: Tensor | ArrayLike, y_pred: Tensor) -> Tensor:
+def binary_crossentropy(y_true: Any, y_pred: Any) -> Any:
     """The mean cross-entropy of numbers in [0, 1] (N,K), each a probability of its own, as a Tensor (1,)."""
+    if expressions_in([y_true, y_pred]):
+        return K.mean(K.binary_crossentropy(y_true, y_pred), axis=-1)
     return F.binary_crossentropy(y_pred, y_true)[0]
 
 
 @refusals.by_name
-def mean_squared_error(y_true: Tensor | ArrayLike, y_pred: Tensor) -> Tensor:
+def mean_squared_error(y_true: Any, y_pred: Any) -> Any:
     """The mean of the squared differences of (N,K), as a Tensor (1,)."""
+    if expressions_in([y_true, y_pred]):
+        return K.mean(K.square(y_pred - y_true), axis=-1)
     return F.mean_squared_error(y_pred, y_true)[0]
 
 
 mse = MSE = mean_squared_error
+
+# ---------------------------------------------------------------- by the functions of the backend: for each image, (N,)
+
+
+def mean_absolute_error(y_true: Any, y_pred: Any) -> Any:
+    """The mean of |y_pred - y_true| of each image."""
+    return K.mean(K.abs(y_pred - y_true), axis=-1)
+
+
+def mean_absolute_percentage_error(y_true: Any, y_pred: Any) -> Any:
+    """The mean of |y_true - y_pred| / |y_true| of each image, times 100."""
+    return 100.0 * K.mean(K.abs((y_true - y_pred) / K.maximum(K.abs(y_true), K.epsilon())), axis=-1)
+
+
+def mean_squared_logarithmic_error(y_true: Any, y_pred: Any) -> Any:
+    """The mean of (log(1 + y_pred) - log(1 + y_true))^2 of each image; below 0 both count as 0."""
+    first, second = (K.log(K.maximum(y, K.epsilon()) + 1.0) for y in (y_pred, y_true))
+    return K.mean(K.square(first - second), axis=-1)
+
+
+def hinge(y_true: Any, y_pred: Any) -> Any:
+    """The mean of max(1 - y_true * y_pred, 0) of each image, for labels -1 and 1, or 0 and 1."""
+    return K.mean(K.maximum(1.0 - signs(y_true) * y_pred, 0.0), axis=-1)
+
+
+def squared_hinge(y_true: Any, y_pred: Any) -> Any:
+    """The mean of the squares of the same."""
+    return K.mean(K.square(K.maximum(1.0 - signs(y_true) * y_pred, 0.0)), axis=-1)
+
+
+def signs(y_true: Any) -> Any:
+    """A batch of labels 0 and 1 as -1 and 1, others as they are."""
+    return y_true + K.all(K.equal(K.square(y_true), y_true)) * (y_true - 1.0)
+
+
+def categorical_hinge(y_true: Any, y_pred: Any) -> Any:
+    """max(the largest output of another class - that of the image's class + 1, 0) of each image."""
+    mine, others = K.sum(y_true * y_pred, axis=-1), K.max((1.0 - y_true) * y_pred, axis=-1)
+    return K.maximum(others - mine + 1.0, 0.0)
+
+
+def logcosh(y_true: Any, y_pred: Any) -> Any:
+    """The mean of log(cosh(y_pred - y_true)) of each image."""
+    away = y_pred - y_true
+    return K.mean(away + K.softplus(-2.0 * away) - math.log(2.0), axis=-1)
+
+
+def kullback_leibler_divergence(y_true: Any, y_pred: Any) -> Any:
+    """The sum of y_true * log(y_true / y_pred) of each image, both clipped to [backend.epsilon(), 1]."""
+    y_true, y_pred = (K.clip(y, K.epsilon(), 1.0) for y in (y_true, y_pred))
+    return K.sum(y_true * K.log(y_true / y_pred), axis=-1)
+
+
+def poisson(y_true: Any, y_pred: Any) -> Any:
+    """The mean of y_pred - y_true * log(y_pred) of each image."""
+    return K.mean(y_pred - y_true * K.log(y_pred + K.epsilon()), axis=-1)
+
+
+mae = MAE = mean_absolute_error
+mape = MAPE = mean_absolute_percentage_error
+msle = MSLE = mean_squared_logarithmic_error
+kld = KLD = kullback_leibler_divergence
+
+# ---------------------------------------------------------------- what the losses of a training are given
 
 
 def logits_of(y_pred: Tensor) -> Tensor:
@@ -84,12 +160,15 @@ def needs_softmax(loss: Callable | None) -> bool:
     return loss in (categorical_crossentropy, sparse_categorical_crossentropy)
 
 
-def for_training(loss: Callable | None, device: Device, activation: str | None) -> tuple[bool, Callable]:
+def for_training(loss: Callable | None, device: Device, activation: str | None) -> tuple[bool, Callable | None]:
     """How a step of training computes `loss` behind a layer with that activation.
 
     Returns (to_logits, compute): whether the network stops ahead of the activation, which the loss takes in one with
-    itself; and compute(outputs, labels, weights, totals) -> (loss, correct, the gradient of outputs) of the device.
+    itself; and compute(outputs, labels, weights, totals) -> (loss, correct, the gradient of outputs) of the device,
+    None where it is none of this module's.
     """
+    if loss is None or is_own(loss):
+        return False, None
     if loss is mean_squared_error:
         return False, of_any_shape(device.mean_squared_error)
     if loss is binary_crossentropy:
@@ -117,27 +196,45 @@ LOSSES: dict[str, Callable] = {
         categorical_crossentropy, sparse_categorical_crossentropy, binary_crossentropy, mean_squared_error,
     )
 }  # fmt: skip
-ALIASES = {"mse": "mean_squared_error", "MSE": "mean_squared_error"}
+# Computed as a loss of the user's own is.
+OTHERS: dict[str, Callable] = {
+    f.__name__: f
+    for f in (
+        mean_absolute_error, mean_absolute_percentage_error, mean_squared_logarithmic_error, hinge, squared_hinge,
+        categorical_hinge, logcosh, kullback_leibler_divergence, poisson,
+    )
+}  # fmt: skip
+BY_NAME: dict[str, Callable] = {
+    **LOSSES, **OTHERS,
+    **dict.fromkeys(("mse", "MSE"), mean_squared_error), **dict.fromkeys(("mae", "MAE"), mean_absolute_error),
+    **dict.fromkeys(("mape", "MAPE"), mean_absolute_percentage_error),
+    **dict.fromkeys(("msle", "MSLE"), mean_squared_logarithmic_error),
+    **dict.fromkeys(("kld", "KLD"), kullback_leibler_divergence),
+}  # fmt: skip
 
 
 def get(identifier: str | Callable) -> Callable:
-    """The loss called `identifier`, or the function itself if it is one of this module's.
+    """The loss called `identifier`, or the function itself, which may be one of your own.
 
-    Raises ValueError for another, TypeError for one of Keras's that is not here.
+    Raises ValueError for what is none, TypeError for one of Keras's that is not here.
     """
     if isinstance(identifier, refusals.NotHere):
         identifier()
-    function = LOSSES.get(ALIASES.get(identifier, identifier)) if isinstance(identifier, str) else identifier
+    function = BY_NAME.get(identifier) if isinstance(identifier, str) else identifier
     if callable(function):
-        if function in LOSSES.values():
-            return function
-        name = getattr(function, "__name__", repr(function))
-        raise ValueError(
-            f"fit() does not train by {name}, a loss of your own: write the loop yourself, "
-            f"{name}(Tensor(y), model(x, training=True)).backward() and optimizer.apply(model.trainable_weights); "
-            f"it knows {', '.join(LOSSES)}"
-        )
-    raise ValueError(f"no loss is called {identifier!r}; there are: {', '.join(LOSSES)}")
+        return function
+    known = ", ".join((*LOSSES, *OTHERS))
+    raise ValueError(f"no loss is called {identifier!r}; there are: {known}, and functions of your own")
+
+
+def is_own(loss: Callable | None) -> bool:
+    """Whether it is computed by its expression, as one of the user's, and by no operation of a device."""
+    return loss is not None and loss not in LOSSES.values()
+
+
+def name_of(function: Any) -> str:
+    """The name of a function, or of the class of an object that is called like one."""
+    return getattr(function, "__name__", None) or type(function).__name__
 
 
 def __getattr__(name: str) -> Any:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn import losses, optimizers, refusals, session
+from tinycnn import drawing, losses, optimizers, refusals, session
 from tinycnn.callbacks import Callback, History
 from tinycnn.devices import current_device, use_device
 from tinycnn.devices.base import Array
+from tinycnn.expressions import Expression, in_order
 from tinycnn.fit import checkpoint, data, formats, keras_config, loop, streams, summary
+from tinycnn.fit.own_losses import Own, own_of
 from tinycnn.layers import Dropout, Input, InputLayer, Layer, Symbol, Weighted
 from tinycnn.layers.graph import as_list, compute_dropped, dropped_at_once, symbols_between
+from tinycnn.metrics import BY_NAME
 from tinycnn.shapes import ShapeError
 from tinycnn.tensor import Tensor
 
@@ -57,7 +61,10 @@ class Model(Weighted):
         self.seed = session.seed()
         self.optimizer: optimizers.Optimizer | None = None
         self.loss: Callable | None = None
-        self.metrics: list[str] = []
+        self.metrics: list[str] = []  # their names
+        self.own_metrics: dict[str, Callable] = {}  # by their names, those that are functions of the user's
+        self.added_losses: list[Expression] = []
+        self.own: Own | None = None  # what of these is the user's own, once the network is built
         self.trained: list[Tensor] | None = None  # what training changes, from `compile` or the first `fit` on
         self.epoch = 0  # where the last fit stood: its initial_epoch and the epochs it finished
         self.epochs_trained = 0  # by all fits: what shuffling depends on
@@ -67,6 +74,7 @@ class Model(Weighted):
         self.device = current_device()
         self.path_taken: str | None = None  # by the last fit: of what its device's path cannot do, another does
         self.step: Array = self.device.zeros((1,), "int64")  # training passes so far: dropout masks depend on it
+        self.looks: Array = self.device.zeros((1,), "int64")  # other passes, where they draw random numbers
 
     def _connect(self, inputs: list[Symbol], outputs: Any) -> None:
         outputs = outputs[0] if isinstance(outputs, (list, tuple)) and len(outputs) == 1 else outputs
@@ -75,7 +83,7 @@ class Model(Weighted):
         self.output: Any = outputs
         self.symbols = symbols_between(inputs, outputs)
         self.dropped = dropped_at_once(self.symbols, outputs)
-        self.trained = None  # a layer that came after `compile` is trained too
+        self.trained = self.own = None  # a layer that came after `compile` is trained too
         dropouts = [symbol.layer for symbol in self.symbols if isinstance(symbol.layer, Dropout)]
         # Layers that are in another model too keep its counter, which then counts the passes of both.
         self.step = next((layer.step for layer in dropouts if layer.step is not None), self.step)
@@ -121,12 +129,22 @@ class Model(Weighted):
         """
         inputs = self.inputs
         values = dict(zip(inputs, as_list(x), strict=True))
-        for symbol in self.symbols[len(inputs) :]:
-            if training and symbol in self.dropped:
-                values[self.dropped[symbol]] = compute_dropped(symbol, values, self.dropped[symbol])
-            elif symbol not in values:
-                values[symbol] = symbol.compute(values, training, to_logits and symbol is self.output)
+        with self.drawing(training):
+            for symbol in self.symbols[len(inputs) :]:
+                if training and symbol in self.dropped:
+                    values[self.dropped[symbol]] = compute_dropped(symbol, values, self.dropped[symbol])
+                elif symbol not in values:
+                    values[symbol] = symbol.compute(values, training, to_logits and symbol is self.output)
         return [values[o] for o in self.output] if isinstance(self.output, (list, tuple)) else values[self.output]
+
+    @contextmanager
+    def drawing(self, training: bool) -> Iterator[None]:
+        """Inside, tinycnn.backend draws the random numbers of one pass of this network."""
+        first, counter = (0, self.step) if training else (drawing.INFERENCE, self.looks)
+        with drawing.by(drawing.Drawing(self.device, self.seed, counter, first)) as drawn:
+            yield
+        if drawn.has_drawn and not training:
+            self.device.advance([(self.looks, 1)])
 
     @property
     def inputs(self) -> list[Symbol]:
@@ -181,33 +199,90 @@ class Model(Weighted):
 
     @refusals.by_name
     def compile(
-        self, optimizer: str | optimizers.Optimizer = "sgd", loss: str | Callable = "categorical_crossentropy",
-        metrics: str | Sequence[str] | None = None,
+        self, optimizer: str | optimizers.Optimizer = "sgd", loss: str | Callable | None = None,
+        metrics: str | Callable | Sequence[str | Callable] | None = None,
     ) -> None:  # fmt: skip
         """Choose how to train. What is frozen then (`trainable = False`) stays frozen until the next compile.
 
         Args:
-            optimizer: one of tinycnn.optimizers, or its name. loss: one of tinycnn.losses, or its name.
-            metrics: ['accuracy'], ['acc'] (the name that logs and the history bear), or None.
+            optimizer: one of tinycnn.optimizers, or its name.
+            loss: one of tinycnn.losses, its name, or a function of your own: of y_true and y_pred, which are not
+                computed yet, it returns what it makes of them by the operators and by tinycnn.backend, a number or one
+                for each image, whose mean is the loss. None: what add_loss() has added, and where it has added nothing
+                'categorical_crossentropy'.
+            metrics: 'accuracy', 'acc' (the name that logs and the history bear), the name of a loss, or such a
+                function; a list of these, or None.
 
         Raises:
-            ValueError: for what is none of these. TypeError: for what Keras has and tinycnn has not.
+            ValueError: for what is none of these. TypeError: for what Keras has and tinycnn has not, and for a
+                function that returns something else.
         """
-        names = [metrics] if isinstance(metrics, str) else list(metrics or [])
-        for metric in names:
-            if isinstance(metric, refusals.NotHere):
-                metric()
-            if metric not in METRICS:
-                own = f"{getattr(metric, '__name__', metric)}, a function of your own,"
-                what = own if callable(metric) else repr(metric)
-                raise ValueError(f"{what} is not measured; there is: 'accuracy'. Compute it from model.predict(x)")
-        self.optimizer, self.loss, self.metrics = optimizers.get(optimizer), losses.get(loss), names
+        names, own = measured(metrics)
+        if loss is None and not self.all_added:
+            loss = losses.categorical_crossentropy
+        self.optimizer, self.loss = optimizers.get(optimizer), None if loss is None else losses.get(loss)
+        self.metrics, self.own_metrics, self.own = names, own, None
         self.trained = self.trainable_weights if self.weights else None
+        if self.output is not None and not isinstance(self.output, (list, tuple)):
+            own_of(self)
+
+    def add_loss(self, losses: Any, inputs: Any = None) -> None:
+        """Add to what the network is trained by: an expression of its places, made by the operators and the functions
+        of tinycnn.backend, or a list of such. The mean of its values over a batch counts, whatever images weigh.
+
+        With compile(loss=None) it is all of the loss, and fit() takes no labels. It is not written to files.
+
+        >>> from tinycnn import backend as K
+        >>> from tinycnn.layers import Dense
+        >>> x = Input((2,))
+        >>> model = Model(x, Dense(2)(x))
+        >>> model.add_loss(K.mean(K.square(model.output - x), axis=-1))
+        >>> model.compile("sgd", loss=None)
+        >>> history = model.fit(np.ones((8, 2)), epochs=2, verbose=0)
+        >>> history.history["loss"][0] > history.history["loss"][1]
+        True
+
+        Args:
+            inputs: nothing that is looked at.
+
+        Raises:
+            TypeError: for what is no expression.
+        """
+        added = as_list(losses)
+        for expression in added:
+            if not isinstance(expression, Expression):
+                raise TypeError(f"add_loss() takes an expression of the network's places, not {expression!r}")
+        self.added_losses += added
+        self.own = None
+
+    @property
+    def all_added(self) -> list[Expression]:
+        """What add_loss() added: of the network, and of its layers for what comes from its inputs."""
+        symbols = [] if self.output is None else self.symbols
+        of_layers = dict.fromkeys(loss for symbol in symbols for loss in symbol.layer.added_losses)
+        starts = set(self.inputs)
+        return self.added_losses + [
+            loss
+            for loss in of_layers
+            if starts.issuperset(p for p in in_order([loss]) if isinstance(p, Symbol) and not p.inputs)
+        ]
+
+    @property
+    def measures_accuracy(self) -> bool:
+        """Whether 'accuracy' is among the metrics."""
+        return any(name in METRICS and name not in self.own_metrics for name in self.metrics)
 
     @property
     def metrics_names(self) -> list[str]:
         """The names of what `evaluate` returns: ['loss', 'accuracy']."""
-        return ["loss", *self.metrics[:1]]
+        accuracy = [name for name in self.metrics if name not in self.own_metrics][:1]  # once, by its first name
+        return ["loss", *(name for name in self.metrics if name in (*accuracy, *self.own_metrics))]
+
+    def named(self, figures: Sequence[float]) -> dict[str, float]:
+        """(loss, accuracy, metrics of the user's own), as they are measured, by their names in metrics_names."""
+        loss, accuracy, *others = figures
+        known = {"loss": loss, **dict(zip(self.own_metrics, others, strict=True))}
+        return {name: known.get(name, accuracy) for name in self.metrics_names}
 
     def fit(
         self, x: Any, y: ArrayLike | None = None, batch_size: int | None = None, epochs: int = 1, verbose: int = 1,
@@ -221,7 +296,7 @@ class Model(Weighted):
         Args:
             x: images, a list of them for several inputs; or a generator or Sequence of batches, for which
                 `fit_generator` tells the arguments.
-            y: one-hot labels, or whole numbers with the sparse loss.
+            y: one-hot labels, or whole numbers with the sparse loss; None where add_loss() is all of the loss.
             batch_size: 32 if None. epochs: the epoch to end with; nb_epoch: Keras 1's name of it.
             verbose: 0 nothing, 1 a progress bar (on a terminal) and a line an epoch, 2 a line an epoch.
             callbacks: of tinycnn.callbacks, or your own.
@@ -290,8 +365,8 @@ class Model(Weighted):
         """The same as `evaluate`, of `steps` batches that a generator gives, or of all of a Sequence."""
         count = streams.count_steps(generator, steps, "steps")
         source = streams.Source(generator, ahead=max_queue_size if workers else 0)
-        measured = loop.measure(self, streams.Stream(self, source, count, ("x", "y")), 0, list(callbacks or []))
-        return self._as_evaluated(*measured, verbose)
+        figures = loop.measure(self, streams.Stream(self, source, count, ("x", "y")), 0, list(callbacks or []))
+        return self._as_evaluated(figures, verbose)
 
     @refusals.by_name
     def predict_generator(
@@ -309,7 +384,8 @@ class Model(Weighted):
         sample_weight: ArrayLike | None = None, callbacks: Iterable[Callback] | None = None,
         steps: float | None = None,
     ) -> float | list[float]:  # fmt: skip
-        """[loss, accuracy] in inference mode, or the loss alone without metrics. The batch size is 128 if None.
+        """[loss, accuracy] in inference mode, or what metrics there are, or the loss alone without any. The batch size
+        is 128 if None.
 
         x may be a generator or a Sequence of batches, of which `steps` are measured.
         """
@@ -317,10 +393,10 @@ class Model(Weighted):
             streams.refuse_apart({"y": y, "batch_size": batch_size, "sample_weight": sample_weight})
             return self.evaluate_generator(x, steps, callbacks, verbose=verbose)
         streams.refuse_steps(steps)
-        loss, accuracy = loop.evaluate(
+        figures = loop.evaluate(
             self, x, y, 128 if batch_size is None else batch_size, sample_weight, list(callbacks or [])
         )
-        return self._as_evaluated(loss, accuracy, verbose)
+        return self._as_evaluated(figures, verbose)
 
     @refusals.by_name
     def train_on_batch(
@@ -332,7 +408,7 @@ class Model(Weighted):
         Its arguments are those of `fit`. Raises as `fit` does.
         """
         batch = data.resident(self, x, y, ("x", "y"), sample_weight, class_weight)
-        return self._as_evaluated(*loop.train_on_batch(self, batch), verbose=0)
+        return self._as_evaluated(loop.train_on_batch(self, batch), verbose=0)
 
     @refusals.by_name
     def test_on_batch(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float | list[float]:
@@ -343,10 +419,11 @@ class Model(Weighted):
         """The output for these images, as `predict` returns it."""
         return self.predict(x, batch_size=max(1, data.count_of(x, self)))
 
-    def _as_evaluated(self, loss: float, accuracy: float, verbose: int) -> float | list[float]:
+    def _as_evaluated(self, figures: Sequence[float], verbose: int) -> float | list[float]:
+        named = self.named(figures)
         if verbose:
-            print(f"loss {loss:.4f}" + (f"  acc {accuracy:.4f}" if self.metrics else ""))
-        return [loss, accuracy] if self.metrics else loss
+            print("  ".join(f"{'acc' if name == 'accuracy' else name} {figure:.4f}" for name, figure in named.items()))
+        return list(named.values()) if self.metrics else figures[0]
 
     @refusals.by_name
     def predict(
@@ -488,6 +565,30 @@ class Sequential(Model):
         return (answers > 0.5).astype("int32") if answers.shape[-1] == 1 else answers.argmax(axis=-1)
 
 
+def measured(metrics: Any) -> tuple[list[str], dict[str, Callable]]:
+    """(their names, {name: function} of those that are none of METRICS) from compile's metrics. Raises ValueError."""
+    names: list[str] = []
+    own: dict[str, Callable] = {}
+    for metric in metrics if isinstance(metrics, (list, tuple)) else [] if metrics is None else [metrics]:
+        if isinstance(metric, refusals.NotHere):
+            metric()
+        if isinstance(metric, str) and metric in METRICS:
+            names.append(metric)
+            continue
+        function = BY_NAME.get(metric) if isinstance(metric, str) else metric
+        if not callable(function):
+            raise ValueError(
+                f"{metric!r} is not measured; there are: 'accuracy', {', '.join(BY_NAME)}, and functions of your own, "
+                "of y_true and y_pred"
+            )
+        name = metric if isinstance(metric, str) else losses.name_of(metric)
+        taken = ["loss", *names]
+        free = (f"{name}_{number}" for number in range(1, len(taken) + 1))
+        names.append(name if name not in taken else next(other for other in free if other not in taken))
+        own[names[-1]] = function
+    return names, own
+
+
 def first_shape(layer: Layer | Model) -> Sequence[int] | None:
     """The shape of the images, without the batch, where a network's first layer, or model, says it."""
     if isinstance(layer, Model):
@@ -496,7 +597,7 @@ def first_shape(layer: Layer | Model) -> Sequence[int] | None:
 
 
 @refusals.by_name
-def load_model(filepath: str | os.PathLike, custom_objects: Mapping[str, type[Layer]] | None = None) -> Model:
+def load_model(filepath: str | os.PathLike, custom_objects: Mapping[str, Any] | None = None) -> Model:
     """The compiled model that `save` or ModelCheckpoint wrote to `filepath`, with its optimiser and its history.
 
     Of an HDF5 file that Keras 2 or 3 wrote, the network, its weights, and how it is trained.
@@ -504,7 +605,7 @@ def load_model(filepath: str | os.PathLike, custom_objects: Mapping[str, type[La
     `model.fit(..., initial_epoch=model.epoch)` goes on where it stopped.
 
     Args:
-        custom_objects: {name: class} of the layers of your own that are in it.
+        custom_objects: {name: class or function} of the layers, losses and metrics of your own that are in it.
 
     Raises:
         CheckpointError: for what is no such file, is damaged, or has a layer that is not known.
@@ -523,7 +624,7 @@ def model_from_json(json_string: str, custom_objects: Mapping[str, type[Layer]] 
     return keras_config.from_json(json_string, kinds(custom_objects))
 
 
-def kinds(custom_objects: Mapping[str, type[Layer]] | None) -> keras_config.Kinds:
+def kinds(custom_objects: Mapping[str, Any] | None) -> keras_config.Kinds:
     """What networks are made of, with layers of one's own."""
     return keras_config.Kinds(Sequential, Model, {**checkpoint.LAYERS, **(custom_objects or {})})
 

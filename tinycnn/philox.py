@@ -22,11 +22,11 @@ KEY_INCREMENTS = (0x9E3779B9, 0xBB67AE85)
 ROUNDS = 10
 
 # The kinds of stream. A layer's streams bear the layer's own number.
-WEIGHTS, DROPOUT, SHUFFLE, SYNTHETIC, AUGMENTATION = range(5)
+WEIGHTS, DROPOUT, SHUFFLE, SYNTHETIC, AUGMENTATION, DRAWS = range(6)
 
 
 def stream_id(kind: int, index: int = 0) -> int:
-    """The stream of one use of randomness: `kind` is one of this module's five, index below 2**24."""
+    """The stream of one use of randomness: `kind` is one of this module's six, index below 2**24."""
     return (kind << 24) | index
 
 

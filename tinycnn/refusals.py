@@ -20,7 +20,7 @@ from tinycnn.careful import nearest
 
 CHANNELS = "images are (N, H, W, C) here: turn them with x.transpose(0, 2, 3, 1) and leave it out"
 CONSTRAINT = "weights are not constrained here: leave it out, or clip them in a callback with set_weights"
-REGULARIZER = "kernels and biases alone have one: leave it out"
+REGULARIZER = "kernels, biases, and outputs of Conv2D and Dense alone have one: leave it out, or use Model.add_loss"
 INITIALIZER = "these begin as Keras's default has them: leave it out, or set_weights() afterwards"
 
 # {argument: (values that change nothing, what to do instead)}, of layers of every kind.
@@ -128,10 +128,13 @@ CONVOLUTION = "use Conv2D"
 SELF_MADE = "write it as a layer of your own (layers.Layer), or with Lambda and the backend's functions"
 ARITHMETIC = "write it with the operators and methods of Tensor, or with the backend's functions that there are"
 OBJECTS = "networks are written to files by save() and read by load_model(path, custom_objects=...)"
-METRIC = "accuracy is what is measured: write metrics=['accuracy'], or compute it from model.predict(x)"
-LOSS = "use 'categorical_crossentropy', 'sparse_categorical_crossentropy', 'binary_crossentropy' or 'mse'"
+METRIC = "write it as a function of y_true and y_pred, metrics=[function], or compute it from model.predict(x)"
+LOSS = (
+    "use 'categorical_crossentropy', 'sparse_categorical_crossentropy', 'binary_crossentropy', 'mse' or 'mae', or "
+    "write it as a function of y_true and y_pred, loss=function"
+)
 SESSION = "there is no graph that runs in a session: see backend.function"
-RANDOM = "random numbers come from NumPy, or from Dropout"
+RANDOM = "random numbers come from random_normal, random_uniform, NumPy, or Dropout"
 BUILT_IN = "fit() does that itself: leave it out"
 MASKS = "there are no masks: leave it out"
 ELSEWHERE = "train with fit(): what a layer adds to the loss, or measures, is not there"
@@ -153,7 +156,7 @@ NAMES: dict[str, dict[str, str]] = {
         ),
         **_each("DepthwiseConv2D LocallyConnected2D SeparableConv2D SeparableConvolution2D", CONVOLUTION),
         **_each("AlphaDropout GaussianDropout GaussianNoise SpatialDropout2D", "use Dropout"),
-        **_each("ActivityRegularization", "use kernel_regularizer="),
+        **_each("ActivityRegularization", "use activity_regularizer= of the layer before it"),
         **_each("Average Dot Maximum Minimum Multiply Subtract average dot maximum minimum multiply subtract",
                 "inputs are joined by Add or Concatenate"),
         **_each("PReLU ThresholdedReLU", "use LeakyReLU, ELU, or ReLU"),
@@ -167,12 +170,10 @@ NAMES: dict[str, dict[str, str]] = {
     },
     "losses": {
         **_each(
-            "BinaryCrossentropy CategoricalCrossentropy CategoricalHinge Hinge Huber KLD KLDivergence LogCosh Loss "
-            "LossFunctionWrapper MAE MAPE MSLE MeanAbsoluteError MeanAbsolutePercentageError MeanSquaredError "
+            "BinaryCrossentropy CategoricalCrossentropy CategoricalHinge Hinge Huber KLDivergence LogCosh Loss "
+            "LossFunctionWrapper MeanAbsoluteError MeanAbsolutePercentageError MeanSquaredError "
             "MeanSquaredLogarithmicError Poisson SparseCategoricalCrossentropy SquaredHinge "
-            "categorical_hinge cosine cosine_proximity cosine_similarity hinge huber_loss kld "
-            "kullback_leibler_divergence logcosh mae mape mean_absolute_error mean_absolute_percentage_error "
-            "mean_squared_logarithmic_error msle poisson squared_hinge", LOSS,
+            "cosine cosine_proximity cosine_similarity huber_loss", LOSS,
         ),
         **_each("deserialize is_categorical_crossentropy serialize", OBJECTS),
     },
@@ -189,8 +190,7 @@ NAMES: dict[str, dict[str, str]] = {
         **_each("deserialize serialize", OBJECTS),
     },
     "regularizers": {
-        **_each("Regularizer l1l2", "use l1, l2 or l1_l2"),
-        **_each("activity_l1 activity_l2 activity_l1l2", "kernels and biases alone have one: use l1, l2 or l1_l2"),
+        "Regularizer": "use l1, l2 or l1_l2",
         **_each("deserialize serialize", OBJECTS),
     },
     "constraints": _each(
@@ -204,12 +204,9 @@ NAMES: dict[str, dict[str, str]] = {
         "Poisson Precision Recall Reduce RootMeanSquaredError SensitivityAtSpecificity SensitivitySpecificityBase "
         "SparseCategoricalAccuracy SparseCategoricalCrossentropy SparseTopKCategoricalAccuracy "
         "SpecificityAtSensitivity SquaredHinge Sum TopKCategoricalAccuracy TrueNegatives TruePositives accuracy "
-        "binary_accuracy categorical_accuracy clone_metric clone_metrics cosine "
-        "cosine_proximity cosine_similarity deserialize get serialize sparse_categorical_accuracy "
+        "clone_metric clone_metrics cosine "
+        "cosine_proximity cosine_similarity deserialize get serialize "
         "sparse_top_k_categorical_accuracy top_k_categorical_accuracy", METRIC,
-    ) | _each(
-        "MSE binary_crossentropy categorical_crossentropy mean_squared_error mse sparse_categorical_crossentropy",
-        "as a loss it is in tinycnn.losses; write metrics=['accuracy'] for what is measured beside it",
     ),
     "activations": {
         **_each("exponential hard_sigmoid selu softsign", "use 'relu', 'elu', 'sigmoid' or 'tanh'"),
@@ -222,20 +219,18 @@ NAMES: dict[str, dict[str, str]] = {
     },
     "backend": {
         **_each(
-            "all any arange argmax argmin batch_dot batch_normalization bias_add conv1d conv2d_transpose conv3d "
-            "conv3d_transpose cos cumprod cumsum depthwise_conv2d elu eye foldl foldr gather greater_equal "
-            "hard_sigmoid identity in_top_k less_equal local_conv1d local_conv2d logsumexp map_fn "
-            "normalize_batch_in_training not_equal one_hot pool2d pool3d prod repeat repeat_elements resize_images "
+            "arange batch_dot batch_normalization bias_add conv1d conv2d_transpose conv3d "
+            "conv3d_transpose cos cumprod cumsum depthwise_conv2d eye foldl foldr gather "
+            "hard_sigmoid identity in_top_k local_conv1d local_conv2d map_fn "
+            "normalize_batch_in_training pool2d pool3d prod repeat repeat_elements resize_images "
             "resize_volumes reverse rnn "
-            "round separable_conv1d separable_conv2d shape sin size slice softplus softsign spatial_2d_padding "
+            "separable_conv1d separable_conv2d sin size slice softsign spatial_2d_padding "
             "spatial_3d_padding stack switch temporal_padding tile", ARITHMETIC,
         ),
-        **_each("binary_crossentropy categorical_crossentropy sparse_categorical_crossentropy ctc_batch_cost "
-                "ctc_decode ctc_label_dense_to_sparse", LOSS),
+        **_each("ctc_batch_cost ctc_decode ctc_label_dense_to_sparse", LOSS),
         **_each("control_dependencies eager get_session get_variable_shape is_symbolic is_variable "
                 "manual_variable_initialization set_session symbolic v1_variable_initialization", SESSION),
-        **_each("dropout random_binomial random_normal random_normal_variable random_uniform random_uniform_variable "
-                "truncated_normal", RANDOM),
+        **_each("dropout random_binomial random_normal_variable random_uniform_variable truncated_normal", RANDOM),
         **_each("in_test_phase in_train_phase", "a layer's call(x, training) is told: write it there"),
         **_each("moving_average_update update update_add update_sub", "assign by set_value, or set_weights()"),
         **_each("is_sparse to_dense", "arrays are dense here: leave it out"),
@@ -267,7 +262,7 @@ NAMES: dict[str, dict[str, str]] = {
     ),
     "Layer": {
         **_each("compute_mask get_input_mask_at get_output_mask_at input_mask output_mask", MASKS),
-        **_each("add_loss add_metric add_update get_losses_for get_updates_for losses metrics updates", ELSEWHERE),
+        **_each("add_metric add_update get_losses_for get_updates_for losses metrics updates", ELSEWHERE),
         **_each("get_input_at get_output_at get_input_shape_at get_output_shape_at",
                 "call the layer, and keep what it returns"),
         **_each("assert_input_compatibility", "a layer refuses inputs in compute_output_shape"),
@@ -288,7 +283,6 @@ NAMES: dict[str, dict[str, str]] = {
 MODULES: dict[str, str] = {
     "applications": "there are no trained networks of photographs: build one, or take one of tinycnn.architectures",
     "constraints": CONSTRAINT,
-    "metrics": METRIC,
     "preprocessing.sequence": SEQUENCES,
     "preprocessing.text": SEQUENCES,
     "wrappers": "call fit() and predict() in a class of your own",

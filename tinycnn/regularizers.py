@@ -1,4 +1,5 @@
-"""Penalties on the size of weights, with Keras's names: part of the loss, and of the weights' gradients."""
+"""Penalties on the size of weights, with Keras's names: part of the loss, and of the weights' gradients; and on the
+outputs of layers, for which fit/own_losses.py sees."""
 
 from __future__ import annotations
 
@@ -53,10 +54,15 @@ def l2(l: float = 0.01) -> L1L2:  # noqa: E741
     return L1L2(l2=l)
 
 
+activity_l1, activity_l2 = l1, l2  # Keras 1's names for an activity_regularizer
+
+
 def l1_l2(l1: float = 0.01, l2: float = 0.01) -> L1L2:
     """Both at once."""
     return L1L2(l1, l2)
 
+
+activity_l1l2 = l1l2 = l1_l2
 
 BY_NAME: dict[str, Callable[[], L1L2]] = {"l1": l1, "l2": l2, "l1_l2": l1_l2}
 

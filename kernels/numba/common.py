@@ -13,8 +13,8 @@ from numba import config, cuda
 
 # In the simulator these keep the type of their argument, and know what C does with infinity; so do math's on a GPU.
 functions = np if config.ENABLE_CUDASIM else math
-exp, expm1, log, log1p, sqrt, tanh = (
-    getattr(functions, name) for name in ("exp", "expm1", "log", "log1p", "sqrt", "tanh")
+cos, exp, expm1, log, log1p, sin, sqrt, tanh = (
+    getattr(functions, name) for name in ("cos", "exp", "expm1", "log", "log1p", "sin", "sqrt", "tanh")
 )
 
 WARP = 32

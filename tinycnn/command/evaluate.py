@@ -50,7 +50,7 @@ def evaluate(
     model = checkpoint(file)
     found = datasets.load(data, model.seed, limit=limit)
     labels = labels_for(model.loss, found.y_test, found.classes)
-    loss, accuracy = loop.evaluate(model, found.x_test, labels, batch_size)
+    loss, accuracy, *_ = loop.evaluate(model, found.x_test, labels, batch_size)
     if plot:
         from tinycnn.pictures import plot_confusion
 

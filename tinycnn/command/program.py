@@ -37,8 +37,10 @@ class Program(NamedTuple):
             found = called(found, self.path)
         if not isinstance(found, Model):
             raise click.UsageError(f"{self.text} is a {type(found).__name__}, and no Model or Sequential")
-        if found.loss is None:
+        if found.optimizer is None:
             found.compile("adam", "categorical_crossentropy")
+        if found.loss is None:
+            raise click.UsageError(f"{self.text} is trained by add_loss() alone, and not by labels: call its fit()")
         found.metrics = ["acc"]
         found.recipe = found.recipe or {"architecture": self.text, "batch_size": 128, "epochs": 12, "schedule": None}
         return found

@@ -481,6 +481,13 @@ class Device(ABC):
         """a = rho*a + (1 - rho)*g^2; p -= lr * g / (sqrt(a) + epsilon), as in Keras 2: epsilon outside the root."""
 
     @abstractmethod
+    def draw(self, array: Array, normal: bool, seed: int, stream: int, step: Array) -> None:
+        """Fill an array with random numbers, in place: standard normal ones, or uniform in [0, 1).
+
+        Element i depends on nothing but seed, stream, `step`, an int64 array of one element, and i: see draw.cu.
+        """
+
+    @abstractmethod
     def gather_batch(self, images: Array, labels: Array, order: Array, start: Array, size: int) -> tuple[Array, Array]:
         """Rows order[start : start + size] of the images (M,...) and the labels (M,...).
 

@@ -1,7 +1,7 @@
 """What every device whose arrays are NumPy's has in common.
 
 The loops that say what a method of tensor arithmetic and of bookkeeping computes stand in devices/reference: in
-elementwise.py, reduce.py, layout.py and bookkeeping.py.
+elementwise.py, reduce.py, layout.py, draw.py and bookkeeping.py.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from tinycnn import philox
 from tinycnn.devices.base import Array, Device
 from tinycnn.shapes import Shape
 
@@ -79,6 +80,10 @@ class NumpyArrays(Device):
         return [np.ascontiguousarray(part) for part in np.split(array, np.cumsum(sizes)[:-1], axis=-1)]
 
     # ---------------------------------------------------------------- training
+
+    def draw(self, array: Array, normal: bool, seed: int, stream: int, step: Array) -> None:
+        drawn = (philox.normal if normal else philox.uniform)(array.size, seed, stream, int(step[0]))
+        array[...] = drawn.reshape(array.shape)
 
     def gather_batch(self, images: Array, labels: Array, order: Array, start: Array, size: int) -> tuple[Array, Array]:
         rows = order[start[0] : start[0] + size]

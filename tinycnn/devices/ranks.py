@@ -185,6 +185,9 @@ class OneRank(Device):
         """Where this rank's images are in the whole batch, and the whole batch's shape."""
         return slice(self.mine.first, self.mine.first + shape[0]), (max(self.mine.batch, shape[0]), *shape[1:])
 
+    def draw(self, array: Array, normal: bool, seed: int, stream: int, step: Array) -> None:
+        raise ValueError("ranks draw no random numbers beside dropout's: train in one process")
+
     # ---------------------------------------------------------------- batch normalisation
 
     def batchnorm_forward(

@@ -25,6 +25,7 @@ from tinycnn import losses, optimizers, session
 from tinycnn.callbacks import History, Logs
 from tinycnn.fit.checkpoint_schema import FORMAT, fault_of
 from tinycnn.fit.files import json_text, write_atomically
+from tinycnn.fit.own_losses import own_function
 from tinycnn.layers import InputLayer, Layer
 from tinycnn.tensor import Tensor
 
@@ -98,7 +99,7 @@ def numbers_in(logs: Mapping[str, Any]) -> dict[str, float]:
 def training_configuration(model: Model) -> dict[str, Any] | None:
     """How a compiled model is trained, and which of its weights."""
     optimizer = model.optimizer
-    if optimizer is None or model.loss is None:
+    if optimizer is None:
         return None
     trained = None if model.trained is None else {id(weight) for weight in model.trained}
     names = weight_names(model)
@@ -106,7 +107,7 @@ def training_configuration(model: Model) -> dict[str, Any] | None:
         "optimizer": optimizer.name.lower(),
         "options": optimizer.options(),
         "iterations": optimizer.iterations,
-        "loss": model.loss.__name__,
+        "loss": None if model.loss is None else losses.name_of(model.loss),
         "metrics": model.metrics,
         "trained": None if trained is None else [name for name, weight in names.items() if id(weight) in trained],
     }
@@ -236,7 +237,7 @@ def model_of(
     try:
         model = rebuild(config, sequential, functional, known)
         fill(weight_names(model), tensors, path)
-        restore_training(model, config, tensors)
+        restore_training(model, config, tensors, known, path)
     except CheckpointError:
         raise
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError) as error:
@@ -275,14 +276,24 @@ def rebuild(config: dict[str, Any], sequential: type, functional: type, known: M
     return model
 
 
-def restore_training(model: Model, config: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
-    """The optimiser, the counters and the history as they were."""
+def restore_training(
+    model: Model, config: dict[str, Any], tensors: dict[str, np.ndarray], known: Mapping[str, Any],
+    path: str | os.PathLike,
+) -> None:  # fmt: skip
+    """The optimiser, the counters and the history as they were. known: where losses of the user's own are found."""
     model.device.assign(model.step, np.array([config["step"]]))
-    if config["training"]:
-        training = config["training"]
+    training = config["training"]
+    if training and training["loss"] is None and not model.all_added:
+        warnings.warn(f"{path}: what add_loss() added is not in it: add it and compile() again to train", stacklevel=5)
+    elif training:
         optimizer = optimizers.get(training["optimizer"], **training["options"])
         optimizer.iterations = training["iterations"]
-        model.compile(optimizer, losses.get(training["loss"]), training["metrics"])
+        try:
+            loss = training["loss"] and own_function(training["loss"], known, path)
+            metrics = [m if m in ("accuracy", "acc") else own_function(m, known, path) for m in training["metrics"]]
+        except ValueError as error:
+            raise CheckpointError(str(error)) from None
+        model.compile(optimizer, loss, metrics)
         if training.get("trained") is not None:
             names = weight_names(model)
             model.trained = [names[name] for name in training["trained"]]

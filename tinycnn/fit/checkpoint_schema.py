@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinycnn.losses import LOSSES
 from tinycnn.optimizers import OPTIMIZERS
 
 FORMAT = 1
@@ -36,7 +35,7 @@ NODE = _object({"layer": _number(), "inputs": _list_of(_number())}, {"use": _num
 TRAINING = _object(
     {
         "optimizer": {"enum": list(OPTIMIZERS)}, "options": {"type": "object"}, "iterations": _number(),
-        "loss": {"enum": list(LOSSES)}, "metrics": _list_of({"enum": ["accuracy", "acc"]}),
+        "loss": {"anyOf": [{"type": "null"}, TEXT]}, "metrics": _list_of(TEXT),  # also functions of the user's
     },
     {"trained": {"anyOf": [{"type": "null"}, _list_of(TEXT)]}},
 )  # fmt: skip

@@ -83,15 +83,26 @@ def check_images(x: Any, model: Model, what: str, place: int = 0) -> np.ndarray:
 
 
 def check_labels(y: Any, model: Model, count: int, what: str) -> np.ndarray:
-    """y as what the model's loss takes: (count, numbers), one-hot (or soft) labels for cross-entropy with softmax.
+    """y as what the model's loss takes: (count, numbers), one-hot (or soft) labels for cross-entropy with softmax, and
+    (count, ...) for a loss of the user's own.
 
     Raises ShapeError or ValueError.
     """
+    if model.loss is None and y is None:
+        return np.zeros((count, 1), np.float32)  # which nobody reads: add_loss said what to train by
+    if model.loss is None and not model.metrics:
+        raise ValueError(
+            f"{what} is given, but {model.name} is trained by add_loss() alone, and compares it with nothing"
+        )
     y = np.asarray(y.numpy() if isinstance(y, Tensor) else y)
     if y.dtype.kind not in "fiub":
         raise ValueError(f"{what} must be an array of numbers, not of {y.dtype}")
     if y.ndim == 0 or len(y) != count:
         raise ShapeError(f"{what} has {len(y) if y.ndim else 0} labels for {count} images")
+    if model.loss in losses.OTHERS.values():
+        return check_own_labels(check_targets(y[:, None] if y.ndim == 1 else y, model, what), model, what)
+    if model.loss is None or losses.is_own(model.loss):
+        return check_own_labels(y[:, None] if y.ndim == 1 else y, model, what)
     classes = model.output.extents[-1]
     if model.loss is losses.sparse_categorical_crossentropy:
         return losses.one_hot(y, classes)
@@ -122,6 +133,18 @@ def check_targets(y: np.ndarray, model: Model, what: str) -> np.ndarray:
     return y
 
 
+def check_own_labels(y: np.ndarray, model: Model, what: str) -> np.ndarray:
+    """y, of finite numbers; for the accuracy beside a loss of the user's own it has the outputs' shape."""
+    if not np.isfinite(y).all():
+        raise ValueError(f"{what} holds NaN or infinity")
+    if model.measures_accuracy and (y.shape[1:] != model.output.extents or y.ndim != 2):
+        raise ShapeError(
+            f"{what} has shape {y.shape}, {model.name} gives {('N', *model.output.extents)}, and the accuracy compares "
+            "one-hot labels (N, classes) with as many outputs: measure it by a function of your own, metrics=[function]"
+        )
+    return y
+
+
 def check_weights(weights: ArrayLike | None, count: int, what: str) -> np.ndarray | None:
     """A weight for each image as float64 (count,), or None. Raises ShapeError or ValueError."""
     if weights is None:
@@ -136,6 +159,10 @@ def check_weights(weights: ArrayLike | None, count: int, what: str) -> np.ndarra
 
 def class_weights(weights: Mapping[int, float], labels: np.ndarray) -> np.ndarray:
     """The weight of each image by its class, the largest of its labels (count, classes); of a single one 0 or 1."""
+    if labels.ndim != 2:
+        raise ShapeError(f"class_weight is for labels (N, classes), not of shape {labels.shape}: give sample_weight")
+    if labels.shape[1] == 1 and (labels > 1).any():  # numbers of classes, as a loss of the user's own may take them
+        labels = losses.one_hot(labels, int(labels.max()) + 1)
     if labels.shape[1] == 1:
         labels = np.concatenate([1 - labels, labels], axis=1)
     classes = labels.shape[1]
@@ -220,6 +247,8 @@ def checked(
         model.build((None, *images[0].shape[1:]))  # type: ignore[attr-defined]  # a Sequential's
     check_trainable(model)
     labels = check_labels(y, model, len(images[0]), names[1])
+    if model.loss is None and (weights is not None or by_class is not None):
+        raise ValueError(f"{model.name} is trained by add_loss() alone: images weigh in a loss of labels")
     factors = check_weights(weights, len(images[0]), f"the weights of {names[0]}")
     if by_class is not None:
         of_class = class_weights(by_class, labels)
@@ -228,7 +257,7 @@ def checked(
 
 
 def check_compiled(model: Model) -> None:
-    if model.loss is None:
+    if model.optimizer is None:
         raise RuntimeError(f"compile {model.name} before training or evaluating it: model.compile(optimizer='adam')")
 
 
@@ -240,7 +269,7 @@ def check_trainable(model: Model) -> None:
     ends_in = f"{model.name} ends with shape {model.output.extents}"
     if len(model.output.extents) != 1 and losses.needs_softmax(model.loss):
         raise ShapeError(f"{ends_in}, not (classes,): add Flatten()")
-    if len(model.output.extents) != 1 and model.loss is losses.mean_squared_error and model.metrics:
+    if len(model.output.extents) != 1 and model.loss is losses.mean_squared_error and model.measures_accuracy:
         raise ValueError(f"{ends_in}, which under mean_squared_error has no accuracy: compile it without metrics")
     if losses.needs_softmax(model.loss) and getattr(model.output.layer, "activation", None) != "softmax":
         raise ValueError(losses.NO_SOFTMAX)
@@ -263,8 +292,8 @@ class TrainingData(NamedTuple):
                 raise ValueError(f"validation_split must be between 0 and 1, not {validation_split!r}")
             first = int(count_of(x, model) * (1 - validation_split))
             rest = () if sample_weight is None else (sample_weight[first:],)
-            validation_data = (rows_of(x, model, slice(first, None)), y[first:], *rest)
-            x, y = rows_of(x, model, slice(first)), y[:first]
+            validation_data = (rows_of(x, model, slice(first, None)), None if y is None else y[first:], *rest)
+            x, y = rows_of(x, model, slice(first)), None if y is None else y[:first]
             sample_weight = None if sample_weight is None else sample_weight[:first]
         check_validation(validation_data)
         train = resident(model, x, y, ("x", "y"), sample_weight, class_weight)

@@ -37,6 +37,10 @@ def describe(model: Model) -> Network | str:
     """The Network of a model that is built and ends in a softmax; or, in a clause, why it is none."""
     if model.loss not in (losses.categorical_crossentropy, losses.sparse_categorical_crossentropy):
         return f"its loss is {getattr(model.loss, '__name__', model.loss)}"
+    if model.all_added:
+        return "add_loss() adds to its loss"
+    if model.own_metrics:
+        return f"it measures {next(iter(model.own_metrics))}"
     if len(model.inputs) > 1:
         return "it has several inputs"
     found: list[Layer] = []

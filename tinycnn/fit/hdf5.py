@@ -19,7 +19,7 @@ import json
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +28,9 @@ from tinycnn import losses, optimizers, session
 from tinycnn.fit import checkpoint, keras_config
 from tinycnn.fit.checkpoint import CheckpointError
 from tinycnn.fit.files import KERAS_3_WEIGHTS, check_network_file, h5py, json_text, write_atomically
+from tinycnn.fit.own_losses import own_function
 from tinycnn.layers import Layer
+from tinycnn.metrics import BY_NAME
 
 if TYPE_CHECKING:
     from tinycnn.models import Model
@@ -113,12 +115,12 @@ def numbered(model: Model) -> Iterator[tuple[str, Layer]]:
 
 def training_config(model: Model) -> dict[str, Any] | None:
     """Keras 2's training_config of a compiled model, or None."""
-    if model.optimizer is None or model.loss is None:
+    if model.optimizer is None:
         return None
     options = {name: value for name, value in model.optimizer.options().items() if name != "decay" or value}
     return {
         "optimizer_config": {"class_name": model.optimizer.name, "config": options},
-        "loss": model.loss.__name__,
+        "loss": None if model.loss is None else losses.name_of(model.loss),
         "metrics": model.metrics,
         "weighted_metrics": None,
         "sample_weight_mode": None,
@@ -221,7 +223,7 @@ def load(path: str | os.PathLike, kinds: keras_config.Kinds) -> Model:
         if lost:
             raise ValueError(f"it has no weights of the layer {lost[0]}")
         fill([(layers.get(name), arrays, name) for name, arrays in stored.items()])
-        compile_as(model, text_of(file.attrs.get("training_config", "null")), path)
+        compile_as(model, text_of(file.attrs.get("training_config", "null")), kinds.layers, path)
     return model
 
 
@@ -236,16 +238,23 @@ def our_own(file: Any, path: str | os.PathLike, kinds: keras_config.Kinds) -> Mo
     return checkpoint.model_of(config, tensors, path, *kinds)
 
 
-def compile_as(model: Model, text: str, path: str | os.PathLike) -> None:
-    """Compile the model as a training_config says; warn, and leave it uncompiled, where that is not there."""
+def compile_as(model: Model, text: str, known: Mapping[str, Any], path: str | os.PathLike) -> None:
+    """Compile the model as a training_config says; warn, and leave it uncompiled, where that is not there.
+
+    known: where losses and metrics of the user's own are found by their names.
+    """
     training = json.loads(text)
     if training is None:
         return
     try:
         made = optimizer_from(training["optimizer_config"])
-        metrics = [name for name in flat(training.get("metrics")) if name in ("accuracy", "acc")]
+        metrics = [
+            name if name in ("accuracy", "acc") else own_function(name, known, path)
+            for name in flat(training.get("metrics"))
+            if name in ("accuracy", "acc", *BY_NAME, *known)
+        ]
         (loss,) = flat(training["loss"])
-        model.compile(made, losses.get(loss), metrics)
+        model.compile(made, own_function(loss, known, path), metrics)
     except (ValueError, TypeError, KeyError) as error:
         warnings.warn(f"{path}: its way of training is not there ({error}): compile the model yourself", stacklevel=5)
         return

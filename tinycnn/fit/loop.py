@@ -16,6 +16,7 @@ from tinycnn import callbacks as cb
 from tinycnn import losses
 from tinycnn.devices.base import Array
 from tinycnn.fit.data import Resident, TrainingData, check_batch_size, resident
+from tinycnn.fit.own_losses import OwnBatches, own_of
 from tinycnn.fit.progress import Progress
 from tinycnn.fit.whole_steps import ONE_KERNEL, WholeSteps, whole_steps
 from tinycnn.layers.graph import as_list
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 # ---------------------------------------------------------------- steps
 
 
+MOST_BATCHES = 2**24  # of an evaluation whose random numbers none after the next step of training draws again
+
+
 class Steps:
     """What happens for one batch, in training and in inference, recorded once for each batch size."""
 
@@ -39,6 +43,8 @@ class Steps:
         activation = getattr(model.output.layer, "activation", None)
         self.penalties = penalties(model)
         self.to_logits, self.loss = losses.for_training(model.loss, model.device, activation)
+        own = own_of(model)
+        self.own = None if own is None else OwnBatches(own, self.loss, self.to_logits, self.totals)
         self.recordings: dict[Any, Callable[[], None]] = {}
         self.full = 0  # images of a full batch, which comes first
 
@@ -47,11 +53,15 @@ class Steps:
 
         Returns (logits, the gradient of the mean loss at the logits), or of the outputs where the loss takes those:
         nothing is launched that a step does not need, no softmax beside the loss, and no multiplication by the gradient
-        of the loss itself, which is 1.
+        of the loss itself, which is 1. Where a function of the user's stands in it, (the loss, 1).
         """
         x, y, weights = self.data.next_batch(size)
         self.device.advance([(self.data.start, size), *counters])
-        logits = self.model.forward([Tensor.wrap(images, self.device) for images in x], training, self.to_logits)
+        images = [Tensor.wrap(array, self.device) for array in x]
+        if self.own is not None:
+            return self.own.forward(images, y, weights, training)
+        logits = self.model.forward(images, training, self.to_logits)
+        assert self.loss is not None
         _, _, dlogits = self.loss(logits.data, y, weights, self.totals)
         return logits, dlogits
 
@@ -66,9 +76,11 @@ class Steps:
                     logits.backward(Tensor.wrap(dlogits, self.device))
                 self.penalize(size)
                 if model.trained:
+                    if self.own is not None:
+                        self.own.check_gradients()
                     optimizer.step(model.trained)
         finally:  # a step that could not be recorded is run again, and must not find half of its gradients
-            for p in model.trained:
+            for p in [*model.trained, *(self.own.own.strangers if self.own else [])]:
                 p.zero_grad()
 
     def infer(self, size: int) -> None:
@@ -96,15 +108,19 @@ class Steps:
         """Begin an epoch in this order."""
         self.data.rewind(order)
         self.device.assign(self.totals, np.zeros(2))
+        if self.own is not None:
+            self.own.start()
 
-    def means(self, images: int) -> tuple[float, float]:
-        """(loss, accuracy) over the images since `start`. Waits for the device."""
+    def means(self, images: int) -> tuple[float, ...]:
+        """(loss, accuracy, metrics of the user's own) over the images since `start`. Waits for the device."""
         loss, correct = self.device.numpy(self.totals) / images
-        return float(loss), float(correct)
+        return float(loss), *((float(correct),) if self.own is None else self.own.means(images))
 
-    def evaluate(self, batch_size: int, listeners: Listeners) -> tuple[float, float]:
-        """(loss, accuracy) over all data in inference mode."""
+    def evaluate(self, batch_size: int, listeners: Listeners) -> tuple[float, ...]:
+        """(loss, accuracy, metrics of the user's own) over all data in inference mode. Random numbers that the network
+        draws for it depend on how long it was trained, so that the same evaluation gives the same figures."""
         self.start(self.data.drawn(self.model, shuffle=False))
+        self.device.assign(self.model.looks, self.device.numpy(self.model.step) * MOST_BATCHES)
         listeners.tell("on_test_begin", {})
         done = 0
         with closing(self.data.batches(batch_size)) as sizes:
@@ -114,9 +130,9 @@ class Steps:
                 done += size
                 if listeners.hear("on_test_batch_end"):
                     listeners.tell("on_test_batch_end", batch, listeners.logs(*self.means(done)))
-        loss, accuracy = self.means(done)
-        listeners.tell("on_test_end", listeners.logs(loss, accuracy))
-        return loss, accuracy
+        figures = self.means(done)
+        listeners.tell("on_test_end", listeners.logs(*figures))
+        return figures
 
 
 # ---------------------------------------------------------------- callbacks
@@ -135,10 +151,9 @@ class Listeners:
 
     def __init__(self, callbacks: list[Any], model: Model, params: dict[str, Any]):
         self.callbacks, self.model = callbacks, model
-        metric = model.metrics[:1]
-        names = ["loss", *metric]
+        names = list(model.metrics_names)
         if params.get("do_validation"):
-            names += ["val_loss", *(f"val_{name}" for name in metric)]
+            names += [f"val_{name}" for name in names]
         ours = [type(c).__module__ == cb.__name__ for c in callbacks]
         for index, callback in enumerate(callbacks):
             if not isinstance(callback, cb.Callback):
@@ -165,12 +180,9 @@ class Listeners:
         for callback in self.hears[hook]:
             getattr(callback, hook)(*arguments)
 
-    def logs(self, loss: float, accuracy: float, prefix: str = "") -> cb.Logs:
-        """The figures under their names: the accuracy under that which `compile` was given, if it was."""
-        found = cb.Logs({f"{prefix}loss": loss})
-        for metric in self.model.metrics[:1]:
-            found[f"{prefix}{metric}"] = accuracy
-        return found
+    def logs(self, *figures: float, prefix: str = "") -> cb.Logs:
+        """Those that Steps.means gives under their names: those which `compile` was given."""
+        return cb.Logs({f"{prefix}{name}": figure for name, figure in self.model.named(figures).items()})
 
 
 # ---------------------------------------------------------------- fit, evaluate and predict
@@ -200,13 +212,13 @@ class Plan(NamedTuple):
 
 def evaluate(
     model: Model, x: Any, y: Any, batch_size: int, weights: Any = None, callbacks: list[Any] | None = None
-) -> tuple[float, float]:
-    """(loss, accuracy) in inference mode. weights: of the images in the loss."""
+) -> tuple[float, ...]:
+    """(loss, accuracy, metrics of the user's own) in inference mode. weights: of the images in the loss."""
     size = check_batch_size(batch_size)
     return measure(model, resident(model, x, y, ("x", "y"), weights), size, callbacks or [])
 
 
-def measure(model: Model, data: Resident | Stream, batch_size: int, callbacks: list[Any]) -> tuple[float, float]:
+def measure(model: Model, data: Resident | Stream, batch_size: int, callbacks: list[Any]) -> tuple[float, ...]:
     """The same of data that are ready; a stream has batches of its own sizes."""
     counted = {"batch_size": batch_size, "samples": data.count}
     facts = {"steps": data.steps_of(batch_size)} if data.count is None else counted
@@ -243,8 +255,8 @@ def ready(model: Model) -> Optimizer:
     return optimizer
 
 
-def train_on_batch(model: Model, batch: Resident) -> tuple[float, float]:
-    """One step on all of these images; (loss, accuracy) before it."""
+def train_on_batch(model: Model, batch: Resident) -> tuple[float, ...]:
+    """One step on all of these images; (loss, accuracy, metrics of the user's own) before it."""
     optimizer, steps = ready(model), Steps(model, batch)
     steps.start(np.arange(batch.count))
     with _as_compiled(model):

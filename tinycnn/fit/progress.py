@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -43,15 +44,16 @@ class Progress:
         self.compiling_seconds += time.perf_counter() - self.compiling_began
         self.compiled_images += images
 
-    def advance(self, images: int, means: Callable[[], tuple[float, float]]) -> None:
-        """Another batch is done. `means` is called for (loss, accuracy) when the bar is drawn again."""
+    def advance(self, images: int, means: Callable[[], tuple[float, ...]]) -> None:
+        """Another batch is done. `means` is called for (loss, accuracy, ...) when the bar is drawn again."""
         self.done += images
         if self.bar is None or self.bar.disable:
             return
         self.bar.update(1 if self.count is None else images)
         if time.monotonic() - self.shown >= REFRESH_SECONDS:
-            loss, accuracy = means()
-            self.bar.set_postfix_str(f"loss {loss:.4f}, acc {accuracy:.4f}")
+            loss, accuracy, *_ = means()
+            is_measured = not math.isnan(accuracy)
+            self.bar.set_postfix_str(f"loss {loss:.4f}" + (f", acc {accuracy:.4f}" if is_measured else ""))
             self.shown = time.monotonic()
 
     def speed(self, seconds: float) -> float:

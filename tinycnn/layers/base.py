@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn import activations, initializers, philox, refusals, session
+from tinycnn import activations, drawing, initializers, philox, refusals, session
 from tinycnn import functional as F
 from tinycnn.careful import Careful
 from tinycnn.devices import current_device
-from tinycnn.expressions import Expression
+from tinycnn.expressions import Expression, Values, in_order
 from tinycnn.layers import configs, keras1
 from tinycnn.regularizers import L1L2
 from tinycnn.shapes import Pair, Shape, ShapeError
@@ -57,13 +57,18 @@ class Symbol(Expression):
     """The place of a tensor in a network that is being described.
 
     extents: its shape without the batch; layer: its maker; inputs: the Symbols that it was made from; use: how many
-    Symbols the layer had made before; owner: the model that it came with, where that is a layer of another.
+    Symbols the layer had made before; owner: the model that it came with, where that is a layer of another; made: what
+    the layer made of its inputs, where it was called with them and not only connected.
     """
 
     inputs: tuple[Symbol, ...]
 
-    def __init__(self, extents: Sequence[int], layer: Layer, inputs: Sequence[Symbol] = (), use: int = 0):
+    def __init__(
+        self, extents: Sequence[int], layer: Layer, inputs: Sequence[Symbol] = (), use: int = 0,
+        made: Expression | None = None,
+    ):  # fmt: skip
         self.extents, self.layer, self.inputs, self.use = tuple(extents), layer, tuple(inputs), use
+        self.made = made
         self.owner: Any = None
 
     @property
@@ -78,6 +83,11 @@ class Symbol(Expression):
         """The tensor of this place, those of its inputs being in `values`. to_logits: stop ahead of a softmax."""
         if not self.inputs:
             return super().compute(values, training)
+        if self.made is not None:
+            known = Values(dict[Any, Any](values))
+            for place in in_order([self.made], known):
+                known[place] = place.compute(known, training)
+            return known[self.made]
         tensors = [values[i] for i in self.inputs]
         arguments = tensors if len(tensors) > 1 else tensors[0]
         if to_logits:
@@ -156,8 +166,9 @@ class Layer(Weighted):
     """
 
     kind: str = ""  # the name that instances are numbered under: conv2d_1, conv2d_2, ...; made of the class's if empty
-    regularizers: Mapping[str, L1L2] = {}  # {name of a weight: its regularizer}
+    regularizers: Mapping[str, L1L2] = {}  # {name of a weight, or 'activity': its regularizer}
     draws = True  # whether it has a random stream of its own
+    adds_losses = False  # whether its code speaks of add_loss
     # For the receptive field: an output sees a window of the input, and the next one that a stride further; where
     # images become larger, so many times, an input adds to a window of the output.
     window: Pair = (1, 1)
@@ -168,6 +179,8 @@ class Layer(Weighted):
         super().__init_subclass__()
         if "output_shape" in vars(cls):
             raise TypeError(f"{cls.__name__}.output_shape is an attribute: call the method compute_output_shape")
+        functions = [member for member in vars(cls).values() if inspect.isfunction(member)]
+        cls.adds_losses = cls.adds_losses or any("add_loss" in f.__code__.co_names for f in functions)
         if "__init__" in vars(cls):
             cls.__init__ = keras1.understood(cls.__init__)  # type: ignore[method-assign]
         if "call" in vars(cls) and "training" not in inspect.signature(cls.call).parameters:
@@ -186,6 +199,7 @@ class Layer(Weighted):
         self.input: Any = None  # the Symbol, or the list of them, of the layer's first connection
         self.output: Symbol | None = None
         self.uses = 0  # how often it was connected
+        self.added_losses: list[Expression] = []
         self.take(input_shape=input_shape, **keras1.spelled(type(self), (), (), others))
 
     def take(
@@ -243,15 +257,40 @@ class Layer(Weighted):
             raise TypeError(f"{self.name} takes a Tensor or what Input(shape=...) returns, not {given}{hint}")
         if isinstance(first, Symbol):
             shape = [i.extents for i in inputs] if many else inputs.extents
-            self.ensure_built(shape)
-            symbol = Symbol(self.extents_after(shape), self, inputs if many else (inputs,), self.uses)
+            if self.adds_losses:
+                symbol = self.called(inputs, shape)
+            else:
+                self.ensure_built(shape)
+                symbol = Symbol(self.extents_after(shape), self, inputs if many else (inputs,), self.uses)
             self.uses += 1
             if self.output is None:
                 self.input, self.output = list(inputs) if many else inputs, symbol
             return symbol
         shape = [i.shape for i in inputs] if many else inputs.shape
         self.ensure_built([s[1:] for s in shape] if many else shape[1:])
-        return self.call(inputs, training)
+        with drawing.by_any(first.device):
+            return self.call(inputs, training)
+
+    def called(self, inputs: Any, shape: Any) -> Symbol:
+        """The place of a layer that adds to the loss: as in Keras it is called once, with what is not computed yet."""
+        if not self.built:
+            self.build(with_batch(shape))
+            self.built, self.built_shape = True, shape
+        made = self.call(inputs, False)
+        if not isinstance(made, Expression):
+            raise TypeError(
+                f"{self.name} adds to the loss, so its call() is written with the operators and tinycnn.backend: it "
+                f"returned {made!r}"
+            )
+        return Symbol(made.shape[1:], self, inputs if isinstance(inputs, (list, tuple)) else (inputs,), self.uses, made)
+
+    def add_loss(self, losses: Any, inputs: Any = None) -> None:
+        """Within call(): add an expression, or a list of such, to the loss of every network that the layer is in, as
+        Model.add_loss does. inputs: nothing that is looked at. Raises TypeError for anything else."""
+        for loss in losses if isinstance(losses, (list, tuple)) else [losses]:
+            if not isinstance(loss, Expression):
+                raise TypeError(f"{self.name}.add_loss() takes what is not computed yet, in a network, not {loss!r}")
+            self.added_losses.append(loss)
 
     def ensure_built(self, shape: Any) -> None:
         """Make the weights at first use; refuse inputs of another shape later."""

@@ -25,7 +25,8 @@ class Conv2D(Layer):
         activation: None, 'relu' (fused into the kernel), or another of functional.ACTIVATIONS.
         use_bias: whether a number is added to each filter's outputs.
         kernel_initializer, bias_initializer: the name of one of tinycnn.initializers.
-        kernel_regularizer, bias_regularizer: of tinycnn.regularizers, or None.
+        kernel_regularizer, bias_regularizer: of tinycnn.regularizers, or None. activity_regularizer: the same of the
+            outputs, summed over the whole batch, as in Keras 2.3.1.
 
     Three whole numbers, Conv2D(16, 3, 3), are filters and the two extents of the kernel, as Keras 2 reads them. They
     give a warning, for tf.keras takes the third for the strides; Keras 1's Convolution2D(16, 3, 3) gives none.
@@ -48,9 +49,12 @@ class Conv2D(Layer):
         activation: str | None = None, use_bias: bool = True, kernel_initializer: str = "glorot_uniform",
         bias_initializer: str = "zeros", name: str | None = None, input_shape: Sequence[int] | None = None,
         kernel_regularizer: Any = None, bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
     ):  # fmt: skip
         super().__init__(name, input_shape)
-        self.regularizers = regularizers.chosen(kernel=kernel_regularizer, bias=bias_regularizer)
+        self.regularizers = regularizers.chosen(
+            kernel=kernel_regularizer, bias=bias_regularizer, activity=activity_regularizer
+        )
         self.filters = positive(filters, "filters")
         self.window = pair(kernel_size, "kernel_size")
         self.stride = pair(strides, "strides")
@@ -109,7 +113,7 @@ class Conv2DTranspose(Layer):
         activation: None, or one of functional.ACTIVATIONS.
         use_bias: whether a number is added to each filter's outputs.
         kernel_initializer, bias_initializer: the name of one of tinycnn.initializers.
-        kernel_regularizer, bias_regularizer: of tinycnn.regularizers, or None.
+        kernel_regularizer, bias_regularizer, activity_regularizer: as Conv2D has them.
 
     Shapes:
         x (N,H,W,C) -> (N,P,Q,K): P = H * strides with 'same', and with 'valid' kernel_size - strides more where that
@@ -129,10 +133,12 @@ class Conv2DTranspose(Layer):
         self, filters: int, kernel_size: int | Pair, strides: int | Pair = (1, 1), padding: str = "valid",
         activation: str | None = None, use_bias: bool = True, kernel_initializer: str = "glorot_uniform",
         bias_initializer: str = "zeros", name: str | None = None, input_shape: Sequence[int] | None = None,
-        kernel_regularizer: Any = None, bias_regularizer: Any = None,
+        kernel_regularizer: Any = None, bias_regularizer: Any = None, activity_regularizer: Any = None,
     ):  # fmt: skip
         super().__init__(name, input_shape)
-        self.regularizers = regularizers.chosen(kernel=kernel_regularizer, bias=bias_regularizer)
+        self.regularizers = regularizers.chosen(
+            kernel=kernel_regularizer, bias=bias_regularizer, activity=activity_regularizer
+        )
         self.filters = positive(filters, "filters")
         self.kernel_size = pair(kernel_size, "kernel_size")
         self.strides = pair(strides, "strides")

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from tinycnn import drawing, initializers, philox, refusals, regularizers, session
 from tinycnn import functional as F
-from tinycnn import initializers, philox, refusals, regularizers, session
 from tinycnn.careful import checked
 from tinycnn.devices import use_device
 from tinycnn.devices.base import Array, Mask
@@ -27,7 +27,8 @@ class Dense(Layer):
         activation: None, 'relu' (fused into the kernel), or another of functional.ACTIVATIONS.
         use_bias: whether a number is added to each output.
         kernel_initializer, bias_initializer: the name of one of tinycnn.initializers.
-        kernel_regularizer, bias_regularizer: of tinycnn.regularizers, or None.
+        kernel_regularizer, bias_regularizer: of tinycnn.regularizers, or None. activity_regularizer: the same of the
+            outputs, summed over the whole batch, as in Keras 2.3.1.
 
     Shapes:
         x (N, inputs), kernel (inputs, units), bias (units,) -> (N, units). Inputs of more axes are multiplied along
@@ -47,9 +48,12 @@ class Dense(Layer):
         self, units: int, activation: str | None = None, use_bias: bool = True,
         kernel_initializer: str = "glorot_uniform", bias_initializer: str = "zeros", name: str | None = None,
         input_shape: Sequence[int] | None = None, kernel_regularizer: Any = None, bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
     ):  # fmt: skip
         super().__init__(name, input_shape)
-        self.regularizers = regularizers.chosen(kernel=kernel_regularizer, bias=bias_regularizer)
+        self.regularizers = regularizers.chosen(
+            kernel=kernel_regularizer, bias=bias_regularizer, activity=activity_regularizer
+        )
         self.units = positive(units, "units")
         self.activation = check_activation(activation)
         self.use_bias = bool(use_bias)
@@ -243,7 +247,7 @@ class Lambda(Layer):
         if self.wanted_shape is not None:
             return tuple(self.wanted_shape(with_batch(shape))[1:])
         shapes = shape if isinstance(shape, list) else [shape]
-        with use_device("reference"), no_grad():
+        with use_device("reference"), no_grad(), drawing.by_any():
             ones = [Tensor(np.ones((1, *s))) for s in shapes]
             return self.call(ones if isinstance(shape, list) else ones[0], False).shape[1:]
 

@@ -159,6 +159,11 @@ def dense(on: Operations, N: int, inputs: int, units: int) -> None:
     on.device.dense_backward(dy, None, x, w, NO_BIAS)
 
 
+def draw(on: Operations, *shape: int) -> None:
+    for normal in (False, True):
+        on.device.draw(on.device.empty(shape), normal, 2**40 + 1, 7, on.counter(3))
+
+
 def dropout(on: Operations, *shape: int) -> None:
     _, saved = on.device.dropout_forward(on.normal(*shape), 0.3, 2**40 + 1, 7, on.counter(3))
     on.device.dropout_backward(on.normal(*shape), 0.3, 2**40 + 1, 7, saved)
@@ -319,6 +324,7 @@ CASES = {
     "conv1x1": Cases(conv1x1, "N,H,W,C,K", ((2, 5, 7, 3, 5), (2, 5, 7, 9, 12), (2, 5, 7, 20, 33))),
     "conv2d": Cases(conv2d, "N,H,W,C,K,R,S", ((2, 9, 11, 1, 5, 3, 3),), more_conv2d),
     "dense": Cases(dense, "N,I,O", ((5, 13, 3), (7, 300, 10), (35, 37, 39)), more_dense),
+    "draw": Cases(draw, "any shape", ((5, 7, 3),)),
     "dropout": Cases(dropout, "any shape", ((5, 7, 3),)),
     "elementwise": Cases(elementwise, "any shape", ((5, 7, 3),), more_elementwise),
     "globalpool2d": Cases(globalpool2d, "N,H,W,C", ((2, 7, 9, 3), (1, 3, 5, 35))),

@@ -24,6 +24,7 @@ from tinycnn.devices.gpu.launches import (
     conv1x1,
     conv2d,
     dense,
+    draw,
     dropout,
     elementwise,
     globalpool2d,
@@ -221,5 +222,6 @@ class KernelDevice(Device):
     adadelta_step = optimizers.adadelta_step
     whole_step = whole_step
     rmsprop_step = optimizers.rmsprop_step
+    draw = draw.draw
     gather_batch = bookkeeping.gather_batch
     advance = bookkeeping.advance

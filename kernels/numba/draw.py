@@ -1,0 +1,35 @@
+"""Random numbers, uniform in [0, 1) or standard normal, of Philox's words. See draw.cu."""
+
+import numpy as np
+from numba import cuda
+from tinycnn.kernels.numba.common import cos, log, philox4x32, sin, sqrt, template
+
+
+@template
+def draw(T):
+    """y[i] = (word >> 8) / 2^24, or of two such neighbours two standard normal numbers, by Box and Muller.
+
+    y: (total,), step: (1,). A thread makes four neighbouring elements of one call of Philox; no shared memory. C++
+    stores the four as one 16-byte access, and has the sine of so many times pi for itself.
+    """
+    UNIT, TWO_PI = T(2.0**-24), T(2 * np.pi)
+
+    def draw(y, step, total, seed, stream, normal):
+        thread = cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x
+        i = 4 * thread
+        if i >= total:
+            return
+        bits = philox4x32(np.uint64(thread), np.uint64(stream), np.uint64(step[0]), np.uint64(seed))
+        v = cuda.local.array(4, T)
+        for j in range(4):
+            v[j] = T(bits[j] >> np.uint64(8)) * UNIT
+        if normal:
+            for j in range(0, 4, 2):
+                radius, angle = sqrt(T(-2) * log(T(1) - v[j])), TWO_PI * v[j + 1]
+                v[j] = radius * cos(angle)
+                v[j + 1] = radius * sin(angle)
+        for j in range(4):
+            if i + j < total:
+                y[i + j] = v[j]
+
+    return draw
