@@ -232,6 +232,16 @@ def refused(run):
     return call
 
 
+@pytest.fixture(scope="session")
+def keras():
+    """Keras 3, which computes by JAX."""
+    keras = pytest.importorskip("keras", reason="Keras is not installed: pip install 'tinycnn[test]'")
+    pytest.importorskip("jax", reason="JAX is not installed: pip install 'tinycnn[test]'")
+    if keras.backend.backend() != "jax":
+        pytest.skip("Keras runs on another backend than JAX here")
+    return keras
+
+
 @pytest.fixture
 def path(tmp_path):
     """Where the tests of checkpoints have theirs."""

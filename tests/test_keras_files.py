@@ -19,15 +19,6 @@ h5py = pytest.importorskip("h5py", reason="h5py is not installed: pip install 't
 X, _ = images(np.random.default_rng(0), 5)
 
 
-@pytest.fixture(scope="module")
-def keras():
-    keras = pytest.importorskip("keras", reason="Keras is not installed: pip install 'tinycnn[test]'")
-    pytest.importorskip("jax", reason="JAX is not installed: pip install 'tinycnn[test]'")
-    if keras.backend.backend() != "jax":
-        pytest.skip("Keras runs on another backend than JAX here")
-    return keras
-
-
 @pytest.fixture(autouse=True)
 def reference():
     again()

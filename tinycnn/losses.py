@@ -46,6 +46,22 @@ def sparse_categorical_crossentropy(y_true: Any, y_pred: Any) -> Any:
 
 
 @refusals.by_name
+def categorical_crossentropy_from_logits(y_true: Any, y_pred: Any) -> Any:
+    """categorical_crossentropy of a network that ends without its softmax, which the loss takes in one with itself."""
+    if expressions_in([y_true, y_pred]):
+        return K.categorical_crossentropy(y_true, y_pred, from_logits=True)
+    return F.softmax_crossentropy(y_pred, y_true)[0]
+
+
+@refusals.by_name
+def sparse_categorical_crossentropy_from_logits(y_true: Any, y_pred: Any) -> Any:
+    """The same for labels that are whole numbers, shape (N,)."""
+    if expressions_in([y_true, y_pred]):
+        return K.sparse_categorical_crossentropy(y_true, y_pred, from_logits=True)
+    return F.softmax_crossentropy(y_pred, one_hot(y_true, y_pred.shape[-1]))[0]
+
+
+@refusals.by_name
 def binary_crossentropy(y_true: Any, y_pred: Any) -> Any:
     """The mean cross-entropy of numbers in [0, 1] (N,K), each a probability of its own, as a Tensor (1,)."""
     if expressions_in([y_true, y_pred]):
@@ -152,7 +168,17 @@ def one_hot(y: Any, classes: int) -> np.ndarray:
 
 def labels_for(loss: Callable | None, y: np.ndarray, classes: int) -> np.ndarray:
     """Whole numbers (N,) in the form that `loss` takes: as they are, or one-hot (N, classes)."""
-    return y if loss is sparse_categorical_crossentropy else one_hot(y, classes)
+    return y if takes_numbers(loss) else one_hot(y, classes)
+
+
+def takes_numbers(loss: Callable | None) -> bool:
+    """Whether its labels are whole numbers, and not one-hot."""
+    return loss in (sparse_categorical_crossentropy, sparse_categorical_crossentropy_from_logits)
+
+
+def takes_logits(loss: Callable | None) -> bool:
+    """Whether a network must end without softmax for it."""
+    return loss in (categorical_crossentropy_from_logits, sparse_categorical_crossentropy_from_logits)
 
 
 def needs_softmax(loss: Callable | None) -> bool:
@@ -176,7 +202,7 @@ def for_training(loss: Callable | None, device: Device, activation: str | None) 
         return to_logits, of_any_shape(
             lambda outputs, labels, *rest: device.binary_crossentropy(outputs, labels, to_logits, *rest)
         )
-    return True, device.softmax_crossentropy
+    return not takes_logits(loss), device.softmax_crossentropy
 
 
 def of_any_shape(compute: Callable) -> Callable:
@@ -194,6 +220,7 @@ LOSSES: dict[str, Callable] = {
     f.__name__: f
     for f in (
         categorical_crossentropy, sparse_categorical_crossentropy, binary_crossentropy, mean_squared_error,
+        categorical_crossentropy_from_logits, sparse_categorical_crossentropy_from_logits,
     )
 }  # fmt: skip
 # Computed as a loss of the user's own is.
@@ -238,4 +265,8 @@ def name_of(function: Any) -> str:
 
 
 def __getattr__(name: str) -> Any:
+    from tinycnn import loss_classes  # which looks the functions up here
+
+    if callable(found := vars(loss_classes).get(name)) and name[0].isupper():
+        return found
     return refusals.attribute(sys.modules[__name__], name)

@@ -80,7 +80,8 @@ ARGUMENTS: dict[str, tuple[tuple, str]] = {
     "save_prefix": (("",), "write the images of flow()'s batches with Pillow"),
     "save_format": (("png",), "write the images of flow()'s batches with Pillow"),
     # of losses, activations and initial weights
-    "from_logits": ((False,), "losses look for the logits of a softmax themselves: end in one"),
+    "reduction": (("auto", "sum_over_batch_size"), "a loss is the mean over the batch: leave it out"),
+    "from_logits": ((False,), "the loss is computed from what is ahead of a softmax or sigmoid: end in one"),
     "label_smoothing": ((0, 0.0), "give fit() soft labels: y * (1 - s) + s / classes"),
     "axis": ((-1,), "classes are the last axis: leave it out"),
     "alpha": ((0, 0.0), "use the layer LeakyReLU(alpha)"),
@@ -170,10 +171,7 @@ NAMES: dict[str, dict[str, str]] = {
     },
     "losses": {
         **_each(
-            "BinaryCrossentropy CategoricalCrossentropy CategoricalHinge Hinge Huber KLDivergence LogCosh Loss "
-            "LossFunctionWrapper MeanAbsoluteError MeanAbsolutePercentageError MeanSquaredError "
-            "MeanSquaredLogarithmicError Poisson SparseCategoricalCrossentropy SquaredHinge "
-            "cosine cosine_proximity cosine_similarity huber_loss", LOSS,
+            "Huber Loss LossFunctionWrapper cosine cosine_proximity cosine_similarity huber_loss", LOSS,
         ),
         **_each("deserialize is_categorical_crossentropy serialize", OBJECTS),
     },

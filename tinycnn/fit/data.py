@@ -104,9 +104,9 @@ def check_labels(y: Any, model: Model, count: int, what: str) -> np.ndarray:
     if model.loss is None or losses.is_own(model.loss):
         return check_own_labels(y[:, None] if y.ndim == 1 else y, model, what)
     classes = model.output.extents[-1]
-    if model.loss is losses.sparse_categorical_crossentropy:
+    if losses.takes_numbers(model.loss):
         return losses.one_hot(y, classes)
-    if not losses.needs_softmax(model.loss):
+    if not (losses.needs_softmax(model.loss) or losses.takes_logits(model.loss)):
         return check_targets(y[:, None] if y.ndim == 1 and model.output.extents == (1,) else y, model, what)
     if y.shape[1:] != (classes,):
         raise ShapeError(
@@ -267,12 +267,16 @@ def check_trainable(model: Model) -> None:
     if isinstance(model.output, (list, tuple)):
         raise ValueError(f"{model.name} has {len(model.output)} outputs; one is trained: Model(inputs, one of them)")
     ends_in = f"{model.name} ends with shape {model.output.extents}"
-    if len(model.output.extents) != 1 and losses.needs_softmax(model.loss):
+    if len(model.output.extents) != 1 and (losses.needs_softmax(model.loss) or losses.takes_logits(model.loss)):
         raise ShapeError(f"{ends_in}, not (classes,): add Flatten()")
     if len(model.output.extents) != 1 and model.loss is losses.mean_squared_error and model.measures_accuracy:
         raise ValueError(f"{ends_in}, which under mean_squared_error has no accuracy: compile it without metrics")
     if losses.needs_softmax(model.loss) and getattr(model.output.layer, "activation", None) != "softmax":
         raise ValueError(losses.NO_SOFTMAX)
+    if losses.takes_logits(model.loss) and getattr(model.output.layer, "activation", None) == "softmax":
+        raise ValueError(
+            f"{model.name} ends in softmax, and its loss has from_logits=True, which adds one: leave one of them out"
+        )
 
 
 class TrainingData(NamedTuple):

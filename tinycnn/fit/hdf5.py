@@ -120,7 +120,7 @@ def training_config(model: Model) -> dict[str, Any] | None:
     options = {name: value for name, value in model.optimizer.options().items() if name != "decay" or value}
     return {
         "optimizer_config": {"class_name": model.optimizer.name, "config": options},
-        "loss": None if model.loss is None else losses.name_of(model.loss),
+        "loss": loss_written(model.loss),
         "metrics": model.metrics,
         "weighted_metrics": None,
         "sample_weight_mode": None,
@@ -253,8 +253,7 @@ def compile_as(model: Model, text: str, known: Mapping[str, Any], path: str | os
             for name in flat(training.get("metrics"))
             if name in ("accuracy", "acc", *BY_NAME, *known)
         ]
-        (loss,) = flat(training["loss"])
-        model.compile(made, own_function(loss, known, path), metrics)
+        model.compile(made, loss_read(training["loss"], known, path), metrics)
     except (ValueError, TypeError, KeyError) as error:
         warnings.warn(f"{path}: its way of training is not there ({error}): compile the model yourself", stacklevel=5)
         return
@@ -274,6 +273,24 @@ def optimizer_from(config: dict[str, Any]) -> optimizers.Optimizer:
         if key not in known and options.get(key):
             raise ValueError(f"{made.name}'s {key}={options[key]!r}")
     return optimizers.get(name, **known)
+
+
+def loss_written(loss: Any) -> Any:
+    """Its name; of one that takes logits the class and its config, as Keras 2.3 writes it and Keras 3 reads it."""
+    if loss is None or not losses.takes_logits(loss):
+        return None if loss is None else losses.name_of(loss)
+    name = loss.__name__.removesuffix("_from_logits")
+    config = {"from_logits": True, "reduction": "sum_over_batch_size", "name": name}
+    return {"class_name": name.title().replace("_", ""), "config": config}
+
+
+def loss_read(written: Any, known: Mapping[str, Any], path: Any) -> Any:
+    """The loss of a training_config, in any of its forms. Raises ValueError for one that is not there."""
+    (name,) = flat(written)
+    config = written.get("config") if isinstance(written, dict) else None
+    if isinstance(config, dict) and config.get("from_logits"):
+        name += "_from_logits"
+    return own_function(name, known, path)
 
 
 def flat(names: Any) -> Iterator[str]:
