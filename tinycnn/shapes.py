@@ -17,6 +17,12 @@ class ShapeError(ValueError):
     """Arrays, or layers, whose shapes do not fit."""
 
 
+def require(condition: bool, message: str) -> None:
+    """Raises ShapeError with the message unless the condition holds."""
+    if not condition:
+        raise ShapeError(message)
+
+
 def pair(value: Any, what: str) -> Pair:
     """(rows, columns) from an int or a pair of ints, all at least 1. `what` names it in the error, a ValueError."""
     try:

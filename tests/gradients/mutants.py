@@ -29,7 +29,7 @@ class Mutant(NamedTuple):
 
 
 REFERENCE = "tinycnn/devices/reference"
-FUNCTIONAL = "tinycnn/functional.py"
+FUNCTIONAL = "tinycnn/functional"
 ARITHMETIC = "tinycnn/arithmetic.py"
 TENSOR = "tinycnn/tensor.py"
 CPU = "tinycnn/devices/cpu"
@@ -108,7 +108,7 @@ AUTOGRAD = (
         "reference", "transpose", "the permutation itself instead of its inverse",
     ),
     Mutant(
-        "fused-relu", FUNCTIONAL,
+        "fused-relu", f"{FUNCTIONAL}/products.py",
         "y if relu else None", "None",
         "reference", "dense", "the way back goes past the fused ReLU",
     ),
@@ -118,7 +118,7 @@ AUTOGRAD = (
         "reference", "conv1x1", "the filter's gradient goes past the fused ReLU",
     ),
     Mutant(
-        "dropout-mask", FUNCTIONAL,
+        "dropout-mask", f"{FUNCTIONAL}/normalization.py",
         "(device.dropout_backward(dy, rate, seed, stream, saved),)", "(dy,)",
         "reference", "dropout", "gradients reach what was dropped",
     ),
@@ -128,17 +128,17 @@ AUTOGRAD = (
         "reference", TWO_PLACES, "behind batch-norm a dropout draws the same mask at both of its places", TEST,
     ),
     Mutant(
-        "inference-gamma", FUNCTIONAL,
+        "inference-gamma", f"{FUNCTIONAL}/normalization.py",
         'of("divide", gamma.data, std)', 'of("divide", 1.0, std)',
         "reference", "batchnorm_inference", "dx without gamma",
     ),
     Mutant(
-        "inference-epsilon", FUNCTIONAL,
+        "inference-epsilon", f"{FUNCTIONAL}/normalization.py",
         'of("sqrt", of("add", variance, epsilon))', 'of("sqrt", variance)',
         "reference", "batchnorm_inference", "epsilon left out of the way back",
     ),
     Mutant(
-        "inference-mean", FUNCTIONAL,
+        "inference-mean", f"{FUNCTIONAL}/normalization.py",
         'of("subtract", x.data, mean)', "x.data",
         "reference", "batchnorm_inference", "dgamma without the mean",
     ),
@@ -455,13 +455,13 @@ KERNELS = (
         "numba", "upsample2d", "the last of the pixels that one became stands for their sum",
     ),
     Mutant(
-        "transposed-not-back", FUNCTIONAL,
+        "transposed-not-back", f"{FUNCTIONAL}/products.py",
         "device.conv2d_forward(dy, w.data, None, stride, pads, False) if wanted.x",
         "device.conv2d_forward(dy, w.data[::-1].copy(), None, stride, pads, False) if wanted.x",
         "reference", "conv2d_transpose", "the filter is turned on the way back",
     ),
     Mutant(
-        "transposed-bias", FUNCTIONAL,
+        "transposed-bias", f"{FUNCTIONAL}/products.py",
         'device.reduce("sum", dy, (0, 1, 2)) if wanted.b', 'device.reduce("max", dy, (0, 1, 2)) if wanted.b',
         "reference", "conv2d_transpose", "the bias has the largest gradient of its pixels for their sum",
     ),

@@ -1,12 +1,16 @@
 """Every named case of every operation has the right gradients, on every device."""
 
+import importlib
 import inspect
+import pkgutil
 import re
 
 import pytest
 
 from tinycnn import arithmetic, functional
 from tinycnn.gradcheck.cases import OPERATIONS, cases
+
+FILES = [file.name for file in pkgutil.iter_modules(functional.__path__)]
 
 
 @pytest.mark.parametrize("case", cases(), ids=str)
@@ -22,13 +26,14 @@ def test_no_two_cases_have_the_same_name():
 
 def test_every_operation_has_a_case(float64, monkeypatch):
     seen = set()
-    for module in (arithmetic, functional):
+    modules = arithmetic, *(importlib.import_module(f"tinycnn.functional.{file}") for file in FILES)
+    for module in modules:
         made = module.output_of
         spy = lambda name, *rest, made=made: seen.add(name) or made(name, *rest)  # noqa: E731
         monkeypatch.setattr(module, "output_of", spy)
     for operation in OPERATIONS:
         cases(operation)[-1].check(float64)
-    text = inspect.getsource(arithmetic) + inspect.getsource(functional)
+    text = "".join(map(inspect.getsource, modules))
     written = set(re.findall(r'(?:output_of|loss_of|binary|unary|affine|activation)\(\s*"(\w+)"', text))
     assert len(written) > 25
     assert written == seen
