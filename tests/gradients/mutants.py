@@ -46,6 +46,7 @@ SMALL_AND_LARGE = "test_layer_operations.py::test_an_activation_keeps_the_digits
 PENALTY = "test_training.py::test_a_penalty_is_part_of_the_loss_and_makes_weights_small[reference]"
 LARGE_WINDOWS = "test_layer_operations.py::test_pooling_finds_the_maximum_at_the_last_place_of_a_large_window"
 RMSPROP = "test_operations.py::test_rmsprop"
+RANDOM = "test_layer_operations.py::test_random_numbers_are_those_of_philox_s_words"
 TOTALS = "test_operations.py::test_totals_sum_the_loss_by_image_and_the_hits"
 
 AUTOGRAD = (
@@ -470,6 +471,28 @@ KERNELS = (
         'max(k - step, 0) if padding == "valid"', 'k - step if padding == "valid"',
         "reference", "test_products.py::test_transposed_convolution",
         "where windows leave gaps, the last one is cut off", TEST,
+    ),
+    Mutant(
+        "draw-order", "kernels/draw.cu",
+        "v[j] = radius * cospi(turns);", "v[j] = radius * sinpi(turns);",
+        "emulator", RANDOM, "two neighbours of a normal distribution are the same number", TEST,
+    ),
+    Mutant(
+        "numba-draw-pairs", "kernels/numba/draw.py",
+        "for j in range(0, 4, 2):", "for j in range(0, 2, 2):",
+        "numba", RANDOM, "every second pair stays uniform", TEST,
+    ),
+    Mutant(
+        "draw-streams", "tinycnn/drawing.py",
+        "self.next, self.has_drawn = self.next + 1, True", "self.has_drawn = True",
+        "reference", "test_own_losses.py::test_random_numbers_have_the_mean_and_the_spread_that_are_asked_for",
+        "two draws of a pass are the same", TEST,
+    ),
+    Mutant(
+        "own-loss-weights", "tinycnn/fit/own_losses.py",
+        "return (of_image * factors).mean()", "return of_image.mean()",
+        "reference", "test_own_losses.py::test_it_trains_as_the_same_loss_of_tinycnn_s_does",
+        "weights of images do not count in a loss of one's own", TEST,
     ),
     Mutant(
         "add-last", "kernels/add.cu",
