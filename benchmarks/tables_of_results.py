@@ -1,6 +1,7 @@
 """Tables of what was measured, from the files in benchmarks/results/:
 
 networks: the documented networks, from tinycnn.architectures and results/*/reproduction/results.json;
+explanations: of their differences, from results/*/reproduction/explanations/results.json;
 beside-keras: from results/*/compare.json;
 accuracy-vs-keras: from results/*/accuracy_vs_keras.json;
 training-speed: from results/*/train_frameworks.json;
@@ -64,6 +65,21 @@ def reproduced(rows):
         text = f"{report.accuracy(group)} ({', '.join(filter(None, notes))})"
         texts.setdefault(group[0]["network"], []).append(text)
     return {network: "; ".join(found) for network, found in texts.items()}
+
+
+def explanations_table(results):
+    """What was tried of what a document leaves open, and whether it comes to the documented accuracy."""
+    from tinycnn.architectures import explanation_report, reproduction
+
+    texts = []
+    for path in sorted(Path(results).glob("*/reproduction/explanations/results.json")):
+        try:
+            rows = reproduction.read(path)
+        except ValueError as error:
+            raise ReadmeError(str(error)) from error
+        for network in dict.fromkeys(row["network"] for row in rows):
+            texts.append(f"{rows[0]['machine']}. {explanation_report.report(network, rows, 'pipe')}")
+    return "\n\n".join(texts) or "Not trained yet: `tinycnn reproduce NAME --explain` does it."
 
 
 def beside_keras(content, path, only=None):
@@ -237,6 +253,7 @@ steps = of_every_file("profile_steps.json", step_profile, NO_GPU)
 speeds = of_every_file("train_frameworks.json", training_speed, "Not measured yet: `make bench` measures this machine.")
 TABLES = {
     "networks": networks_table,
+    "explanations": explanations_table,
     "networks-in-short": partial(networks_table, only=NETWORKS_IN_SHORT),
     "beside-keras": besides,
     "beside-keras-in-short": partial(besides, only=NETWORKS_IN_SHORT),

@@ -1,9 +1,11 @@
 """`tinycnn reproduce NAME --explain`: what each change changes, what is concluded, and that it goes on."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
+import tables_of_results
 
 import tinycnn
 from tinycnn import command as cli
@@ -235,6 +237,11 @@ def test_explaining_takes_what_is_trained_already_goes_on_and_keeps_apart(comman
     rows = json.loads((tmp_path / "out" / "explanations" / "results.json").read_text())["rows"]
     assert sorted(row.get("explanation", RECIPE) for row in rows) == sorted(explanations_of("tiny"))
     assert (tmp_path / "out" / "results.json").read_text() == plain
+    results = tmp_path / "results"
+    assert "Not trained yet" in tables_of_results.explanations_table(results)
+    shutil.copytree(tmp_path / "out", results / "a-machine" / "reproduction")
+    shown = tables_of_results.explanations_table(results)
+    assert "tiny: the document gives 0.9000" in shown and "| no shuffling" in shown and "One seed shows" in shown
     assert "explanation" not in plain
 
 

@@ -54,8 +54,8 @@ def documented_figures(architecture: Architecture) -> str:
     return f"{architecture.accuracy:.4f}, {which} epoch by its log (last {log[-1]:.4f}, best {max(log):.4f})"
 
 
-def report(network: str, rows: Rows) -> str:
-    """A table of what was tried for a network, and the conclusion."""
+def report(network: str, rows: Rows, form: str = "simple") -> str:
+    """A table of what was tried for a network, and the conclusion. form: tabulate's, for the table."""
     from tabulate import tabulate
 
     architecture, results = get(network), found(network, rows)
@@ -72,7 +72,7 @@ def report(network: str, rows: Rows) -> str:
         if documented is not None:
             line += [f"{documented - mean(values):+.4f}", result.place(documented)]
         lines.append(line)
-    table = tabulate(lines, HEADERS[: len(lines[0])], disable_numparse=True)
+    table = tabulate(lines, HEADERS[: len(lines[0])], form, disable_numparse=True)
     return "\n\n".join([head, table, conclusion(network, results, documented)])
 
 
