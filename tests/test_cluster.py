@@ -125,7 +125,7 @@ except cluster.ClusterError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-"], input=script, capture_output=True, text=True, timeout=300)
-    assert done.stdout == "the workers do not start: Nanny failed to start worker process\n"
+    assert done.stdout == "the workers do not start: RuntimeError: Nanny failed to start worker process\n"
 
 
 # ---------------------------------------------------------------- without workers

@@ -84,7 +84,10 @@ def workers_here(workers: int | None) -> distributed.LocalCluster:
                 dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL,
             )  # fmt: skip
     except (OSError, RuntimeError, distributed.TimeoutError) as error:
-        raise ClusterError(f"the workers do not start: {error.__cause__ or error}") from None
+        first: BaseException = error  # Dask's way of ending after an error may raise one more
+        while (before := first.__cause__ or first.__context__) is not None:
+            first = before
+        raise ClusterError(f"the workers do not start: {type(first).__name__}: {first}") from None
 
 
 def finished(

@@ -9,13 +9,23 @@ import math
 from functools import cache, wraps
 
 import numpy as np
-from numba import config, cuda
+from numba import config, cuda, float32
 
 # In the simulator these keep the type of their argument, and know what C does with infinity; so do math's on a GPU.
 functions = np if config.ENABLE_CUDASIM else math
-cos, exp, expm1, log, log1p, sin, sqrt, tanh = (
-    getattr(functions, name) for name in ("cos", "exp", "expm1", "log", "log1p", "sin", "sqrt", "tanh")
+exp, expm1, log, log1p, sqrt, tanh = (
+    getattr(functions, name) for name in ("exp", "expm1", "log", "log1p", "sqrt", "tanh")
 )
+
+
+def half_turns(T):
+    """C's (cospi, sinpi), of so many half turns: without the slow ways that cos and sin have for large angles."""
+    if config.ENABLE_CUDASIM:
+        return lambda x: np.cos(T(np.pi) * x), lambda x: np.sin(T(np.pi) * x)
+    from numba.cuda import libdevice
+
+    return (libdevice.cospif, libdevice.sinpif) if T is float32 else (libdevice.cospi, libdevice.sinpi)
+
 
 WARP = 32
 WARPS = 4  # of a block of (32, 4) threads, whose warps have a row or a channel each

@@ -2,7 +2,7 @@
 
 import numpy as np
 from numba import cuda
-from tinycnn.kernels.numba.common import cos, log, philox4x32, sin, sqrt, template
+from tinycnn.kernels.numba.common import half_turns, log, philox4x32, sqrt, template
 
 
 @template
@@ -10,9 +10,10 @@ def draw(T):
     """y[i] = (word >> 8) / 2^24, or of two such neighbours two standard normal numbers, by Box and Muller.
 
     y: (total,), step: (1,). A thread makes four neighbouring elements of one call of Philox; no shared memory. C++
-    stores the four as one 16-byte access, and has the sine of so many times pi for itself.
+    stores the four as one 16-byte access.
     """
-    UNIT, TWO_PI = T(2.0**-24), T(2 * np.pi)
+    UNIT = T(2.0**-24)
+    cospi, sinpi = half_turns(T)
 
     def draw(y, step, total, seed, stream, normal):
         thread = cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x
@@ -25,9 +26,9 @@ def draw(T):
             v[j] = T(bits[j] >> np.uint64(8)) * UNIT
         if normal:
             for j in range(0, 4, 2):
-                radius, angle = sqrt(T(-2) * log(T(1) - v[j])), TWO_PI * v[j + 1]
-                v[j] = radius * cos(angle)
-                v[j + 1] = radius * sin(angle)
+                radius, turns = sqrt(T(-2) * log(T(1) - v[j])), T(2) * v[j + 1]
+                v[j] = radius * cospi(turns)
+                v[j + 1] = radius * sinpi(turns)
         for j in range(4):
             if i + j < total:
                 y[i + j] = v[j]
