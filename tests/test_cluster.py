@@ -30,9 +30,15 @@ def tiny(monkeypatch):
 
 @pytest.fixture(scope="module")
 def client():
-    """Of two workers that know the tests' modules."""
-    with cluster.connected(2, None, folders=[str(Path(__file__).parent)]) as found:
-        yield found
+    """Of two workers that know the tests' modules. Not this process starts them, which has run other tests before."""
+    tests = Path(__file__).parent
+    command = [sys.executable, tests / "two_workers.py"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as started:
+        address = started.stdout.readline().strip()
+        assert address.startswith("tcp://")
+        with cluster.connected(None, address, folders=[str(tests)]) as found:
+            yield found
+        started.stdin.close()
 
 
 def figures(folder):
