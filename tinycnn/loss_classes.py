@@ -14,6 +14,12 @@ from typing import Any
 
 from tinycnn import losses, refusals
 
+__all__ = [
+    "BinaryCrossentropy", "CategoricalCrossentropy", "CategoricalHinge", "Hinge", "KLDivergence", "LogCosh",
+    "MeanAbsoluteError", "MeanAbsolutePercentageError", "MeanSquaredError", "MeanSquaredLogarithmicError", "Poisson",
+    "SparseCategoricalCrossentropy", "SquaredHinge",
+]  # fmt: skip
+
 
 def class_of(name: str, function: Callable) -> Callable[..., Callable]:
     """The class of that name, of a loss that takes outputs as they are."""

@@ -267,6 +267,6 @@ def name_of(function: Any) -> str:
 def __getattr__(name: str) -> Any:
     from tinycnn import loss_classes  # which looks the functions up here
 
-    if callable(found := vars(loss_classes).get(name)) and name[0].isupper():
-        return found
+    if name in loss_classes.__all__:
+        return getattr(loss_classes, name)
     return refusals.attribute(sys.modules[__name__], name)
