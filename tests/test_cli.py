@@ -15,7 +15,9 @@ import tinycnn
 from tinycnn.datasets import synthetic
 from tinycnn.datasets.idx import write_idx
 from tinycnn.fit.progress import Progress
-from tinycnn.models import load_model
+from tinycnn.layers import Dense, Flatten, UpSampling2D
+from tinycnn.losses import SparseCategoricalCrossentropy
+from tinycnn.models import Sequential, load_model
 
 pytestmark = pytest.mark.usefixtures("reference")  # the command sets the current device; it is put back
 
@@ -216,6 +218,22 @@ def test_predict_reads_idx_and_pictures_alike(run, digits, trained, tmp_path):
         assert sum(result["probabilities"]) == pytest.approx(1, abs=1e-5)
         np.testing.assert_allclose(result["probabilities"], results[0]["probabilities"], atol=1e-5)
         assert result["class"] == int(np.argmax(result["probabilities"]))
+
+
+def test_predict_gives_probabilities_of_a_network_that_ends_in_logits_and_refuses_one_that_ends_in_images(
+    run, refused, digits, tmp_path
+):
+    image = digits / "t10k-images-idx3-ubyte.gz"
+    network = Sequential([Flatten(input_shape=(28, 28, 1)), Dense(10)])
+    network.compile("sgd", SparseCategoricalCrossentropy(from_logits=True))
+    network.save(tmp_path / "logits.safetensors")
+    found = json.loads(run("predict", tmp_path / "logits.safetensors", image, "--json")[1])
+    assert sum(found["probabilities"]) == pytest.approx(1, abs=1e-5) and min(found["probabilities"]) > 0
+    larger = Sequential([UpSampling2D(2, input_shape=(28, 28, 1))])
+    larger.save(tmp_path / "larger.safetensors")
+    assert "ends with shape (56, 56, 1), and not in classes" in refused(
+        "predict", tmp_path / "larger.safetensors", image
+    )
 
 
 def test_pictures_are_written(run, digits, trained, tmp_path):

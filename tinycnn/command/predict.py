@@ -31,12 +31,19 @@ def predict(file: str, image: str, index: int, device: str | None, plot: str | N
     on light.
     """
     from tinycnn.datasets.images import read_image
+    from tinycnn.functional import softmax
+    from tinycnn.losses import takes_logits
 
     check_picture(plot)
     use(device)
     model = checkpoint(file)
     x, how = read_image(image, model.input.extents, index)
-    probabilities = model.predict(x)[0]
+    outputs = model(x)
+    if outputs.ndim != 2:
+        raise click.UsageError(f"the network in {file} ends with shape {outputs.shape[1:]}, and not in classes")
+    if takes_logits(model.loss):  # its softmax is in its loss
+        outputs = softmax(outputs)
+    probabilities = outputs.numpy()[0]
     if not np.isfinite(probabilities).all():
         raise Diverged(f"the network in {file} has diverged: its probabilities are no numbers")
     best = int(probabilities.argmax())
