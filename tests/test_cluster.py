@@ -33,7 +33,7 @@ def client():
     """Of two workers that know the tests' modules. Not this process starts them, which has run other tests before."""
     tests = Path(__file__).parent
     command = [sys.executable, tests / "two_workers.py"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as started:
+    with subprocess.Popen(command, cwd=tests, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as started:
         address = started.stdout.readline().strip()
         assert address.startswith("tcp://")
         with cluster.connected(None, address, folders=[str(tests)]) as found:
