@@ -15,7 +15,55 @@ from tinycnn.shapes import Padding, Pair, Shape, check_images, check_padding, pa
 from tinycnn.tensor import Tensor
 
 
-class Conv2D(Layer):
+class Convolutional2D(Layer):
+    """What convolution and its transpose have in common; a subclass says what it makes of images by its filters."""
+
+    def __init__(
+        self, filters: int, kernel_size: int | Pair, strides: int | Pair = (1, 1), padding: str = "valid",
+        activation: str | None = None, use_bias: bool = True, kernel_initializer: str = "glorot_uniform",
+        bias_initializer: str = "zeros", name: str | None = None, input_shape: Sequence[int] | None = None,
+        kernel_regularizer: Any = None, bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+    ):  # fmt: skip
+        super().__init__(name, input_shape)
+        self.regularizers = regularizers.chosen(
+            kernel=kernel_regularizer, bias=bias_regularizer, activity=activity_regularizer
+        )
+        self.filters = positive(filters, "filters")
+        self.kernel_size = self.window = pair(kernel_size, "kernel_size")
+        self.strides = pair(strides, "strides")
+        self.padding = check_padding(str(padding).lower())
+        self.activation = check_activation(activation)
+        self.use_bias = bool(use_bias)
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+
+    def kernel_shape(self, channels: int) -> Shape:
+        """Of the filters, for images of so many channels."""
+        raise NotImplementedError
+
+    def make_weights(self, shape: Shape) -> None:
+        self.kernel = self.add_weight("kernel", self.kernel_shape(shape[-1]), self.kernel_initializer)
+        self.bias = self.add_weight("bias", (self.filters,), self.bias_initializer) if self.use_bias else None
+
+    def options(self) -> dict[str, Any]:
+        return {
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+            "padding": self.padding,
+            "activation": self.activation,
+            "use_bias": self.use_bias,
+            "kernel_initializer": self.kernel_initializer,
+            **({} if self.bias_initializer == "zeros" else {"bias_initializer": self.bias_initializer}),
+            **regularizers.as_options(self.regularizers),
+        }
+
+    def formula(self) -> str:
+        return affine_formula(self.kernel, self.bias)
+
+
+class Conv2D(Convolutional2D):
     """2-D convolution.
 
     Args:
@@ -44,55 +92,22 @@ class Conv2D(Layer):
 
     kind = "conv2d"
 
-    def __init__(
-        self, filters: int, kernel_size: int | Pair, strides: int | Pair = (1, 1), padding: str = "valid",
-        activation: str | None = None, use_bias: bool = True, kernel_initializer: str = "glorot_uniform",
-        bias_initializer: str = "zeros", name: str | None = None, input_shape: Sequence[int] | None = None,
-        kernel_regularizer: Any = None, bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-    ):  # fmt: skip
-        super().__init__(name, input_shape)
-        self.regularizers = regularizers.chosen(
-            kernel=kernel_regularizer, bias=bias_regularizer, activity=activity_regularizer
-        )
-        self.filters = positive(filters, "filters")
-        self.window = pair(kernel_size, "kernel_size")
-        self.stride = pair(strides, "strides")
-        self.padding = check_padding(str(padding).lower())
-        self.activation = check_activation(activation)
-        self.use_bias = bool(use_bias)
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
+    @property
+    def stride(self) -> Pair:  # type: ignore[override]
+        return self.strides
 
-    def make_weights(self, shape: Shape) -> None:
-        self.kernel = self.add_weight("kernel", (*self.window, shape[-1], self.filters), self.kernel_initializer)
-        self.bias = self.add_weight("bias", (self.filters,), self.bias_initializer) if self.use_bias else None
+    def kernel_shape(self, channels: int) -> Shape:
+        return (*self.kernel_size, channels, self.filters)
 
     def shape_after(self, shape: Shape) -> Shape:
         check_images(shape, self.name)
-        return (*window_output(shape, self.window, self.stride, self.padding, self.name), self.filters)
+        return (*window_output(shape, self.kernel_size, self.strides, self.padding, self.name), self.filters)
 
     def call(self, x: Tensor, training: bool) -> Tensor:
-        return F.conv2d(x, self.kernel, self.bias, self.stride, self.padding, self.activation)
+        return F.conv2d(x, self.kernel, self.bias, self.strides, self.padding, self.activation)
 
     def logits(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.kernel, self.bias, self.stride, self.padding)
-
-    def options(self) -> dict[str, Any]:
-        return {
-            "filters": self.filters,
-            "kernel_size": self.window,
-            "strides": self.stride,
-            "padding": self.padding,
-            "activation": self.activation,
-            "use_bias": self.use_bias,
-            "kernel_initializer": self.kernel_initializer,
-            **({} if self.bias_initializer == "zeros" else {"bias_initializer": self.bias_initializer}),
-            **regularizers.as_options(self.regularizers),
-        }
-
-    def formula(self) -> str:
-        return affine_formula(self.kernel, self.bias)
+        return F.conv2d(x, self.kernel, self.bias, self.strides, self.padding)
 
 
 class Convolution2D(Conv2D):
@@ -103,7 +118,7 @@ class Convolution2D(Conv2D):
         return "Conv2D"
 
 
-class Conv2DTranspose(Layer):
+class Conv2DTranspose(Convolutional2D):
     """Transposed convolution, which makes images larger: functional.conv2d_transpose.
 
     Args:
@@ -129,29 +144,12 @@ class Conv2DTranspose(Layer):
 
     kind = "conv2d_transpose"
 
-    def __init__(
-        self, filters: int, kernel_size: int | Pair, strides: int | Pair = (1, 1), padding: str = "valid",
-        activation: str | None = None, use_bias: bool = True, kernel_initializer: str = "glorot_uniform",
-        bias_initializer: str = "zeros", name: str | None = None, input_shape: Sequence[int] | None = None,
-        kernel_regularizer: Any = None, bias_regularizer: Any = None, activity_regularizer: Any = None,
-    ):  # fmt: skip
-        super().__init__(name, input_shape)
-        self.regularizers = regularizers.chosen(
-            kernel=kernel_regularizer, bias=bias_regularizer, activity=activity_regularizer
-        )
-        self.filters = positive(filters, "filters")
-        self.kernel_size = pair(kernel_size, "kernel_size")
-        self.strides = pair(strides, "strides")
-        self.padding = check_padding(str(padding).lower())
-        self.activation = check_activation(activation)
-        self.use_bias = bool(use_bias)
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.window, self.enlarges = self.kernel_size, self.strides
+    @property
+    def enlarges(self) -> Pair:  # type: ignore[override]
+        return self.strides
 
-    def make_weights(self, shape: Shape) -> None:
-        self.kernel = self.add_weight("kernel", (*self.kernel_size, self.filters, shape[-1]), self.kernel_initializer)
-        self.bias = self.add_weight("bias", (self.filters,), self.bias_initializer) if self.use_bias else None
+    def kernel_shape(self, channels: int) -> Shape:
+        return (*self.kernel_size, self.filters, channels)
 
     def shape_after(self, shape: Shape) -> Shape:
         check_images(shape, self.name)
@@ -162,22 +160,6 @@ class Conv2DTranspose(Layer):
 
     def logits(self, x: Tensor) -> Tensor:
         return F.conv2d_transpose(x, self.kernel, self.bias, self.strides, self.padding)
-
-    def options(self) -> dict[str, Any]:
-        return {
-            "filters": self.filters,
-            "kernel_size": self.kernel_size,
-            "strides": self.strides,
-            "padding": self.padding,
-            "activation": self.activation,
-            "use_bias": self.use_bias,
-            "kernel_initializer": self.kernel_initializer,
-            **({} if self.bias_initializer == "zeros" else {"bias_initializer": self.bias_initializer}),
-            **regularizers.as_options(self.regularizers),
-        }
-
-    def formula(self) -> str:
-        return affine_formula(self.kernel, self.bias)
 
 
 class UpSampling2D(Layer):
