@@ -5,7 +5,8 @@ import pytest
 from helpers import assert_close, normal
 from oracles import rng_of
 
-from tinycnn import Tensor
+from tinycnn import Tensor, losses
+from tinycnn import functional as F
 from tinycnn.architectures.notation import parse
 from tinycnn.fit import summary
 from tinycnn.layers import (
@@ -77,6 +78,21 @@ def test_the_loss_is_the_mean_over_all_pixels_and_accuracy_their_share(float64):
     loss, accuracy = model.evaluate(x, y, verbose=0)
     assert loss == pytest.approx(-np.mean(y * np.log(p) + (1 - y) * np.log(1 - p)))
     assert accuracy == pytest.approx(np.mean((p > 0.5) == y))
+
+
+@pytest.mark.parametrize("loss", LAST)
+def test_a_step_goes_along_the_gradient_that_the_tape_has(float64, loss):
+    rng = rng_of(14)
+    x, y = normal(rng, 3, 6, 4, 2), (normal(rng, 3, 6, 4, 2) > 0).astype(float)
+    model = compiled(loss, flat=False)
+    before = model.get_weights()
+    losses.get(loss)(y.reshape(3, -1), F.flatten(model(x, training=True))).backward()
+    gradients = [w.grad.numpy().copy() for w in model.weights]
+    for weight in model.weights:
+        weight.zero_grad()
+    model.train_on_batch(x, y)
+    for old, gradient, new in zip(before, gradients, model.get_weights(), strict=True):
+        assert_close(new, old - 0.01 * gradient, 100)
 
 
 def test_what_images_are_not_trained_by_is_refused_by_name(float64):

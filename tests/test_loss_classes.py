@@ -38,6 +38,14 @@ def test_a_network_without_softmax_learns_the_same_bits_as_one_with_it(device, o
     assert without.evaluate(X, y, verbose=0) == with_softmax.evaluate(X, y, verbose=0)
 
 
+def test_what_ends_in_another_activation_keeps_it(float64):
+    model, _ = trained("tanh", losses.SparseCategoricalCrossentropy(from_logits=True), Y)
+    out = model.predict(X)
+    assert np.abs(out).max() < 1
+    want = np.log(np.exp(out).sum(axis=1)) - out[np.arange(12), Y]
+    assert model.evaluate(X, Y, verbose=0)[0] == pytest.approx(want.mean())
+
+
 def test_a_class_is_the_loss_of_its_name(float64):
     same = {"KLDivergence": "kullback_leibler_divergence", "LogCosh": "logcosh"}
     for name in loss_classes.__all__:
