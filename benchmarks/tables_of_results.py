@@ -28,57 +28,62 @@ STEP_FILES = 8  # kernel files with a column of their own: those that take the l
 
 
 def networks_table(results, only=None):
-    """What each document says of its network, and what training it here gave, in a column for each device.
+    """What each document says of its network, and what training it gave: where it was trained the longest.
 
     only: the names of the rows, all of them if None; likewise below.
     """
-    from tinycnn.architectures import ARCHITECTURES, reproduction
+    from tinycnn.architectures import ARCHITECTURES, reproduction_report
 
-    rows = []
-    for path in sorted(Path(results).glob("*/reproduction/results.json")):
-        try:
-            rows += reproduction.read(path)
-        except ValueError as error:
-            raise ReadmeError(str(error)) from error
-    devices = list(dict.fromkeys((row["machine"], row["device"]) for row in rows))
-    columns = [reproduced([r for r in rows if (r["machine"], r["device"]) == device]) for device in devices]
-    names = [f"reproduced, {machine}" for machine, _ in devices] if len(devices) > 1 else ["reproduced"]
-    lines = [
-        [
-            f"`{a.id}`", a.title, f"{a.params.total:,}", "-" if a.accuracy is None else f"{a.accuracy:.4f}",
-            *([column.get(a.id, "-") for column in columns] or ["-"]),
-        ]
-        for a in ARCHITECTURES.values()
-        if only is None or a.id in only
-    ]  # fmt: skip
-    return markdown(lines, ["network", "title", "parameters", "documented", *names], left=2)
+    rows = reproduction_rows(results, "reproduction/results.json")
+    names = ["network", "title", "parameters", *reproduction_report.ACCURACIES, "seeds", "epochs", "machine"]
+    lines = []
+    for a in ARCHITECTURES.values():
+        if only is not None and a.id not in only:
+            continue
+        head = [f"`{a.id}`", a.title, f"{a.params.total:,}"]
+        groups = longest([row for row in rows if row["network"] == a.id])
+        lines += [head + reproduced(group) for group in groups]
+        if not groups:
+            lines.append([*head, reproduction_report.documented(a), *["-"] * (len(names) - 4)])
+    return markdown(lines, names, left=2)
+
+
+def reproduction_rows(results, name):
+    """The rows of such a file of every machine."""
+    from tinycnn.architectures import reproduction
+
+    try:
+        return [row for path in sorted(Path(results).glob(f"*/{name}")) for row in reproduction.read(path)]
+    except ValueError as error:
+        raise ReadmeError(str(error)) from error
+
+
+def longest(rows):
+    """Those of the groups of a network's rows that have the most epochs, on whichever machine."""
+    from tinycnn.architectures import reproduction_report as report
+
+    groups = [report.finished(group) for group in report.groups(rows)]
+    epochs = [len(group[0]["history"]["val_acc"]) for group in groups]
+    return [group for group, number in zip(groups, epochs, strict=True) if number == max(epochs)]
 
 
 def reproduced(rows):
-    """{network: '0.9941 ± 0.0003 (3 seeds, 20 of 20 epochs)'}; data other than all of MNIST is named."""
+    """What trainings of one network in the same way gave; data other than all of MNIST is named."""
     from tinycnn.architectures import reproduction_report as report
 
-    texts = {}
-    for group in map(report.finished, report.groups(rows)):
-        epochs = report.epochs(group)
-        notes = [report.seeds(group), f"{epochs} epoch{'s' * (epochs != '1')}", report.other_data(group[0])]
-        text = f"{report.accuracy(group)} ({', '.join(filter(None, notes))})"
-        texts.setdefault(group[0]["network"], []).append(text)
-    return {network: "; ".join(found) for network, found in texts.items()}
+    epochs = ", ".join(filter(None, (report.epochs(rows), report.other_data(rows[0]))))
+    return [*report.accuracies(rows), f"{len(rows)}", epochs, rows[0]["machine"]]
 
 
 def explanations_table(results):
     """What was tried of what a document leaves open, and whether it comes to the documented accuracy."""
-    from tinycnn.architectures import explanation_report, reproduction
+    from tinycnn.architectures import explanation_report
 
+    rows = reproduction_rows(results, "reproduction/explanations/results.json")
     texts = []
-    for path in sorted(Path(results).glob("*/reproduction/explanations/results.json")):
-        try:
-            rows = reproduction.read(path)
-        except ValueError as error:
-            raise ReadmeError(str(error)) from error
-        for network in dict.fromkeys(row["network"] for row in rows):
-            texts.append(f"{rows[0]['machine']}. {explanation_report.report(network, rows, 'pipe')}")
+    for machine, network in dict.fromkeys((row["machine"], row["network"]) for row in rows):
+        here = [row for row in rows if row["machine"] == machine]
+        texts.append(f"{machine}. {explanation_report.report(network, here, 'pipe')}")
     return "\n\n".join(texts) or "Not trained yet: `tinycnn reproduce NAME --explain` does it."
 
 

@@ -93,7 +93,7 @@ def test_the_recipe_is_the_documented_one_or_says_that_it_is_not(name):
     model = build(name)
     recipe = model.recipe
     assert json.loads(json.dumps(recipe)) == recipe and recipe["architecture"] == model.name == name
-    assert recipe["documented"] == ("optimizer" in facts)
+    assert recipe["optimizer_documented"] == ("optimizer" in facts)
     assert recipe["batch_size"] == facts.get("batch_size", 128)
     assert recipe["epochs"] == facts.get("epochs", 100 if name == "breakdown-3" else 20)
     assert (recipe["schedule"] is not None) == FACTS[name]["scheduled"]

@@ -49,7 +49,7 @@ def figures(folder):
 
 def table_without_times(folder):
     lines = report.table(reproduction.read(folder / "results.json"), "pipe").splitlines()
-    return [[cell.strip() for i, cell in enumerate(line.split("|")) if i not in (6, 7)] for line in lines[2:]]
+    return [[cell.strip() for i, cell in enumerate(line.split("|")) if i not in (9, 10)] for line in lines[2:]]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -137,6 +138,24 @@ def test_batches_have_the_size_that_the_change_names(tiny, tmp_path):
     assert trained("batches of 32", tmp_path)[1].facts["batch_size"] == 32
 
 
+def test_the_optimiser_is_that_of_the_network_that_the_change_names_and_stays_so(monkeypatch, tiny, tmp_path):
+    monkeypatch.setitem(ARCHITECTURES, "tiny", replace(TINY, recipe=catalogue.OPEN))
+    model, seen = trained("the optimiser of go-crazy", tmp_path, 2)
+    model.save(path := tmp_path / "a.safetensors")
+    for again in (model, load_model(path)):
+        assert again.optimizer.name == "Adam" and again.recipe["schedule"] == ["inverse_time", 0.003, 0.319]
+        assert again.recipe["batch_size"] == 128
+    assert seen.rates == pytest.approx([0.003, 0.003 / 1.319], abs=1e-9)
+    assert trained(RECIPE, tmp_path, 2)[1].rates == pytest.approx([0.001, 0.001])
+    adadelta = begun("the optimiser of models-1", tmp_path).optimizer
+    assert (adadelta.name, adadelta.learning_rate) == ("Adadelta", 1.0)
+
+
+def test_twice_as_many_epochs_are_so_of_what_is_asked_for():
+    runs = {run.explanation: run.epochs for run in reproduction.plan_to_explain(["other-4"], epochs=3)}
+    assert (runs[RECIPE], runs["twice as many epochs"]) == (3, 6)
+
+
 def test_pixels_are_those_that_the_change_names(tiny):
     found = data()
     standardised = EXPLANATIONS["pixels standardised"].data(found)
@@ -155,6 +174,11 @@ def test_only_what_the_document_leaves_open_is_changed():
         "go-crazy"
     )
     assert "batches of 64" in explanations_of("breakdown-2") and "batches of 128" not in explanations_of("breakdown-2")
+    assert "the optimiser of go-crazy" in explanations_of("breakdown-2")
+    # The document of other-4 says sgd, and neither the size of the batches nor for how long.
+    assert {"batches of 128", "twice as many epochs"} < set(explanations_of("other-4"))
+    assert "the optimiser of go-crazy" not in explanations_of("other-4")
+    assert "twice as many epochs" not in explanations_of("breakdown-3")
     for name in ARCHITECTURES:
         assert explanations_of(name)[0] == RECIPE
 

@@ -38,7 +38,8 @@ def test_without_results_the_networks_stand_there_with_dashes(tmp_path):
     text = path.read_text(encoding="utf-8")
     (line,) = [line for line in text.splitlines() if line.startswith("| `go-crazy`")]
     cells = [cell.strip() for cell in line.strip("|").split("|")]
-    assert cells == ["`go-crazy`", architectures.ARCHITECTURES["go-crazy"].title, "13,880", "0.9919", "-"]
+    title = architectures.ARCHITECTURES["go-crazy"].title
+    assert cells == ["`go-crazy`", title, "13,880", "0.9919 (last)", *["-"] * 6]
     assert "Not measured yet" in text and "old" not in text
     assert text.startswith("# Title\nbefore networks\n<!-- table:networks -->\n") and text.endswith("-->\nafter\n")
 
@@ -49,10 +50,24 @@ def test_reproduced_accuracies_stand_beside_the_documented_ones(tmp_path):
     write_reproduction(tmp_path, rows)
     path = readme(tmp_path, "networks")
     assert tables(path, tmp_path) == 0
-    text = path.read_text(encoding="utf-8")
-    assert "0.9926 ± 0.0006 (2 seeds, 20 of 20 epochs)" in text
-    assert "0.9900 (1 seed, 20 epochs)" in text  # no document says how many
-    assert "0.9700 (1 seed, 1 of 13 epochs, 512 images of MNIST)" in text
+    cells = {line[0]: line[3:] for line in cells_of(path) if line}
+    mean = "0.9926 ± 0.0006"
+    assert cells["`go-crazy`"] == ["0.9919 (last)", mean, mean, "-0.0007, below all", "2", "20 of 20", "some CPU"]
+    assert cells["`breakdown-1`"][-3:] == ["1", "20", "some CPU"]  # no document says how many
+    assert cells["`models-1`"][-2] == "1 of 13, 512 images of MNIST"
+
+
+def test_of_several_machines_those_stand_there_that_trained_the_longest(tmp_path):
+    rows = [reproduced("go-crazy", 0.98, epochs=5), reproduced("go-crazy", 0.99)]
+    write_reproduction(tmp_path, [*rows, reproduced("vanilla", 0.97, epochs=7)])
+    other = [{**reproduced(name, 0.991), "machine": "some GPU"} for name in ("go-crazy", "vanilla")]
+    write_result(tmp_path, "some-gpu/reproduction", "results.json", {"rows": other})
+    path = readme(tmp_path, "networks")
+    assert tables(path, tmp_path) == 0
+    trained = [(line[0], line[4], line[-1]) for line in cells_of(path) if line and "some" in line[-1]]
+    assert trained == [
+        ("`vanilla`", "0.9910", "some GPU"), ("`go-crazy`", "0.9900", "some CPU"), ("`go-crazy`", "0.9910", "some GPU"),
+    ]  # fmt: skip
 
 
 def test_the_short_table_of_networks_has_the_rows_that_are_named(tmp_path):

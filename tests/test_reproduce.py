@@ -246,22 +246,56 @@ def test_the_table_shows_mean_and_standard_deviation_beside_what_is_documented()
     rows = [row("go-crazy", [0.5] * 19 + [end], seed) for seed, end in enumerate((0.99, 0.992, 0.997))]
     line = cells(rows)["go-crazy"]
     # the mean is 0.993; the deviations -0.003, -0.001, 0.004 give sqrt(26e-6 / 2) = 0.0036
-    assert line["reproduced"] == "0.9930 ± 0.0036 (3 seeds)"
-    assert (line["parameters"], line["documented"], line["epochs"]) == ("13,880", "0.9919", "20 of 20")
+    assert (line["last epoch"], line["seeds"]) == ("0.9930 ± 0.0036", "3")
+    assert (line["parameters"], line["documented"], line["epochs"]) == ("13,880", "0.9919 (last)", "20 of 20")
+    assert line["difference"] == "-0.0011, within"
     assert (line["minutes"], line["CPU minutes"], line["remarks"]) == ("20.0", "30.0", "")
 
 
 def test_one_seed_has_no_spread_and_what_is_not_documented_is_a_dash():
     line = cells([row("vanilla", [0.9, 0.98], epochs=2)])["vanilla"]
-    assert (line["documented"], line["reproduced"], line["epochs"]) == ("-", "0.9800 (1 seed)", "2 of 20")
+    assert (line["documented"], line["last epoch"], line["difference"]) == ("-", "0.9800", "-")
+    assert (line["seeds"], line["epochs"]) == ("1", "2 of 20")
+
+
+def test_the_best_epoch_of_each_seed_stands_beside_the_last():
+    line = cells(
+        [row("go-crazy", log, seed, 3) for seed, log in enumerate(([0.9, 0.994, 0.99], [0.992, 0.99, 0.991]))]
+    )["go-crazy"]
+    assert line["best epoch"] == "0.9930 ± 0.0014"
+
+
+@pytest.mark.parametrize(
+    ("network", "ends", "best", "said"),
+    [
+        ("go-crazy", [0.9930], 0.995, "-0.0011"),  # documented is 0.9919; one seed has no range
+        ("go-crazy", [0.9930, 0.9950], 0.995, "-0.0021, below all"),
+        ("go-crazy", [0.99186, 0.99189], 0.995, "+0.0000, within"),  # to the document's four digits
+        ("other-1", [0.9930, 0.9940], 0.995, "+0.0008, above all"),  # its log says that 0.9943 is the last
+        ("breakdown-1", [0.9902, 0.9912], 0.9920, "+0.0013, above all (best: within)"),  # no log: it may be the best
+        ("breakdown-1", [0.9902, 0.9912], 0.9915, "+0.0013, above all (best: above all)"),
+        ("breakdown-1", [0.9902, 0.9922], 0.9950, "+0.0008, within"),
+    ],
+)
+def test_the_table_says_where_the_documented_accuracy_lies(network, ends, best, said):
+    rows = [row(network, [best, end], seed, epochs=2) for seed, end in enumerate(ends)]
+    assert cells(rows)[network]["difference"] == said
+
+
+def test_it_says_which_epoch_of_its_log_the_document_gives():
+    said = {a.accuracy_of for a in ARCHITECTURES.values() if a.history}
+    assert said == {"last", "last and best", "neither"} and ARCHITECTURES["cn-3"].accuracy_of == "neither"
+    assert cells([row("breakdown-1", [0.9])])["breakdown-1"]["documented"] == "0.9920 (no log)"
+    assert cells([row("eip4-2", [0.9])])["eip4-2"]["documented"] == "0.9934 (last and best)"
 
 
 def test_the_table_says_what_the_documents_leave_open():
-    rows = [row(name, [0.9]) for name in ("breakdown-1", "breakdown-3", "essentia", "eip4-2", "other-1")]
+    rows = [row(name, [0.9]) for name in ("breakdown-1", "breakdown-3", "essentia", "eip4-2", "other-1", "other-4")]
     remarks = {name: line["remarks"].removesuffix("; unfinished") for name, line in cells(rows).items()}
-    assert remarks["breakdown-1"] == "recipe not documented: Adam 0.001, batch 128, 20 epochs" == remarks["essentia"]
-    assert remarks["breakdown-3"] == "recipe not documented: Adam 0.001, batch 128"
-    assert remarks["eip4-2"] == "recipe not documented: Adam 0.001, batch 128; widths and dropout reconstructed"
+    assert remarks["breakdown-1"] == "not documented: Adam 0.001, batch 128, 20 epochs" == remarks["essentia"]
+    assert remarks["breakdown-3"] == "not documented: Adam 0.001, batch 128"
+    assert remarks["eip4-2"] == "not documented: Adam 0.001, batch 128; widths and dropout reconstructed"
+    assert remarks["other-4"] == "not documented: batch 64, 20 epochs"
     assert remarks["other-1"] == "unfinished"
     epochs = {name: line["epochs"] for name, line in cells(rows).items()}
     assert (epochs["breakdown-1"], epochs["breakdown-3"], epochs["eip4-2"]) == ("1", "1 of 100", "1 of 20")
@@ -270,8 +304,9 @@ def test_the_table_says_what_the_documents_leave_open():
 def test_an_unfinished_training_is_shown_only_while_there_is_no_finished_one():
     unfinished, finished = row("go-crazy", [0.5] * 7), row("go-crazy", [0.9] * 20, seed=1)
     line = cells([unfinished])["go-crazy"]
-    assert (line["reproduced"], line["epochs"], line["remarks"]) == ("0.5000 (1 seed)", "7 of 20", "unfinished")
-    assert cells([unfinished, finished])["go-crazy"]["reproduced"] == "0.9000 (1 seed)"
+    assert (line["last epoch"], line["epochs"], line["remarks"]) == ("0.5000", "7 of 20", "unfinished")
+    line = cells([unfinished, finished])["go-crazy"]
+    assert (line["last epoch"], line["seeds"]) == ("0.9000", "1")
 
 
 def test_other_data_than_the_documented_is_named():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from statistics import mean
 from typing import Any, NamedTuple
 
 from tinycnn.architectures.catalogue import Architecture, get
 from tinycnn.architectures.explanations import RECIPE, explanations_of
+from tinycnn.architectures.reproduction_report import WITHIN, last_and_best, place
 
 Rows = Sequence[dict[str, Any]]  # of results.json, see reproduction.Results
 
@@ -21,24 +23,18 @@ class Found(NamedTuple):
     name: str
     values: list[float]  # validation accuracies, one a seed
 
-    def place(self, documented: float) -> str:
-        """Where the documented value lies. Accuracies are documented to four digits."""
-        lowest, highest = (round(value, 4) for value in (min(self.values), max(self.values)))
-        if documented < lowest:
-            return "below all"
-        return "above all" if documented > highest else "within"
-
 
 def found(network: str, rows: Rows) -> list[Found]:
     """What there is of a network, in the order of the explanations. Counted are trainings with all their epochs."""
     whole = [r for r in rows if r["network"] == network and len(r["history"]["val_acc"]) == r["epochs"]]
     results = []
     for name in explanations_of(network):
-        here = [row["history"]["val_acc"] for row in whole if row.get("explanation", RECIPE) == name]
+        here = [row for row in whole if row.get("explanation", RECIPE) == name]
         if here:
-            results.append(Found(name or AS_IT_IS, [values[-1] for values in here]))
+            last, best = last_and_best(here)
+            results.append(Found(name or AS_IT_IS, last))
             if name == RECIPE:
-                results.append(Found(BEST, [max(values) for values in here]))
+                results.append(Found(BEST, best))
     return results
 
 
@@ -46,12 +42,12 @@ def documented_figures(architecture: Architecture) -> str:
     """'0.9919 after its last epoch; 0.9945 after its best': what the document gives, and which of its log it is."""
     if architecture.accuracy is None:
         return "no accuracy"
-    log = [value for value in (architecture.history or {}).get("val_acc", ()) if value == value]  # not NaN
-    if not log:
+    if architecture.history is None:
         return f"{architecture.accuracy:.4f}, without a log"
-    which = {log[-1]: "its last", max(log): "its best"}.get(architecture.accuracy, "neither its last nor its best")
-    which = "its last and best" if log[-1] == max(log) == architecture.accuracy else which
-    return f"{architecture.accuracy:.4f}, {which} epoch by its log (last {log[-1]:.4f}, best {max(log):.4f})"
+    log = architecture.history["val_acc"]
+    which = {"neither": "neither its last nor its best"}.get(of := architecture.accuracy_of, f"its {of}")
+    best = max(value for value in log if not math.isnan(value))
+    return f"{architecture.accuracy:.4f}, {which} epoch by its log (last {log[-1]:.4f}, best {best:.4f})"
 
 
 def report(network: str, rows: Rows, form: str = "simple") -> str:
@@ -70,7 +66,7 @@ def report(network: str, rows: Rows, form: str = "simple") -> str:
             result.name, f"{mean(values):.4f}", len(values), f"{min(values):.4f} to {max(values):.4f}",
         ]  # fmt: skip
         if documented is not None:
-            line += [f"{documented - mean(values):+.4f}", result.place(documented)]
+            line += [f"{documented - mean(values):+.4f}", place(documented, values)]
         lines.append(line)
     table = tabulate(lines, HEADERS[: len(lines[0])], form, disable_numparse=True)
     return "\n\n".join([head, table, conclusion(network, results, documented)])
@@ -88,9 +84,9 @@ def conclusion(network: str, results: Sequence[Found], documented: float | None)
     rest = f" {missing} more have not been tried to the end." if missing else ""
     if len(recipe.values) == 1:
         rest += " One seed shows no spread: --seeds 3 tells more."
-    if recipe.place(documented) == "within":
+    if place(documented, recipe.values) == WITHIN:
         return f"{network}: there is no gap; the documented value lies within what the seeds give.{rest}"
-    closing = [result.name for result in tried if result.place(documented) == "within"]
+    closing = [result.name for result in tried if place(documented, result.values) == WITHIN]
     if closing:
         return f"{network}: the gap is closed by: {', '.join(closing)}.{rest}"
     nearest = min(tried, key=lambda result: abs(documented - mean(result.values)), default=None)

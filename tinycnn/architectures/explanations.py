@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn import philox
+from tinycnn import optimizers, philox
 from tinycnn.architectures.catalogue import Architecture, get
 from tinycnn.callbacks import Callback
 from tinycnn.datasets import Dataset
@@ -24,6 +24,7 @@ from tinycnn.models import Model
 
 RECIPE = ""  # the name of no change at all
 BATCH_SIZES = (32, 64, 128, 256)
+NEIGHBOURS = ("vanilla-15k", "go-crazy", "models-1")  # SGD, Adam on a schedule, and Adadelta
 IMAGES = ("x_train", "x_test")
 
 
@@ -32,8 +33,8 @@ class Explanation:
     """One thing that is taken otherwise than the recipe takes it.
 
     name: as results.json has it. change: of the new model. data: what is trained on instead. batch_size, shuffle: of
-    fit. epochs_ahead: of the learning-rate schedule. callbacks: how to make them. open_in: of which networks the
-    document leaves it open.
+    fit. times_epochs: how many times as long. epochs_ahead: of the learning-rate schedule. callbacks: how to make them.
+    open_in: of which networks the document leaves it open.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Explanation:
     data: Callable[[Dataset], Dataset] = lambda data: data
     batch_size: int | None = None
     shuffle: bool = True
+    times_epochs: int = 1
     epochs_ahead: int = 0
     callbacks: tuple[Callable[[], Callback], ...] = ()
     open_in: Callable[[Architecture], bool] = lambda architecture: True
@@ -68,6 +70,14 @@ def normalise_with(epsilon: float, model: Model) -> None:
 def divide_with(epsilon: float, model: Model) -> None:
     """Another epsilon in the optimiser."""
     model.optimizer.epsilon = epsilon  # type: ignore[union-attr]
+
+
+def optimise_as(network: str, model: Model) -> None:
+    """Another network's optimiser, learning rate and schedule."""
+    recipe = get(network).recipe
+    model.compile(optimizers.get(recipe.optimizer, learning_rate=recipe.learning_rate), model.loss, model.metrics)
+    taken = {name: recipe.plain()[name] for name in ("optimizer", "learning_rate", "schedule")}
+    model.recipe = {**(model.recipe or {}), **taken}
 
 
 class UnbiasedVariance(Callback):
@@ -130,8 +140,16 @@ def has_epsilon(architecture: Architecture) -> bool:
     return architecture.recipe.optimizer != "sgd"
 
 
-def has_no_recipe(size: int, architecture: Architecture) -> bool:
-    return not architecture.recipe.documented and architecture.recipe.batch_size != size
+def leaves_the_optimizer_open(architecture: Architecture) -> bool:
+    return not architecture.recipe.optimizer_documented
+
+
+def leaves_the_epochs_open(architecture: Architecture) -> bool:
+    return not architecture.recipe.epochs_documented
+
+
+def may_have_batches_of(size: int, architecture: Architecture) -> bool:
+    return not architecture.recipe.batch_size_documented and architecture.recipe.batch_size != size
 
 
 EXPLANATIONS = {
@@ -149,9 +167,16 @@ EXPLANATIONS = {
         Explanation("schedule an epoch behind", epochs_ahead=-1, open_in=has_schedule),
         Explanation("no shuffling", shuffle=False),
         *(
-            Explanation(f"batches of {size}", batch_size=size, open_in=partial(has_no_recipe, size))
+            Explanation(f"batches of {size}", batch_size=size, open_in=partial(may_have_batches_of, size))
             for size in BATCH_SIZES
         ),
+        *(
+            Explanation(
+                f"the optimiser of {network}", change=partial(optimise_as, network), open_in=leaves_the_optimizer_open
+            )
+            for network in NEIGHBOURS
+        ),
+        Explanation("twice as many epochs", times_epochs=2, open_in=leaves_the_epochs_open),
         Explanation("pixels standardised", data=standardised),
         Explanation("pixels from 0 to 255", data=undivided),
     )

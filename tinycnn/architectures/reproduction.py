@@ -61,7 +61,7 @@ def plan(names: Iterable[str] = (), epochs: int | None = None, seeds: int = 1) -
 def plan_to_explain(names: Iterable[str], epochs: int | None = None, seeds: int = 1) -> list[Run]:
     """The Runs that show what each Explanation changes, beside those of the recipe as it is. Raises UnknownNetwork."""
     return [
-        replace(run, explanation=explanation)
+        replace(run, explanation=explanation, epochs=run.epochs * EXPLANATIONS[explanation].times_epochs)
         for run in plan(names, epochs, seeds)
         for explanation in explanations_of(run.network)
     ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinycnn import optimizers
-from tinycnn.architectures import ARCHITECTURES
+from tinycnn.architectures.catalogue import ARCHITECTURES, Architecture
 from tinycnn.fit.files import write_atomically
 
 if TYPE_CHECKING:
@@ -18,13 +18,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Rows = Sequence[dict[str, Any]]  # of results.json, see reproduction.Results
+WITHIN = "within"
 
-HEADERS = ("network", "parameters", "documented", "reproduced", "epochs", "minutes", "CPU minutes", "remarks")
-ALIGNMENT = ("left", "right", "right", "right", "right", "right", "right", "left")
+ACCURACIES = ("documented", "last epoch", "best epoch", "difference")
+HEADERS = ("network", "parameters", *ACCURACIES, "seeds", "epochs", "minutes", "CPU minutes", "remarks")
+ALIGNMENT = ("left", *["right"] * (len(HEADERS) - 2), "left")
 NOTES = """\
-Validation accuracy after the last epoch: what the document gives, and the mean ± the standard deviation of the
-trainings here, one a seed. Epochs: trained of documented. Minutes are those of one training, the mean over the seeds:
-by the clock, which counts what else ran on the machine too, and the processor time of all its threads.
+Validation accuracies. Documented is what the document gives, and whether by its log that is the last epoch's or the
+best. Of the trainings here, one a seed: the mean ± the standard deviation of the last epoch's, and of the best. The
+difference is the documented accuracy less the mean of the last epochs, and where it lies among those of the seeds; if
+not within, and without a log, also where among their best. Epochs: trained of documented. Minutes are those of one
+training, the mean over the seeds: by the clock, which counts what else ran on the machine too, and the processor time
+of all its threads.
 """
 
 
@@ -49,15 +54,49 @@ def finished(rows: Rows) -> Rows:
     return whole or [max(rows, key=lambda row: len(row["history"]["val_acc"]))]
 
 
-def accuracy(rows: Rows) -> str:
-    """'0.9941 ± 0.0003', without the spread where there is one row alone."""
-    values = [row["history"]["val_acc"][-1] for row in rows]
+def last_and_best(rows: Rows) -> tuple[list[float], list[float]]:
+    """The validation accuracies of the last epochs, and of the best ones."""
+    logs = [row["history"]["val_acc"] for row in rows]
+    return [log[-1] for log in logs], [max(log) for log in logs]
+
+
+def accuracies(rows: Rows) -> list[str]:
+    """The cells below ACCURACIES for rows that were trained in the same way."""
+    architecture = ARCHITECTURES[rows[0]["network"]]
+    last, best = last_and_best(rows)
+    cells = [documented(architecture), spread(last), spread(best)]
+    return [*cells, "-" if architecture.accuracy is None else difference(architecture, last, best)]
+
+
+def documented(architecture: Architecture) -> str:
+    """'0.9919 (last)': what the document gives, and which epoch of its log that is."""
+    return "-" if architecture.accuracy is None else f"{architecture.accuracy:.4f} ({architecture.accuracy_of})"
+
+
+def spread(values: Sequence[float]) -> str:
+    """'0.9941 ± 0.0003', without the standard deviation of one value alone."""
     return f"{mean(values):.4f}" + (f" ± {stdev(values):.4f}" if len(values) > 1 else "")
 
 
-def seeds(rows: Rows) -> str:
-    """'3 seeds'"""
-    return f"{len(rows)} seed{'s' * (len(rows) != 1)}"
+def difference(architecture: Architecture, last: Sequence[float], best: Sequence[float]) -> str:
+    """'+0.0013, above all': the documented accuracy less the last epochs', and where it lies among the seeds'."""
+    figure = architecture.accuracy
+    assert figure is not None
+    text = f"{figure - mean(last):+.4f}"
+    if len(last) == 1:
+        return text
+    text += f", {place(figure, last)}"
+    if architecture.accuracy_of == "no log" and place(figure, last) != WITHIN:
+        text += f" (best: {place(figure, best)})"
+    return text
+
+
+def place(documented: float, values: Sequence[float]) -> str:
+    """Where a documented accuracy, which has four digits, lies among those of trainings."""
+    lowest, highest = (round(value, 4) for value in (min(values), max(values)))
+    if documented < lowest:
+        return "below all"
+    return "above all" if documented > highest else WITHIN
 
 
 def epochs(rows: Rows) -> str:
@@ -70,11 +109,11 @@ def remarks(rows: Rows) -> str:
     """What the reader must know to compare: what the documents leave open, and data other than theirs."""
     row, architecture = rows[0], ARCHITECTURES[rows[0]["network"]]
     recipe, texts = architecture.recipe, [row["explanation"]] if row.get("explanation") else []
-    if not recipe.documented:
-        name = optimizers.get(recipe.optimizer).name
-        taken = f"{name} {recipe.learning_rate:g}, batch {recipe.batch_size}"
-        taken += "" if recipe.epochs_documented else f", {recipe.epochs} epochs"
-        texts.append(f"recipe not documented: {taken}")
+    taken = [] if recipe.optimizer_documented else [f"{optimizers.get(recipe.optimizer).name} {recipe.learning_rate:g}"]
+    taken += [] if recipe.batch_size_documented else [f"batch {recipe.batch_size}"]
+    taken += [] if recipe.epochs_documented else [f"{recipe.epochs} epochs"]
+    if taken:
+        texts.append(f"not documented: {', '.join(taken)}")
     if architecture.reconstructed:
         texts.append(f"{architecture.reconstructed} reconstructed")
     if other_data(row):
@@ -96,9 +135,8 @@ def line(rows: Rows) -> list[str]:
     architecture = ARCHITECTURES[rows[0]["network"]]
     minutes = [mean(sum(row["history"][name]) for row in rows) / 60 for name in ("seconds", "cpu_seconds")]
     return [
-        architecture.id, f"{architecture.params.total:,}",
-        "-" if architecture.accuracy is None else f"{architecture.accuracy:.4f}",
-        f"{accuracy(rows)} ({seeds(rows)})", epochs(rows), *[f"{value:.1f}" for value in minutes], remarks(rows),
+        architecture.id, f"{architecture.params.total:,}", *accuracies(rows), f"{len(rows)}", epochs(rows),
+        *[f"{value:.1f}" for value in minutes], remarks(rows),
     ]  # fmt: skip
 
 
