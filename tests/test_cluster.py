@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -28,9 +29,9 @@ def tiny(monkeypatch):
     monkeypatch.setitem(ARCHITECTURES, "tiny", cluster_jobs.TINY)
 
 
-@pytest.fixture(scope="module")
-def client():
-    """Of two workers that know the tests' modules. Not this process starts them, which has run other tests before."""
+@contextmanager
+def two_workers():
+    """Their client. They know the tests' modules; not this process starts them, which has run other tests before."""
     tests = Path(__file__).parent
     command = [sys.executable, tests / "two_workers.py"]
     with subprocess.Popen(command, cwd=tests, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as started:
@@ -39,6 +40,12 @@ def client():
         with cluster.connected(None, address, folders=[str(tests)]) as found:
             yield found
         started.stdin.close()
+
+
+@pytest.fixture(scope="module")
+def client():
+    with two_workers() as found:
+        yield found
 
 
 def figures(folder):
@@ -76,6 +83,7 @@ def test_a_job_whose_worker_was_killed_goes_on_at_another_one_to_the_same_bits(
     assert figures(tmp_path / "out") == figures(alone) and len(figures(alone)) == 2
     assert table_without_times(tmp_path / "out") == table_without_times(alone)
     shown = capsys.readouterr().out.splitlines()
+    shown.remove("tiny, seed 1: its worker died; another takes it up")
     assert sorted(line.split("  ")[0] for line in shown) == [
         f"tiny, seed {seed}: epoch {epoch}/4" for seed in (0, 1) for epoch in (1, 2, 3, 4)
     ]
@@ -112,6 +120,15 @@ def test_what_a_job_raises_is_raised(client):
         for number, square in cluster.finished(client, cluster_jobs.fail_on_two, [0, 1, 2]):
             done[number] = square
     assert all(square == number**2 for number, square in done.items())
+
+
+def test_a_scheduler_that_goes_in_the_middle_is_one_line(capfd):
+    with two_workers() as client:
+        address = client.scheduler.address
+        with pytest.raises(cluster.ClusterError) as gone:
+            list(cluster.finished(client, cluster_jobs.kill_the_scheduler, range(3)))
+    assert str(gone.value) == f"the scheduler at {address} has gone; start it and this command again"
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_gradients_are_checked_by_workers_as_without(client):

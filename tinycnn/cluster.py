@@ -12,8 +12,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import dask
@@ -28,11 +28,17 @@ Result = TypeVar("Result")
 LOOK_SECONDS = 0.5  # how often whoever waits looks what the jobs have left in files
 PATIENCE = 10.0  # seconds for jobs to see that they are to end
 BUSY = "300s"  # until a process of this machine that does not answer is given up: its cores may have much else to do
+GONE = (distributed.client.CancelledError, distributed.TimeoutError, OSError)  # what a scheduler that died raises
+SETTINGS = {  # of what is started here
+    "distributed.comm.timeouts.connect": BUSY,
+    "distributed.comm.timeouts.tcp": BUSY,
+    "distributed.scheduler.worker-saturation": 1.0,  # a job waits for whoever is free first, not behind another
+}
 THREADS = "NUMBA_NUM_THREADS"  # of the cpu device in one worker; its results do not depend on it
 
 
 class ClusterError(DeviceError):
-    """A scheduler that cannot be reached, or a job that no worker survives."""
+    """A scheduler that cannot be reached or has gone, or a job that no worker survives."""
 
 
 class Prepared(distributed.WorkerPlugin):
@@ -56,7 +62,8 @@ def connected(workers: int | None, scheduler: str | None, folders: Iterable[str]
 
     folders: where workers find modules that are not installed. Raises ClusterError.
     """
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what a user has to know we say
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what a user has to know we say
     if scheduler is None:
         started: Any = workers_here(workers)
     else:
@@ -78,7 +85,7 @@ def workers_here(workers: int | None) -> distributed.LocalCluster:
     """So many worker processes on this machine, which share its cores. Raises ClusterError."""
     share = os.environ.get(THREADS) or str(max(1, cores() // (workers or 1)))
     try:
-        with dask.config.set({"distributed.comm.timeouts.connect": BUSY, "distributed.comm.timeouts.tcp": BUSY}):
+        with dask.config.set(SETTINGS):
             return distributed.LocalCluster(
                 n_workers=workers, threads_per_worker=1, processes=True, env={THREADS: share},
                 dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL,
@@ -90,35 +97,68 @@ def workers_here(workers: int | None) -> distributed.LocalCluster:
         raise ClusterError(f"the workers do not start: {type(first).__name__}: {first}") from None
 
 
+def say(text: str) -> None:
+    """A line beside the results."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def finished(
     client: distributed.Client, function: Callable[[Job], Result], jobs: Iterable[Job], look: Callable[[], Any] = bool,
-    stop: Callable[[], Any] = bool,
+    stop: Callable[[], Any] = bool, tell: Callable[[str], Any] = say,
 ) -> Iterator[tuple[Job, Result]]:  # fmt: skip
     """(job, function(job)) of each job, as they come in.
 
     look: called now and then while there are some. stop: called where this ends early, to have the jobs end that are
-    being done, which is then waited for a while; those that nobody has begun are dropped.
+    being done, which is then waited for a while; those that nobody has begun are dropped. tell: called with a line
+    about each job whose worker died.
 
-    Raises what a job raised, and ClusterError for one on which its workers died again and again.
+    Raises what a job raised, and ClusterError for one on which its workers died again and again, and where the
+    scheduler has gone.
     """
     waiting = {client.submit(function, job, pure=False): job for job in jobs}
+    begun: Mapping[str, Iterable[str]] = {}  # by each worker
+    scheduler = client.scheduler.address
     try:
         while waiting:
-            for future in completed(list(waiting), LOOK_SECONDS):
+            with asking(scheduler):
+                done = completed(list(waiting), LOOK_SECONDS)
+                before, begun = begun, client.processing()
+            for future in done:
                 job = waiting.pop(future)
                 try:
-                    result = future.result()
+                    with asking(scheduler, errors=distributed.client.CancelledError):
+                        result = future.result()
                 except distributed.KilledWorker as error:
                     raise ClusterError(f"{job}: its workers died, {error.allowed_failures + 1} times") from None
                 yield job, result
             look()
+            lost = {key for worker, keys in before.items() if worker not in begun for key in keys}
+            for future, job in waiting.items():
+                if future.key in lost:
+                    tell(f"{job}: its worker died; another takes it up")
     finally:
         if waiting:
             stop()
-            begun = {key for keys in client.processing().values() for key in keys}
-            running = [future for future in waiting if future.key in begun]
-            client.cancel([future for future in waiting if future.key not in begun])
-            completed(running, PATIENCE, all_of_them=True)
+            with suppress(*GONE):
+                drop(client, list(waiting))
+
+
+@contextmanager
+def asking(scheduler: str, errors: Any = GONE) -> Iterator[None]:
+    """Ask the scheduler at this address for something: ClusterError where one of these errors says that it has gone."""
+    try:
+        yield
+    except errors as error:
+        raise ClusterError(f"the scheduler at {scheduler} has gone; start it and this command again") from error
+
+
+def drop(client: distributed.Client, futures: list[Any]) -> None:
+    """Cancel what nobody has begun, and wait a while for the rest."""
+    if client.status != "running":  # the scheduler has gone
+        return
+    begun = {key for keys in client.processing().values() for key in keys}
+    client.cancel([future for future in futures if future.key not in begun])
+    completed([future for future in futures if future.key in begun], PATIENCE, all_of_them=True)
 
 
 def completed(futures: list[Any], seconds: float, all_of_them: bool = False) -> set[Any]:

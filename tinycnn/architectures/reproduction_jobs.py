@@ -136,6 +136,11 @@ class Display:
         total, done = sum(row["epochs"] for row in rows), sum(self.shown.values())
         self.bar = tqdm(total=total, initial=done, unit=" epochs", leave=False, disable=None)
 
+    def write(self, text: str) -> None:
+        """A line above the bar."""
+        self.bar.write(text, file=sys.stdout)
+        sys.stdout.flush()
+
     def tell(self, rows: Sequence[Row]) -> None:
         """Show what is new in these rows."""
         for row in rows:
@@ -144,8 +149,7 @@ class Display:
             for epoch in range(self.shown.get(name, 0), done):
                 figures = "  ".join(f"{figure} {history[figure][epoch]:.4f}" for figure in reproduction.FIGURES)
                 place = f"{name}: epoch {epoch + 1}/{row['epochs']}"
-                self.bar.write(f"{place}  {figures}  {history['seconds'][epoch]:.1f} s", file=sys.stdout)
-                sys.stdout.flush()
+                self.write(f"{place}  {figures}  {history['seconds'][epoch]:.1f} s")
                 self.bar.update(1)
             self.shown[name] = done
             self.running[name] = f"{name} {done}/{row['epochs']}"
@@ -165,7 +169,7 @@ def reproduce(
     """Have workers train what is not finished yet. Whatever ends this, every epoch that was finished is kept.
 
     source, limit: what the workers load the data by. Raises what a job raised, and ClusterError for one on which its
-    workers died again and again.
+    workers died again and again, and where the scheduler has gone.
     """
     from tinycnn import cluster
 
@@ -187,7 +191,8 @@ def reproduce(
 
     results.permit.write_text(permit, encoding="utf-8")
     try:
-        for job, done in cluster.finished(client, work, jobs, look, stop=partial(results.permit.unlink, True)):
+        stop = partial(results.permit.unlink, True)
+        for job, done in cluster.finished(client, work, jobs, look, stop, display.write):
             if not done:
                 raise cluster.ClusterError(f"another command has begun to train into {results.folder}")
             look()
