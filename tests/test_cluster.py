@@ -218,6 +218,25 @@ def test_a_checkpoint_that_is_ahead_of_its_row_is_not_gone_on_from(tmp_path):
         assert reproduction.begin(job.run, {**job.row, "history": {"loss": [0.5]}}, path).epoch == begun
 
 
+def test_a_command_leaves_the_folder_to_one_that_began_later(tmp_path, monkeypatch):
+    job, data = job_of(tmp_path), datasets.load("synthetic", limit=300)
+    kept = reproduction_jobs.OneRow(tmp_path)
+    figures = {name: [0.5] for name in job.row["history"]}
+
+    def finished(client, function, jobs, look, stop, tell):
+        (tmp_path / ".permit").write_text("another's")
+        kept.checkpoint(job.row).parent.mkdir()
+        kept.keep({**job.row, "history": figures})
+        look()
+        yield
+
+    monkeypatch.setattr(cluster, "finished", finished)
+    with pytest.raises(cluster.ClusterError, match="another command has begun to train into"):
+        reproduction_jobs.reproduce(None, [job.run], data, reproduction.Results(tmp_path), "synthetic", 300)
+    assert (tmp_path / ".permit").read_text() == "another's" and kept.row_file(job.row).exists()
+    assert reproduction.read(tmp_path / "results.json") == []
+
+
 @pytest.mark.parametrize("finished", [False, True])
 def test_what_workers_left_of_a_row_is_removed_but_for_what_it_goes_on_from(tmp_path, finished):
     job, results = job_of(tmp_path), reproduction.Results(tmp_path)

@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +87,12 @@ class Permit(Callback):
             return self.path.read_text(encoding="utf-8") == self.text
         except FileNotFoundError:
             return False
+
+    def withdraw(self) -> bool:
+        """Take it back. False where that of another command lies there, which is then left."""
+        if self.holds():
+            self.path.unlink(missing_ok=True)
+        return not self.path.exists()
 
 
 def work(job: Job) -> bool:
@@ -173,15 +179,16 @@ def reproduce(
     """
     from tinycnn import cluster
 
-    device, permit = current_device(), uuid.uuid4().hex
+    device, permit = current_device(), Permit(results.permit, uuid.uuid4().hex)
     jobs = []
     for run in runs:
         row = results.row(run, data)
         if len(row["history"]["loss"]) == run.epochs:
             print(f"{run}: finished already")
+            put_away(row, results)
         else:
             folder = results.folder.resolve()
-            jobs.append(Job(run, row, folder, permit, device.name, device.dtype, source, limit))
+            jobs.append(Job(run, row, folder, permit.text, device.name, device.dtype, source, limit))
     display = Display([job.row for job in jobs])
 
     def look() -> None:
@@ -189,20 +196,23 @@ def reproduce(
             results.write()
             display.tell(news)
 
-    results.permit.write_text(permit, encoding="utf-8")
+    def look_while_permitted() -> None:
+        if not permit.holds():
+            raise cluster.ClusterError(f"another command has begun to train into {results.folder}")
+        look()
+
+    results.permit.write_text(permit.text, encoding="utf-8")
     try:
-        stop = partial(results.permit.unlink, True)
-        for job, done in cluster.finished(client, work, jobs, look, stop, display.write):
-            if not done:
-                raise cluster.ClusterError(f"another command has begun to train into {results.folder}")
-            look()
+        watch, stop = look_while_permitted, permit.withdraw
+        for job, _ in cluster.finished(client, work, jobs, watch, stop, display.write):
+            watch()
             show(results.row(job.run, data), results)
     finally:
         display.bar.close()
-        results.permit.unlink(missing_ok=True)
-        look()
-        for job in jobs:
-            put_away(results.row(job.run, data), results)
+        if permit.withdraw():  # else the folder is another command's
+            look()
+            for job in jobs:
+                put_away(results.row(job.run, data), results)
 
 
 def put_away(row: Row, results: Results) -> None:
