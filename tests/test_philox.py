@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinycnn import initializers, philox
+from tinycnn import philox
 
 # Random123's kat_vectors for philox4x32-10: counter, key, result.
 KNOWN_ANSWERS = [
@@ -99,45 +99,3 @@ def test_permutations_differ_from_step_to_step_and_put_everything_everywhere():
     assert not np.array_equal(orders[0], orders[1])
     counts = np.stack([np.bincount(column, minlength=10) for column in orders.T])
     assert np.abs(counts - 200).max() < 6 * math.sqrt(2000 * 0.1 * 0.9)
-
-
-# ---------------------------------------------------------------- initial weights
-
-SHAPES = [(5, 3, 16, 24), (200, 100)]
-
-
-def fans(shape):
-    receptive = 1
-    for n in shape[:-2]:
-        receptive *= n
-    return shape[-2] * receptive, shape[-1] * receptive
-
-
-def limits(name, shape):
-    """(bound, standard deviation) from keras-semantics.md."""
-    fan_in, fan_out = fans(shape)
-    share = {"glorot": 2 / (fan_in + fan_out), "he": 2 / fan_in}[name.split("_")[0]]
-    if name.endswith("uniform"):
-        return math.sqrt(3 * share), math.sqrt(share)
-    return 2 * math.sqrt(share) / 0.87962566103423978, math.sqrt(share)
-
-
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("name", ["glorot_uniform", "glorot_normal", "he_uniform", "he_normal"])
-def test_initial_weights_have_keras_s_bounds_and_deviation(name, shape):
-    w = initializers.INITIALIZERS[name](shape, seed=1, stream=2)
-    bound, deviation = limits(name, shape)
-    assert w.shape == shape
-    assert 0.98 * bound < np.abs(w).max() <= bound
-    assert abs(w.mean()) < 5 * deviation / math.sqrt(w.size)
-    assert abs(w.std() / deviation - 1) < 5 / math.sqrt(w.size)
-
-
-def test_zeros_and_ones():
-    assert not initializers.zeros((2, 3)).any() and initializers.zeros((2, 3)).shape == (2, 3)
-    assert (initializers.ones((4,)) == 1).all()
-
-
-def test_an_unknown_initializer_is_refused_with_those_there_are():
-    with pytest.raises(ValueError, match="orthogonal.*glorot_uniform"):
-        initializers.get("orthogonal")

@@ -183,8 +183,7 @@ NAMES: dict[str, dict[str, str]] = {
         "clip_norm": "gradients are not clipped here: use a smaller learning rate",
     },
     "initializers": {
-        **_each("Constant Identity Initializer Orthogonal VarianceScaling constant identity orthogonal",
-                "use a name that there is, 'glorot_uniform' or 'he_normal', or weights= with an array"),
+        "Initializer": "use one that there is, or give the layer weights= of your own",
         **_each("deserialize serialize", OBJECTS),
     },
     "regularizers": {

@@ -405,6 +405,11 @@ def layer_text(layer: Layer, following: str) -> tuple[str, str]:
     if code is None:
         raise ValueError(f"{layer.name} cannot be written: the notation has no {layer.type}")
     first, named, options = CODES[code].first, dict(CODES[code].named), layer.options()
+    unsaid = [name for name in options if name not in first and name not in named]
+    if unsaid:
+        raise ValueError(f"{layer.name} cannot be written: the notation has no {unsaid[0]}")
+    if isinstance(options.get("kernel_initializer"), dict):
+        raise ValueError(f"{layer.name} cannot be written: the notation has no initializer with numbers of its own")
     if code in POOLS and options["strides"] == options["pool_size"]:
         options["strides"] = None
     if "activation" in named and following in (*ACTIVATIONS, "end"):

@@ -27,6 +27,7 @@ KNOWN = {
     "activation",
     "use_bias",
     "kernel_initializer",
+    "bias_initializer",
     "units",
     "rate",
 }

@@ -317,7 +317,7 @@ class Layer(Weighted):
         return (None, *self.shape_after(without_batch(input_shape)))
 
     def add_weight(
-        self, name: str, shape: Shape, initializer: str = "glorot_uniform", trainable: bool = True, **others: Any
+        self, name: str, shape: Shape, initializer: Any = "glorot_uniform", trainable: bool = True, **others: Any
     ) -> Tensor:
         """A new weight, drawn by an initializer of tinycnn.initializers. trainable: whether training changes it."""
         for argument, value in others.items():
@@ -329,8 +329,8 @@ class Layer(Weighted):
         device = current_device()
         tensor = Tensor.wrap(device.zeros(shape), device)
         if session.draws_weights():
-            draw = initializers.INITIALIZERS[initializer]
-            device.assign(tensor.data, draw(shape, self.seed, philox.stream_id(philox.WEIGHTS, self.stream or 0)))
+            stream = philox.stream_id(philox.WEIGHTS, self.stream or 0)
+            device.assign(tensor.data, initializers.draw(initializer, shape, self.seed, stream))
         if trainable:
             self.learnt.add(name)
         tensor.requires_grad = trainable and self._trainable

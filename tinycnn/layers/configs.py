@@ -7,7 +7,6 @@ asks for nothing is passed over, and the rest is refused by name.
 from __future__ import annotations
 
 import inspect
-import re
 from typing import TYPE_CHECKING, Any
 
 from tinycnn import initializers, refusals
@@ -19,13 +18,6 @@ if TYPE_CHECKING:
 ABOUT = ("name", "trainable", "dtype", "batch_input_shape", "batch_shape", "input_shape", "input_dtype", "build_config")
 # These say how Keras computes, not what; a Dropout here draws by its model's seed.
 HOW = ("seed", "implementation", "renorm_momentum", "momentum_schedule")
-# Keras 2 writes the initialisers of these names as this one: scale, fan, distribution.
-VARIANCE_SCALING = {
-    (1, "fan_avg", "uniform"): "glorot_uniform",
-    (1, "fan_avg", "normal"): "glorot_normal",
-    (2, "fan_in", "uniform"): "he_uniform",
-    (2, "fan_in", "normal"): "he_normal",
-}
 
 
 def config_of(layer: Layer, options: dict[str, Any]) -> dict[str, Any]:
@@ -71,22 +63,11 @@ def arguments(cls: type[Layer], config: dict[str, Any], rank: int | None, weight
 
 
 def read(key: str, value: Any) -> Any:
-    """A value of a config as a constructor takes it: tuples for lists, names for initialisers and activations."""
+    """A value of a config as a constructor takes it: tuples for lists, names for activations, and initialisers."""
     if isinstance(value, list):
         return value[0] if key == "axis" and len(value) == 1 else tuple(value)
     if isinstance(value, dict) and isinstance(value.get("config"), str):  # Keras 3's functions
         return value["config"]
     if key.endswith("_initializer") and value is not None:
-        return initializer(value)
+        return initializers.get(value)
     return value
-
-
-def initializer(value: Any) -> str:
-    """The name of an initialiser that is written in any of Keras's forms."""
-    name, options = (value, {}) if isinstance(value, str) else (str(value.get("class_name")), value.get("config") or {})
-    if name == "VarianceScaling":
-        form = options.get("scale"), options.get("mode"), str(options.get("distribution")).removeprefix("truncated_")
-        if form not in VARIANCE_SCALING:
-            raise ValueError(f"the initialiser {value} is not there")
-        return VARIANCE_SCALING[form]
-    return initializers.get(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())

@@ -20,8 +20,8 @@ class Convolutional2D(Layer):
 
     def __init__(
         self, filters: int, kernel_size: int | Pair, strides: int | Pair = (1, 1), padding: str = "valid",
-        activation: str | None = None, use_bias: bool = True, kernel_initializer: str = "glorot_uniform",
-        bias_initializer: str = "zeros", name: str | None = None, input_shape: Sequence[int] | None = None,
+        activation: str | None = None, use_bias: bool = True, kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros", name: str | None = None, input_shape: Sequence[int] | None = None,
         kernel_regularizer: Any = None, bias_regularizer: Any = None,
         activity_regularizer: Any = None,
     ):  # fmt: skip
@@ -54,8 +54,7 @@ class Convolutional2D(Layer):
             "padding": self.padding,
             "activation": self.activation,
             "use_bias": self.use_bias,
-            "kernel_initializer": self.kernel_initializer,
-            **({} if self.bias_initializer == "zeros" else {"bias_initializer": self.bias_initializer}),
+            **initializers.as_options(self.kernel_initializer, self.bias_initializer),
             **regularizers.as_options(self.regularizers),
         }
 
@@ -72,7 +71,7 @@ class Conv2D(Convolutional2D):
         padding: 'valid' or 'same'.
         activation: None, 'relu' (fused into the kernel), or another of functional.ACTIVATIONS.
         use_bias: whether a number is added to each filter's outputs.
-        kernel_initializer, bias_initializer: the name of one of tinycnn.initializers.
+        kernel_initializer, bias_initializer: one of tinycnn.initializers, or its name.
         kernel_regularizer, bias_regularizer: of tinycnn.regularizers, or None. activity_regularizer: the same of the
             outputs, summed over the whole batch, as in Keras 2.3.1.
 
@@ -127,7 +126,7 @@ class Conv2DTranspose(Convolutional2D):
         padding: 'valid' or 'same'.
         activation: None, or one of functional.ACTIVATIONS.
         use_bias: whether a number is added to each filter's outputs.
-        kernel_initializer, bias_initializer: the name of one of tinycnn.initializers.
+        kernel_initializer, bias_initializer: one of tinycnn.initializers, or its name.
         kernel_regularizer, bias_regularizer, activity_regularizer: as Conv2D has them.
 
     Shapes:

@@ -26,7 +26,7 @@ class Dense(Layer):
         units: the number of outputs.
         activation: None, 'relu' (fused into the kernel), or another of functional.ACTIVATIONS.
         use_bias: whether a number is added to each output.
-        kernel_initializer, bias_initializer: the name of one of tinycnn.initializers.
+        kernel_initializer, bias_initializer: one of tinycnn.initializers, or its name.
         kernel_regularizer, bias_regularizer: of tinycnn.regularizers, or None. activity_regularizer: the same of the
             outputs, summed over the whole batch, as in Keras 2.3.1.
 
@@ -46,7 +46,7 @@ class Dense(Layer):
 
     def __init__(
         self, units: int, activation: str | None = None, use_bias: bool = True,
-        kernel_initializer: str = "glorot_uniform", bias_initializer: str = "zeros", name: str | None = None,
+        kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros", name: str | None = None,
         input_shape: Sequence[int] | None = None, kernel_regularizer: Any = None, bias_regularizer: Any = None,
         activity_regularizer: Any = None,
     ):  # fmt: skip
@@ -78,8 +78,7 @@ class Dense(Layer):
             "units": self.units,
             "activation": self.activation,
             "use_bias": self.use_bias,
-            "kernel_initializer": self.kernel_initializer,
-            **({} if self.bias_initializer == "zeros" else {"bias_initializer": self.bias_initializer}),
+            **initializers.as_options(self.kernel_initializer, self.bias_initializer),
             **regularizers.as_options(self.regularizers),
         }
 
