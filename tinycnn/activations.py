@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from tinycnn import functional as F
@@ -18,6 +19,32 @@ elu, sigmoid, softplus, tanh = F.elu, F.sigmoid, F.softplus, F.tanh
 def linear(x: Tensor) -> Tensor:
     """x as it is."""
     return x
+
+
+class Own:
+    """An activation of the user's.
+
+    Args:
+        function: of a Tensor, with the operators, tinycnn.functional and the backend's functions, to one of its shape.
+        name: by which files have it.
+
+    >>> Own(lambda x: x * 2.0, "double")(Tensor([1.0])).numpy()
+    array([2.], dtype=float32)
+    """
+
+    def __init__(self, function: Callable[[Tensor], Tensor], name: str):
+        self.function, self.name = function, name
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The activation of x. Raises TypeError where the function gives anything but a Tensor of x's shape."""
+        y = self.function(x)
+        if not isinstance(y, Tensor) or y.shape != x.shape:
+            given = f"one of shape {y.shape}" if isinstance(y, Tensor) else repr(y)
+            raise TypeError(f"the activation {self.name} must give a Tensor of shape {x.shape}, not {given}")
+        return y
+
+    def __repr__(self) -> str:
+        return self.name
 
 
 def __getattr__(name: str) -> Any:

@@ -19,6 +19,7 @@ import numpy as np
 from tinycnn import backend as K
 from tinycnn import functional as F
 from tinycnn import refusals
+from tinycnn.custom_objects import get_custom_objects
 from tinycnn.devices.base import Array, Device
 from tinycnn.expressions import expressions_in
 from tinycnn.tensor import Tensor
@@ -247,7 +248,8 @@ def get(identifier: str | Callable) -> Callable:
     """
     if isinstance(identifier, refusals.NotHere):
         identifier()
-    function = BY_NAME.get(identifier) if isinstance(identifier, str) else identifier
+    named = {**get_custom_objects(), **BY_NAME}
+    function = named.get(identifier) if isinstance(identifier, str) else identifier
     if callable(function):
         return function
     known = ", ".join((*LOSSES, *OTHERS))

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from tinycnn import drawing, losses, optimizers, refusals, session
 from tinycnn.callbacks import Callback, History
+from tinycnn.custom_objects import custom_object_scope, get_custom_objects
 from tinycnn.devices import current_device, use_device
 from tinycnn.devices.base import Array
 from tinycnn.expressions import Expression, in_order
@@ -484,7 +485,8 @@ class Model(Weighted):
     def from_config(cls, config: Any, custom_objects: Mapping[str, type[Layer]] | None = None) -> Model:
         """A network, with new weights, from what `get_config` gave, here or in Keras. Raises ValueError."""
         kind = "Sequential" if issubclass(cls, Sequential) else "Model"
-        return keras_config.model_from({"class_name": kind, "config": config}, kinds(custom_objects))
+        with custom_object_scope(custom_objects or {}):
+            return keras_config.model_from({"class_name": kind, "config": config}, kinds())
 
     def to_json(self, **options: Any) -> str:
         """The network without its weights as JSON, in Keras 2's form; options: json.dumps's."""
@@ -575,7 +577,7 @@ def measured(metrics: Any) -> tuple[list[str], dict[str, Callable]]:
         if isinstance(metric, str) and metric in METRICS:
             names.append(metric)
             continue
-        function = BY_NAME.get(metric) if isinstance(metric, str) else metric
+        function = {**get_custom_objects(), **BY_NAME}.get(metric) if isinstance(metric, str) else metric
         if not callable(function):
             raise ValueError(
                 f"{metric!r} is not measured; there are: 'accuracy', {', '.join(BY_NAME)}, and functions of your own, "
@@ -605,12 +607,14 @@ def load_model(filepath: str | os.PathLike, custom_objects: Mapping[str, Any] | 
     `model.fit(..., initial_epoch=model.epoch)` goes on where it stopped.
 
     Args:
-        custom_objects: {name: class or function} of the layers, losses and metrics of your own that are in it.
+        custom_objects: {name: class or function} of the layers, activations, losses and metrics of your own that are in
+            it, beside those of utils.get_custom_objects().
 
     Raises:
         CheckpointError: for what is no such file, is damaged, or has a layer that is not known.
     """
-    return formats.load(filepath, kinds(custom_objects))
+    with custom_object_scope(custom_objects or {}):
+        return formats.load(filepath, kinds())
 
 
 @refusals.by_name
@@ -621,12 +625,13 @@ def model_from_json(json_string: str, custom_objects: Mapping[str, type[Layer]] 
     >>> model_from_json(Sequential([Dense(10, input_shape=(784,))], name="small").to_json())
     <Sequential small: 1 layers, 7,850 parameters>
     """
-    return keras_config.from_json(json_string, kinds(custom_objects))
+    with custom_object_scope(custom_objects or {}):
+        return keras_config.from_json(json_string, kinds())
 
 
-def kinds(custom_objects: Mapping[str, Any] | None) -> keras_config.Kinds:
+def kinds() -> keras_config.Kinds:
     """What networks are made of, with layers of one's own."""
-    return keras_config.Kinds(Sequential, Model, {**checkpoint.LAYERS, **(custom_objects or {})})
+    return keras_config.Kinds(Sequential, Model, {**checkpoint.LAYERS, **get_custom_objects()})
 
 
 def __getattr__(name: str) -> Any:

@@ -239,8 +239,7 @@ NAMES: dict[str, dict[str, str]] = {
         "set_epsilon": "give epsilon= to the layer or the optimizer",
     },
     "utils": {
-        **_each("CustomObjectScope custom_object_scope deserialize_keras_object get_custom_objects "
-                "serialize_keras_object", OBJECTS),
+        **_each("deserialize_keras_object serialize_keras_object", OBJECTS),
         **_each("GeneratorEnqueuer OrderedEnqueuer", "fit_generator() fetches ahead itself"),
         **_each("H5Dict HDF5Matrix", "read it with h5py into an array"),
         **_each("convert_all_kernels_in_model", "the files of Theano are not read"),

@@ -102,3 +102,18 @@ def softmax(x: Tensor) -> Tensor:
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": relu, "softmax": softmax, "tanh": tanh, "sigmoid": sigmoid, "elu": elu, "softplus": softplus,
 }  # fmt: skip
+Activation = str | Callable[[Tensor], Tensor] | None  # by its name, or a function of one's own
+
+
+def activated(by: Activation, x: Tensor) -> Tensor:
+    """x as it is for None, else that activation of it. Raises ValueError for what is no activation."""
+    if by is None or callable(by):
+        return x if by is None else by(x)
+    return ACTIVATIONS[known(by)](x)
+
+
+def known(name: str) -> str:
+    """The name of an activation. Raises ValueError for what is none."""
+    if name not in ACTIVATIONS:
+        raise ValueError(f"the activation is None, one of {', '.join(ACTIVATIONS)}, or a function, not {name!r}")
+    return name

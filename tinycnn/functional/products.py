@@ -7,7 +7,7 @@ from math import prod
 
 from tinycnn.arithmetic import reshape
 from tinycnn.devices.base import Array, Gradients, Wanted
-from tinycnn.functional.activations import ACTIVATIONS
+from tinycnn.functional.activations import Activation, activated, known
 from tinycnn.functional.joining import flatten
 from tinycnn.shapes import (
     UNPADDED,
@@ -25,7 +25,7 @@ from tinycnn.tensor import Tensor, device_of, output_of
 
 def conv2d(
     x: Tensor, w: Tensor, b: Tensor | None = None, stride: int | Pair = 1, padding: str | Padding = "valid",
-    activation: str | None = None,
+    activation: Activation = None,
 ) -> Tensor:  # fmt: skip
     """Convolution: y[n,p,q,k] = act(b[k] + sum over r, s, c of x[n, p*stride+r-top, q*stride+s-left, c] * w[r,s,c,k]).
 
@@ -34,7 +34,8 @@ def conv2d(
 
     Args:
         x: images. w: filters. b: bias, or None.
-        stride: an int or (rows, columns). activation: None, 'relu' (fused), or another of ACTIVATIONS.
+        stride: an int or (rows, columns). activation: None, 'relu' (fused), another of ACTIVATIONS, or a function of a
+            Tensor.
         padding: 'valid', 'same', or ((top, bottom), (left, right)) pixels.
 
     Shapes:
@@ -52,7 +53,7 @@ def conv2d(
     array([-1., -2.], dtype=float32)
     """
     if not is_fused(activation):
-        return ACTIVATIONS[activation](conv2d(x, w, b, stride, padding))  # type: ignore[index]
+        return activated(activation, conv2d(x, w, b, stride, padding))
     stride, relu = pair(stride, "stride"), activation == "relu"
     require(x.ndim == 4, f"conv2d: the images must have shape (N, H, W, C), not {x.shape}")
     require(w.ndim == 4, f"conv2d: the filters must have shape (R, S, C, K), not {w.shape}")
@@ -76,7 +77,7 @@ def conv2d(
 
 def conv2d_transpose(
     x: Tensor, w: Tensor, b: Tensor | None = None, stride: int | Pair = 1, padding: str = "valid",
-    activation: str | None = None,
+    activation: Activation = None,
 ) -> Tensor:  # fmt: skip
     """Transposed convolution: a convolution's way back, as a way forward (Dumoulin and Visin, 2016, chapter 4).
 
@@ -86,7 +87,7 @@ def conv2d_transpose(
 
     Args:
         x: images. w: filters, in the layout of the convolution that goes the other way. b: bias, or None.
-        stride: of that convolution; images become so many times as large. activation: None, or one of ACTIVATIONS.
+        stride: of that convolution; images become so many times as large. activation: as conv2d has it, but not fused.
         padding: of that convolution, 'valid' or 'same'.
 
     Shapes:
@@ -101,7 +102,7 @@ def conv2d_transpose(
     array([ 1., 10.,  2., 20.], dtype=float32)
     """
     if not is_fused(activation) or activation == "relu":  # which backward data's kernels do not apply
-        return ACTIVATIONS[activation](conv2d_transpose(x, w, b, stride, padding))  # type: ignore[index]
+        return activated(activation, conv2d_transpose(x, w, b, stride, padding))
     stride = pair(stride, "stride")
     require(x.ndim == 4, f"conv2d_transpose: the images must have shape (N, H, W, C), not {x.shape}")
     require(w.ndim == 4, f"conv2d_transpose: the filters must have shape (R, S, K, C), not {w.shape}")
@@ -127,11 +128,11 @@ def conv2d_transpose(
     )  # fmt: skip
 
 
-def conv1x1(x: Tensor, w: Tensor, b: Tensor | None = None, activation: str | None = None) -> Tensor:
+def conv1x1(x: Tensor, w: Tensor, b: Tensor | None = None, activation: Activation = None) -> Tensor:
     """Convolution with a 1x1 filter: a matrix product over the channels of every pixel.
 
     Args:
-        x: images. w: filters. b: bias, or None. activation: None, 'relu' (fused), or another of ACTIVATIONS.
+        x: images. w: filters. b: bias, or None. activation: as conv2d has it.
 
     Shapes:
         x (N,H,W,C), w (1,1,C,K), b (K,) -> (N,H,W,K).
@@ -143,7 +144,7 @@ def conv1x1(x: Tensor, w: Tensor, b: Tensor | None = None, activation: str | Non
     210.0
     """
     if not is_fused(activation):
-        return ACTIVATIONS[activation](conv1x1(x, w, b))  # type: ignore[index]
+        return activated(activation, conv1x1(x, w, b))
     require(w.ndim == 4 and w.shape[:2] == (1, 1), f"conv1x1: the filters must have shape (1, 1, C, K), not {w.shape}")
     require(
         x.ndim == 4 and x.shape[3] == w.shape[2], f"conv1x1: images {x.shape} do not fit filters of shape {w.shape}"
@@ -157,11 +158,11 @@ def conv1x1(x: Tensor, w: Tensor, b: Tensor | None = None, activation: str | Non
     )  # fmt: skip
 
 
-def dense(x: Tensor, w: Tensor, b: Tensor | None = None, activation: str | None = None) -> Tensor:
+def dense(x: Tensor, w: Tensor, b: Tensor | None = None, activation: Activation = None) -> Tensor:
     """act(x @ w + b).
 
     Args:
-        x: inputs. w: the kernel. b: bias, or None. activation: None, 'relu' (fused), or another of ACTIVATIONS.
+        x: inputs. w: the kernel. b: bias, or None. activation: as conv2d has it.
 
     Shapes:
         x (N,I), w (I,O), b (O,) -> (N,O). Where x has more axes, (...,I) -> (...,O).
@@ -173,7 +174,7 @@ def dense(x: Tensor, w: Tensor, b: Tensor | None = None, activation: str | None 
     0.0
     """
     if not is_fused(activation):
-        return ACTIVATIONS[activation](dense(x, w, b))  # type: ignore[index]
+        return activated(activation, dense(x, w, b))
     require(x.ndim >= 2, f"dense: the input must have shape (N, inputs), not {x.shape}")
     require(
         w.ndim == 2 and x.shape[-1] == w.shape[0], f"dense: input {x.shape} does not fit a kernel of shape {w.shape}"
@@ -207,8 +208,6 @@ def affine(
     return output_of(name, inputs, y, way_back)
 
 
-def is_fused(activation: str | None) -> bool:
+def is_fused(activation: Activation) -> bool:
     """Whether the product's own kernel applies it. Raises ValueError for what is no activation."""
-    if activation is not None and activation not in ACTIVATIONS:
-        raise ValueError(f"the activation is None or one of {', '.join(ACTIVATIONS)}, not {activation!r}")
-    return activation in (None, "relu")
+    return activation is None or (not callable(activation) and known(activation) == "relu")

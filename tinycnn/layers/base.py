@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from tinycnn import activations, drawing, initializers, philox, refusals, session
 from tinycnn import functional as F
 from tinycnn.careful import Careful
+from tinycnn.custom_objects import get_custom_objects
 from tinycnn.devices import current_device
 from tinycnn.expressions import Expression, Values, in_order
 from tinycnn.layers import configs, keras1
@@ -28,17 +29,31 @@ from tinycnn.tensor import Tensor
 ACTIVATIONS = ("linear", *F.ACTIVATIONS)
 
 
-def check_activation(activation: Any) -> str | None:
-    """None for no activation, else its name; of the functions of tinycnn.activations too.
+def check_activation(activation: Any) -> str | activations.Own | None:
+    """None for no activation, else its name, of the functions of tinycnn.activations too; or one of the user's, which
+    is a function, or the name of one in get_custom_objects().
 
     Raises ValueError that lists those there are.
     """
+    if isinstance(activation, str) and activation not in ACTIVATIONS and activation in get_custom_objects():
+        return activations.Own(get_custom_objects()[activation], activation)
     if callable(activation):
         functions = ((name, (getattr(activations, name), F.ACTIVATIONS.get(name))) for name in ACTIVATIONS)
         activation = next((name for name, same in functions if activation in same), activation)
+    if callable(activation) and not isinstance(activation, refusals.NotHere):
+        name = getattr(activation, "__name__", getattr(activation, "name", type(activation).__name__))
+        return activations.Own(activation, str(name))
     if activation not in (None, *ACTIVATIONS):
-        raise ValueError(f"no activation is called {activation!r}; there are: {', '.join(ACTIVATIONS)}")
+        raise ValueError(
+            f"no activation is called {activation!r}; there are: {', '.join(ACTIVATIONS)}; one of your own is given as "
+            "a function, or named in custom_objects= or utils.get_custom_objects()"
+        )
     return None if activation == "linear" else activation
+
+
+def name_of(activation: str | activations.Own | None) -> str | None:
+    """The name by which files have what `check_activation` gave."""
+    return activation.name if isinstance(activation, activations.Own) else activation
 
 
 def positive(value: Any, what: str) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinycnn import functional as F
 from tinycnn import initializers, refusals, regularizers
-from tinycnn.layers.base import Layer, affine_formula, check_activation, positive
+from tinycnn.layers.base import Layer, affine_formula, check_activation, name_of, positive
 from tinycnn.shapes import Padding, Pair, Shape, check_images, check_padding, pair, transposed_output, window_output
 from tinycnn.tensor import Tensor
 
@@ -20,7 +20,7 @@ class Convolutional2D(Layer):
 
     def __init__(
         self, filters: int, kernel_size: int | Pair, strides: int | Pair = (1, 1), padding: str = "valid",
-        activation: str | None = None, use_bias: bool = True, kernel_initializer: Any = "glorot_uniform",
+        activation: Any = None, use_bias: bool = True, kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros", name: str | None = None, input_shape: Sequence[int] | None = None,
         kernel_regularizer: Any = None, bias_regularizer: Any = None,
         activity_regularizer: Any = None,
@@ -52,7 +52,7 @@ class Convolutional2D(Layer):
             "kernel_size": self.kernel_size,
             "strides": self.strides,
             "padding": self.padding,
-            "activation": self.activation,
+            "activation": name_of(self.activation),
             "use_bias": self.use_bias,
             **initializers.as_options(self.kernel_initializer, self.bias_initializer),
             **regularizers.as_options(self.regularizers),
@@ -69,7 +69,7 @@ class Conv2D(Convolutional2D):
         filters: their number K.
         kernel_size, strides: an int or (rows, columns).
         padding: 'valid' or 'same'.
-        activation: None, 'relu' (fused into the kernel), or another of functional.ACTIVATIONS.
+        activation: None, 'relu' (fused into the kernel), another of functional.ACTIVATIONS, or a function of a Tensor.
         use_bias: whether a number is added to each filter's outputs.
         kernel_initializer, bias_initializer: one of tinycnn.initializers, or its name.
         kernel_regularizer, bias_regularizer: of tinycnn.regularizers, or None. activity_regularizer: the same of the
@@ -124,7 +124,7 @@ class Conv2DTranspose(Convolutional2D):
         filters: their number K.
         kernel_size, strides: an int or (rows, columns); images become `strides` times as large.
         padding: 'valid' or 'same'.
-        activation: None, or one of functional.ACTIVATIONS.
+        activation: None, one of functional.ACTIVATIONS, or a function of a Tensor.
         use_bias: whether a number is added to each filter's outputs.
         kernel_initializer, bias_initializer: one of tinycnn.initializers, or its name.
         kernel_regularizer, bias_regularizer, activity_regularizer: as Conv2D has them.

@@ -14,7 +14,8 @@ from tinycnn import functional as F
 from tinycnn.careful import checked
 from tinycnn.devices import use_device
 from tinycnn.devices.base import Array, Mask
-from tinycnn.layers.base import Layer, affine_formula, check_activation, positive, with_batch
+from tinycnn.functional.activations import activated
+from tinycnn.layers.base import Layer, affine_formula, check_activation, name_of, positive, with_batch
 from tinycnn.shapes import Shape, ShapeError
 from tinycnn.tensor import Tensor, no_grad
 
@@ -24,7 +25,7 @@ class Dense(Layer):
 
     Args:
         units: the number of outputs.
-        activation: None, 'relu' (fused into the kernel), or another of functional.ACTIVATIONS.
+        activation: None, 'relu' (fused into the kernel), another of functional.ACTIVATIONS, or a function of a Tensor.
         use_bias: whether a number is added to each output.
         kernel_initializer, bias_initializer: one of tinycnn.initializers, or its name.
         kernel_regularizer, bias_regularizer: of tinycnn.regularizers, or None. activity_regularizer: the same of the
@@ -45,7 +46,7 @@ class Dense(Layer):
     kind = "dense"
 
     def __init__(
-        self, units: int, activation: str | None = None, use_bias: bool = True,
+        self, units: int, activation: Any = None, use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros", name: str | None = None,
         input_shape: Sequence[int] | None = None, kernel_regularizer: Any = None, bias_regularizer: Any = None,
         activity_regularizer: Any = None,
@@ -76,7 +77,7 @@ class Dense(Layer):
     def options(self) -> dict[str, Any]:
         return {
             "units": self.units,
-            "activation": self.activation,
+            "activation": name_of(self.activation),
             "use_bias": self.use_bias,
             **initializers.as_options(self.kernel_initializer, self.bias_initializer),
             **regularizers.as_options(self.regularizers),
@@ -156,7 +157,8 @@ class Activation(Layer):
     """An activation as a layer of its own.
 
     Args:
-        activation: 'linear' or one of functional.ACTIVATIONS: 'relu', 'softmax' (over the last axis), 'tanh', ...
+        activation: 'linear' or one of functional.ACTIVATIONS: 'relu', 'softmax' (over the last axis), 'tanh', ...; or a
+            function of a Tensor.
 
     Shapes:
         x of any shape -> the same.
@@ -167,18 +169,18 @@ class Activation(Layer):
 
     kind = "activation"
 
-    def __init__(self, activation: str, name: str | None = None, input_shape: Sequence[int] | None = None):
+    def __init__(self, activation: Any, name: str | None = None, input_shape: Sequence[int] | None = None):
         super().__init__(name, input_shape)
         self.activation = check_activation(activation)
 
     def call(self, x: Tensor, training: bool) -> Tensor:
-        return x if self.activation is None else F.ACTIVATIONS[self.activation](x)
+        return activated(self.activation, x)
 
     def logits(self, x: Tensor) -> Tensor:
         return x
 
     def options(self) -> dict[str, Any]:
-        return {"activation": self.activation or "linear"}
+        return {"activation": name_of(self.activation) or "linear"}
 
 
 class Reshape(Layer):
