@@ -77,6 +77,12 @@ def test_a_registered_name_is_understood_as_those_of_keras(registered):
     assert [layer.get_config()["activation"] for layer in model.layers[:2]] == ["mine", "mine"]
 
 
+def test_they_are_where_keras_2_has_them():
+    from tinycnn.utils import generic_utils
+
+    assert generic_utils.get_custom_objects() is get_custom_objects()
+
+
 @pytest.mark.parametrize("scope", [CustomObjectScope, custom_object_scope])
 def test_a_scope_ends(scope):
     with scope({"mine": swish}, {"other": swish}):

@@ -289,7 +289,6 @@ MODULES: dict[str, str] = {
     "datasets.imdb": SEQUENCES,
     "datasets.reuters": SEQUENCES,
     "utils.conv_utils": "tinycnn.shapes has the arithmetic of windows",
-    "utils.generic_utils": OBJECTS,
     "utils.io_utils": "read it with h5py into an array",
     "utils.losses_utils": LOSS,
     "utils.metrics_utils": METRIC,
@@ -310,8 +309,8 @@ ELSEWHERE_NAMED: dict[str, str] = {
     "objectives": "losses", "engine": "layers", "engine.topology": "layers", "engine.base_layer": "layers",
     "engine.input_layer": "layers", "engine.network": "models", "engine.sequential": "models",
     "engine.training": "models", "engine.saving": "models", "utils.layer_utils": "utils",
-    "utils.visualize_util": "utils", "callbacks.callbacks": "callbacks", "callbacks.tensorboard_v1": "callbacks",
-    "callbacks.tensorboard_v2": "callbacks",
+    "utils.visualize_util": "utils", "utils.generic_utils": "utils", "callbacks.callbacks": "callbacks",
+    "callbacks.tensorboard_v1": "callbacks", "callbacks.tensorboard_v2": "callbacks",
 }  # fmt: skip
 
 
