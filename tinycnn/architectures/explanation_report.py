@@ -84,9 +84,13 @@ def conclusion(network: str, results: Sequence[Found], documented: float | None)
     rest = f" {missing} more have not been tried to the end." if missing else ""
     if len(recipe.values) == 1:
         rest += " One seed shows no spread: --seeds 3 tells more."
-    if place(documented, recipe.values) == WITHIN:
+    gap_lies = place(documented, recipe.values)
+    if gap_lies == WITHIN:
         return f"{network}: there is no gap; the documented value lies within what the seeds give.{rest}"
-    closing = [result.name for result in tried if place(documented, result.values) == WITHIN]
+    past = {"above all": "below all", "below all": "above all"}[gap_lies]  # of changes that do too much
+    note = {WITHIN: "", past: " (which goes past it)"}
+    places = {result.name: place(documented, result.values) for result in tried}
+    closing = [f"{name}{note[where]}" for name, where in places.items() if where in note]
     if closing:
         return f"{network}: the gap is closed by: {', '.join(closing)}.{rest}"
     nearest = min(tried, key=lambda result: abs(documented - mean(result.values)), default=None)
