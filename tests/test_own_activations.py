@@ -124,6 +124,13 @@ def test_losses_and_metrics_are_registered_too():
     assert list(fit(named, X, Y).history.values()) == list(fit(given, X, Y).history.values())
 
 
+def test_keras_is_not_asked_for_one_of_the_same_name(keras):
+    from tinycnn.keras_reference import twin
+
+    with pytest.raises(ValueError, match="conv2d_1 has an activation of your own, swish"):
+        twin.Twin(network(swish, Activation("relu")))
+
+
 @pytest.mark.parametrize(
     "function, words",
     [(lambda x: K.sum(x), r"one of shape \(\)"), (lambda x: 3, "3"), (lambda x: x.numpy(), "array")],

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save as to_bytes
 
-from tinycnn import layers, session
+from tinycnn import activations, layers, session
 from tinycnn.architectures.notation import parse
 from tinycnn.devices import use_device
 from tinycnn.fit.files import write_atomically
@@ -110,6 +110,8 @@ def keras_layers(layer: layers.Layer) -> list:
     """The Keras layers that do what a layer of ours does. Softmax is one of its own, so that its logits are seen."""
     keras, _ = keras_on_jax()
     options = layer.options()
+    if isinstance(own := getattr(layer, "activation", None), activations.Own):
+        raise ValueError(f"{layer.name} has an activation of your own, {own}, of which Keras knows nothing")
     softmax = options.get("activation") == "softmax"
     if softmax and isinstance(layer, layers.Activation):
         return [keras.layers.Softmax()]
