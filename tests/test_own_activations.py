@@ -63,7 +63,8 @@ def test_a_layer_computes_the_function_of_what_it_would_give_without(device):
 
 def test_they_train_as_a_lambda_at_their_place_to_the_bit(device):
     given, apart = network(swish, Activation(swish)), network(None, Lambda(lambda x: swish(swish(x))))
-    assert fit(given, X, Y).history == fit(apart, X, Y).history
+    few = {"x": X[:3], "y": Y[:3]}  # Numba's simulator is slow
+    assert fit(given, **few).history == fit(apart, **few).history
     for one, other in zip(given.get_weights(), apart.get_weights(), strict=True):
         assert_same_bits(one, other)
 
