@@ -28,7 +28,11 @@ Result = TypeVar("Result")
 LOOK_SECONDS = 0.5  # how often whoever waits looks what the jobs have left in files
 PATIENCE = 10.0  # seconds for jobs to see that they are to end
 BUSY = "300s"  # until a process of this machine that does not answer is given up: its cores may have much else to do
-GONE = (distributed.client.CancelledError, distributed.TimeoutError, OSError)  # what a scheduler that died raises
+SILENT = (
+    distributed.client.CancelledError,
+    distributed.TimeoutError,
+    OSError,
+)  # of a scheduler that does not answer
 SETTINGS = {  # of what is started here
     "distributed.comm.timeouts.connect": BUSY,
     "distributed.comm.timeouts.tcp": BUSY,
@@ -122,16 +126,18 @@ def finished(
         while waiting:
             with asking(scheduler):
                 done = completed(list(waiting), LOOK_SECONDS)
-                before, begun = begun, client.processing()
             for future in done:
                 job = waiting.pop(future)
                 try:
-                    with asking(scheduler, errors=distributed.client.CancelledError):
+                    with asking(scheduler):
                         result = future.result()
                 except distributed.KilledWorker as error:
                     raise ClusterError(f"{job}: its workers died, {error.allowed_failures + 1} times") from None
                 yield job, result
             look()
+            before = begun
+            with suppress(*SILENT):  # it may have much to do
+                begun = client.processing()
             lost = {key for worker, keys in before.items() if worker not in begun for key in keys}
             for future, job in waiting.items():
                 if future.key in lost:
@@ -139,16 +145,16 @@ def finished(
     finally:
         if waiting:
             stop()
-            with suppress(*GONE):
+            with suppress(*SILENT):
                 drop(client, list(waiting))
 
 
 @contextmanager
-def asking(scheduler: str, errors: Any = GONE) -> Iterator[None]:
-    """Ask the scheduler at this address for something: ClusterError where one of these errors says that it has gone."""
+def asking(scheduler: str) -> Iterator[None]:
+    """Ask for futures of the scheduler at this address: ClusterError where they are cancelled, as it has gone."""
     try:
         yield
-    except errors as error:
+    except distributed.client.CancelledError as error:
         raise ClusterError(f"the scheduler at {scheduler} has gone; start it and this command again") from error
 
 
