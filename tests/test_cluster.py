@@ -218,13 +218,25 @@ def test_a_checkpoint_that_is_ahead_of_its_row_is_not_gone_on_from(tmp_path):
         assert reproduction.begin(job.run, {**job.row, "history": {"loss": [0.5]}}, path).epoch == begun
 
 
-def test_a_command_leaves_the_folder_to_one_that_began_later(tmp_path, monkeypatch):
+def test_a_worker_that_does_not_see_the_folder_is_an_error(tmp_path, monkeypatch):
+    """It finds no permit where the command put one, and trains nothing."""
+    job, data = job_of(tmp_path), datasets.load("synthetic", limit=300)
+    monkeypatch.setattr(cluster, "finished", lambda client, function, jobs, *_: ((job, False) for job in jobs))
+    with pytest.raises(cluster.ClusterError, match=r"tiny, seed 0: its worker does not see .*\.permit"):
+        reproduction_jobs.reproduce(None, [job.run], data, reproduction.Results(tmp_path), "synthetic", 300)
+
+
+@pytest.mark.parametrize("another", ["another's", None])
+def test_a_command_leaves_the_folder_to_one_that_began_later(tmp_path, monkeypatch, another):
+    """One with a cluster leaves a permit of its own, one without takes away what is there."""
     job, data = job_of(tmp_path), datasets.load("synthetic", limit=300)
     kept = reproduction_jobs.OneRow(tmp_path)
     figures = {name: [0.5] for name in job.row["history"]}
 
     def finished(client, function, jobs, look, stop, tell):
-        (tmp_path / ".permit").write_text("another's")
+        (tmp_path / ".permit").unlink()
+        if another:
+            (tmp_path / ".permit").write_text(another)
         kept.checkpoint(job.row).parent.mkdir()
         kept.keep({**job.row, "history": figures})
         look()
@@ -233,7 +245,7 @@ def test_a_command_leaves_the_folder_to_one_that_began_later(tmp_path, monkeypat
     monkeypatch.setattr(cluster, "finished", finished)
     with pytest.raises(cluster.ClusterError, match="another command has begun to train into"):
         reproduction_jobs.reproduce(None, [job.run], data, reproduction.Results(tmp_path), "synthetic", 300)
-    assert (tmp_path / ".permit").read_text() == "another's" and kept.row_file(job.row).exists()
+    assert (tmp_path / ".permit").exists() == bool(another) and kept.row_file(job.row).exists()
     assert reproduction.read(tmp_path / "results.json") == []
 
 

@@ -146,7 +146,9 @@ def test_the_optimiser_is_that_of_the_network_that_the_change_names_and_stays_so
         assert again.optimizer.name == "Adam" and again.recipe["schedule"] == ["inverse_time", 0.003, 0.319]
         assert again.recipe["batch_size"] == 128
     assert seen.rates == pytest.approx([0.003, 0.003 / 1.319], abs=1e-9)
-    assert trained(RECIPE, tmp_path, 2)[1].rates == pytest.approx([0.001, 0.001])
+    plain, seen = trained(RECIPE, tmp_path, 2)
+    assert seen.rates == pytest.approx([0.001, 0.001])
+    assert (model.loss, model.metrics) == (plain.loss, plain.metrics)
     adadelta = begun("the optimiser of models-1", tmp_path).optimizer
     assert (adadelta.name, adadelta.learning_rate) == ("Adadelta", 1.0)
 
@@ -211,6 +213,7 @@ def rows_of(explanation, *last, **facts):
         (rows_of(RECIPE, 0.9930, 0.9950) + rows_of("no shuffling", 0.99), "by: no shuffling (which goes past it)."),
         (rows_of(RECIPE, 0.9900, 0.9910) + rows_of("no shuffling", 0.993), "by: no shuffling (which goes past it)."),
         (rows_of(RECIPE, 0.9900, 0.9910) + rows_of("no shuffling", 0.991), "no shuffling leaves 0.0009 of it"),
+        (rows_of(RECIPE, 0.9930, 0.9950) + rows_of("no shuffling", 0.098), "nothing that was tried comes nearer"),
         (rows_of("no shuffling", 0.9960), "the recipe as it is has not been trained to its end yet"),
         (rows_of(RECIPE, 0.9930, epochs=3), "nothing is trained yet"),
     ],

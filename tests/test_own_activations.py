@@ -1,15 +1,31 @@
 """Activations of the user's own: their gradients, how layers take them, and by which names files have them."""
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
 import numpy as np
 import pytest
 from helpers import assert_same_bits, images, normal
 from small_trainings import again, fit
 
 from tinycnn import backend as K
+from tinycnn import command as cli
 from tinycnn import functional as F
+from tinycnn.architectures.notation import notation
 from tinycnn.gradcheck import gradcheck
-from tinycnn.layers import Activation, Conv2D, Conv2DTranspose, Dense, Flatten, Lambda
+from tinycnn.layers import (
+    Activation,
+    BatchNormalization,
+    Conv2D,
+    Conv2DTranspose,
+    Dense,
+    Dropout,
+    Flatten,
+    Lambda,
+    LeakyReLU,
+)
 from tinycnn.models import Sequential, load_model, model_from_json
+from tinycnn.shapes import ShapeError
 from tinycnn.utils import CustomObjectScope, custom_object_scope, get_custom_objects
 
 RNG = np.random.default_rng(0)
@@ -84,12 +100,114 @@ def test_they_are_where_keras_2_has_them():
     assert generic_utils.get_custom_objects() is get_custom_objects()
 
 
+def unknown(name):
+    with pytest.raises(ValueError, match=f"no activation is called '{name}'; there are: linear, .*get_custom_objects"):
+        Dense(3, activation=name)
+    return True
+
+
 @pytest.mark.parametrize("scope", [CustomObjectScope, custom_object_scope])
-def test_a_scope_ends(scope):
+def test_a_scope_ends_and_leaves_what_was_there(scope):
+    get_custom_objects()["there"] = swish
     with scope({"mine": swish}, {"other": swish}):
-        Dense(3, activation="mine"), Dense(3, activation="other")
-    with pytest.raises(ValueError, match="no activation is called 'mine'; there are: linear, .*get_custom_objects"):
+        Dense(3, activation="mine"), Dense(3, activation="other"), Dense(3, activation="there")
+        with pytest.raises(KeyError), scope({"inner": swish}):
+            Dense(3, activation="inner"), Dense(3, activation="mine")
+            raise KeyError
+        assert Dense(3, activation="mine") and unknown("inner")
+    assert unknown("mine") and unknown("other") and Dense(3, activation="there")
+    assert list(get_custom_objects()) == ["there"]
+
+
+def test_a_scope_is_that_of_its_thread(tmp_path):
+    model = network(swish, Activation(swish))
+    model.save(tmp_path / "m.safetensors")
+    with ThreadPoolExecutor(4) as threads:
+        load = partial(load_model, tmp_path / "m.safetensors", custom_objects={"swish": swish})
+        loaded = [threads.submit(load) for _ in range(12)]
+        with custom_object_scope({"mine": swish}):
+            assert threads.submit(unknown, "mine").result()
+    assert len([future.result() for future in loaded]) == 12 and not get_custom_objects()
+
+
+def test_a_name_of_one_s_own_goes_before_keras_s():
+    def three(y_true, y_pred):
+        return K.mean(y_pred) * 0.0 + 3.0
+
+    with custom_object_scope({"relu": swish, "mse": three}):
+        model = network("relu", Activation("relu"))
+        model.compile("sgd", "mse", ["mse"])
+    assert model.layers[0].activation.function is swish
+    assert list(fit(model, X, Y, epochs=1).history.values()) == [[3.0], [3.0]]
+
+
+def relu(x):
+    return K.minimum(K.maximum(x, 0.0), 1.0)
+
+
+def test_a_function_that_is_called_as_one_of_keras_s_is_refused():
+    with pytest.raises(ValueError, match="'relu', as one of Keras's is"):
+        Dense(3, activation=relu)
+    for keras_s in (K.relu, K.sigmoid, K.softmax, K.tanh, K.elu, K.softplus):
+        assert Dense(3, activation=keras_s).activation == keras_s.__name__
+
+
+def test_two_of_one_name_are_not_written(tmp_path):
+    model = network(lambda x: x * 2.0, Activation(lambda x: x * 3.0))
+    for write in (model.to_json, lambda: model.save(tmp_path / "m.h5"), lambda: model.save(tmp_path / "m.safetensors")):
+        with pytest.raises(ValueError, match="two activations are called '<lambda>'.* is activation_1's"):
+            write()
+    assert not list(tmp_path.iterdir())
+    model.save_weights(tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize(
+    "activation, words",
+    [
+        (Dense(3), "is a layer, and no activation"),
+        (BatchNormalization(), "is a layer, and no activation"),
+        (Dropout(0.5), "is a layer, and no activation"),
+        (LeakyReLU, "must be a function of a Tensor"),
+    ],
+)
+def test_what_is_more_than_a_function_is_refused(activation, words):
+    with pytest.raises(ValueError, match=words):
+        Dense(3, activation=activation)
+    with pytest.raises(ValueError, match=words), custom_object_scope({"mine": activation}):
         Dense(3, activation="mine")
+    assert repr(Dense(3, activation=LeakyReLU(0.1)).activation) == "leaky_re_lu_1"
+
+
+def test_a_value_that_cannot_be_called_is_refused():
+    with pytest.raises(ValueError, match="mine must be a function"), custom_object_scope({"mine": 3}):
+        Dense(3, activation="mine")
+
+
+def test_the_notation_has_none():
+    for convolution, alone in ((swish, Activation("relu")), ("relu", Activation(swish))):
+        with pytest.raises(ValueError, match="no activations of one's own"):
+            notation(network(convolution, alone))
+
+
+FILE = """
+from tinycnn import backend as K
+from tinycnn.layers import Dense, Flatten
+from tinycnn.models import Sequential
+
+model = Sequential([
+    Flatten(input_shape=(28, 28, 1)), Dense(4, activation=lambda x: x * K.sigmoid(x)), Dense(10, activation="softmax"),
+])
+"""
+
+
+def test_a_training_of_a_file_goes_on(tmp_path, capsys):
+    (tmp_path / "mine.py").write_text(FILE)
+    arguments = f"train {tmp_path / 'mine.py'} --save {tmp_path / 'm.safetensors'} --data synthetic --limit 60".split()
+    for more in (["--epochs", "1"], ["--epochs", "2", "--resume"]):
+        with pytest.raises(SystemExit) as end:
+            cli.main([*arguments, *more])
+        assert end.value.code in (None, 0), capsys.readouterr().err
+    assert "Epoch 2/2" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["m.safetensors", "m.h5"])
@@ -118,11 +236,12 @@ def test_losses_and_metrics_are_registered_too():
     def squared(y_true, y_pred):
         return K.mean(K.square(y_true - y_pred), axis=-1)
 
-    get_custom_objects()["mine"] = squared
     named, given = network("relu", Activation("relu")), network("relu", Activation("relu"))
-    named.compile("sgd", "mine", ["mine"])
     given.compile("sgd", squared, [squared])
-    assert list(fit(named, X, Y).history.values()) == list(fit(given, X, Y).history.values())
+    with custom_object_scope({"mine": squared}):
+        named.compile("sgd", "mine", ["mine"])
+    got, want = fit(named, X, Y).history, fit(given, X, Y).history
+    assert got["loss"] == want["loss"] and got["mine"] == want["squared"]
 
 
 def test_keras_is_not_asked_for_one_of_the_same_name(keras):
@@ -137,5 +256,5 @@ def test_keras_is_not_asked_for_one_of_the_same_name(keras):
     [(lambda x: K.sum(x), r"one of shape \(\)"), (lambda x: 3, "3"), (lambda x: x.numpy(), "array")],
 )
 def test_what_gives_no_tensor_of_the_shape_is_refused(function, words):
-    with pytest.raises(TypeError, match=rf"the activation <lambda> must give a Tensor of shape .*, not {words}"):
+    with pytest.raises(ShapeError, match=rf"the activation <lambda> must give a Tensor of shape .*, not {words}"):
         Sequential([Dense(3, activation=function, input_shape=(4,))]).predict(np.ones((2, 4), np.float32))

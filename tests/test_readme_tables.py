@@ -59,6 +59,7 @@ def test_reproduced_accuracies_stand_beside_the_documented_ones(tmp_path):
 
 def test_of_several_machines_those_stand_there_that_trained_the_longest(tmp_path):
     rows = [reproduced("go-crazy", 0.98, epochs=5), reproduced("go-crazy", 0.99)]
+    rows += [reproduced("go-crazy", 0.91, epochs=40, images=512), {**reproduced("go-crazy", 0.9, 21), "epochs": 100}]
     write_reproduction(tmp_path, [*rows, reproduced("vanilla", 0.97, epochs=7)])
     other = [{**reproduced(name, 0.991), "machine": "some GPU"} for name in ("go-crazy", "vanilla")]
     write_result(tmp_path, "some-gpu/reproduction", "results.json", {"rows": other})

@@ -52,7 +52,8 @@ class Configured:
         self.options = {option: valid(name, option, value) for option, value in options.items()}
 
     def __call__(self, shape: Shape, seed: int = 0, stream: int = 0) -> np.ndarray:
-        """Numbers of this shape. With a seed of its own the same ones for every layer, as in Keras."""
+        """Numbers of this shape. With a seed of its own the same ones for every layer, as in Keras 3; Keras 2.3 draws
+        other ones whenever it is asked again."""
         numbers = dict(self.options)
         if (own := numbers.pop("seed", None)) is not None:
             seed, stream = own, philox.stream_id(philox.WEIGHTS, 0)
@@ -125,9 +126,10 @@ def made(name: str, options: Mapping[str, Any]) -> str | Configured:
         if option not in defaults:
             raise TypeError(f"{name} has no option {option!r}; it has: {', '.join(defaults) or 'none'}")
     chosen = Configured(name, **{**defaults, **options})
-    if name == "variance_scaling" and chosen.options["seed"] is None:
+    if name == "variance_scaling":
         scale, mode, distribution = (chosen.options[option] for option in ("scale", "mode", "distribution"))
-        return KNOWN_SCALINGS.get((scale, mode, distribution.removeprefix("truncated_")), chosen)
+        if kind := KNOWN_SCALINGS.get((scale, mode, distribution.removeprefix("truncated_"))):
+            return made(kind, {"seed": chosen.options["seed"]})
     return name if chosen.options == defaults else chosen
 
 
@@ -312,7 +314,7 @@ def get(identifier: Any) -> str | Configured:
         identifier = identifier.__name__
     if callable(identifier):
         raise ValueError(f"{identifier} is no initializer that there is; give the layer weights= with what it returns")
-    return found(identifier)
+    return made(found(identifier), {})
 
 
 def found(name: Any) -> str:
@@ -341,11 +343,15 @@ def as_options(kernel: str | Configured, bias: str | Configured) -> dict[str, An
 
 
 def plain(initializer: str | Configured) -> str | dict[str, Any]:
-    """It as Keras writes it to a file: its name, or its class with its config."""
+    """It as Keras 2 writes it to a file: its name, or its class with its config."""
     if isinstance(initializer, str):
         return initializer
-    words = initializer.name.split("_")
-    return {"class_name": "".join(word.capitalize() for word in words), "config": initializer.get_config()}
+    name, config = initializer.name, initializer.get_config()
+    for (scale, mode, distribution), kind in KNOWN_SCALINGS.items():
+        if kind == name:  # of which Keras 2 has no class
+            name = "variance_scaling"
+            config = {"scale": float(scale), "mode": mode, "distribution": distribution, **config}
+    return {"class_name": "".join(word.capitalize() for word in name.split("_")), "config": config}
 
 
 def __getattr__(name: str) -> Any:

@@ -19,7 +19,7 @@ import numpy as np
 from tinycnn import backend as K
 from tinycnn import functional as F
 from tinycnn import refusals
-from tinycnn.custom_objects import get_custom_objects
+from tinycnn.custom_objects import all_custom_objects
 from tinycnn.devices.base import Array, Device
 from tinycnn.expressions import expressions_in
 from tinycnn.tensor import Tensor
@@ -248,7 +248,7 @@ def get(identifier: str | Callable) -> Callable:
     """
     if isinstance(identifier, refusals.NotHere):
         identifier()
-    named = {**get_custom_objects(), **BY_NAME}
+    named = {**BY_NAME, **all_custom_objects()}
     function = named.get(identifier) if isinstance(identifier, str) else identifier
     if callable(function):
         return function

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from tinycnn import drawing, losses, optimizers, refusals, session
 from tinycnn.callbacks import Callback, History
-from tinycnn.custom_objects import custom_object_scope, get_custom_objects
+from tinycnn.custom_objects import all_custom_objects, custom_object_scope
 from tinycnn.devices import current_device, use_device
 from tinycnn.devices.base import Array
 from tinycnn.expressions import Expression, in_order
@@ -577,7 +577,7 @@ def measured(metrics: Any) -> tuple[list[str], dict[str, Callable]]:
         if isinstance(metric, str) and metric in METRICS:
             names.append(metric)
             continue
-        function = {**get_custom_objects(), **BY_NAME}.get(metric) if isinstance(metric, str) else metric
+        function = {**BY_NAME, **all_custom_objects()}.get(metric) if isinstance(metric, str) else metric
         if not callable(function):
             raise ValueError(
                 f"{metric!r} is not measured; there are: 'accuracy', {', '.join(BY_NAME)}, and functions of your own, "
@@ -631,7 +631,7 @@ def model_from_json(json_string: str, custom_objects: Mapping[str, type[Layer]] 
 
 def kinds() -> keras_config.Kinds:
     """What networks are made of, with layers of one's own."""
-    return keras_config.Kinds(Sequential, Model, {**checkpoint.LAYERS, **get_custom_objects()})
+    return keras_config.Kinds(Sequential, Model, {**checkpoint.LAYERS, **all_custom_objects()})
 
 
 def __getattr__(name: str) -> Any:

@@ -39,15 +39,14 @@ def found(network: str, rows: Rows) -> list[Found]:
 
 
 def documented_figures(architecture: Architecture) -> str:
-    """'0.9919 after its last epoch; 0.9945 after its best': what the document gives, and which of its log it is."""
+    """'0.9919, its last epoch by its log (last 0.9919, best 0.9945)': what the document gives, and of which epoch."""
     if architecture.accuracy is None:
         return "no accuracy"
     if architecture.history is None:
         return f"{architecture.accuracy:.4f}, without a log"
-    log = architecture.history["val_acc"]
+    log = [value for value in architecture.history["val_acc"] if not math.isnan(value)]
     which = {"neither": "neither its last nor its best"}.get(of := architecture.accuracy_of, f"its {of}")
-    best = max(value for value in log if not math.isnan(value))
-    return f"{architecture.accuracy:.4f}, {which} epoch by its log (last {log[-1]:.4f}, best {best:.4f})"
+    return f"{architecture.accuracy:.4f}, {which} epoch by its log (last {log[-1]:.4f}, best {max(log):.4f})"
 
 
 def report(network: str, rows: Rows, form: str = "simple") -> str:
@@ -87,14 +86,17 @@ def conclusion(network: str, results: Sequence[Found], documented: float | None)
     gap_lies = place(documented, recipe.values)
     if gap_lies == WITHIN:
         return f"{network}: there is no gap; the documented value lies within what the seeds give.{rest}"
-    past = {"above all": "below all", "below all": "above all"}[gap_lies]  # of changes that do too much
-    note = {WITHIN: "", past: " (which goes past it)"}
-    places = {result.name: place(documented, result.values) for result in tried}
-    closing = [f"{name}{note[where]}" for name, where in places.items() if where in note]
+    gap = abs(documented - mean(recipe.values))
+    closing = []
+    for result in tried:
+        where, left = place(documented, result.values), abs(documented - mean(result.values))
+        if where == WITHIN:
+            closing.append(result.name)
+        elif where != gap_lies and left <= gap:  # on the other side, and no further away
+            closing.append(f"{result.name} (which goes past it)")
     if closing:
         return f"{network}: the gap is closed by: {', '.join(closing)}.{rest}"
     nearest = min(tried, key=lambda result: abs(documented - mean(result.values)), default=None)
-    gap = abs(documented - mean(recipe.values))
     if nearest is None or (left := abs(documented - mean(nearest.values))) >= gap:
         return f"{network}: nothing that was tried comes nearer to the documented value.{rest}"
     return (

@@ -38,6 +38,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, NoReturn
 
+from tinycnn.activations import Own
 from tinycnn.layers import (
     ELU,
     Activation,
@@ -405,6 +406,8 @@ def layer_text(layer: Layer, following: str) -> tuple[str, str]:
     if code is None:
         raise ValueError(f"{layer.name} cannot be written: the notation has no {layer.type}")
     first, named, options = CODES[code].first, dict(CODES[code].named), layer.options()
+    if isinstance(getattr(layer, "activation", None), Own):
+        raise ValueError(f"{layer.name} cannot be written: the notation has no activations of one's own")
     unsaid = [name for name in options if name not in first and name not in named]
     if unsaid:
         raise ValueError(f"{layer.name} cannot be written: the notation has no {unsaid[0]}")

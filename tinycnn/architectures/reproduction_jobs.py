@@ -76,7 +76,7 @@ class Permit(Callback):
     """Ends the training once its command has gone, before another command trains the same."""
 
     def __init__(self, path: Path, text: str):
-        self.path, self.text = path, text
+        self.path, self.text, self.withdrawn = path, text, False
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         if not self.holds():
@@ -89,10 +89,11 @@ class Permit(Callback):
             return False
 
     def withdraw(self) -> bool:
-        """Take it back. False where that of another command lies there, which is then left."""
+        """Take it back. False where another command has taken it away, to whom the folder belongs then."""
         if self.holds():
             self.path.unlink(missing_ok=True)
-        return not self.path.exists()
+            self.withdrawn = True
+        return self.withdrawn and not self.path.exists()
 
 
 def work(job: Job) -> bool:
@@ -204,8 +205,12 @@ def reproduce(
     results.permit.write_text(permit.text, encoding="utf-8")
     try:
         watch, stop = look_while_permitted, permit.withdraw
-        for job, _ in cluster.finished(client, work, jobs, watch, stop, display.write):
+        for job, done in cluster.finished(client, work, jobs, watch, stop, display.write):
             watch()
+            if not done:
+                raise cluster.ClusterError(
+                    f"{job}: its worker does not see {results.permit}; workers need the folder at the same path"
+                )
             show(results.row(job.run, data), results)
     finally:
         display.bar.close()

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from tinycnn.activations import own_of
 from tinycnn.careful import nearest
 from tinycnn.layers import Layer
 from tinycnn.models import Model
@@ -60,13 +61,12 @@ class Program(NamedTuple):
             raise click.UsageError(f"{self.path} {there}: say which is meant, as {self.path}:{example}")
         return next(iter(models.values()))
 
-    def layers(self) -> dict[str, type[Layer]]:
-        """{name: class} of the layers that the file defines or imports, for a saved network that has them."""
-        return {
-            value.__name__: value
-            for value in vars(self.module).values()
-            if isinstance(value, type) and issubclass(value, Layer)
-        }
+    def objects(self, network: Model) -> dict[str, Any]:
+        """The custom objects of a saved `network` of this file: the classes of layers that the file defines or imports,
+        and the network's activations."""
+        values = vars(self.module).values()
+        classes = {v.__name__: v for v in values if isinstance(v, type) and issubclass(v, Layer)}
+        return {**classes, **own_of(network.layers)}
 
 
 def is_named(text: str) -> bool:

@@ -130,8 +130,9 @@ def prepare(options: Options, team: Team | None = None) -> tuple[Model, Settings
     set_random_seed(options.seed or 0)
     own = program.run(options.network) if program.is_named(options.network) else None
     if options.resume and save and os.path.exists(save):
-        model = checkpoint(save, own and own.layers())
-        refuse_another_network(model, own.network() if own else described(options.network), save)
+        wanted = own.network() if own else described(options.network)
+        model = checkpoint(save, own and own.objects(wanted))
+        refuse_another_network(model, wanted, save)
     else:
         model = own.network() if own else find_network(options.network)
     settings = Settings.of(model, options.epochs, options.batch_size, options.optimizer, options.lr, options.seed)

@@ -22,6 +22,7 @@ from safetensors.numpy import save as to_bytes
 
 from tinycnn import layers as all_layers
 from tinycnn import losses, optimizers, session
+from tinycnn.activations import own_of
 from tinycnn.callbacks import History, Logs
 from tinycnn.fit.checkpoint_schema import FORMAT, fault_of
 from tinycnn.fit.files import json_text, write_atomically
@@ -52,8 +53,10 @@ def unique_layers(model: Model) -> list[Layer]:
 
 
 def configuration(model: Model, weights_only: bool) -> dict[str, Any]:
-    """Everything but the arrays, as plain data."""
+    """Everything but the arrays, as plain data. Raises ValueError for two own activations of one name."""
     layers = unique_layers(model)
+    if not weights_only:
+        own_of(layers)
     place = {symbol: i for i, symbol in enumerate(model.symbols)}
     outputs = [place[o] for o in model.output] if isinstance(model.output, (list, tuple)) else place[model.output]
     history = History() if weights_only or model.history is None else model.history

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tinycnn.activations import own_of
 from tinycnn.layers import Input, InputLayer, Layer, Symbol, configs
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ FORM = "2.3.1"  # the Keras whose form is written
 
 
 def model_config(model: Model) -> dict[str, Any]:
-    """{"class_name", "config"} of a network. Raises ValueError for two layers of one name."""
+    """{"class_name", "config"} of a network. Raises ValueError for two layers, or two own activations, of one name."""
     check_names(model)
+    own_of(model.layers)
     if hasattr(model, "add"):
         return {"class_name": "Sequential", "config": in_a_row(model)}
     return {"class_name": "Model", "config": as_a_graph(model)}

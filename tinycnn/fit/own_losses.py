@@ -95,13 +95,13 @@ class Own:
 
 
 def own_function(name: Any, custom_objects: Mapping[str, Any], path: Any) -> Any:
-    """The loss or metric that a file calls so: one of tinycnn's, by its name, or a function among the custom objects.
+    """The loss or metric that a file calls so: a function among the custom objects, or one of tinycnn's, by its name.
 
     Raises ValueError for another.
     """
-    if name in BY_NAME:
-        return name
     function = custom_objects.get(name)
+    if name in BY_NAME and function is None:
+        return name
     if function is None or isinstance(function, type):
         raise ValueError(
             f"{path}: {name!r}, by which it was trained or measured, is a function of your own: name it with "

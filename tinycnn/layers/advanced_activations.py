@@ -27,6 +27,7 @@ class LeakyReLU(Layer):
     """
 
     kind = "leaky_re_lu"
+    elementwise = True
 
     def __init__(self, alpha: float = 0.3, name: str | None = None, input_shape: Sequence[int] | None = None):
         super().__init__(name, input_shape)
@@ -53,6 +54,7 @@ class ELU(Layer):
     """
 
     kind = "elu"
+    elementwise = True
 
     def __init__(self, alpha: float = 1.0, name: str | None = None, input_shape: Sequence[int] | None = None):
         super().__init__(name, input_shape)
@@ -83,6 +85,7 @@ class ReLU(Layer):
     """
 
     kind = "re_lu"
+    elementwise = True
 
     def __init__(
         self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0,

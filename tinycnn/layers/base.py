@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tinycnn import activations, drawing, initializers, philox, refusals, session
+from tinycnn import backend as K
 from tinycnn import functional as F
 from tinycnn.careful import Careful
-from tinycnn.custom_objects import get_custom_objects
+from tinycnn.custom_objects import all_custom_objects
 from tinycnn.devices import current_device
 from tinycnn.expressions import Expression, Values, in_order
 from tinycnn.layers import configs, keras1
@@ -30,25 +31,41 @@ ACTIVATIONS = ("linear", *F.ACTIVATIONS)
 
 
 def check_activation(activation: Any) -> str | activations.Own | None:
-    """None for no activation, else its name, of the functions of tinycnn.activations too; or one of the user's, which
-    is a function, or the name of one in get_custom_objects().
+    """None for no activation, else its name, of the functions of tinycnn.activations and the backend too; or one of the
+    user's, which is a function, or the name of one among the custom objects.
 
-    Raises ValueError that lists those there are.
+    Raises ValueError for what is none, with those there are.
     """
-    if isinstance(activation, str) and activation not in ACTIVATIONS and activation in get_custom_objects():
-        return activations.Own(get_custom_objects()[activation], activation)
+    own = all_custom_objects()
+    if isinstance(activation, str) and activation in own:
+        return own_activation(own[activation], activation)
     if callable(activation):
-        functions = ((name, (getattr(activations, name), F.ACTIVATIONS.get(name))) for name in ACTIVATIONS)
-        activation = next((name for name, same in functions if activation in same), activation)
+        same = (name for name in ACTIVATIONS if activation in (vars(activations).get(name), vars(K).get(name)))
+        activation = next(same, activation)
     if callable(activation) and not isinstance(activation, refusals.NotHere):
         name = getattr(activation, "__name__", getattr(activation, "name", type(activation).__name__))
-        return activations.Own(activation, str(name))
+        if name in ACTIVATIONS:
+            raise ValueError(
+                f"an activation of your own is called {name!r}, as one of Keras's is, and files could not tell which: "
+                "give it another name"
+            )
+        return own_activation(activation, str(name))
     if activation not in (None, *ACTIVATIONS):
         raise ValueError(
             f"no activation is called {activation!r}; there are: {', '.join(ACTIVATIONS)}; one of your own is given as "
             "a function, or named in custom_objects= or utils.get_custom_objects()"
         )
     return None if activation == "linear" else activation
+
+
+def own_activation(function: Any, name: str) -> activations.Own:
+    """An activation of the user's. Raises ValueError for what is no function of a Tensor, and for layers with more to
+    them."""
+    if isinstance(function, type) or not callable(function):
+        raise ValueError(f"the activation {name} must be a function of a Tensor, not {function!r}")
+    if isinstance(function, Layer) and not function.elementwise:
+        raise ValueError(f"{function.name} is a layer, and no activation: put it into the network by itself")
+    return activations.Own(function, name)
 
 
 def name_of(activation: str | activations.Own | None) -> str | None:
@@ -181,6 +198,7 @@ class Layer(Weighted):
     """
 
     kind: str = ""  # the name that instances are numbered under: conv2d_1, conv2d_2, ...; made of the class's if empty
+    elementwise = False  # whether it may be the activation of another
     regularizers: Mapping[str, L1L2] = {}  # {name of a weight, or 'activity': its regularizer}
     draws = True  # whether it has a random stream of its own
     adds_losses = False  # whether its code speaks of add_loss

@@ -168,6 +168,7 @@ class Activation(Layer):
     """
 
     kind = "activation"
+    elementwise = True
 
     def __init__(self, activation: Any, name: str | None = None, input_shape: Sequence[int] | None = None):
         super().__init__(name, input_shape)
