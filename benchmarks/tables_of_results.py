@@ -86,8 +86,9 @@ def explanations_table(results):
     from tinycnn.architectures import explanation_report
 
     rows = reproduction_rows(results, "reproduction/explanations/results.json")
+    tried = [row for row in rows if row.get("explanation")]  # the others were trained by the recipe
     texts = []
-    for machine, network in dict.fromkeys((row["machine"], row["network"]) for row in rows):
+    for machine, network in dict.fromkeys((row["machine"], row["network"]) for row in tried):
         here = [row for row in rows if row["machine"] == machine]
         texts.append(f"{machine}. {explanation_report.report(network, here, 'pipe')}")
     return "\n\n".join(texts) or "Not trained yet: `tinycnn reproduce NAME --explain` does it."

@@ -273,6 +273,10 @@ def test_explaining_takes_what_is_trained_already_goes_on_and_keeps_apart(comman
     shown = tables_of_results.explanations_table(results)
     assert "tiny: the document gives 0.9000" in shown and "| no shuffling" in shown and "One seed shows" in shown
     assert "explanation" not in plain
+    path = results / "a-machine" / "reproduction" / "explanations" / "results.json"
+    by_recipe = [row for row in json.loads(path.read_text())["rows"] if "explanation" not in row]
+    path.write_text(json.dumps({"rows": by_recipe}))
+    assert by_recipe and "Not trained yet" in tables_of_results.explanations_table(results)
 
 
 def interrupt_at(number):
