@@ -226,6 +226,16 @@ def test_a_worker_that_does_not_see_the_folder_is_an_error(tmp_path, monkeypatch
         reproduction_jobs.reproduce(None, [job.run], data, reproduction.Results(tmp_path), "synthetic", 300)
 
 
+def test_what_an_earlier_command_left_of_a_finished_training_is_removed(tmp_path, monkeypatch):
+    job, kept = job_of(tmp_path), reproduction_jobs.OneRow(tmp_path)
+    kept.checkpoint(job.row).parent.mkdir()
+    kept.keep({**job.row, "history": {name: [0.5] * job.run.epochs for name in job.row["history"]}})
+    monkeypatch.setattr(cluster, "finished", lambda client, function, jobs, *_: iter(jobs))  # none is left
+    data = datasets.load("synthetic", limit=300)
+    reproduction_jobs.reproduce(None, [job.run], data, reproduction.Results(tmp_path), "synthetic", 300)
+    assert not (tmp_path / "unfinished").exists() and len(reproduction.read(tmp_path / "results.json")) == 1
+
+
 @pytest.mark.parametrize("another", ["another's", None])
 def test_a_command_leaves_the_folder_to_one_that_began_later(tmp_path, monkeypatch, another):
     """One with a cluster leaves a permit of its own, one without takes away what is there."""

@@ -7,6 +7,8 @@ import pytest
 
 import tinycnn
 from tinycnn import initializers, layers, models
+from tinycnn.devices.network import Network
+from tinycnn.fit.description import describe
 
 pytestmark = pytest.mark.usefixtures("reference")
 
@@ -229,6 +231,13 @@ def test_initial_weights_are_distributed_as_keras_s(keras, name, config, shape):
     np.testing.assert_allclose(ours.std(), theirs.std(), rtol=5 / np.sqrt(n))
     if name != "random_normal" and config.get("distribution") != "untruncated_normal":  # which have no bounds
         np.testing.assert_allclose(np.abs(ours).max(), np.abs(theirs).max(), rtol=0.02)
+
+
+def test_how_weights_began_does_not_matter_to_a_step_in_one_kernel():
+    begun = layers.Dense(3, activation="softmax", bias_initializer="ones", kernel_initializer=OWN["normal"])
+    model = models.Sequential([layers.Flatten(input_shape=(4, 4, 1)), begun])
+    model.compile("sgd")
+    assert isinstance(describe(model), Network)
 
 
 # ---------------------------------------------------------------- what is refused
