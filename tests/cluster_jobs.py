@@ -58,3 +58,10 @@ def fail_on_two(number):
 def kill_the_scheduler(number):
     """End the process that started this worker, and with it the scheduler."""
     os.kill(os.getppid(), signal.SIGKILL)
+
+
+def stop_the_scheduler(folder):
+    """Halt the process that started this worker, tell its number, and wait until somebody writes to `go`."""
+    os.kill(os.getppid(), signal.SIGSTOP)
+    (folder / "halted").write_text(str(os.getppid()))
+    return (folder / "go").read_text()

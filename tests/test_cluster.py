@@ -3,8 +3,10 @@
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -129,6 +131,33 @@ def test_a_scheduler_that_goes_in_the_middle_is_one_line(capfd):
             list(cluster.finished(client, cluster_jobs.kill_the_scheduler, range(3)))
     assert str(gone.value) == f"the scheduler at {address} has gone; start it and this command again"
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_finished_epochs_are_looked_for_while_a_scheduler_hangs(tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "ANSWER_SECONDS", 0.2)
+    os.mkfifo(tmp_path / "go")
+    halted, looks, late = tmp_path / "halted", [], []
+
+    def go_on():
+        os.kill(int(halted.read_text()), signal.SIGCONT)
+        (tmp_path / "go").write_text("done")
+
+    def too_late():
+        late.append("nobody looked")
+        go_on()
+
+    def look():
+        if halted.exists() and not late:
+            looks.append("looked")
+            if len(looks) == 3:
+                in_time.cancel()
+                go_on()
+
+    in_time = threading.Timer(60, too_late)
+    with two_workers() as client:
+        in_time.start()
+        assert list(cluster.finished(client, cluster_jobs.stop_the_scheduler, [tmp_path], look)) == [(tmp_path, "done")]
+    assert not late
 
 
 def test_gradients_are_checked_by_workers_as_without(client):

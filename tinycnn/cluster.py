@@ -27,6 +27,7 @@ Result = TypeVar("Result")
 
 LOOK_SECONDS = 0.5  # how often whoever waits looks what the jobs have left in files
 PATIENCE = 10.0  # seconds for jobs to see that they are to end
+ANSWER_SECONDS = 5.0  # for a scheduler to say who does what; what the jobs leave in files is looked at meanwhile
 BUSY = "300s"  # until a process of this machine that does not answer is given up: its cores may have much else to do
 SILENT = (
     distributed.client.CancelledError,
@@ -137,7 +138,7 @@ def finished(
             look()
             before = begun
             with suppress(*SILENT):  # it may have much to do
-                begun = client.processing()
+                begun = processing(client)
             lost = {key for worker, keys in before.items() if worker not in begun for key in keys}
             for future, job in waiting.items():
                 if future.key in lost:
@@ -162,9 +163,14 @@ def drop(client: distributed.Client, futures: list[Any]) -> None:
     """Cancel what nobody has begun, and wait a while for the rest."""
     if client.status != "running":  # the scheduler has gone
         return
-    begun = {key for keys in client.processing().values() for key in keys}
+    begun = {key for keys in processing(client).values() for key in keys}
     client.cancel([future for future in futures if future.key not in begun])
     completed([future for future in futures if future.key in begun], PATIENCE, all_of_them=True)
+
+
+def processing(client: distributed.Client) -> Mapping[str, Iterable[str]]:
+    """The keys of the jobs that each worker has begun. TimeoutError of a scheduler that hangs."""
+    return client.sync(client.scheduler.processing, callback_timeout=ANSWER_SECONDS)
 
 
 def completed(futures: list[Any], seconds: float, all_of_them: bool = False) -> set[Any]:
