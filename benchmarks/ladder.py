@@ -250,11 +250,16 @@ def times_table(results):
         ]  # fmt: skip
 
     names = ["µs", "TFLOP/s", "cuDNN µs", "times cuDNN", "precision"]
-    return "\n\n".join(
-        f"{tables_shared.field(content, 'device', path)}:\n\n{by_layer(content, path, names, cells)}"
-        f"{tables_shared.left_out(content)}"
-        for path, content in files
-    )
+    parts = []
+    for path, content in files:
+        rows = [row for layer in tables_shared.field(content, "layers", path) for row in layer["rows"]]
+        commits = ", ".join(dict.fromkeys(row["commit"] or "unknown" for row in rows))
+        device, versions = tables_shared.field(content, "device", path), tables_shared.used(content, path)
+        head = f"{device}; commit {commits}; {versions}:\n\n{by_layer(content, path, names, cells)}"
+        never = [f"`{step}`" for step in ladder.STEPS if step not in {row["step"] for row in rows}]
+        came_later = f"\n\nNot measured, for it was written later: {', '.join(never)}." if never else ""
+        parts.append(head + tables_shared.left_out(content) + came_later)
+    return "\n\n".join(parts)
 
 
 TABLES = {"counts": counts_table, "times": times_table}

@@ -143,24 +143,29 @@ def training_speed(content, path, only=None):
             continue
         speed = field(row, "images_per_s", path)
         ratio = ratios.get((row["network"], row["framework"], row["configuration"]))
+        several = len(row["rounds"]) > 1
         lines.append([
-            f"`{row['network']}`", row["framework"], row["configuration"], f"{speed['median']:,.0f}",
-            f"{speed['min']:,.0f} to {speed['max']:,.0f}", report.short(row["seconds_per_epoch"]),
-            f"{ratio['ratio']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})" if ratio else "-",
+            f"`{row['network']}`", row["framework"], row["configuration"], row.get("commit") or "unknown",
+            f"{speed['median']:,.0f}", f"{speed['min']:,.0f} to {speed['max']:,.0f}" if several else "one round",
+            report.short(row["seconds_per_epoch"]), "-" if ratio is None else times(ratio, several),
         ])  # fmt: skip
-    names = ["network", "framework", "fastest configuration"]
+    names = ["network", "framework", "fastest configuration", "commit"]
     names += ["images/s", "lowest to highest", "s/epoch", "times PyTorch"]
     done = sorted({len(row["rounds"]) for row in content["rows"]}) or [settings["rounds"]]
     rounds = f"{done[0]}" if len(done) == 1 else f"{done[0]} to {done[-1]}"
     steps = " or ".join(str(n) for n in sorted({row.get("steps", settings["steps"]) for row in content["rows"]}))
-    commits = ", ".join(dict.fromkeys(row.get("commit") or "unknown" for row in content["rows"]))
     head = (
         f"{field(content, 'device', path)}; batches of {settings['batch']}, {settings['data']}, medians of "
-        f"{rounds} rounds of {steps} steps; commit {commits}; {used(content, path)}."
+        f"{rounds} rounds of {steps} steps; {used(content, path)}."
     )
     absent = {} if only else field(content, "absent", path)
     tail = f"\n\nNot measured, because not installed: {', '.join(absent)}." if absent else ""
-    return f"{head}\n\n{markdown(lines, names, left=3)}{tail}{left_out(content)}{reached_table(content, only)}"
+    return f"{head}\n\n{markdown(lines, names, left=4)}{tail}{left_out(content)}{reached_table(content, only)}"
+
+
+def times(ratio, several):
+    """'1.40 (1.39 to 1.41)', of several rounds; '1.40' of one."""
+    return f"{ratio['ratio']:.2f}" + (f" ({ratio['min']:.2f} to {ratio['max']:.2f})" if several else "")
 
 
 def reached_table(content, only):
@@ -206,23 +211,25 @@ def scaling(content, path):
     return f"{head}\n\n{markdown(lines, names, left=2)}"
 
 
+PRECISIONS = {"float32": "float32", "tf32": "TF32 allowed"}
+
+
 def cudnn_table(results):
     """How many times as fast as cuDNN each operation is, as geometric means over the shapes of the networks."""
     lines, missing = [], []
     for path, content in read_all(results, "conv_cudnn.json") + read_all(results, "layers_cudnn.json"):
         missing += content.get("left_out") or []
         means = field(content, "geomean", path)
-        allowed = means.get("tf32", {})
-        for operation, directions in means.get("float32", {}).items():
-            for direction, mean in directions.items():
-                tf32 = allowed.get(operation, {}).get(direction)
-                lines.append([
-                    field(content, "device", path), operation, direction, mean["rows"], f"{mean['ratio']:.2f}",
-                    f"{tf32['ratio']:.2f}" if tf32 else "-",
-                ])  # fmt: skip
+        commits = {(row["operation"], row.get("commit") or "unknown"): None for row in field(content, "rows", path)}
+        for precision, operations in means.items():
+            for operation, directions in operations.items():
+                of = ", ".join(commit for name, commit in commits if name == operation)
+                for direction, mean in directions.items():
+                    cells = [operation, direction, PRECISIONS[precision], of, mean["rows"], f"{mean['ratio']:.2f}"]
+                    lines.append([field(content, "device", path), *cells])
     if not lines:
         return NO_GPU
-    table = markdown(lines, ["GPU", "operation", "direction", "shapes", "float32", "TF32 allowed"], left=3)
+    table = markdown(lines, ["GPU", "operation", "direction", "numbers", "commit", "shapes", "times cuDNN"], left=5)
     return table + left_out({"left_out": missing})
 
 

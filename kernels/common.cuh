@@ -1,7 +1,7 @@
 // What the kernels share: windows, vector loads, sums in a fixed order, random numbers, and one tile of a matrix product.
 //
-// The kernels include nothing but this file (step 8 of the ladder also its mma.cuh), and this file includes nothing:
-// NVRTC has no headers of its own.
+// The kernels of this folder include nothing but this file; the last step of the ladder with its mma.cuh, fast/ and
+// step/ have headers of their own beside it. This file includes nothing: NVRTC has no headers of its own.
 // `T` is float or double everywhere. Sizes are ints; offsets that may pass 2^31 are `long long`.
 #pragma once
 
@@ -228,14 +228,14 @@ __device__ __forceinline__ void drop(T (&v)[WIDTH], long long first, const Mask<
 // number there is used 4 times by each thread that reads it. A is kept with m fastest, so that a thread reads its
 // four rows, and its four columns of B, with one 16-byte load each: 16 multiply-adds for two loads.
 //
-// A_TURNED means that A lies in memory as (L,M), B_TURNED that B lies as (N,L): the product of a transposed matrix
-// without transposing it. Whichever way a matrix lies, neighbouring threads read neighbouring numbers of it.
+// A_TRANSPOSED means that A lies in memory as (L,M), B_TRANSPOSED that B lies as (N,L): the product of a transposed
+// matrix without transposing it. Whichever way a matrix lies, neighbouring threads read neighbouring numbers of it.
 //
 // column_sum: where sum_columns is set, what the walk adds to the sum over l of B[l][n0 + threadIdx.x], of the first BN
 // threads. A filter's gradient is a product with dy, and the bias's is the sum of dy's rows: they lie in shared memory.
 constexpr int TILE_L = 16;
 
-template <typename T, int BM, int BN, bool A_TURNED, bool B_TURNED, typename A, typename B>
+template <typename T, int BM, int BN, bool A_TRANSPOSED, bool B_TRANSPOSED, typename A, typename B>
 __device__ __forceinline__ void multiply_tile(
     T (&sum)[4][4], const A a_matrix, const B b_matrix, int M, int N, int L, int m0, int n0, int first, int last,
     T& column_sum, bool sum_columns) {
@@ -253,15 +253,15 @@ __device__ __forceinline__ void multiply_tile(
 
     for (int l0 = first; l0 < last; l0 += TILE_L) {
         for (int i = threadIdx.x; i < BM * TILE_L; i += THREADS) {
-            const int m = A_TURNED ? i % BM : i / TILE_L, l = A_TURNED ? i / BM : i % TILE_L;
+            const int m = A_TRANSPOSED ? i % BM : i / TILE_L, l = A_TRANSPOSED ? i / BM : i % TILE_L;
             const bool inside = m0 + m < M && l0 + l < last;
-            const long long place = A_TURNED ? (long long)(l0 + l) * M + m0 + m : (long long)(m0 + m) * L + l0 + l;
+            const long long place = A_TRANSPOSED ? (long long)(l0 + l) * M + m0 + m : (long long)(m0 + m) * L + l0 + l;
             a_tile[l][m] = inside ? a_matrix.at(place) : T(0);
         }
         for (int i = threadIdx.x; i < BN * TILE_L; i += THREADS) {
-            const int n = B_TURNED ? i / TILE_L : i % BN, l = B_TURNED ? i % TILE_L : i / BN;
+            const int n = B_TRANSPOSED ? i / TILE_L : i % BN, l = B_TRANSPOSED ? i % TILE_L : i / BN;
             const bool inside = n0 + n < N && l0 + l < last;
-            const long long place = B_TURNED ? (long long)(n0 + n) * L + l0 + l : (long long)(l0 + l) * N + n0 + n;
+            const long long place = B_TRANSPOSED ? (long long)(n0 + n) * L + l0 + l : (long long)(l0 + l) * N + n0 + n;
             b_tile[l][n] = inside ? b_matrix.at(place) : T(0);
         }
         __syncthreads();
@@ -284,11 +284,11 @@ __device__ __forceinline__ void multiply_tile(
     }
 }
 
-template <typename T, int BM, int BN, bool A_TURNED, bool B_TURNED, typename A, typename B>
+template <typename T, int BM, int BN, bool A_TRANSPOSED, bool B_TRANSPOSED, typename A, typename B>
 __device__ __forceinline__ void multiply_tile(
     T (&sum)[4][4], const A a_matrix, const B b_matrix, int M, int N, int L, int m0, int n0, int first, int last) {
     T column_sum;
-    multiply_tile<T, BM, BN, A_TURNED, B_TURNED>(
+    multiply_tile<T, BM, BN, A_TRANSPOSED, B_TRANSPOSED>(
         sum, a_matrix, b_matrix, M, N, L, m0, n0, first, last, column_sum, false);
 }
 

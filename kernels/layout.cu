@@ -24,10 +24,10 @@ __global__ void transpose(
     y[y_first + i] = x[x_first + rest / n1 * s0 + rest % n1 * s1 + i2 * s2 + i3 * s3];
 }
 
-// y (columns, rows) = x (rows, columns) turned. A block of (32, 8) threads moves a tile of 32 x 32: it reads rows,
+// y (columns, rows) = x (rows, columns) transposed. A block of (32, 8) threads moves a tile of 32 x 32: it reads rows,
 // and writes what were columns. The tile's rows are 33 numbers long: in a row of 32 a column would lie in one bank.
-// gridDim.y matrices lie behind one another; their order is reversed, as the taps of filters that are turned by 180
-// degrees.
+// gridDim.y matrices lie behind one another; their order is reversed: of filters (taps, C, K) come those that are turned
+// by 180 degrees, with C and K exchanged.
 template <typename T>
 __global__ void transpose_matrix(const T* __restrict__ x, T* __restrict__ y, int rows, int columns, int column_tiles) {
     __shared__ T tile[32][33];

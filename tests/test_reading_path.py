@@ -35,12 +35,20 @@ def stack():
 
 
 @pytest.fixture
-def stacks(monkeypatch):
-    """{kernel: its longest stack in a training step of the page's network}; nothing is computed."""
+def emulator():
     try:
-        device = tinycnn.get_device("emulator")
+        return tinycnn.get_device("emulator")
     except DeviceError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture
+def stacks(emulator, monkeypatch):
+    return stacks_of_a_step(emulator, monkeypatch)
+
+
+def stacks_of_a_step(device, monkeypatch):
+    """{kernel: its longest stack in a training step of the page's network}; nothing is computed."""
     found = {}
 
     def launch(file, kernel, *_):
@@ -76,6 +84,16 @@ def test_the_way_back_is_the_one_that_is_told(stacks):
     assert same(frames[backward:], told("Backward")), frames
     assert len(frames[backward:]) <= 8
     assert same(frames[:backward], told("Forward")[:backward])
+
+
+def test_the_fast_ways_are_the_ones_that_are_told(emulator, monkeypatch):
+    with emulator.taking("fast"):
+        stacks = stacks_of_a_step(emulator, monkeypatch)
+    for kernel, heading in [("conv_small_forward", "Fast, forward"), ("conv_small_backward_filter", "Fast, backward")]:
+        rows = told(heading)
+        assert same(stacks[kernel][-len(rows) :], rows), stacks[kernel]
+    beginning = told("Forward")[:9]
+    assert same(stacks["conv_small_forward"][:9], beginning) and told("Fast, forward")[0] == beginning[-1]
 
 
 def test_no_other_way_is_longer(stacks):

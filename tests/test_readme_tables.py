@@ -119,7 +119,7 @@ def test_the_speed_table_shows_each_frameworks_best(tmp_path):
     text = path.read_text(encoding="utf-8")
     assert "some CPU, 2 cores; batches of 128, MNIST" in text and "tinycnn 0.1.0" in text
     assert "7,680" in text and "3,840" in text and "1,920" not in text
-    assert "2.00 (2.00 to 2.00)" in text
+    assert "2.00 (2.00 to 2.00)" in text and "one round" not in text
     assert "Until the validation accuracy is 99.4%:" in text
     reached = [cell.strip() for cell in text.splitlines()[-3].split("|")[1:-1]]
     assert reached == ["`go-crazy`", "tinycnn", "cpu", "2", "0.9950", "3.2", "0.500"]
@@ -128,6 +128,12 @@ def test_the_speed_table_shows_each_frameworks_best(tmp_path):
     assert tables(path, tmp_path) == 0
     text = path.read_text(encoding="utf-8")
     assert "7,680" in text and "2.00 (2.00 to 2.00)" in text and "| PyTorch" not in text
+    for row in content["rows"]:
+        row["rounds"] = row["rounds"][:1]
+    write_result(tmp_path, "some-cpu", "train_frameworks.json", content)
+    assert tables(path, tmp_path) == 0
+    text = path.read_text(encoding="utf-8")
+    assert "one round" in text and "2.00 |" in text and "to 2.00" not in text
 
 
 def test_a_gpu_s_table_holds_geometric_means_and_says_when_there_are_none(tmp_path):
@@ -137,11 +143,13 @@ def test_a_gpu_s_table_holds_geometric_means_and_says_when_there_are_none(tmp_pa
     dropout = {"forward": {"ratio": 2, "rows": 9}}
     means = {"float32": {"conv2d": {"forward": {"ratio": 1.234, "rows": 120}}, "dropout": dropout}}
     means["tf32"] = {"conv2d": {"forward": {"ratio": 0.5, "rows": 120}}}
-    write_result(tmp_path, "a-gpu", "conv_cudnn.json", {"device": "a GPU", "geomean": means})
+    measured = [{"operation": "conv2d", "commit": "abc"}] * 2 + [{"operation": "dropout", "commit": None}]
+    write_result(tmp_path, "a-gpu", "conv_cudnn.json", {"device": "a GPU", "geomean": means, "rows": measured})
     assert tables(path, tmp_path) == 0
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in path.read_text(encoding="utf-8").splitlines()]
-    assert ["a GPU", "conv2d", "forward", "120", "1.23", "0.50"] in rows
-    assert ["a GPU", "dropout", "forward", "9", "2.00", "-"] in rows
+    assert ["a GPU", "conv2d", "forward", "float32", "abc", "120", "1.23"] in rows
+    assert ["a GPU", "conv2d", "forward", "TF32 allowed", "abc", "120", "0.50"] in rows
+    assert ["a GPU", "dropout", "forward", "float32", "unknown", "9", "2.00"] in rows
 
 
 def cells_of(path):

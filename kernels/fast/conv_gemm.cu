@@ -15,8 +15,8 @@
 // and each number that it reads from shared memory is used TM or TN times. Its pixels lie 32 / LN apart, its filters in
 // fours 4 * LN apart, so that neighbouring lanes read neighbouring memory.
 //
-// How a step lies in shared memory: pixels with the channels together, as in the image, so that nothing is turned on
-// its way. A row is an odd number of fours long: the same channels of neighbouring pixels are in different banks. A
+// How a step lies in shared memory: pixels with the channels together, as in the image, so that nothing is
+// transposed on // its way. A row is an odd number of fours long: the same channels of neighbouring pixels are in different banks. A
 // thread reads four channels of a pixel at once, and uses them for four steps of the product. The filters lie [BL][BN]
 // as in memory; in backward data [BN][BL], also as in memory, for there w's last index is the one that is summed over.
 //

@@ -10,13 +10,16 @@
 // The idea: step 6 with two changes. First, wherever four neighbours are wanted they are loaded as one: from global
 // memory where the channels are a multiple of 4 (a request of a warp is then 512 bytes), and from shared memory always.
 // For that a thread owns four neighbouring rows and four neighbouring columns: two loads for 16 multiply-adds, where
-// step 6 had eight. A is turned on its way, so that m is fastest in its tile.
+// step 6 had eight. A is transposed on its way, so that neighbouring m are neighbours in its tile.
 //
 // Second, there are two of each tile. Before a tile is used, the loads of the next one are started, to registers; they
 // arrive while the arithmetic goes on, and are then stored to the other buffer. One barrier a tile is enough: nobody
 // writes what anybody still reads.
 //
-// What limits it: now the multiply-adds themselves, as fast as ordinary float arithmetic is. Step 8 is about that.
+// What limits it: no longer memory, and not yet the arithmetic, of which an H200 could do several times as much
+// (README.md). What is left is what surrounds the multiply-adds: the divisions that find each number of A, comparisons at
+// the edges, a barrier a tile, and tiles that few filters fill badly. Step 8 makes the product itself cheaper, step 9 and
+// kernels/fast the rest.
 #include "../common.cuh"
 
 enum Way { FORWARD, BACKWARD_DATA, BACKWARD_FILTER };

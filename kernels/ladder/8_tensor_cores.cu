@@ -13,14 +13,14 @@
 // are floats as before.
 //
 // Each of the four warps has 32 x 16 of the block's 64 x 32 outputs: 2 x 2 such products for 8 l. What a lane needs for
-// them are single numbers of A and B (mma.cuh says which), so nothing is turned: A and B lie in their tiles as they
+// them are single numbers of A and B (mma.cuh says which), so nothing is transposed: A and B lie in their tiles as they
 // came. The rows of a tile are 20, 40 or 72 numbers apart, and not 16, 32 or 64, so that the 32 numbers that a warp
 // reads at a time lie in 32 banks.
 //
 // What limits it: what surrounds the product. Finding the numbers in the image and getting them into shared memory
 // takes as many instructions as in step 7, and a filter with few channels fills a tile of 64 x 32 badly. The kernels
-// that tinycnn trains with, kernels/conv2d.cu, are made for such layers: they go on from step 5, with tiles that fit
-// the shape.
+// that tinycnn trains with are made for such layers: kernels/conv2d.cu goes on from step 5, with tiles that fit the
+// shape, kernels/fast from step 9.
 #include "../common.cuh"
 #include "mma.cuh"
 

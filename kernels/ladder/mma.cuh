@@ -1,4 +1,4 @@
-// One product of small matrices on tensor cores, by a whole warp: the only place with inline PTX.
+// One product of small matrices on tensor cores, by a whole warp: the ladder's only inline PTX.
 //
 //     for m < 16, n < 8:  C[m][n] += sum over l < 8 of A[m][l] * B[l][n]
 //

@@ -197,12 +197,12 @@ TILE_L = 16
 
 
 @device_template
-def multiply_tile(T, BM, BN, A_TURNED, B_TURNED, GRADIENT=None):
+def multiply_tile(T, BM, BN, A_TRANSPOSED, B_TRANSPOSED, GRADIENT=None):
     """sum[i, j] = the 4 x 4 outputs of this thread in a tile of BM x BN of C = A @ B; A (M,L), B (L,N).
 
     A block of BM * BN / 16 threads walks along l from `first` to `last`, 16 at a time: it copies 16 columns of A and 16
-    rows of B to shared memory, where each thread that reads a number uses it 4 times. A_TURNED: A lies in memory as
-    (L,M); B_TURNED: B lies as (N,L). common.cuh says more. There a thread reads its four rows and its four columns
+    rows of B to shared memory, where each thread that reads a number uses it 4 times. A_TRANSPOSED: A lies in memory as
+    (L,M); B_TRANSPOSED: B lies as (N,L). common.cuh says more. There a thread reads its four rows and its four columns
     with one 16-byte load each.
 
     GRADIENT ("A" or "B"): that operand is a gradient, read through_relu(y, relu); C++ passes a ThroughRelu for it.
@@ -225,16 +225,16 @@ def multiply_tile(T, BM, BN, A_TURNED, B_TURNED, GRADIENT=None):
 
         for l0 in range(first, last, TILE_L):
             for i in range(cuda.threadIdx.x, BM * TILE_L, THREADS):
-                m = i % BM if A_TURNED else i // TILE_L
-                l = i // BM if A_TURNED else i % TILE_L
+                m = i % BM if A_TRANSPOSED else i // TILE_L
+                l = i // BM if A_TRANSPOSED else i % TILE_L
                 inside = m0 + m < M and l0 + l < last
-                place = (l0 + l) * M + m0 + m if A_TURNED else (m0 + m) * L + l0 + l
+                place = (l0 + l) * M + m0 + m if A_TRANSPOSED else (m0 + m) * L + l0 + l
                 a_tile[l, m] = value(A, y, relu and GRADIENT == "A", place) if inside else T(0)
             for i in range(cuda.threadIdx.x, BN * TILE_L, THREADS):
-                n = i // TILE_L if B_TURNED else i % BN
-                l = i % TILE_L if B_TURNED else i // BN
+                n = i // TILE_L if B_TRANSPOSED else i % BN
+                l = i % TILE_L if B_TRANSPOSED else i // BN
                 inside = n0 + n < N and l0 + l < last
-                place = (n0 + n) * L + l0 + l if B_TURNED else (l0 + l) * N + n0 + n
+                place = (n0 + n) * L + l0 + l if B_TRANSPOSED else (l0 + l) * N + n0 + n
                 b_tile[l, n] = value(B, y, relu and GRADIENT == "B", place) if inside else T(0)
             cuda.syncthreads()
             if sum_columns and cuda.threadIdx.x < BN:

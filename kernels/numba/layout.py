@@ -27,7 +27,7 @@ def transpose(T):
 
 @template
 def transpose_matrix(T):
-    """y (columns, rows) = x (rows, columns) turned; of a stack of matrices in reversed order.
+    """y (columns, rows) = x (rows, columns) transposed; of a stack of matrices in reversed order.
 
     grid: (tiles, matrices), block (32, 8): a block moves a tile of 32 x 32, reads its rows and writes what were
     columns. Shared memory (static): the tile.

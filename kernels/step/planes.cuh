@@ -101,7 +101,7 @@ __device__ __noinline__ void load_filters(int to, const float* parameters, int w
         words(to)[i / (width - K) * width + K + i % (width - K)] = 0;
 }
 
-// Filters (taps, C, K) turned: taps in reverse order, (taps, K, C), rows of C padded.
+// Filters (taps, C, K) turned by 180 degrees, C and K exchanged: taps in reverse order, (taps, K, C), rows of C padded.
 __device__ __noinline__ void load_turned(int to, const float* parameters, int w, int taps, int C, int K) {
     const int width = (C + 3) / 4 * 4;
     const Divisor by_K = divisor(K), by_C = divisor(C);

@@ -62,7 +62,8 @@ def report(network: str, rows: Rows, form: str = "simple") -> str:
     for result in results:
         values = result.values
         line: list[Any] = [
-            result.name, f"{mean(values):.4f}", len(values), f"{min(values):.4f} to {max(values):.4f}",
+            result.name, f"{mean(values):.4f}", len(values),
+            f"{min(values):.4f} to {max(values):.4f}" if len(values) > 1 else "-",
         ]  # fmt: skip
         if documented is not None:
             line += [f"{documented - mean(values):+.4f}", place(documented, values)]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("network", metavar="ARCH|NOTATION|FILE.safetensors")
+@click.argument("network", metavar="ARCH|NOTATION|FILE|FILE.py:NAME")
 @device_option
 @path_option
 @click.option(

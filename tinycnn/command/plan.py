@@ -211,7 +211,7 @@ def show_one_kernel(facts: dict[str, Any], card: str) -> None:
     click.echo(
         paragraph(
             f"{facts['shared']:,} bytes of shared memory; a step reads and writes {facts['bytes_moved'] / 1e6:.1f} MB "
-            f"of global memory.{again} Times are counted from instructions and accesses, in clocks of {card}; nobody "
-            "has measured them. --source prints the kernel."
+            f"of global memory.{again} Times are predicted from counted instructions and accesses, in clocks of "
+            f"{card}; steps that were measured took two to four times as long. --source prints the kernel."
         )
     )

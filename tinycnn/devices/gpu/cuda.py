@@ -385,7 +385,7 @@ class CudaDevice(KernelDevice):
 
     name = "cuda"
     paths = PATHS
-    usual_path = "fast"  # a step takes half of the time, for a few seconds of compiling once
+    usual_path = "fast"  # a step takes less time, for a few seconds of compiling once
     driver: CudaDriver
 
     def __init__(self, dtype: str = "float32"):
