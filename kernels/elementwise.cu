@@ -18,7 +18,8 @@ __device__ __forceinline__ T combine(int operation, T a, T b) {
         case 3: return a / b;
         case 4: return pow(a, b);
         case 5: return a == b ? T(1) : T(0);
-        default: return a > b ? T(1) : T(0);
+        case 6: return a > b ? T(1) : T(0);
+        default: return b != 0 ? a : T(0);  // unlike a * b, also where a is infinite
     }
 }
 

@@ -6,10 +6,10 @@ from helpers import assert_close, normal
 from small_trainings import network
 
 import tinycnn
+from tinycnn import Tensor, optimizers, session
 from tinycnn import backend as K
 from tinycnn import functional as F
-from tinycnn import optimizers
-from tinycnn.layers import Conv2D, Dense, Flatten, Input
+from tinycnn.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten, Input, Lambda
 from tinycnn.models import Model, Sequential
 
 
@@ -73,6 +73,39 @@ CASES = {
 }
 
 
+INF = np.inf
+FAR = np.array([[-INF, 0.0, INF, np.nan, -1e30, 2.0]])
+OF_INFINITIES = {
+    "maximum": (lambda: K.maximum(FAR, -100.0), np.maximum(FAR, -100)),
+    "maximum, the other way": (lambda: K.maximum(-100.0, FAR), np.maximum(-100, FAR)),
+    "minimum": (lambda: K.minimum(FAR, 1.0), np.minimum(FAR, 1)),
+    "clip": (lambda: K.clip(FAR, -1.0, 1.0), FAR.clip(-1, 1)),
+    "round": (lambda: K.round(FAR), np.round(FAR)),
+    "abs": (lambda: K.abs(FAR), abs(FAR)),
+    "relu": (lambda: K.maximum(K.log(np.zeros(1)), -100.0), [-100.0]),
+}
+
+
+@pytest.mark.parametrize("name", OF_INFINITIES)
+def test_infinities_and_nan_are_numpy_s(name, device):
+    made, wanted = OF_INFINITIES[name]
+    np.testing.assert_allclose(made().numpy(), wanted)
+
+
+def test_cross_entropies_of_logits_are_not_clipped(float64):
+    """A sample that is badly wrong has its loss, and a slope to learn by."""
+    logits = Tensor(np.array([[-40.0]]), requires_grad=True)
+    loss = K.binary_crossentropy(np.ones((1, 1)), logits, from_logits=True)
+    loss.sum().backward()
+    assert loss.item() == pytest.approx(40, abs=1e-9) and logits.grad.item() == pytest.approx(-1)
+    logits = Tensor(np.array([[0.0, 100.0]]), requires_grad=True)
+    for function, target in ((K.categorical_crossentropy, [[1.0, 0.0]]), (K.sparse_categorical_crossentropy, [[0.0]])):
+        logits.zero_grad()
+        loss = function(np.array(target), logits, from_logits=True)
+        loss.sum().backward()
+        assert loss.item() == pytest.approx(100) and np.allclose(logits.grad.numpy(), [[-1, 1]])
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_function_of_arrays_is_numpy_s(name, float64):
     made, wanted = CASES[name]
@@ -116,6 +149,43 @@ def test_the_learning_phase_is_an_input(float64):
         assert not np.array_equal(K.function([model.input], [model.output])([x])[0], model.predict(x))
     finally:
         K.set_learning_phase(0)
+
+
+def test_a_function_that_trains_drops_anew_each_time_and_leaves_statistics_alone(device):
+    model = Sequential([BatchNormalization(input_shape=(50,)), Dropout(0.5)])
+    before = model.get_weights()
+    of = K.function([model.input, K.learning_phase()], [model.output, *K.gradients(K.sum(model.output), model.input)])
+    x = np.random.default_rng(1).random((3, 50))
+    outputs = [of([x, 1])[0] for _ in range(3)]
+    assert all((a != b).any() for i, a in enumerate(outputs) for b in outputs[:i])
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+    assert model.layers[0].momentum == 0.99
+
+
+def test_a_new_session_s_functions_do_not_train():
+    K.set_learning_phase(1)
+    with session.another():
+        assert K.learning_phase() is not None and session.learning_phase() == 0
+    assert session.learning_phase() == 1
+    K.clear_session()
+    assert session.learning_phase() == 0
+
+
+def test_powers_and_products_of_what_is_not_computed_yet(float64):
+    x = Input((4,))
+    found = K.function([x], [2.0**x, x @ B.T, A @ K.transpose(x)])([A])
+    for got, want in zip(found, [2.0**A, A @ B.T, A @ A.T], strict=True):
+        assert_close(got, want, 12)
+
+
+def test_functions_of_weights_are_tried_where_the_weights_are(device):
+    """Of what is not computed yet the shape is found by trying."""
+    weights = K.variable(np.ones((4, 3)))
+    dense, x = Dense(5), Input((4,))
+    Sequential([Flatten(input_shape=(4,)), dense])
+    assert Lambda(lambda t: K.dot(t, weights))(x).shape == (None, 3)
+    assert Lambda(lambda t: dense(t))(x).shape == (None, 5)
+    assert K.int_shape(K.dot(x, weights)) == (None, 3)
 
 
 def test_gradients_of_inputs_middles_and_weights_are_those_of_backward(device):
@@ -193,6 +263,8 @@ def test_what_cannot_be_is_said(float64):
         Flatten()(loss)
     with pytest.raises(TypeError, match="not computed yet"):
         np.asarray(loss)
+    with pytest.raises(TypeError, match="neither true nor false"):
+        bool(loss > 0.0)
     for wrong in (lambda: K.set_image_data_format("channels_first"), lambda: K.set_image_dim_ordering("th")):
         with pytest.raises(ValueError, match="transpose"):
             wrong()

@@ -249,6 +249,23 @@ def test_json_is_the_network_without_its_weights(name):
     assert copy.get_config()["layers"][1:] == mine.get_config()["layers"][1:]
 
 
+@pytest.mark.parametrize("inner", ["row", "graph"])
+def test_a_model_within_a_sequential_is_written_with_its_layers_in_its_place(tmp_path, inner):
+    x = ours.Input((3,))
+    branches = models.Model(x, ours.Add()([ours.Dense(4)(x), ours.Dense(4)(x)]))
+    row = models.Sequential([ours.Dense(4, input_shape=(3,)), ours.Dropout(0.2)])
+    model = models.Sequential([row if inner == "row" else branches, ours.Dense(2, activation="softmax")])
+    model.compile("sgd", "categorical_crossentropy")
+    numbers = np.random.default_rng(2).random((5, 3))
+    for name in ("m.h5", "m.safetensors"):
+        model.save(tmp_path / name)
+        assert_same_bits(models.load_model(tmp_path / name).predict(numbers), model.predict(numbers))
+    model.save_weights(tmp_path / "w.h5")
+    for described in (models.model_from_json(model.to_json()), models.Model.from_config(model.get_config())):
+        described.load_weights(tmp_path / "w.h5")
+        assert_same_bits(described.predict(numbers), model.predict(numbers))
+
+
 @pytest.mark.parametrize("name", ["row", "graph"])
 def test_json_of_keras_3_is_read(theirs, name):
     mine = models.model_from_json(theirs[name].to_json())

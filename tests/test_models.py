@@ -7,8 +7,10 @@ import pytest
 from helpers import assert_close, assert_same_bits
 
 from tinycnn import Tensor, optimizers, session
+from tinycnn.callbacks import Callback
 from tinycnn.layers import (
     Activation,
+    Add,
     BatchNormalization,
     Concatenate,
     Conv2D,
@@ -17,8 +19,9 @@ from tinycnn.layers import (
     Flatten,
     Input,
     Layer,
+    Reshape,
 )
-from tinycnn.models import Model, Sequential
+from tinycnn.models import Model, Sequential, load_model
 from tinycnn.tensor import operations_behind
 
 IMAGES = np.random.default_rng(0).normal(size=(2, 6, 6, 1))
@@ -44,8 +47,8 @@ def test_two_networks_of_the_same_layers_share_the_count_of_training_passes(devi
     assert int(device.numpy(network.step)[0]) == 2
 
 
-def test_layers_stand_in_the_order_in_which_inputs_and_outputs_are_named(reference):
-    """From the first output back to its first input and on from there: the order of the weights, and of a file's."""
+def test_layers_stand_in_keras_s_order(reference):
+    """The farthest from the outputs first, and equals by the outputs' order: that of the weights, and of a file's."""
     x = Input(shape=(4, 4, 1))
     a, b, c, d = (Conv2D(n, 1, name=name) for n, name in enumerate("abcd", 1))
     joined = Concatenate()([a(x), b(x)])
@@ -54,7 +57,93 @@ def test_layers_stand_in_the_order_in_which_inputs_and_outputs_are_named(referen
     assert [w.shape[-1] for w in model.get_weights()] == [1, 1, 2, 2, 3, 3, 4, 4]
     assert [y.shape[-1] for y in model.predict(IMAGES[:, :4, :4])] == [3, 4]
     other = Model(inputs=x, outputs=[d(x), c(joined)])
-    assert [layer.name for layer in other.layers if layer.weights] == ["d", "a", "b", "c"]
+    assert [layer.name for layer in other.layers if layer.weights] == ["a", "b", "d", "c"]
+
+
+def test_layers_of_branches_stand_in_keras_s_order(reference):
+    """As Keras 3.15 has them; equal shapes, so that weights in another order would be taken without a word."""
+    x = Input(shape=(4,))
+    one = Dense(4, name="a2")(Dense(4, name="a1")(x))
+    two = Dense(4, name="b3")(Dense(4, name="b2")(Dense(4, name="b1")(x)))
+    model = Model(x, Add(name="add")([one, two]))
+    assert [layer.name for layer in model.layers[1:]] == ["b1", "a1", "b2", "a2", "b3", "add"]
+    assert model.get_layer(index=-1).name == "add"
+
+
+def test_dropout_of_two_networks_moves_on_in_a_third(device):
+    """As those of a generator and a discriminator do in the network of both, by itself and in each."""
+    halves = [Sequential([Flatten(input_shape=(6, 6, 1)), Dense(36), Dropout(0.5)]) for _ in range(2)]
+    joined = Sequential([halves[0], Reshape((6, 6, 1)), halves[1]])
+    joined.compile("sgd", "mse")
+    for network in (*halves, joined, *halves):
+        first, second = dropped(network), dropped(network)
+        assert (first != second).any()
+    before = [int(device.numpy(half.step)[0]) for half in halves]
+    joined.fit(IMAGES, np.zeros((2, 36)), batch_size=1, epochs=2, verbose=0)
+    assert [int(device.numpy(half.step)[0]) for half in halves] == [n + 4 for n in before]
+    assert (dropped(joined) != dropped(joined)).any()
+
+
+@pytest.mark.parametrize("frozen_when_compiled", [True, False])
+def test_batch_normalisation_learns_as_it_was_compiled(frozen_when_compiled, reference):
+    norm = BatchNormalization(input_shape=(3,))
+    model = Sequential([norm, Dense(2)])
+    norm.trainable = not frozen_when_compiled
+    model.compile("sgd", "mse")
+    norm.trainable = frozen_when_compiled
+    before = norm.get_weights()
+    with pytest.warns(UserWarning, match="takes effect when compile"):
+        model.fit(np.random.default_rng(1).random((8, 3)), np.ones((8, 2)), verbose=0)
+    changed = [bool((a != b).any()) for a, b in zip(before, norm.get_weights(), strict=True)]
+    assert changed == [not frozen_when_compiled] * 4
+
+
+def test_what_a_callback_freezes_is_frozen_from_the_next_compile_on(reference):
+    class Freeze(Callback):
+        def on_train_end(self, logs=None):
+            self.model.layers[0].trainable = False
+
+    model = Sequential([Dense(3, input_shape=(3,)), Dense(2)])
+    x, y = np.random.default_rng(1).random((8, 3)), np.ones((8, 2))
+    model.compile("sgd", "mse")
+    model.fit(x, y, verbose=0, callbacks=[Freeze()])
+    assert model.layers[0].trainable_weights == []
+    before = model.get_weights()
+    model.compile("sgd", "mse")
+    model.fit(x, y, verbose=0)
+    changed = [bool((a != b).any()) for a, b in zip(before, model.get_weights(), strict=True)]
+    assert changed == [False, False, True, True]
+
+
+def test_weights_of_one_layer_are_drawn_apart(reference):
+    class Gated(Layer):
+        def make_weights(self, shape):
+            self.w, self.gate = self.add_weight("w", (4, 4)), self.add_weight("gate", (4, 4))
+            self.again, self.last = self.add_weight("w", (4, 4)), self.add_weight(shape=(4, 4))
+
+        def call(self, x, training):
+            return x
+
+    layer = Gated(input_shape=(4,))
+    Sequential([layer])
+    values = layer.get_weights()
+    assert list(layer.parameters) == ["w", "gate", "w_1", "weight_1"] and len(layer.trainable_weights) == 4
+    assert all((a != b).all() for i, a in enumerate(values) for b in values[:i])
+    dense = Dense(3, kernel_initializer="random_normal", bias_initializer="random_normal")
+    Sequential([Flatten(input_shape=(2, 3)), dense])
+    assert (dense.get_weights()[0] != dense.get_weights()[1]).all()
+
+
+def test_a_layer_that_is_connected_often_can_be_saved_and_drops_differently_each_time(reference, tmp_path):
+    x = Input((8,))
+    drop, y = Dropout(0.5), x
+    for _ in range(20):
+        y = drop(y)
+    uses = [symbol.use for symbol in Model(x, y).symbols[1:]]
+    assert uses == list(range(20))
+    assert len({drop.mask_at(use).stream for use in range(256)}) == 256
+    Model(x, y).save(tmp_path / "m.safetensors")
+    assert [symbol.use for symbol in load_model(tmp_path / "m.safetensors").symbols[1:]] == uses
 
 
 def test_the_output_of_a_layer_is_that_of_its_first_use(reference):

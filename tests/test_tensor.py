@@ -9,7 +9,7 @@ from helpers import assert_close, check_gradients, normal, spaced
 import tinycnn
 from tinycnn import Tensor
 from tinycnn.arithmetic import matmul
-from tinycnn.tensor import output_of
+from tinycnn.tensor import Function, output_of
 
 
 def rng_of(*seed):
@@ -22,6 +22,26 @@ def positive(rng, *shape):
 
 def leaf(values):
     return Tensor(np.asarray(values, dtype=np.float64), requires_grad=True)
+
+
+def test_a_tensor_of_one_number_is_true_where_it_is_not_0(device):
+    assert not Tensor([0.0]) and Tensor([[-0.5]]) and bool(Tensor(3.0) < 4.0) and not Tensor(5.0) < 4.0
+    with pytest.raises(ValueError, match=r"shape \(2,\) is neither true nor false"):
+        bool(Tensor([1.0, 1.0]))
+
+
+def test_a_function_s_object_may_be_called_again_before_the_way_back(device):
+    class Square(Function):
+        def forward(self, x):
+            self.x = x
+            return self.device.elementwise("multiply", x, x)
+
+        def backward(self, dy):
+            return self.device.elementwise("multiply", self.device.elementwise("multiply", dy, 2.0), self.x)
+
+    square, a, b = Square(), Tensor(3.0, requires_grad=True), Tensor(5.0, requires_grad=True)
+    (square(a) + square(b)).backward()
+    assert (a.grad.item(), b.grad.item()) == (6, 10)
 
 
 # ---------------------------------------------------------------- arithmetic

@@ -92,6 +92,14 @@ def power(a: Tensor, b: Tensor) -> Tensor:
     return binary("power", a, b, gradient_a, gradient_b)
 
 
+def keep(a: Tensor, mask: Tensor) -> Tensor:
+    """a where the mask is not 0, else 0, also where a is infinite or NaN. No gradient flows to the mask."""
+    of = a.device.elementwise
+    return output_of(
+        "keep", (a,), broadcast("keep", a, mask), lambda dy: (sum_to(a.device, of("keep", dy, mask.data), a.shape),)
+    )  # fmt: skip
+
+
 def matmul(a: Tensor, b: Tensor) -> Tensor:
     """(M, K) @ (K, N). Raises ValueError for other shapes."""
     device = device_of("matmul", a, b)

@@ -15,14 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
 from tinycnn import drawing
 from tinycnn.devices import current_device, use_device
-from tinycnn.tensor import Tensor, no_grad
+from tinycnn.tensor import Tensor, TwoDevices, no_grad
 
 Extents = tuple[int | None, ...]
 
@@ -32,6 +32,7 @@ class Expression:
 
     inputs: tuple[Expression, ...] = ()
     weights: Sequence[Tensor] = ()  # that it is computed with
+    layer: Any = None  # of which it is a place in a network
     constants: Sequence[Tensor] = ()  # that were there already when it was made
     __array_ufunc__ = None  # so that `ndarray * expression` comes here
     __hash__ = object.__hash__
@@ -88,6 +89,15 @@ class Expression:
     def __pow__(self, other: Any) -> Applied:
         return Applied(lambda a, b: a**b, self, other)
 
+    def __rpow__(self, other: Any) -> Applied:
+        return Applied(lambda a, b: b**a, self, other)
+
+    def __matmul__(self, other: Any) -> Applied:
+        return Applied(lambda a, b: a @ b, self, other)
+
+    def __rmatmul__(self, other: Any) -> Applied:
+        return Applied(lambda a, b: b @ a, self, other)
+
     def __neg__(self) -> Applied:
         return Applied(lambda a: -a, self)
 
@@ -109,6 +119,9 @@ class Expression:
     def __iter__(self) -> Iterator[Any]:
         raise TypeError("this is not computed yet, and has no elements: see keras.backend's function()")
 
+    def __bool__(self) -> bool:
+        raise TypeError("this is not computed yet, and is neither true nor false: see keras.backend's function()")
+
     def __array__(self, *_: Any, **__: Any) -> np.ndarray:
         raise TypeError("this is not computed yet, and has no values: see keras.backend's function()")
 
@@ -128,12 +141,27 @@ class Applied(Expression):
     @cached_property
     def shape(self) -> Extents:
         """Found by computing it for two batches of different sizes: what differs is the batch."""
-        with use_device("reference"), no_grad(), drawing.by_any():
-            two, three = (self.compute({i: i.of_size(size) for i in self.inputs}, False) for size in (2, 3))
+        two, three = (tried(partial(self.value_of_ones, size)) for size in (2, 3))
         return tuple(a if a == b else None for a, b in zip(np.shape(two), np.shape(three), strict=True))
+
+    def value_of_ones(self, batch: int) -> Any:
+        """What it is for inputs of so large a batch, whatever they are."""
+        return self.compute({i: i.of_size(batch) for i in self.inputs}, False)
 
     def __repr__(self) -> str:
         return f"<an expression of {', '.join(map(repr, self.inputs))}>"
+
+
+def tried(function: Callable[[], Any]) -> Any:
+    """What a function makes of Tensors that it makes itself: on the device `reference`, where nothing is compiled for
+    it, or where it also takes Tensors that live elsewhere, on the current one."""
+    with no_grad():
+        try:
+            with use_device("reference"), drawing.by_any():
+                return function()
+        except TwoDevices:
+            with drawing.by_any():
+                return function()
 
 
 class Constant(Expression):
@@ -263,9 +291,13 @@ def in_order(wanted: Iterable[Expression], known: Iterable[Expression] = ()) -> 
 
 def weights_behind(wanted: Iterable[Expression]) -> list[Tensor]:
     """The weights of the layers that `wanted` goes through, on its way forward or back."""
-    expressions = in_order(wanted)
-    of_losses = [w for e in expressions if isinstance(e, Derivatives) for w in weights_behind([e.loss])]
-    return [*(w for e in expressions for w in e.weights), *of_losses]
+    return [w for e in everything_behind(wanted) for w in e.weights]
+
+
+def everything_behind(wanted: Iterable[Expression]) -> list[Expression]:
+    """What `wanted` goes through, on its way forward or back."""
+    forward = in_order(wanted)
+    return [*forward, *(e for d in forward if isinstance(d, Derivatives) for e in everything_behind([d.loss]))]
 
 
 def expressions_in(arguments: Any) -> list[Expression]:

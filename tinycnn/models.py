@@ -21,7 +21,7 @@ from tinycnn.expressions import Expression, in_order
 from tinycnn.fit import checkpoint, data, formats, keras_config, loop, streams, summary
 from tinycnn.fit.own_losses import Own, own_of
 from tinycnn.layers import Dropout, Input, InputLayer, Layer, Symbol, Weighted
-from tinycnn.layers.graph import as_list, compute_dropped, dropped_at_once, symbols_between
+from tinycnn.layers.graph import as_list, compute_dropped, dropped_at_once, in_keras_order, symbols_between
 from tinycnn.metrics import BY_NAME
 from tinycnn.shapes import ShapeError
 from tinycnn.tensor import Tensor
@@ -55,7 +55,7 @@ class Model(Weighted):
                 raise TypeError("Model(inputs=...) takes what Input(shape=...) returned")
         self._prepare(name, "model")
         self._connect(as_list(inputs), outputs)
-        self.layers: list[Any] = list(dict.fromkeys(symbol.owner or symbol.layer for symbol in self.symbols))
+        self.layers: list[Any] = in_keras_order(self.symbols, outputs, lambda symbol: symbol.owner or symbol.layer)
 
     def _prepare(self, name: str | None, kind: str) -> None:
         self.name = name or session.next_name(kind)
@@ -89,7 +89,10 @@ class Model(Weighted):
         # Layers that are in another model too keep its counter, which then counts the passes of both.
         self.step = next((layer.step for layer in dropouts if layer.step is not None), self.step)
         for layer in dropouts:
-            layer.step = self.step
+            if layer.step is None:
+                layer.step = self.step
+        steps = {id(layer.step): layer.step for layer in dropouts if layer.step is not self.step}
+        self.other_steps: list[Array] = list(steps.values())  # those of layers that came from several other models
 
     def __call__(self, x: Tensor | ArrayLike, training: bool = False) -> Any:
         """The network's output for images (N, H, W, C), a Tensor or an array; a list where it has several.
@@ -108,7 +111,13 @@ class Model(Weighted):
             )
         if training:
             self.device.advance([(self.step, 1)])
+            self.advance_other_steps()
         return self.forward(tensors if many else tensors[0], training)
+
+    def advance_other_steps(self) -> None:
+        """Count a training pass for the models that some of the layers came from."""
+        for step in self.other_steps:
+            self.device.advance([(step, 1)])
 
     def connected(self, inputs: list[Symbol]) -> Any:
         """The outputs of a copy of the network on other inputs: its layers and their weights are in both."""
@@ -186,9 +195,9 @@ class Model(Weighted):
             layer.trainable = value
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
-        """The layer called `name`, or that at place `index`. Raises ValueError."""
+        """The layer called `name`, or that at place `index`, from the end where it is negative. Raises ValueError."""
         if index is not None:
-            if not 0 <= index < len(self.layers):
+            if not -len(self.layers) <= index < len(self.layers):
                 raise ValueError(f"{self.name} has {len(self.layers)} layers, and none at {index}")
             return self.layers[index]
         for layer in self.layers:
@@ -484,7 +493,7 @@ class Model(Weighted):
     @classmethod
     def from_config(cls, config: Any, custom_objects: Mapping[str, type[Layer]] | None = None) -> Model:
         """A network, with new weights, from what `get_config` gave, here or in Keras. Raises ValueError."""
-        kind = "Sequential" if issubclass(cls, Sequential) else "Model"
+        kind = "Model" if isinstance(config, Mapping) and "input_layers" in config else "Sequential"
         with custom_object_scope(custom_objects or {}):
             return keras_config.model_from({"class_name": kind, "config": config}, kinds())
 

@@ -25,9 +25,13 @@ ROUNDS = 10
 WEIGHTS, DROPOUT, SHUFFLE, SYNTHETIC, AUGMENTATION, DRAWS = range(6)
 
 
-def stream_id(kind: int, index: int = 0) -> int:
-    """The stream of one use of randomness: `kind` is one of this module's six, index below 2**24."""
-    return (kind << 24) | index
+def stream_id(kind: int, index: int = 0, use: int = 0) -> int:
+    """The stream of one use of randomness: `kind` is one of this module's six, index below 2**24.
+
+    use: which one it is of a layer that draws several times; index is the layer's then, below 2**20. Uses that are 256
+    apart have the same stream.
+    """
+    return (use // 16 % 16) << 27 | kind << 24 | index + use % 16 * 2**20
 
 
 def philox4x32(counter: Sequence[np.ndarray | int], key: tuple[int, int]) -> tuple[np.ndarray, ...]:

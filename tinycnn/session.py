@@ -19,6 +19,7 @@ _lock = Lock()  # for the three that follow
 _seed = 0
 _streams = 0
 _names: Counter[str] = Counter()
+_learning_phase = 0  # of the backend's functions
 
 _draw_weights = ContextVar("draw_weights", default=True)
 
@@ -46,11 +47,22 @@ def check_seed(seed: SupportsIndex) -> int:
 
 
 def clear_session() -> None:
-    """Number layers from 1 again; the seed stays."""
+    """Number layers from 1 again, and have the backend's functions not train; the seed stays."""
     global _streams
     with _lock:
         _streams = 0
         _names.clear()
+    set_learning_phase(0)
+
+
+def learning_phase() -> int:
+    """1 where the backend's functions train that are not told, else 0."""
+    return _learning_phase
+
+
+def set_learning_phase(phase: int) -> None:
+    global _learning_phase
+    _learning_phase = phase
 
 
 @contextmanager
@@ -58,7 +70,7 @@ def another(seed: SupportsIndex = 0) -> Iterator[None]:
     """Inside, a session of its own: layers are numbered from 1, and draw from this seed. Then it is as it was."""
     global _seed, _streams
     with _lock:
-        before = _seed, _streams, _names.copy()
+        before = _seed, _streams, _names.copy(), _learning_phase
     clear_session()
     set_random_seed(seed)
     try:
@@ -68,6 +80,7 @@ def another(seed: SupportsIndex = 0) -> Iterator[None]:
             _seed, _streams = before[:2]
             _names.clear()
             _names.update(before[2])
+        set_learning_phase(before[3])
 
 
 def seed() -> int:

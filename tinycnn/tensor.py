@@ -8,6 +8,7 @@ hands each operation the gradient of its output; the operation answers with thos
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -102,6 +103,11 @@ class Tensor:
         if not self.shape:
             raise TypeError("a tensor of shape () has no length")
         return self.shape[0]
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ValueError(f"a tensor of shape {self.shape} is neither true nor false; numpy() has its values")
+        return self.item() != 0
 
     def numpy(self) -> np.ndarray:
         """The values as a NumPy array (waits for the device). Not to be written to."""
@@ -235,12 +241,16 @@ class Operation:
         self.inputs = self.backward = None  # type: ignore[assignment]
 
 
+class TwoDevices(ValueError):
+    """An operation whose inputs live on different devices."""
+
+
 def device_of(name: str, *tensors: Tensor | None) -> Device:
-    """The device that all inputs of the operation `name` live on (None is no input). Raises ValueError for two."""
+    """The device that all inputs of the operation `name` live on (None is no input). Raises TwoDevices."""
     device = tensors[0].device  # type: ignore[union-attr]
     for tensor in tensors:
         if tensor is not None and tensor.device is not device:
-            raise ValueError(f"{name}: inputs on two devices, {device} and {tensor.device}")
+            raise TwoDevices(f"{name}: inputs on two devices, {device} and {tensor.device}")
     return device
 
 
@@ -294,7 +304,8 @@ class Function:
     """An operation of your own as a class, for one that keeps more than a closure should.
 
     A subclass has `forward(*arrays)`, which returns an array and may save what it needs on self, and `backward(dy)`,
-    which returns the gradient of each input: an array, or a tuple of them. Both compute with `self.device`.
+    which returns the gradient of each input: an array, or a tuple of them. Both compute with `self.device`; each call
+    has a self of its own, a copy.
 
     >>> class Twice(Function):
     ...     def forward(self, x):
@@ -310,14 +321,14 @@ class Function:
     device: Device
 
     def __call__(self, *tensors: Tensor) -> Tensor:
-        name = type(self).__name__
-        self.device = device_of(name, *tensors)
+        name, call = type(self).__name__, copy.copy(self)
+        call.device = device_of(name, *tensors)
 
         def backward(dy: Array) -> tuple:
-            gradients = self.backward(dy)
+            gradients = call.backward(dy)
             return gradients if isinstance(gradients, tuple) else (gradients,)
 
-        return output_of(name, tensors, self.forward(*(tensor.data for tensor in tensors)), backward)
+        return output_of(name, tensors, call.forward(*(tensor.data for tensor in tensors)), backward)
 
     def forward(self, *arrays: Array) -> Array:
         raise NotImplementedError(f"{type(self).__name__} has no forward(self, *arrays)")

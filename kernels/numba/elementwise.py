@@ -6,7 +6,7 @@ from tinycnn.kernels.numba.common import device_template, exp, log, sqrt, templa
 
 @device_template
 def combine(T):
-    """a (operation) b: + - * / power equal greater."""
+    """a (operation) b: + - * / power equal greater keep."""
 
     def combine(operation, a, b):
         if operation == 0:
@@ -21,7 +21,9 @@ def combine(T):
             return a**b
         if operation == 5:
             return T(1) if a == b else T(0)
-        return T(1) if a > b else T(0)
+        if operation == 6:
+            return T(1) if a > b else T(0)
+        return a if b != 0 else T(0)  # unlike a * b, also where a is infinite
 
     return combine
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinycnn import functional as F
+from tinycnn.arithmetic import keep
 from tinycnn.backend.lifting import Axis, axes, both, compared, of_both, tensor
 from tinycnn.tensor import Tensor
 
@@ -62,15 +63,19 @@ def round(x: Any) -> Tensor:
     x = tensor(x).detach()
     far = 1.5 * 2.0 ** (23 if x.dtype == np.float32 else 52)  # where neighbours are 1 apart: adding it rounds
     small = abs(x) < far / 3.0
-    return (x * small + far - far) * small + x * (1.0 - small)
+    return chosen(small, keep(x, small) + far - far, x)
 
 
 @of_both
 def maximum(x: Any, y: Any) -> Tensor:
-    """The larger one; where both are the same, the gradient flows to y."""
+    """The larger one, or NaN where one is; where both are the same, the gradient flows to y."""
     x, y = both(x, y)
-    first = compared("greater", x, y)
-    return x * first + y * (1.0 - first)
+    return chosen(compared("greater", x, y) + not_equal(x, x), x, y)
+
+
+def chosen(first: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """x where `first` is not 0, else y, whatever the other one is."""
+    return keep(x, first) + keep(y, compared("equal", first, 0.0))
 
 
 @of_both

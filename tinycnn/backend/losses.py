@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn.backend.elementwise import clip, equal, log, sigmoid, softmax
+from tinycnn.backend.elementwise import clip, equal, log, softplus
 from tinycnn.backend.lifting import both, of_both
+from tinycnn.backend.reductions import logsumexp
 from tinycnn.backend.settings import epsilon
 from tinycnn.tensor import Tensor
 
@@ -16,10 +17,12 @@ from tinycnn.tensor import Tensor
 def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> Tensor:
     """-target * log(output) - (1 - target) * log(1 - output), number by number; output is clipped by epsilon().
 
-    from_logits: whether output is what the probabilities are the sigmoid of.
+    from_logits: whether output is what the probabilities are the sigmoid of. Nothing is clipped then.
     """
     target, output = both(target, output)
-    p = clip(sigmoid(output) if from_logits else output, epsilon(), 1 - epsilon())
+    if from_logits:
+        return softplus(output) - target * output
+    p = clip(output, epsilon(), 1 - epsilon())
     return -(target * log(p) + (1.0 - target) * log(1.0 - p))
 
 
@@ -27,10 +30,12 @@ def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> 
 def categorical_crossentropy(target: Any, output: Any, from_logits: bool = False, axis: int = -1) -> Tensor:
     """-sum(target * log(output)) along an axis; output is scaled to the sum 1 and clipped by epsilon().
 
-    from_logits: whether output is what the probabilities are the softmax of.
+    from_logits: whether output is what the probabilities are the softmax of. Nothing is clipped then.
     """
     target, output = both(target, output)
-    p = softmax(output, axis) if from_logits else output / output.sum(axis, True)
+    if from_logits:
+        return logsumexp(output, axis) * target.sum(axis) - (target * output).sum(axis)
+    p = output / output.sum(axis, True)
     return -(target * log(clip(p, epsilon(), 1 - epsilon()))).sum(axis)
 
 

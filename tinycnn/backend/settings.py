@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn import refusals
+from tinycnn import refusals, session
 from tinycnn.devices import current_device
 from tinycnn.expressions import Expression
 
@@ -70,7 +70,6 @@ class LearningPhase(Expression):
 
 
 PHASE: Any = LearningPhase()
-_untold = 0
 
 
 def learning_phase() -> Any:
@@ -80,12 +79,12 @@ def learning_phase() -> Any:
 
 def untold_phase() -> int:
     """Whether functions train that are not told."""
-    return _untold
+    return session.learning_phase()
 
 
 def set_learning_phase(value: int) -> None:
-    """Whether functions train that are not told: 0 or 1. Raises ValueError for anything else."""
-    global _untold
+    """Whether functions train that are not told: 0 or 1, until clear_session(). fit() trains, predict() and evaluate()
+    do not, whatever it is. Raises ValueError for anything else."""
     if value not in (0, 1):
         raise ValueError(f"the learning phase is 0 or 1, not {value!r}")
-    _untold = int(value)
+    session.set_learning_phase(int(value))

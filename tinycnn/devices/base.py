@@ -188,8 +188,9 @@ class Device(ABC):
 
     @abstractmethod
     def elementwise(self, operation: str, *arrays: Array | float) -> Array:
-        """One of add, subtract, multiply, divide, power, negative, exp, log, sqrt, equal, greater
-        on arrays or Python floats, broadcast like NumPy's. Comparisons give 0 and 1 in `dtype`."""
+        """One of add, subtract, multiply, divide, power, negative, exp, log, sqrt, equal, greater, keep
+        on arrays or Python floats, broadcast like NumPy's. Comparisons give 0 and 1 in `dtype`; keep gives a where b is
+        not 0, and there 0."""
 
     @abstractmethod
     def reduce(

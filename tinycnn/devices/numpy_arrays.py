@@ -28,6 +28,7 @@ ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "sqrt": np.sqrt,
     "equal": np.equal,
     "greater": np.greater,
+    "keep": lambda a, b: np.where(np.not_equal(b, 0), a, 0),
 }
 
 

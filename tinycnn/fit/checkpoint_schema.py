@@ -31,7 +31,7 @@ LAYER = _object(
     },
     {"trainable": {"type": "boolean"}},
 )  # fmt: skip
-NODE = _object({"layer": _number(), "inputs": _list_of(_number())}, {"use": _number(15)})
+NODE = _object({"layer": _number(), "inputs": _list_of(_number())}, {"use": _number()})
 TRAINING = _object(
     {
         "optimizer": {"enum": list(OPTIMIZERS)}, "options": {"type": "object"}, "iterations": _number(),

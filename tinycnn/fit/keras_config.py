@@ -5,6 +5,7 @@ Written in Keras 2's form, which Keras 3 reads too; read in both. The weights ar
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tinycnn.activations import own_of
 from tinycnn.layers import Input, InputLayer, Layer, Symbol, configs
+from tinycnn.layers.graph import in_keras_order
 
 if TYPE_CHECKING:
     from tinycnn.models import Model
@@ -25,22 +27,22 @@ FORM = "2.3.1"  # the Keras whose form is written
 def model_config(model: Model) -> dict[str, Any]:
     """{"class_name", "config"} of a network. Raises ValueError for two layers, or two own activations, of one name."""
     check_names(model)
-    own_of(model.layers)
-    if hasattr(model, "add"):
+    own_of(keras_order(model))
+    if is_a_row(model):
         return {"class_name": "Sequential", "config": in_a_row(model)}
     return {"class_name": "Model", "config": as_a_graph(model)}
 
 
 def check_names(model: Model) -> None:
     """Raises ValueError where two layers have one name."""
-    twice = [name for name, count in Counter(layer.name for layer in model.layers).items() if count > 1]
+    twice = [name for name, count in Counter(layer.name for layer in keras_order(model)).items() if count > 1]
     if twice:
         raise ValueError(f"{model.name} has two layers called {twice[0]!r}, and Keras tells layers by their names")
 
 
 def in_a_row(model: Model) -> dict[str, Any]:
     """The config of a Sequential. The input has an entry of its own: Keras 3 takes its shape from nowhere else."""
-    layers = [*([] if model.input is None else [model.input.layer]), *model.layers]
+    layers = [*([] if model.input is None else [model.input.layer]), *keras_order(model)]
     return {"name": model.name, "layers": [{"class_name": layer.type, "config": config_of(layer)} for layer in layers]}
 
 
@@ -74,29 +76,22 @@ def config_of(layer: Layer) -> dict[str, Any]:
 
 
 def keras_order(model: Model) -> list[Layer]:
-    """The layers as Keras orders them in `model.layers`, which its files of weights go by.
+    """The layers as Keras orders them in `model.layers`, which its files of weights go by; those of models within it
+    stand where the models do."""
+    if is_a_row(model):
+        symbols = [] if model.output is None else model.symbols
+        return [s.layer for s in symbols if s.inputs] or list(model.layers)
+    return in_keras_order(model.symbols, model.output, lambda symbol: symbol.layer)
 
-    In a graph that is by their distance from the outputs, the farthest first, and among equals by when a walk from the
-    outputs, depth first, comes to them.
-    """
-    if hasattr(model, "add"):
-        return list(model.layers)
-    outputs = list(model.output) if isinstance(model.output, (list, tuple)) else [model.output]
-    distance: dict[Symbol, int] = {}
-    for symbol in reversed(model.symbols):  # those that use a symbol come before it
-        users = [distance[user] + 1 for user in model.symbols if symbol in user.inputs]
-        distance[symbol] = max([0, *users])
-    met: dict[Layer, None] = {}  # in the order of the walk
-    stack = outputs[::-1]
-    seen: set[Symbol] = set()
-    while stack:
-        symbol = stack.pop()
-        if symbol not in seen:
-            seen.add(symbol)
-            met[symbol.layer] = None
-            stack += symbol.inputs[::-1]
-    far = {layer: max(d for symbol, d in distance.items() if symbol.layer is layer) for layer in met}
-    return sorted(met, key=lambda layer: -far[layer])
+
+def is_a_row(model: Model) -> bool:
+    """Whether it is a Sequential in which each layer reads the one before, those of models within it too."""
+    if not hasattr(model, "add"):
+        return False
+    symbols = [] if model.output is None else model.symbols
+    uses = [symbol.layer for symbol in symbols]
+    in_turn = all(symbol.inputs == (before,) for before, symbol in itertools.pairwise(symbols))
+    return in_turn and len(set(uses)) == len(uses)
 
 
 # ---------------------------------------------------------------- read

@@ -19,6 +19,7 @@ from tinycnn.fit.data import Resident, TrainingData, check_batch_size, resident
 from tinycnn.fit.own_losses import OwnBatches, own_of
 from tinycnn.fit.progress import Progress
 from tinycnn.fit.whole_steps import ONE_KERNEL, WholeSteps, whole_steps
+from tinycnn.layers import BatchNormalization
 from tinycnn.layers.graph import as_list
 from tinycnn.regularizers import penalties
 from tinycnn.tensor import Tensor, no_grad
@@ -71,6 +72,7 @@ class Steps:
         try:
             counters = (model.step, 1), (optimizer.step_on_device, 1)
             with self.device.batches_of(self.full):
+                model.advance_other_steps()
                 logits, dlogits = self.forward(size, counters, training=True)
                 if model.trained:
                     logits.backward(Tensor.wrap(dlogits, self.device))
@@ -311,14 +313,25 @@ class _as_compiled:
         trained = {id(weight) for weight in model.trained or []}
         self.wanted = [(weight, id(weight) in trained) for weight in model.weights]
         self.before = [(weight, weight.requires_grad) for weight in model.weights]
+        layers = dict.fromkeys(symbol.layer for symbol in model.symbols)
+        self.layers = [(layer, layer.trainable) for layer in layers]
+        norms = [layer for layer in layers if isinstance(layer, BatchNormalization)]
+        self.norms = [(layer, id(layer.gamma) in trained) for layer in norms]
 
     def __enter__(self) -> None:
         for weight, requires in self.wanted:
             weight.requires_grad = requires
+        for layer, learns in self.norms:
+            layer.compiled_to_learn = learns
 
     def __exit__(self, *error: Any) -> None:
         for weight, required in self.before:
             weight.requires_grad = required
+        for norm, _ in self.norms:
+            norm.compiled_to_learn = None
+        for layer, was in self.layers:
+            if layer.trainable != was:  # a callback has set it, from the next compile on
+                layer.trainable = layer.trainable
 
 
 def run_epoch(

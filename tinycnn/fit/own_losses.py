@@ -153,7 +153,7 @@ class OwnBatches:
             for place in own.order:
                 if place is output and self.to_logits:
                     ahead = output.compute(values, training, True)
-                    values[place] = F.ACTIVATIONS[output.layer.activation](ahead)  # type: ignore[attr-defined]
+                    values[place] = F.ACTIVATIONS[output.layer.activation](ahead)
                 else:
                     values[place] = self.value(place, values, training)
         size = y.shape[0]

@@ -56,7 +56,10 @@ def found_or_why_not(model: Model, data: Resident | Stream, batch: int, listener
     for hook in ("on_train_batch_begin", "on_train_batch_end"):
         if listeners.hear(hook):
             return f"{type(listeners.hears[hook][0]).__name__} listens to every batch"
-    learnt = [w for layer in model.layers for name, w in layer.parameters.items() if name in layer.learnt]
+    if model.other_steps:
+        return "its dropout layers come from several models"
+    layers = dict.fromkeys(symbol.layer for symbol in model.symbols)
+    learnt = [w for layer in layers for name, w in layer.parameters.items() if name in layer.learnt]
     if [id(w) for w in model.trained] != [id(w) for w in learnt]:
         return "some of its layers are frozen"
     network, rule = describe(model), rule_of(model.optimizer)

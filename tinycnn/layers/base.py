@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -350,9 +351,13 @@ class Layer(Weighted):
         return (None, *self.shape_after(without_batch(input_shape)))
 
     def add_weight(
-        self, name: str, shape: Shape, initializer: Any = "glorot_uniform", trainable: bool = True, **others: Any
-    ) -> Tensor:
-        """A new weight, drawn by an initializer of tinycnn.initializers. trainable: whether training changes it."""
+        self, name: str | None = None, shape: Shape = (), initializer: Any = "glorot_uniform", trainable: bool = True,
+        **others: Any,
+    ) -> Tensor:  # fmt: skip
+        """A new weight, drawn by an initializer of tinycnn.initializers. trainable: whether training changes it.
+
+        A name that is taken, or None, gets a number.
+        """
         for argument, value in others.items():
             if argument == "dtype":
                 keras1.check_dtype(value)
@@ -362,12 +367,14 @@ class Layer(Weighted):
         device = current_device()
         tensor = Tensor.wrap(device.zeros(shape), device)
         if session.draws_weights():
-            stream = philox.stream_id(philox.WEIGHTS, self.stream or 0)
+            stream = philox.stream_id(philox.WEIGHTS, self.stream or 0, len(self.parameters))
             device.assign(tensor.data, initializers.draw(initializer, shape, self.seed, stream))
+        free = (f"{name or 'weight'}_{number}" for number in itertools.count(1))
+        key = name if name and name not in self.parameters else next(k for k in free if k not in self.parameters)
         if trainable:
-            self.learnt.add(name)
+            self.learnt.add(key)
         tensor.requires_grad = trainable and self._trainable
-        self.parameters[name] = tensor
+        self.parameters[key] = tensor
         return tensor
 
     def make_weights(self, shape: Any) -> None:

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn import drawing, initializers, philox, refusals, regularizers, session
 from tinycnn import functional as F
+from tinycnn import initializers, philox, refusals, regularizers, session
 from tinycnn.careful import checked
-from tinycnn.devices import use_device
 from tinycnn.devices.base import Array, Mask
+from tinycnn.expressions import tried
 from tinycnn.functional.activations import activated
 from tinycnn.layers.base import Layer, affine_formula, check_activation, name_of, positive, with_batch
 from tinycnn.shapes import Shape, ShapeError
-from tinycnn.tensor import Tensor, no_grad
+from tinycnn.tensor import Tensor
 
 
 class Dense(Layer):
@@ -123,14 +123,11 @@ class Dropout(Layer):
         """What decides which elements are dropped at this layer's place number `use` of a network."""
         if self.step is None:
             raise RuntimeError(f"{self.name} drops by the step of a model's training; put it into a model")
-        stream = philox.stream_id(philox.DROPOUT, (self.stream or 0) + use * MOST_STREAMS)
+        stream = philox.stream_id(philox.DROPOUT, self.stream or 0, use)
         return Mask(self.rate, self.seed, stream, self.step)
 
     def options(self) -> dict[str, Any]:
         return {"rate": self.rate}
-
-
-MOST_STREAMS = 2**20  # of layers: a layer's second use draws by the stream so many behind its first
 
 
 class Flatten(Layer):
@@ -249,9 +246,12 @@ class Lambda(Layer):
         if self.wanted_shape is not None:
             return tuple(self.wanted_shape(with_batch(shape))[1:])
         shapes = shape if isinstance(shape, list) else [shape]
-        with use_device("reference"), no_grad(), drawing.by_any():
+
+        def output() -> Tensor:
             ones = [Tensor(np.ones((1, *s))) for s in shapes]
-            return self.call(ones if isinstance(shape, list) else ones[0], False).shape[1:]
+            return self.call(ones if isinstance(shape, list) else ones[0], False)
+
+        return tried(output).shape[1:]
 
     def call(self, x: Any, training: bool) -> Tensor:
         return self.function(x, **self.arguments)

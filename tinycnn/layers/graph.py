@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from tinycnn.expressions import in_order
@@ -28,6 +29,27 @@ def symbols_between(inputs: list[Symbol], outputs: Any) -> list[Symbol]:
     if {symbol for symbol in order if not symbol.inputs} != set(inputs):
         raise ValueError("the outputs do not depend on the given input alone")
     return [*inputs, *(symbol for symbol in order if symbol.inputs)]
+
+
+def in_keras_order(symbols: list[Symbol], outputs: Any, part: Callable[[Symbol], Any]) -> list[Any]:
+    """The parts of a network that its Symbols belong to, as Keras orders them in `model.layers`.
+
+    By their distance from the outputs, the farthest first, and among equals by when a walk from the outputs, depth
+    first, comes to them (Keras 2.3's engine/network.py, _map_graph_network).
+    """
+    distance: dict[Symbol, int] = dict.fromkeys(symbols, 0)
+    for symbol in reversed(symbols):  # those that use a symbol come before it
+        for source in symbol.inputs:
+            distance[source] = max(distance[source], distance[symbol] + 1)
+    met: dict[Any, int] = {}  # in the order of the walk, with the greatest distance
+    stack, seen = as_list(outputs)[::-1], set()
+    while stack:
+        symbol = stack.pop()
+        if symbol not in seen:
+            seen.add(symbol)
+            met[part(symbol)] = max(met.get(part(symbol), 0), distance[symbol])
+            stack += symbol.inputs[::-1]
+    return sorted(met, key=lambda one: -met[one])
 
 
 def dropped_at_once(symbols: list[Symbol], outputs: Any) -> dict[Symbol, Symbol]:

@@ -18,6 +18,9 @@ from tinycnn.tensor import Tensor
 class BatchNormalization(Layer):
     """Batch normalisation over all axes but the last (Ioffe and Szegedy, 2015), with Keras's defaults.
 
+    The moving variance follows that of the batch, as in Keras 3. Keras 2 on TensorFlow takes the unbiased one,
+    M / (M - 1) times as large for M numbers of a channel.
+
     Args:
         axis: -1, the channels. momentum: of the moving statistics. epsilon: added to the variance.
 
@@ -40,6 +43,7 @@ class BatchNormalization(Layer):
             raise ValueError(f"{self.name}: images are NHWC, so the channel axis is -1, not {axis!r}")
         self.momentum = checked(momentum, f"{self.name}: momentum", "[0, 1]")
         self.epsilon = checked(epsilon, f"{self.name}: epsilon", "(0, inf)")
+        self.compiled_to_learn: bool | None = None  # said by a network while it trains
 
     def make_weights(self, shape: Shape) -> None:
         channels = shape[-1:]
@@ -51,9 +55,14 @@ class BatchNormalization(Layer):
     def call(self, x: Tensor, training: bool, mask: Mask | None = None) -> Tensor:
         """mask: of a Dropout behind this layer, which is computed in one with it."""
         return F.batchnorm(
-            x, self.gamma, self.beta, self.moving_mean, self.moving_variance, training and self.trainable,
+            x, self.gamma, self.beta, self.moving_mean, self.moving_variance, training and self.is_learning,
             self.momentum, self.epsilon, mask,
         )  # fmt: skip
+
+    @property
+    def is_learning(self) -> bool:
+        """Whether it normalises by a batch's statistics while training: not where it is frozen, as in tf.keras."""
+        return self.trainable if self.compiled_to_learn is None else self.compiled_to_learn
 
     def options(self) -> dict[str, Any]:
         return {"momentum": self.momentum, "epsilon": self.epsilon}

@@ -25,6 +25,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "sqrt": np.sqrt,
     "equal": operator.eq,
     "greater": operator.gt,
+    "keep": lambda a, b: a if b else 0,
 }
 
 

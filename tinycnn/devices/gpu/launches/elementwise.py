@@ -13,7 +13,7 @@ from tinycnn.devices.gpu.launches.strides import broadcast_steps, strided_launch
 if TYPE_CHECKING:
     from tinycnn.devices.gpu.device import KernelDevice
 
-BINARY = ("add", "subtract", "multiply", "divide", "power", "equal", "greater")  # the numbers of elementwise.cu
+BINARY = ("add", "subtract", "multiply", "divide", "power", "equal", "greater", "keep")  # the numbers of elementwise.cu
 UNARY = ("negative", "exp", "log", "sqrt")
 
 
