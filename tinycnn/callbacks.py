@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinycnn import refusals
-from tinycnn.careful import checked
+from tinycnn.careful import checked, whole_number
 from tinycnn.fit.files import check_network_file, check_writable, json_text, names_a_field
 
 if TYPE_CHECKING:
@@ -340,7 +340,8 @@ class ModelCheckpoint(Watching):
     """Save the model after every epoch, or after those in which `monitor` improved.
 
     filepath may hold fields: 'run-{epoch:02d}-{val_acc:.4f}.safetensors' (epochs from 1). Its folder is made where it
-    is missing. save_weights_only: without the optimiser and the history. period: save every so many epochs.
+    is missing. save_weights_only: without the optimiser and the history. period: save every so many epochs. As in Keras
+    the best value and the epochs since the last save are kept from one `fit` to the next: a new one knows of none.
     """
 
     def __init__(
@@ -349,19 +350,16 @@ class ModelCheckpoint(Watching):
     ):  # fmt: skip
         super().__init__(monitor, mode)
         self.filepath = os.fspath(filepath)
-        self.verbose, self.period = verbose, period
-        self.best_only, self.weights_only = save_best_only, save_weights_only
+        self.verbose, self.period, self.epochs_since_last_save = verbose, whole_number(period, "period", 1), 0
+        self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
 
     def on_train_begin(self, logs: Any = None) -> None:
-        self.forget()
         if names_a_field(self.filepath):
             self.path_of(0, Logs(dict.fromkeys(self.params["metrics"], 0.0)))  # refuses a field that is not measured
         else:
-            check_network_file(self.filepath, make_folder=True, weights_only=self.weights_only)
-        if self.best_only:
+            check_network_file(self.filepath, make_folder=True, weights_only=self.save_weights_only)
+        if self.save_best_only:
             self.check_monitor()
-            for _, row in self.model.history.rows() if self.model.history else []:
-                self.improved(row)
 
     def path_of(self, epoch: int, logs: Logs) -> str:
         try:
@@ -373,11 +371,15 @@ class ModelCheckpoint(Watching):
             raise ValueError(f"{self.filepath}: no figure is called {error}; there is: {known}") from None
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        if (epoch + 1) % self.period or (self.best_only and not self.improved(logs)):
+        self.epochs_since_last_save += 1
+        if self.epochs_since_last_save < self.period:
+            return
+        self.epochs_since_last_save = 0
+        if self.save_best_only and not self.improved(logs):
             return
         path = self.path_of(epoch, logs)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        if self.weights_only:
+        if self.save_weights_only:
             self.model.save_weights(path)
         else:
             self.model.save(path)

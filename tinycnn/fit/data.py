@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tinycnn import losses, philox
+from tinycnn.careful import whole_number
 from tinycnn.devices.base import Array, Device
 from tinycnn.shapes import ShapeError
 from tinycnn.tensor import Tensor
@@ -18,13 +19,6 @@ if TYPE_CHECKING:
     from tinycnn.models import Model
 
 # ---------------------------------------------------------------- what is let in
-
-
-def whole_number(value: Any, what: str, least: int) -> int:
-    """A whole number as an int. Raises ValueError for another value, or one below `least`."""
-    if not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"{what} must be a whole number of at least {least}, not {value!r}")
-    return int(value)
 
 
 def check_batch_size(size: Any) -> int:

@@ -14,6 +14,7 @@ import numpy as np
 
 from tinycnn import callbacks as cb
 from tinycnn import losses
+from tinycnn.careful import whole_number
 from tinycnn.devices.base import Array
 from tinycnn.fit.data import Resident, TrainingData, check_batch_size, resident
 from tinycnn.fit.own_losses import OwnBatches, own_of
@@ -201,13 +202,11 @@ class Plan(NamedTuple):
     @classmethod
     def of(cls, batch_size: Any, epochs: Any, initial_epoch: Any, shuffle: bool, verbose: int, callbacks: Any) -> Plan:
         """Checked: raises ValueError for what is no number."""
-        for name, value in (("epochs", epochs), ("initial_epoch", initial_epoch)):
-            if not isinstance(value, (int, np.integer)) or value < 0:
-                raise ValueError(f"{name} must be a whole number of at least 0, not {value!r}")
+        last, first = whole_number(epochs, "epochs", 0), whole_number(initial_epoch, "initial_epoch", 0)
         if callbacks is not None and not isinstance(callbacks, Iterable):
             callbacks = [callbacks]
         size = check_batch_size(32 if batch_size is None else batch_size)
-        return cls(size, int(epochs), int(initial_epoch), shuffle, verbose, list(callbacks or []))
+        return cls(size, last, first, shuffle, verbose, list(callbacks or []))
 
 
 def evaluate(

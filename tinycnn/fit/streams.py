@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinycnn import philox
+from tinycnn.careful import whole_number
 from tinycnn.devices.base import Array
 from tinycnn.fit import data
 from tinycnn.utils.data_utils import Sequence
@@ -69,7 +70,7 @@ class Source:
         if not is_source(batches):
             raise TypeError(f"batches come from a generator or a utils.Sequence, not from a {type(batches).__name__}")
         self.batches = self._passes(batches, shuffle, seed) if isinstance(batches, Sequence) else iter(batches)
-        self.ahead = data.whole_number(ahead, "max_queue_size", 0)
+        self.ahead = whole_number(ahead, "max_queue_size", 0)
 
     @staticmethod
     def _passes(sequence: Sequence, shuffle: bool, seed: int) -> Iterator[Any]:
