@@ -46,7 +46,9 @@ class Callback:
 
     `self.model` is the model, `self.params` says how it runs.
 
-    Having a method for batches costs a wait for the device at every batch: its logs are the means so far.
+    The logs of a batch's methods are {'batch': its number, 'size': its images}, and at its end the loss of this batch
+    and the other figures as the epoch's means so far; of `predict`, 'outputs', a list. Having such a method costs a
+    wait for the device at every batch.
     """
 
     model: Model
@@ -87,7 +89,7 @@ class Callback:
         self.on_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """After a batch of training; logs has the epoch's mean loss and accuracy so far."""
+        """After a batch of training; logs has its loss, and the epoch's accuracy so far."""
         self.on_batch_end(batch, logs)
 
     def on_test_begin(self, logs: Any = None) -> None:
@@ -100,7 +102,7 @@ class Callback:
         """Before a batch of validation."""
 
     def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
-        """After it; logs has the mean loss and accuracy so far."""
+        """After it; logs has its loss, and the accuracy so far."""
 
     def on_predict_begin(self, logs: Any = None) -> None:
         """Before `predict`."""
@@ -112,7 +114,7 @@ class Callback:
         """Before a batch of `predict`."""
 
     def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
-        """After it."""
+        """After it; logs has its outputs."""
 
 
 class History(Callback):

@@ -48,6 +48,7 @@ class Steps:
         self.own = None if own is None else OwnBatches(own, self.loss, self.to_logits, self.totals)
         self.recordings: dict[Any, Callable[[], None]] = {}
         self.full = 0  # images of a full batch, which comes first
+        self.told = 0.0  # of totals[0], what callbacks have been told
 
     def forward(self, size: int, counters: Iterable[tuple[Array, int]], training: bool) -> tuple[Tensor, Array]:
         """The next batch through the network. counters: what moves on beside the place in the data.
@@ -109,6 +110,7 @@ class Steps:
         """Begin an epoch in this order."""
         self.data.rewind(order)
         self.device.assign(self.totals, np.zeros(2))
+        self.told = 0.0
         if self.own is not None:
             self.own.start()
 
@@ -116,6 +118,16 @@ class Steps:
         """(loss, accuracy, metrics of the user's own) over the images since `start`. Waits for the device."""
         loss, correct = self.device.numpy(self.totals) / images
         return float(loss), *((float(correct),) if self.own is None else self.own.means(images))
+
+    def tell_of_batch(self, listeners: Listeners, hook: str, logs: cb.Logs, images: int) -> None:
+        """Tell who listens of the batch that has ended, as Keras does: its own loss, and the other figures over the
+        `images` since `start`. Waits for the device."""
+        if not listeners.hear(hook):
+            return
+        mean, *others = self.means(images)
+        told, self.told = self.told, mean * images
+        logs.update(listeners.logs((self.told - told) / logs["size"], *others))
+        listeners.tell(hook, logs["batch"], logs)
 
     def evaluate(self, batch_size: int, listeners: Listeners) -> tuple[float, ...]:
         """(loss, accuracy, metrics of the user's own) over all data in inference mode. Random numbers that the network
@@ -126,11 +138,11 @@ class Steps:
         done = 0
         with closing(self.data.batches(batch_size)) as sizes:
             for batch, size in enumerate(sizes):
-                listeners.tell("on_test_batch_begin", batch, {})
+                logs = cb.Logs(batch=batch, size=size)
+                listeners.tell("on_test_batch_begin", batch, logs)
                 self.recorded(self.infer, size)[0]()
                 done += size
-                if listeners.hear("on_test_batch_end"):
-                    listeners.tell("on_test_batch_end", batch, listeners.logs(*self.means(done)))
+                self.tell_of_batch(listeners, "on_test_batch_end", logs, done)
         figures = self.means(done)
         listeners.tell("on_test_end", listeners.logs(*figures))
         return figures
@@ -231,9 +243,10 @@ def predict(model: Model, images: Iterable, facts: dict[str, Any], callbacks: li
     listeners.tell("on_predict_begin", {})
     with no_grad():
         for batch, part in enumerate(images):
-            listeners.tell("on_predict_batch_begin", batch, {})
+            logs = cb.Logs(batch=batch, size=len(part[0]))
+            listeners.tell("on_predict_batch_begin", batch, logs)
             batches.append([output.numpy().copy() for output in as_list(model(part if len(part) > 1 else part[0]))])
-            listeners.tell("on_predict_batch_end", batch, {})
+            listeners.tell("on_predict_batch_end", batch, cb.Logs(logs, outputs=batches[-1]))
     listeners.tell("on_predict_end", {})
     outputs = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
     return outputs if isinstance(model.output, (list, tuple)) else outputs[0]
@@ -332,14 +345,14 @@ def run_epoch(
     done = 0
     with progress, closing(steps.data.batches(plan.batch_size)) as sizes:
         for batch, size in enumerate(sizes):
-            listeners.tell("on_train_batch_begin", batch, {})
+            logs = cb.Logs(batch=batch, size=size)
+            listeners.tell("on_train_batch_begin", batch, logs)
             model.optimizer.before_step()
             step, is_new = steps.recorded(steps.train, size)
             with progress.compiling(size) if is_new else progress.nothing:
                 step()
             done += size
-            if listeners.hear("on_train_batch_end"):
-                listeners.tell("on_train_batch_end", batch, listeners.logs(*steps.means(done)))
+            steps.tell_of_batch(listeners, "on_train_batch_end", logs, done)
             progress.advance(size, partial(steps.means, done))
             if model.stop_training:
                 break
