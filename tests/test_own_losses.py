@@ -57,7 +57,7 @@ ALIKE = {
     "classes": (crossed, "categorical_crossentropy", {"last": "softmax", "y": ONE_HOT}),
     "images with weights": (squared, "mse", {"sample_weight": WEIGHTS}),
     "classes with weights": (
-        crossed, "categorical_crossentropy", {"last": "softmax", "y": ONE_HOT, "class_weight": {0: 3.0, 1: 0.5}}
+        crossed, "categorical_crossentropy", {"last": "softmax", "y": ONE_HOT, "class_weight": {0: 3.0, 1: 0.5, 2: 1.0}}
     ),
 }  # fmt: skip
 
@@ -340,7 +340,7 @@ def test_a_loss_reaches_the_labels_in_the_shape_that_they_have(float64):
     twin = network("softmax")
     twin.compile("sgd", "sparse_categorical_crossentropy")
     y = np.arange(20) % 3
-    for weights in ({}, {"class_weight": {2: 3.0}}):
+    for weights in ({}, {"class_weight": {0: 1.0, 1: 1.0, 2: 3.0}}):
         assert_close(np.array(fit(model, X, y, **weights).history["loss"]), fit(twin, X, y, **weights).history["loss"])
 
 

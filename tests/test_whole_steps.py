@@ -305,7 +305,7 @@ def softmax_inside():
 REASONS = {
     "a generator": (simple, {"generated": True}, "its data come batch by batch"),
     "sample weights": (simple, {"sample_weight": np.ones(4)}, "its images or its classes have weights"),
-    "class weights": (simple, {"class_weight": {0: 2.0}}, "its images or its classes have weights"),
+    "class weights": (simple, {"class_weight": {0: 2.0, 1: 1.0, 2: 1.0}}, "its images or its classes have weights"),
     "a callback by batch": (simple, {"callbacks": [OwnCallback()]}, "OwnCallback listens to every batch"),
     "frozen layers": (lambda: simple(frozen=True), {}, "some of its layers are frozen"),
     "a layer of one's own": (lambda: simple(Own()), {}, "own_1 is of class Own, which it has no stage for"),

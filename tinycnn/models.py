@@ -304,7 +304,8 @@ class Model(Weighted):
             validation_data: (x, y) or (x, y, weights), measured after every epoch; validation_split: the share of x,
                 taken from its end, to use instead.
             shuffle: whether each epoch sees the images in an order of its own.
-            class_weight: {class: weight of its images in the loss}. sample_weight: a weight for each image.
+            class_weight: {class: weight of its images in the loss}, with every class of y; also of those that
+                validation_split takes. sample_weight: a weight for each image.
             initial_epoch: where a resumed training goes on.
 
         Shapes:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn import losses, philox
-from tinycnn.careful import whole_number
+from tinycnn import careful, losses, philox
 from tinycnn.devices.base import Array, Device
 from tinycnn.shapes import ShapeError
 from tinycnn.tensor import Tensor
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 def check_batch_size(size: Any) -> int:
     """A batch size as an int. Raises ValueError."""
-    return whole_number(size, "batch_size", 1)
+    return careful.whole_number(size, "batch_size", 1)
 
 
 def check_inputs(x: Any, model: Model, what: str) -> list[np.ndarray]:
@@ -152,19 +151,25 @@ def check_weights(weights: ArrayLike | None, count: int, what: str) -> np.ndarra
 
 
 def class_weights(weights: Mapping[int, float], labels: np.ndarray) -> np.ndarray:
-    """The weight of each image by its class, the largest of its labels (count, classes); of a single one 0 or 1."""
+    """The weight of each image by its class, the largest of its labels (count, classes), or its single label's value.
+
+    Raises TypeError for what is no dict; ValueError for a class without a weight, and for one that is not there.
+    """
+    if not isinstance(weights, Mapping):
+        kind = type(weights).__name__
+        raise TypeError(f"class_weight is a dict {{class: weight}}, not a {kind}: dict(enumerate(weights)) makes one")
     if labels.ndim != 2:
         raise ShapeError(f"class_weight is for labels (N, classes), not of shape {labels.shape}: give sample_weight")
-    if labels.shape[1] == 1 and (labels > 1).any():  # numbers of classes, as a loss of the user's own may take them
-        labels = losses.one_hot(labels, int(labels.max()) + 1)
-    if labels.shape[1] == 1:
-        labels = np.concatenate([1 - labels, labels], axis=1)
     classes = labels.shape[1]
-    unknown = [name for name in weights if name not in range(classes)]
+    unknown = [name for name in weights if name not in range(classes)] if classes > 1 else []
     if unknown:
         raise ValueError(f"class_weight names class {unknown[0]!r}; the classes are 0 to {classes - 1}")
-    table = np.array([weights.get(k, 1.0) for k in range(classes)], np.float64)
-    return table[labels.argmax(axis=1)]
+    found, places = np.unique(labels.argmax(axis=1) if classes > 1 else labels[:, 0], return_inverse=True)
+    missing = ", ".join(f"{name:g}" for name in found.tolist() if name not in weights)
+    if missing:
+        raise ValueError(f"class_weight must contain all classes in the data: it has no weight for {missing}")
+    table = [careful.checked(weights[name], f"class_weight[{name:g}]", "[0, inf)") for name in found.tolist()]
+    return np.array(table)[places]
 
 
 # ---------------------------------------------------------------- on the device
@@ -285,6 +290,7 @@ class TrainingData(NamedTuple):
         validation_data: Sequence | None, validation_split: float,
     ) -> TrainingData:  # fmt: skip
         """From the arguments of Model.fit. Raises ValueError for what does not fit together."""
+        of_validation = None  # classes have weights in a part of x, as in Keras, and not in validation_data
         if validation_data is None and validation_split:
             if not 0 < validation_split < 1:
                 raise ValueError(f"validation_split must be between 0 and 1, not {validation_split!r}")
@@ -293,9 +299,10 @@ class TrainingData(NamedTuple):
             validation_data = (rows_of(x, model, slice(first, None)), None if y is None else y[first:], *rest)
             x, y = rows_of(x, model, slice(first)), None if y is None else y[:first]
             sample_weight = None if sample_weight is None else sample_weight[:first]
+            of_validation = class_weight
         check_validation(validation_data)
         train = resident(model, x, y, ("x", "y"), sample_weight, class_weight)
-        return cls(train, validation_set(model, validation_data))
+        return cls(train, validation_set(model, validation_data, of_validation))
 
 
 def check_validation(given: Any) -> None:
@@ -303,10 +310,10 @@ def check_validation(given: Any) -> None:
         raise ValueError("validation_data is (x, y) or (x, y, sample weights)")
 
 
-def validation_set(model: Model, given: Any) -> Resident | None:
+def validation_set(model: Model, given: Any, by_class: Mapping[int, float] | None = None) -> Resident | None:
     """What is measured after an epoch, from Model.fit's validation_data. Raises ValueError."""
     check_validation(given)
     if given is None:
         return None
     x, y, *weights = given
-    return resident(model, x, y, ("the validation x", "the validation y"), weights[0] if weights else None)
+    return resident(model, x, y, ("the validation x", "the validation y"), weights[0] if weights else None, by_class)
