@@ -271,7 +271,7 @@ class ReduceLROnPlateau(Watching):
 
     def __init__(
         self, monitor: str = "val_loss", factor: float = 0.1, patience: int = 10, verbose: int = 0, mode: str = "auto",
-        min_delta: float = 1e-4, cooldown: int = 0, min_lr: float = 0.0, epsilon: float | None = None,
+        min_delta: float = 1e-4, cooldown: int = 0, min_lr: float = 0.0, *, epsilon: float | None = None,
     ):  # fmt: skip
         """epsilon: the older name of min_delta."""
         super().__init__(monitor, mode, min_delta if epsilon is None else epsilon)

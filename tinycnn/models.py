@@ -290,7 +290,7 @@ class Model(Weighted):
         callbacks: Iterable[Callback] | None = None, validation_split: float = 0.0,
         validation_data: Any = None, shuffle: bool = True,
         class_weight: Mapping[int, float] | None = None, sample_weight: ArrayLike | None = None,
-        initial_epoch: int = 0, nb_epoch: int | None = None, **others: Any,
+        initial_epoch: int = 0, *, nb_epoch: int | None = None, **others: Any,
     ) -> History:  # fmt: skip
         """Train, and return the History.
 
@@ -334,7 +334,7 @@ class Model(Weighted):
     def fit_generator(
         self, generator: Any, steps_per_epoch: float | None = None, epochs: int = 1, verbose: int = 1,
         callbacks: Iterable[Callback] | None = None, validation_data: Any = None,
-        validation_steps: float | None = None, class_weight: Mapping[int, float] | None = None,
+        validation_steps: float | None = None, *, class_weight: Mapping[int, float] | None = None,
         max_queue_size: int = 10, workers: int = 1, use_multiprocessing: bool = False, shuffle: bool = True,
         initial_epoch: int = 0,
     ) -> History:  # fmt: skip
@@ -383,8 +383,8 @@ class Model(Weighted):
     @refusals.by_name
     def evaluate(
         self, x: Any, y: ArrayLike | None = None, batch_size: int | None = None, verbose: int = 1,
-        sample_weight: ArrayLike | None = None, callbacks: Iterable[Callback] | None = None,
-        steps: float | None = None,
+        sample_weight: ArrayLike | None = None, steps: float | None = None,
+        callbacks: Iterable[Callback] | None = None,
     ) -> float | list[float]:  # fmt: skip
         """[loss, accuracy] in inference mode, or what metrics there are, or the loss alone without any. The batch size
         is 128 if None.
@@ -430,7 +430,7 @@ class Model(Weighted):
     @refusals.by_name
     def predict(
         self, x: Any, batch_size: int | None = None, verbose: int = 0,
-        callbacks: Iterable[Callback] | None = None, steps: float | None = None,
+        steps: float | None = None, callbacks: Iterable[Callback] | None = None,
     ) -> Any:  # fmt: skip
         """The output for images (M, H, W, C) in inference mode, as a NumPy array (a list for several outputs).
 
@@ -450,7 +450,7 @@ class Model(Weighted):
     # ---------------------------------------------------------------- looking and keeping
 
     @refusals.by_name
-    def summary(self, print_fn: Callable[[str], Any] = print) -> None:
+    def summary(self, *, print_fn: Callable[[str], Any] = print) -> None:
         """Print the layers as Keras does, with receptive fields and how each parameter count comes about."""
         print_fn(summary.summary_text(self))
 

@@ -141,7 +141,7 @@ class SGD(Optimizer):
     takes_slices = True
 
     def __init__(
-        self, learning_rate: float = 0.01, momentum: float = 0.0, nesterov: bool = False, lr: float | None = None,
+        self, learning_rate: float = 0.01, momentum: float = 0.0, nesterov: bool = False, *, lr: float | None = None,
         decay: float = 0.0,
     ):  # fmt: skip
         super().__init__(learning_rate, lr, decay)
@@ -163,7 +163,7 @@ class Adam(Optimizer):
     takes_slices = True
 
     def __init__(
-        self, learning_rate: float = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float | None = 1e-7,
+        self, learning_rate: float = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, *, epsilon: float | None = 1e-7,
         lr: float | None = None, decay: float = 0.0,
     ):  # fmt: skip
         super().__init__(learning_rate, lr, decay)
@@ -192,7 +192,7 @@ class Adadelta(Optimizer):
     takes_slices = True
 
     def __init__(
-        self, learning_rate: float = 1.0, rho: float = 0.95, epsilon: float | None = 1e-7, lr: float | None = None,
+        self, learning_rate: float = 1.0, rho: float = 0.95, *, epsilon: float | None = 1e-7, lr: float | None = None,
         decay: float = 0.0,
     ):  # fmt: skip
         super().__init__(learning_rate, lr, decay)
@@ -217,7 +217,7 @@ class RMSprop(Optimizer):
     takes_slices = True
 
     def __init__(
-        self, learning_rate: float = 0.001, rho: float = 0.9, epsilon: float | None = 1e-7, lr: float | None = None,
+        self, learning_rate: float = 0.001, rho: float = 0.9, *, epsilon: float | None = 1e-7, lr: float | None = None,
         decay: float = 0.0,
     ):  # fmt: skip
         super().__init__(learning_rate, lr, decay)
