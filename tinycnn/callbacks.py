@@ -8,7 +8,8 @@ import math
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,7 @@ class Callback:
 
     model: Model
     params: dict[str, Any]
+    validation_data: list[Any] | None = None  # of `fit`, where it is arrays: [x, y, weights], an x for each input
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -202,8 +204,10 @@ class Watching(Callback):
 
     def check_monitor(self) -> None:
         """Raises ValueError where nothing of that name will be measured."""
-        known = Logs.fromkeys(self.params["metrics"])
-        if self.params["own_figures"] and self.monitor not in known:
+        if self.params["figures"] is None:  # one of the user's callbacks may add it
+            return
+        known = Logs.fromkeys(self.params["figures"])
+        if self.monitor not in known:
             raise ValueError(f"nothing called {self.monitor!r} is measured; there is: {', '.join(known)}")
 
     def improved(self, logs: Logs) -> bool | None:
@@ -234,33 +238,34 @@ class EarlyStopping(Watching):
         mode: str = "auto", baseline: float | None = None, restore_best_weights: bool = False,
     ):  # fmt: skip
         super().__init__(monitor, mode, min_delta, baseline)
-        self.patience, self.verbose, self.restore = patience, verbose, restore_best_weights
+        self.patience, self.verbose, self.restore_best_weights = patience, verbose, restore_best_weights
+        self.wait, self.stopped_epoch = 0, 0  # epochs since the best; the epoch after which it stopped, from 0
+        self.best_weights: list | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:
         self.check_monitor()
         self.forget()
-        self.waited = 0
-        self.weights: list | None = None
+        self.wait, self.stopped_epoch, self.best_weights = 0, 0, None
         for _, row in self.model.history.rows() if self.model.history else []:  # a resumed training waits as long
-            self.waited = 0 if self.improved(row) else self.waited + 1
+            self.wait = 0 if self.improved(row) else self.wait + 1
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         improved = self.improved(logs)
         if improved is None:
             return
         if improved:
-            self.waited = 0
-            self.weights = self.model.get_weights() if self.restore else None
+            self.wait = 0
+            self.best_weights = self.model.get_weights() if self.restore_best_weights else None
             return
-        self.waited += 1
-        if self.waited >= self.patience:
-            self.model.stop_training = True
+        self.wait += 1
+        if self.wait >= self.patience:
+            self.model.stop_training, self.stopped_epoch = True, epoch
             if self.verbose:
                 print(f"Epoch {epoch + 1:05d}: early stopping")
 
     def on_train_end(self, logs: Any = None) -> None:
-        if self.weights is not None:
-            self.model.set_weights(self.weights)
+        if self.best_weights is not None:
+            self.model.set_weights(self.best_weights)
 
 
 class ReduceLROnPlateau(Watching):
@@ -281,7 +286,7 @@ class ReduceLROnPlateau(Watching):
     def on_train_begin(self, logs: Any = None) -> None:
         self.check_monitor()
         self.forget()
-        self.waited = self.cooling = 0
+        self.wait = self.cooldown_counter = 0
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         assert self.model.optimizer is not None
@@ -289,13 +294,13 @@ class ReduceLROnPlateau(Watching):
         improved = self.improved(logs)
         if improved is None:
             return
-        if self.cooling:
-            self.cooling, self.waited = self.cooling - 1, 0
+        if self.cooldown_counter:
+            self.cooldown_counter, self.wait = self.cooldown_counter - 1, 0
         if improved:
-            self.waited = 0
-        elif not self.cooling:
-            self.waited += 1
-            if self.waited >= self.patience:
+            self.wait = 0
+        elif not self.cooldown_counter:
+            self.wait += 1
+            if self.wait >= self.patience:
                 self._reduce(epoch)
 
     def _reduce(self, epoch: int) -> None:
@@ -304,7 +309,7 @@ class ReduceLROnPlateau(Watching):
         if optimizer.learning_rate <= self.min_lr:
             return
         optimizer.learning_rate = max(optimizer.learning_rate * self.factor, self.min_lr)
-        self.cooling, self.waited = self.cooldown, 0
+        self.cooldown_counter, self.wait = self.cooldown, 0
         if self.verbose:
             print(f"Epoch {epoch + 1:05d}: ReduceLROnPlateau reducing learning rate to {optimizer.learning_rate}.")
 
@@ -356,10 +361,10 @@ class ModelCheckpoint(Watching):
         self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
 
     def on_train_begin(self, logs: Any = None) -> None:
-        if names_a_field(self.filepath):
-            self.path_of(0, Logs(dict.fromkeys(self.params["metrics"], 0.0)))  # refuses a field that is not measured
-        else:
+        if not names_a_field(self.filepath):
             check_network_file(self.filepath, make_folder=True, weights_only=self.save_weights_only)
+        elif self.params["figures"] is not None:
+            self.path_of(0, Logs(dict.fromkeys(self.params["figures"], 0.0)))  # refuses a field that is not measured
         if self.save_best_only:
             self.check_monitor()
 
@@ -367,9 +372,7 @@ class ModelCheckpoint(Watching):
         try:
             return self.filepath.format_map(Logs({**logs, "epoch": epoch + 1}))
         except KeyError as error:
-            if not self.params["own_figures"]:
-                raise
-            known = ", ".join(["epoch", *self.params["metrics"]])
+            known = ", ".join(["epoch", *logs])
             raise ValueError(f"{self.filepath}: no figure is called {error}; there is: {known}") from None
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -406,28 +409,30 @@ class _EpochLog(Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         check_writable(self.filename)
-        self.file = open(self.filename, "a" if self.append else "w", newline="", encoding="utf-8")
-        if not self.append:
-            for epoch, row in self.rows(self.model.history) if self.model.history else []:
-                self.write(epoch, row)
-        self.file.flush()
+        with self.opened("a" if self.append else "w"):
+            if not self.append:
+                for epoch, row in self.rows(self.model.history) if self.model.history else []:
+                    self.write(epoch, row)
+
+    @contextmanager
+    def opened(self, mode: str) -> Iterator[None]:
+        """Inside, `file` is the open file: for a few rows only, for a training may end by an error."""
+        with open(self.filename, mode, newline="", encoding="utf-8") as self.file:
+            yield
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         assert self.model.history is not None
         try:
-            self.write(*self.rows(self.model.history)[-1])
-            self.file.flush()
+            with self.opened("a"):
+                self.write(*self.rows(self.model.history)[-1])
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self.filename)) from error
 
-    def on_train_end(self, logs: Any = None) -> None:
-        self.file.close()
-
 
 class CSVLogger(_EpochLog):
-    """epoch,loss,acc,... with a header, a line an epoch (epochs from 0, as in Keras). append: keep what is there.
+    """epoch,acc,loss,... with a header, a line an epoch (epochs from 0, as in Keras). append: keep what is there.
 
-    The columns are the figures of the first line; a figure that a later epoch lacks is NA there.
+    The columns are the figures of the first line, sorted; a figure that a later epoch lacks is NA there.
     """
 
     def __init__(self, filename: str | os.PathLike, separator: str = ",", append: bool = False):
@@ -440,7 +445,7 @@ class CSVLogger(_EpochLog):
 
     def write(self, epoch: int, logs: dict[str, Any]) -> None:
         row = Logs({"epoch": epoch, **logs})
-        self.columns = self.columns or list(row)
+        self.columns = self.columns or ["epoch", *sorted(logs)]
         writer = csv.DictWriter(self.file, self.columns, "NA", "ignore", delimiter=self.separator)
         if self.file.tell() == 0:
             writer.writeheader()

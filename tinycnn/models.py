@@ -367,7 +367,7 @@ class Model(Weighted):
         """The same as `evaluate`, of `steps` batches that a generator gives, or of all of a Sequence."""
         count = streams.count_steps(generator, steps, "steps")
         source = streams.Source(generator, ahead=max_queue_size if workers else 0)
-        figures = loop.measure(self, streams.Stream(self, source, count, ("x", "y")), 0, list(callbacks or []))
+        figures = loop.measure(self, streams.Stream(self, source, count, ("x", "y")), 0, callbacks)
         return self._as_evaluated(figures, verbose)
 
     @refusals.by_name
@@ -378,7 +378,7 @@ class Model(Weighted):
         """The same as `predict`, of `steps` batches that a generator gives: x, or (x, y), whose y is passed over."""
         count = streams.count_steps(generator, steps, "steps")
         source = streams.Source(generator, ahead=max_queue_size if workers else 0)
-        return loop.predict(self, streams.images(self, source, count), {"steps": count}, list(callbacks or []))
+        return loop.predict(self, streams.images(self, source, count), {"steps": count}, callbacks)
 
     @refusals.by_name
     def evaluate(
@@ -395,9 +395,7 @@ class Model(Weighted):
             streams.refuse_apart({"y": y, "batch_size": batch_size, "sample_weight": sample_weight})
             return self.evaluate_generator(x, steps, callbacks, verbose=verbose)
         streams.refuse_steps(steps)
-        figures = loop.evaluate(
-            self, x, y, 128 if batch_size is None else batch_size, sample_weight, list(callbacks or [])
-        )
+        figures = loop.evaluate(self, x, y, 128 if batch_size is None else batch_size, sample_weight, callbacks)
         return self._as_evaluated(figures, verbose)
 
     @refusals.by_name
@@ -445,7 +443,7 @@ class Model(Weighted):
         count = len(images[0])
         parts = ([array[start : start + size] for array in images] for start in range(0, count, size))
         with self.device.batches_of(min(size, count)):
-            return loop.predict(self, parts, {"batch_size": size, "samples": count}, list(callbacks or []))
+            return loop.predict(self, parts, {"batch_size": size, "samples": count}, callbacks)
 
     # ---------------------------------------------------------------- looking and keeping
 

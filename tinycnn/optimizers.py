@@ -127,6 +127,10 @@ class Optimizer(Careful):
         """The constructor's arguments, for checkpoints."""
         return {"learning_rate": self._learning_rate, "decay": self.decay}
 
+    def get_config(self) -> dict[str, Any]:
+        """The same, by Keras's name."""
+        return self.options()
+
 
 class SGD(Optimizer):
     """v = momentum*v - lr*g; p += v, or p += momentum*v - lr*g with Nesterov's look-ahead.

@@ -283,6 +283,7 @@ class TrainingData(NamedTuple):
 
     train: Resident | Stream
     validation: Resident | Stream | None
+    validation_arrays: list[Any] | None = None  # [x for each input, y (N, ...), weights (N,)], as callbacks see them
 
     @classmethod
     def of(
@@ -302,7 +303,19 @@ class TrainingData(NamedTuple):
             of_validation = class_weight
         check_validation(validation_data)
         train = resident(model, x, y, ("x", "y"), sample_weight, class_weight)
-        return cls(train, validation_set(model, validation_data, of_validation))
+        return cls(train, validation_set(model, validation_data, of_validation), as_arrays(model, validation_data))
+
+
+def as_arrays(model: Model, given: Any) -> list[Any] | None:
+    """Model.fit's validation_data, once it is checked, as Keras gives it to callbacks: a list, with weights of 1 and
+    whole numbers as a column."""
+    if given is None:
+        return None
+    x, y, *weights = given
+    images = [np.asarray(part) for part in (x if len(model.inputs) > 1 else [x])]
+    labels = [] if y is None else [np.asarray(y)]
+    columns = [array[:, None] if array.ndim == 1 else array for array in labels]
+    return [*images, *columns, np.asarray(weights[0]) if weights else np.ones(len(images[0]), np.float32)]
 
 
 def check_validation(given: Any) -> None:

@@ -158,17 +158,22 @@ OLDER = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_bat
 class Listeners:
     """The callbacks of a training, an evaluation or a prediction.
 
-    params: what Callback.params holds beside the names of the metrics. Raises TypeError for what is no callback, and
-    ValueError for a method that is nearly called like one of Keras's, and would never be called.
+    params: what Callback.params holds beside the names of the metrics; validation_data: Callback's. Raises TypeError
+    for what is no callback, and ValueError for a method that is nearly called like one of Keras's, and would never be
+    called.
     """
 
-    def __init__(self, callbacks: list[Any], model: Model, params: dict[str, Any]):
+    def __init__(
+        self, callbacks: list[Any], model: Model, params: dict[str, Any], validation_data: list[Any] | None = None
+    ):
         self.callbacks, self.model = callbacks, model
         names = list(model.metrics_names)
         if params.get("do_validation"):
             names += [f"val_{name}" for name in names]
-        ours = [type(c).__module__ == cb.__name__ for c in callbacks]
-        for index, callback in enumerate(callbacks):
+        self.params = {**params, "metrics": names}
+        # Those in the logs that a callback is given; None where one of the user's ahead of it may add some.
+        figures: list[str] | None = names
+        for callback in callbacks:
             if not isinstance(callback, cb.Callback):
                 raise TypeError(f"a callback is an object of callbacks.Callback's, not {type(callback).__name__}")
             for name in dir(callback):
@@ -176,8 +181,12 @@ class Listeners:
                 if near and name not in HOOKS:
                     raise ValueError(f"{type(callback).__name__}.{name} is never called; did you mean {near[0]}?")
             callback.set_model(model)
-            # own_figures: nobody but tinycnn writes into the logs that this one is given.
-            callback.set_params({**params, "metrics": names, "own_figures": all(ours[:index])})
+            callback.validation_data = validation_data
+            callback.set_params({**self.params, "figures": figures})
+            if type(callback).__module__ != cb.__name__ or isinstance(callback, cb.LambdaCallback):
+                figures = None
+            elif figures is not None and isinstance(callback, (cb.LearningRateScheduler, cb.ReduceLROnPlateau)):
+                figures = [*figures, "lr"]
         self.hears = {hook: [c for c in callbacks if self._listens(c, hook)] for hook in HOOKS}
 
     @staticmethod
@@ -215,30 +224,33 @@ class Plan(NamedTuple):
     def of(cls, batch_size: Any, epochs: Any, initial_epoch: Any, shuffle: bool, verbose: int, callbacks: Any) -> Plan:
         """Checked: raises ValueError for what is no number."""
         last, first = whole_number(epochs, "epochs", 0), whole_number(initial_epoch, "initial_epoch", 0)
-        if callbacks is not None and not isinstance(callbacks, Iterable):
-            callbacks = [callbacks]
         size = check_batch_size(32 if batch_size is None else batch_size)
-        return cls(size, last, first, shuffle, verbose, list(callbacks or []))
+        return cls(size, last, first, shuffle, verbose, listed(callbacks))
+
+
+def listed(callbacks: Any) -> list[Any]:
+    """What `callbacks=` was given, one or several or None, as a list."""
+    return list(callbacks if isinstance(callbacks, Iterable) else [] if callbacks is None else [callbacks])
 
 
 def evaluate(
-    model: Model, x: Any, y: Any, batch_size: int, weights: Any = None, callbacks: list[Any] | None = None
+    model: Model, x: Any, y: Any, batch_size: int, weights: Any = None, callbacks: Any = None
 ) -> tuple[float, ...]:
     """(loss, accuracy, metrics of the user's own) in inference mode. weights: of the images in the loss."""
     size = check_batch_size(batch_size)
-    return measure(model, resident(model, x, y, ("x", "y"), weights), size, callbacks or [])
+    return measure(model, resident(model, x, y, ("x", "y"), weights), size, callbacks)
 
 
-def measure(model: Model, data: Resident | Stream, batch_size: int, callbacks: list[Any]) -> tuple[float, ...]:
+def measure(model: Model, data: Resident | Stream, batch_size: int, callbacks: Any) -> tuple[float, ...]:
     """The same of data that are ready; a stream has batches of its own sizes."""
     counted = {"batch_size": batch_size, "samples": data.count}
     facts = {"steps": data.steps_of(batch_size)} if data.count is None else counted
-    return Steps(model, data).evaluate(batch_size, Listeners(callbacks, model, facts))
+    return Steps(model, data).evaluate(batch_size, Listeners(listed(callbacks), model, facts))
 
 
-def predict(model: Model, images: Iterable, facts: dict[str, Any], callbacks: list[Any]) -> Any:
+def predict(model: Model, images: Iterable, facts: dict[str, Any], callbacks: Any) -> Any:
     """The outputs for batches of images (for each input), joined. facts: what callbacks are told in `params`."""
-    listeners = Listeners(callbacks, model, facts)
+    listeners = Listeners(listed(callbacks), model, facts)
     batches = []
     listeners.tell("on_predict_begin", {})
     with no_grad():
@@ -289,7 +301,9 @@ def fit(model: Model, data: TrainingData, plan: Plan) -> cb.History:
         facts |= {"batch_size": plan.batch_size, "samples": count}
     history = cb.History(model.history, plan.initial_epoch)
     model.history, model.stop_training, model.epoch = history, False, plan.initial_epoch
-    listeners = Listeners(plan.callbacks, model, facts)
+    listeners = Listeners(plan.callbacks, model, facts, data.validation_arrays)
+    history.set_model(model)
+    history.set_params(listeners.params)
     whole = whole_steps(model, data.train, plan.batch_size, listeners)
     device = model.device
     with _as_compiled(model), nullcontext() if whole or device.path != ONE_KERNEL else device.taking(device.usual_path):

@@ -248,4 +248,4 @@ def training_data(
         count = count_steps(validation, validation_steps, "validation_steps")
         names = "the validation x of a batch", "the validation y of a batch"
         return data.TrainingData(train, Stream(model, Source(validation, ahead=ahead), count, names))
-    return data.TrainingData(train, data.validation_set(model, validation))
+    return data.TrainingData(train, data.validation_set(model, validation), data.as_arrays(model, validation))
