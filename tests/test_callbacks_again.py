@@ -1,6 +1,7 @@
 """What callbacks keep from one `fit` to the next, and what begins anew, as in Keras 2.3."""
 
 import pytest
+from helpers import assert_same_bits
 from small_trainings import fit, linear, toy
 
 from tinycnn import callbacks
@@ -53,3 +54,35 @@ def test_a_period_counts_epochs_since_the_last_save(float64, tmp_path):
 def test_a_period_is_a_number_of_epochs(period):
     with pytest.raises(ValueError, match="period must be a whole number of at least 1"):
         callbacks.ModelCheckpoint("m.safetensors", period=period)
+
+
+# ---------------------------------------------------------------- early stopping
+
+
+def test_early_stopping_begins_anew_with_every_fit(float64):
+    """Also where a training goes on, perhaps by another loss, whose values say nothing beside the earlier ones."""
+    model, stop = linear(), callbacks.EarlyStopping("score", patience=2)
+    given = Given("score", [1.0, 2.0, 3.0, 9.0, 8.0, 7.0, 7.0, 7.0])
+    assert fit(model, *toy(), epochs=5, callbacks=[given, stop]).epoch == [0, 1, 2]
+    assert fit(model, *toy(), epochs=9, initial_epoch=3, callbacks=[given, stop]).epoch == [3, 4, 5, 6, 7]
+    assert stop.best == 7.0 and model.history.epoch == list(range(8))
+
+
+@pytest.mark.filterwarnings("error")
+def test_early_stopping_does_not_ask_for_figures_of_epochs_before_it(float64):
+    model = linear()
+    fit(model, *toy(), epochs=2)
+    stop = callbacks.EarlyStopping("val_loss", patience=1, min_delta=-1.0)
+    fit(model, *toy(), epochs=3, initial_epoch=2, validation_data=toy(), callbacks=[stop])
+    assert stop.wait == 0
+
+
+@pytest.mark.parametrize("patience", [2, 3])
+def test_the_best_weights_are_taken_back_where_it_stops_and_only_there(float64, patience):
+    after = []
+    keep = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: after.append(keep.model.get_weights()))
+    stop = callbacks.EarlyStopping("score", patience=patience, restore_best_weights=True)
+    model = linear()
+    fit(model, *toy(), epochs=3, callbacks=[keep, Given("score", [1.0, 2.0, 3.0]), stop])
+    for got, want in zip(model.get_weights(), after[0 if patience == 2 else -1], strict=True):
+        assert_same_bits(got, want)

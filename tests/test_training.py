@@ -370,13 +370,14 @@ def test_without_metrics_the_loss_alone_is_measured(float64):
     assert isinstance(model.evaluate(x, y, verbose=0), float)
 
 
-def test_going_on_keeps_the_earlier_epochs_and_starting_again_forgets_them(float64):
+def test_a_history_is_of_one_fit_and_the_model_s_goes_on_with_the_earlier_epochs(float64):
     x, y = toy()
     model = linear()
     first = fit(model, x, y, epochs=2).history["loss"]
     history = fit(model, x, y, epochs=4, initial_epoch=2)
-    assert history.epoch == [0, 1, 2, 3] and history.history["loss"][:2] == first
-    assert fit(model, x, y, epochs=1).epoch == [0]
+    assert history.epoch == [2, 3] and model.history.epoch == [0, 1, 2, 3]
+    assert model.history.history["loss"] == [*first, *history.history["loss"]]
+    assert fit(model, x, y, epochs=1).epoch == [0] == model.history.epoch
 
 
 def test_an_earlier_part_without_validation_does_not_shift_the_figures_of_the_later(float64, tmp_path):
@@ -384,7 +385,7 @@ def test_an_earlier_part_without_validation_does_not_shift_the_figures_of_the_la
     model = linear()
     fit(model, x, y, epochs=1)
     history = fit(model, x, y, epochs=3, initial_epoch=1, validation_data=(x, y))
-    rows = dict(history.rows())
+    rows = dict(model.history.rows())
     assert "val_loss" not in rows[0]
     assert [rows[1]["val_loss"], rows[2]["val_loss"]] == history.history["val_loss"]
     model.save(tmp_path / "model.safetensors")

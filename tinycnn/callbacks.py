@@ -229,8 +229,8 @@ class Watching(Callback):
 class EarlyStopping(Watching):
     """Stop when `monitor` has not improved by more than min_delta for `patience` epochs.
 
-    baseline: a value that has to be reached. restore_best_weights: end with the weights of the best epoch (of those
-    since a resumed training went on). verbose: say so.
+    baseline: a value that has to be reached. restore_best_weights: where it stops, go back to the weights of the best
+    epoch, as in Keras 2. verbose: say so. Every `fit` begins anew, a resumed one too.
     """
 
     def __init__(
@@ -246,8 +246,6 @@ class EarlyStopping(Watching):
         self.check_monitor()
         self.forget()
         self.wait, self.stopped_epoch, self.best_weights = 0, 0, None
-        for _, row in self.model.history.rows() if self.model.history else []:  # a resumed training waits as long
-            self.wait = 0 if self.improved(row) else self.wait + 1
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         improved = self.improved(logs)
@@ -260,12 +258,10 @@ class EarlyStopping(Watching):
         self.wait += 1
         if self.wait >= self.patience:
             self.model.stop_training, self.stopped_epoch = True, epoch
+            if self.best_weights is not None:
+                self.model.set_weights(self.best_weights)
             if self.verbose:
                 print(f"Epoch {epoch + 1:05d}: early stopping")
-
-    def on_train_end(self, logs: Any = None) -> None:
-        if self.best_weights is not None:
-            self.model.set_weights(self.best_weights)
 
 
 class ReduceLROnPlateau(Watching):

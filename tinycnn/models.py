@@ -70,7 +70,7 @@ class Model(Weighted):
         self.epoch = 0  # where the last fit stood: its initial_epoch and the epochs it finished
         self.epochs_trained = 0  # by all fits: what shuffling depends on
         self.stop_training = False
-        self.history: History | None = None  # of the last fit
+        self.history: History | None = None  # of the last fit, and of the epochs before its initial_epoch
         self.recipe: dict | None = None  # the documented training settings, where there are some
         self.device = current_device()
         self.path_taken: str | None = None  # by the last fit: of what its device's path cannot do, another does
@@ -292,7 +292,7 @@ class Model(Weighted):
         class_weight: Mapping[int, float] | None = None, sample_weight: ArrayLike | None = None,
         initial_epoch: int = 0, *, nb_epoch: int | None = None, **others: Any,
     ) -> History:  # fmt: skip
-        """Train, and return the History.
+        """Train, and return the History of these epochs; `history` has those before initial_epoch too.
 
         Args:
             x: images, a list of them for several inputs; or a generator or Sequence of batches, for which

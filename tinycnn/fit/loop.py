@@ -290,7 +290,7 @@ def train_on_batch(model: Model, batch: Resident) -> tuple[float, ...]:
 
 
 def fit(model: Model, data: TrainingData, plan: Plan) -> cb.History:
-    """Train by the plan; the History of what happened."""
+    """Train by the plan; the History of what happened. The model's goes on with the epochs before it."""
     optimizer = ready(model)
     steps = Steps(model, data.train)
     validation = None if data.validation is None else Steps(model, data.validation)
@@ -299,8 +299,8 @@ def fit(model: Model, data: TrainingData, plan: Plan) -> cb.History:
     facts |= {"do_validation": validation is not None}
     if count is not None:  # a generator does not say
         facts |= {"batch_size": plan.batch_size, "samples": count}
-    history = cb.History(model.history, plan.initial_epoch)
-    model.history, model.stop_training, model.epoch = history, False, plan.initial_epoch
+    history, model.history = cb.History(), cb.History(model.history, plan.initial_epoch)
+    model.stop_training, model.epoch = False, plan.initial_epoch
     listeners = Listeners(plan.callbacks, model, facts, data.validation_arrays)
     history.set_model(model)
     history.set_params(listeners.params)
@@ -323,9 +323,11 @@ def fit(model: Model, data: TrainingData, plan: Plan) -> cb.History:
             model.epoch, model.epochs_trained = epoch + 1, model.epochs_trained + 1
             if plan.verbose:
                 print(epoch_line(epoch, plan.epochs, {**logs, **beside}, progress.speed(seconds)), flush=True)
-            history.append(epoch, logs, beside)  # before the callbacks, of which one may save it
+            for told in (history, model.history):  # before the callbacks, of which one may save it
+                told.append(epoch, logs, beside)
             listeners.tell("on_epoch_end", epoch, logs)
-            history.settle()
+            for told in (history, model.history):
+                told.settle()
         listeners.tell("on_train_end", {})
     return history
 
