@@ -28,9 +28,11 @@ def check_batch_size(size: Any) -> int:
 def check_inputs(x: Any, model: Model, what: str) -> list[np.ndarray]:
     """The images of each input of the model: x, or for several inputs those in the list x, as many for one as for
     another. Raises ShapeError or ValueError."""
+    if isinstance(x, Mapping):
+        raise ValueError(f"{what} is a dict: give an array, or a list of arrays in the order of {model.name}'s inputs")
     count = len(model.inputs)
     if count < 2:
-        return [check_images(x, model, what)]
+        return [check_images(alone(x), model, what)]
     if not isinstance(x, (list, tuple)) or len(x) != count:
         given = f"{len(x)} of them" if isinstance(x, (list, tuple)) else f"a {type(x).__name__}"
         raise ValueError(f"{what} must be a list of {count} arrays, one for each input of {model.name}, not {given}")
@@ -41,15 +43,21 @@ def check_inputs(x: Any, model: Model, what: str) -> list[np.ndarray]:
     return parts
 
 
+def alone(x: Any) -> Any:
+    """The array in a list of one, as Keras takes it for a single input or output; anything else as it is."""
+    is_list_of_one = isinstance(x, (list, tuple)) and len(x) == 1 and isinstance(x[0], (np.ndarray, Tensor))
+    return x[0] if is_list_of_one else x
+
+
 def count_of(x: Any, model: Model) -> int:
     """How many images x has, or each array of a list of them for several inputs."""
-    first = x[0] if len(model.inputs) > 1 else x
+    first = x[0] if len(model.inputs) > 1 else alone(x)
     return int(np.shape(first)[0])
 
 
 def rows_of(x: Any, model: Model, part: slice) -> Any:
     """Some rows of x, or of each array of a list of them for several inputs."""
-    return [array[part] for array in x] if len(model.inputs) > 1 else x[part]
+    return [array[part] for array in x] if len(model.inputs) > 1 else alone(x)[part]
 
 
 def check_images(x: Any, model: Model, what: str, place: int = 0) -> np.ndarray:
@@ -87,6 +95,9 @@ def check_labels(y: Any, model: Model, count: int, what: str) -> np.ndarray:
         raise ValueError(
             f"{what} is given, but {model.name} is trained by add_loss() alone, and compares it with nothing"
         )
+    if isinstance(y, Mapping):
+        raise ValueError(f"{what} is a dict: give an array of the labels of {model.name}'s one output")
+    y = alone(y)
     y = np.asarray(y.numpy() if isinstance(y, Tensor) else y)
     if y.dtype.kind not in "fiub":
         raise ValueError(f"{what} must be an array of numbers, not of {y.dtype}")
@@ -295,6 +306,7 @@ class TrainingData(NamedTuple):
         if validation_data is None and validation_split:
             if not 0 < validation_split < 1:
                 raise ValueError(f"validation_split must be between 0 and 1, not {validation_split!r}")
+            y = alone(y)
             first = int(count_of(x, model) * (1 - validation_split))
             rest = () if sample_weight is None else (sample_weight[first:],)
             validation_data = (rows_of(x, model, slice(first, None)), None if y is None else y[first:], *rest)
@@ -312,8 +324,8 @@ def as_arrays(model: Model, given: Any) -> list[Any] | None:
     if given is None:
         return None
     x, y, *weights = given
-    images = [np.asarray(part) for part in (x if len(model.inputs) > 1 else [x])]
-    labels = [] if y is None else [np.asarray(y)]
+    images = [np.asarray(part) for part in (x if len(model.inputs) > 1 else [alone(x)])]
+    labels = [] if y is None else [np.asarray(alone(y))]
     columns = [array[:, None] if array.ndim == 1 else array for array in labels]
     return [*images, *columns, np.asarray(weights[0]) if weights else np.ones(len(images[0]), np.float32)]
 

@@ -230,10 +230,11 @@ def split(batch: Any, what: str) -> tuple[Any, Any, Any]:
 
 
 def images(model: Model, source: Source, steps: int) -> Generator[list[np.ndarray]]:
-    """The images for each input of `steps` batches, fit for the model; labels beside them are passed over."""
+    """The images for each input of `steps` batches, fit for the model; labels beside them are passed over: of a tuple,
+    as in Keras, for a list is of inputs."""
     with closing(source.take(steps)) as batches:
         for batch in batches:
-            yield data.check_inputs(batch[0] if isinstance(batch, (tuple, list)) else batch, model, "x")
+            yield data.check_inputs(batch[0] if isinstance(batch, tuple) else batch, model, "x")
 
 
 def training_data(
