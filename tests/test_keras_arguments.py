@@ -51,3 +51,24 @@ def test_a_generator_of_lists_gives_the_inputs_of_a_prediction(float64):
     assert_same_bits(model.predict_generator(iter([[x[0], x[1]]]), steps=1), want)
     assert_same_bits(model.predict_generator(iter([([x[0], x[1]], np.zeros(8))]), steps=1), want)
     assert linear().predict_generator(iter([[X]]), steps=1).shape == (20, 3)
+
+
+class Unused(layers.Layer):
+    def build(self, input_shape):
+        self.used = self.add_weight(name="used", shape=input_shape[1:], initializer="ones")
+        self.left = self.add_weight(name="left", shape=(2,), initializer="ones")
+        super().build(input_shape)
+
+    def call(self, x):
+        return x * self.used
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+@pytest.mark.parametrize("loss", ["mse", lambda t, p: (t - p) * (t - p)])
+def test_a_weight_that_the_loss_does_not_depend_on_is_named(float64, loss):
+    model = Sequential([Unused(input_shape=(4,), name="mine"), Dense(1)])
+    model.compile("sgd", loss)
+    with pytest.raises(ValueError, match=r"the loss .* does not depend on left of mine: use it"):
+        fit(model, np.ones((4, 4)), np.ones((4, 1)))

@@ -78,12 +78,30 @@ class Steps:
                     logits.backward(Tensor.wrap(dlogits, self.device))
                 self.penalize(size)
                 if model.trained:
-                    if self.own is not None:
-                        self.own.check_gradients()
+                    self.check_gradients()
                     optimizer.step(model.trained)
         finally:  # a step that could not be recorded is run again, and must not find half of its gradients
             for p in [*model.trained, *(self.own.own.strangers if self.own else [])]:
                 p.zero_grad()
+
+    def check_gradients(self) -> None:
+        """Raises ValueError where the loss leaves a weight that is trained without a gradient."""
+        trained = {id(weight) for weight in self.model.trained or []}
+        for layer in dict.fromkeys(symbol.layer for symbol in self.model.symbols):
+            found = {name: weight for name, weight in layer.parameters.items() if id(weight) in trained}
+            without = [name for name, weight in found.items() if weight.gradient is None]
+            if not without:
+                continue
+            what = f"the loss {losses.name_of(self.model.loss)}" if self.own is None else self.own.own.name
+            if len(without) < len(found):
+                raise ValueError(
+                    f"{what} does not depend on {', '.join(without)} of {layer.name}: use it in the layer's call(), or "
+                    "add_weight(..., trainable=False)"
+                )
+            raise ValueError(
+                f"{what} does not depend on the weights of {layer.name}: freeze the layer (trainable = False, and "
+                f"compile again), or leave it out of {self.model.name}"
+            )
 
     def infer(self, size: int) -> None:
         with no_grad(), self.device.batches_of(self.full):

@@ -236,13 +236,3 @@ class OwnBatches:
         is_measured = self.known is not None or self.model.measures_accuracy
         sums = [right if is_measured else np.nan, *(self.device.numpy(t)[0] for t in self.of_metrics.values())]
         return tuple(float(one / images) for one in sums)
-
-    def check_gradients(self) -> None:
-        """Raises ValueError where the loss leaves a weight that is trained without a gradient."""
-        for layer in self.model.layers:
-            for weight in layer.weights:
-                if weight.gradient is None and any(weight is trained for trained in self.model.trained or []):
-                    raise ValueError(
-                        f"{self.own.name} does not depend on the weights of {layer.name}: freeze the layer "
-                        f"(trainable = False, and compile again), or leave it out of {self.model.name}"
-                    )
