@@ -72,3 +72,31 @@ def test_a_weight_that_the_loss_does_not_depend_on_is_named(float64, loss):
     model.compile("sgd", loss)
     with pytest.raises(ValueError, match=r"the loss .* does not depend on left of mine: use it"):
         fit(model, np.ones((4, 4)), np.ones((4, 1)))
+
+
+@pytest.mark.parametrize("kind", ["second", "third", "by name"])
+def test_a_layer_is_told_of_training_wherever_its_call_has_it(float64, kind):
+    told = []
+
+    class Second(layers.Layer):
+        def call(self, x, training=None):
+            told.append(training)
+            return x
+
+    class Third(layers.Layer):
+        def call(self, x, mask=None, training=None):
+            assert mask is None
+            told.append(training)
+            return x
+
+    class ByName(layers.Layer):
+        def call(self, x, *, training=None):
+            told.append(training)
+            return x
+
+    layer = {"second": Second, "third": Third, "by name": ByName}[kind](input_shape=(4,))
+    model = Sequential([layer, Dense(1)])
+    told.clear()
+    model(np.ones((2, 4)), training=True)
+    model(np.ones((2, 4)))
+    assert told == [True, False]
