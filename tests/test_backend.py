@@ -324,7 +324,7 @@ def test_a_model_is_a_layer_of_another_and_shares_its_weights(device):
     row.fit(x, np.eye(2)[[0, 1, 0]], epochs=2, verbose=0)
     assert np.array_equal(graph.predict(x), base.predict(x))
     lines = []
-    row.summary(lines.append)
+    row.summary(print_fn=lines.append)
     assert f"{base.name} (Sequential)" in lines[0] and f"Total params: {row.count_params()}" in lines[0]
 
 

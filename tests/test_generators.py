@@ -71,7 +71,7 @@ def test_a_generator_trains_as_its_arrays_do(device):
 def test_fit_evaluate_and_predict_take_sequences_too(workers):
     one, other = linear(), linear()
     other.set_weights(one.get_weights())
-    arguments = {"verbose": 0, "shuffle": False, "epochs": 2, "class_weight": {0: 3.0}}
+    arguments = {"verbose": 0, "shuffle": False, "epochs": 2, "class_weight": {0: 3.0, 1: 1.0, 2: 1.0}}
     fit(one, X, Y, **arguments)
     other.fit(Batches(), workers=workers, **arguments)
     assert_same_weights(one, other)

@@ -227,9 +227,15 @@ PAIRS = {
         lambda: optimizers.SGD(0.1, momentum=0.8, nesterov=True),
     ),
     "adam": (lambda k: k.Adam(0.01), lambda: optimizers.Adam(0.01)),
-    "adam with other betas": (lambda k: k.Adam(0.01, 0.8, 0.9, 1e-3), lambda: optimizers.Adam(0.01, 0.8, 0.9, 1e-3)),
+    "adam with other betas": (
+        lambda k: k.Adam(0.01, 0.8, 0.9, 1e-3),
+        lambda: optimizers.Adam(0.01, 0.8, 0.9, epsilon=1e-3),
+    ),
     "adadelta": (lambda k: k.Adadelta(1.0), lambda: optimizers.Adadelta()),
-    "adadelta with another rho": (lambda k: k.Adadelta(0.5, 0.8, 1e-3), lambda: optimizers.Adadelta(0.5, 0.8, 1e-3)),
+    "adadelta with another rho": (
+        lambda k: k.Adadelta(0.5, 0.8, 1e-3),
+        lambda: optimizers.Adadelta(0.5, 0.8, epsilon=1e-3),
+    ),
     # Keras 3 adds epsilon inside the root, Keras 2 and tinycnn outside: one too small to matter shows the rest alike.
     "rmsprop": (lambda k: k.RMSprop(0.01, 0.9, epsilon=1e-30), lambda: optimizers.RMSprop(0.01, epsilon=1e-30)),
     "rmsprop with another rho": (

@@ -154,7 +154,7 @@ model = Sequential([Conv2D(4, 5, 2, activation='relu', input_shape=(28, 28, 1)),
                     Dense(10, activation='softmax')])
 model.compile(loss='sparse_categorical_crossentropy', optimizer='adadelta', metrics=['accuracy'])
 X = x_train[..., np.newaxis] / 255.
-model.fit(X, y_train, epochs=4, batch_size=16, verbose=0, class_weight={0: 2.0, 1: 1.0},
+model.fit(X, y_train, epochs=4, batch_size=16, verbose=0, class_weight={k: 2.0 if k == 0 else 1.0 for k in range(10)},
           sample_weight=np.ones(len(X)))
 model.fit_generator(ImageDataGenerator(width_shift_range=0.05).flow(X, y_train, batch_size=32),
                     steps_per_epoch=len(X) // 32, epochs=2, verbose=0, validation_data=(X, y_train))

@@ -1,6 +1,7 @@
 """Every public name of Keras 2.3.1 works here, or is refused by its name with what to do instead."""
 
 import importlib
+import inspect
 
 import keras_names
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import tinycnn
 from tinycnn import backend as K
 from tinycnn import callbacks, layers, losses, metrics, models, optimizers, refusals
+from tinycnn.layers import keras1
 from tinycnn.models import Sequential
 
 GROUPS = [group for group in keras_names.names() if group != "modules"]
@@ -19,6 +21,46 @@ def test_every_name_works_or_is_refused_with_what_to_do_instead(group, float64):
     for name, arguments in keras_names.names()[group].items():
         found = keras_names.sort_name(group, name, arguments)  # raises Unsorted
         assert (found.status == "works") != bool(found.remedy)
+
+
+# Keras's are not in the file; a layer's `call` may name its input as it likes, and initial weights and a layer's
+# arguments are told apart when they are given. Of add_weight the third is refused where it is no initializer.
+OWN_ORDER = {
+    "Layer.call", "Layer.add_weight", "callbacks.History", "optimizers.Optimizer", "preprocessing.image.Iterator",
+    "preprocessing.image.array_to_img", "preprocessing.image.img_to_array", "preprocessing.image.load_img",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("group", [group for group in GROUPS if group not in ("layers", "initializers", "constraints")])
+def test_arguments_are_taken_by_position_in_keras_s_order(group):
+    classes = {"Layer": layers.Layer, "Model": models.Model, "Sequential": models.Sequential}
+    owner = classes.get(group) or module(group)
+    for name, arguments in keras_names.names()[group].items():
+        function = getattr(owner, name, None)
+        if not callable(function) or isinstance(function, refusals.NotHere) or f"{group}.{name}" in OWN_ORDER:
+            continue
+        ours = inspect.signature(function).parameters.values()
+        ordered = [p.name for p in ours if p.kind is p.POSITIONAL_OR_KEYWORD and p.name != "self"]
+        assert ordered == list(arguments or [])[: len(ordered)], f"{group}.{name}"
+
+
+def test_layers_are_given_arguments_by_position_in_keras_s_order():
+    for name, ordered in keras1.POSITIONS.items():
+        for kind in ("MaxPooling2D", "AveragePooling2D") if name == "Pooling2D" else (name,):
+            assert list(ordered) == keras_names.names()["layers"][kind][: len(ordered)], kind
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: optimizers.Adam(0.001, 0.9, 0.999, True), "Adam takes learning_rate, beta_1, beta_2 by position"),
+        (lambda: network().summary(100), "Model.summary takes nothing by position: give the others by their names"),
+        (lambda: network().fit_generator(None, 1, 1, 0, None, None, None, 1), "takes .*validation_steps by"),
+    ],
+)
+def test_more_by_position_is_refused(call, message, float64):
+    with pytest.raises(TypeError, match=message):
+        call()
 
 
 @pytest.mark.parametrize("place", [place for place in refusals.NAMES if place.islower()])

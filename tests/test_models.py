@@ -222,7 +222,7 @@ def test_what_is_predicted_or_evaluated_remembers_nothing_and_what_is_trained_do
 def test_the_summary_of_a_network_of_flat_inputs_with_several_dense_layers(float64):
     model = Sequential([Dense(5, activation="relu", input_shape=(12,)), Dense(4), Dense(3, activation="softmax")])
     lines = []
-    model.summary(lines.append)
+    model.summary(print_fn=lines.append)
     assert "12x5 + 5 = 65" in lines[0] and "5x4 + 4 = 24" in lines[0] and "4x3 + 3 = 15" in lines[0]
     assert len(model.predict(np.zeros((2, 12)))) == 2
 

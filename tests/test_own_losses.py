@@ -57,7 +57,7 @@ ALIKE = {
     "classes": (crossed, "categorical_crossentropy", {"last": "softmax", "y": ONE_HOT}),
     "images with weights": (squared, "mse", {"sample_weight": WEIGHTS}),
     "classes with weights": (
-        crossed, "categorical_crossentropy", {"last": "softmax", "y": ONE_HOT, "class_weight": {0: 3.0, 1: 0.5}}
+        crossed, "categorical_crossentropy", {"last": "softmax", "y": ONE_HOT, "class_weight": {0: 3.0, 1: 0.5, 2: 1.0}}
     ),
 }  # fmt: skip
 
@@ -340,8 +340,35 @@ def test_a_loss_reaches_the_labels_in_the_shape_that_they_have(float64):
     twin = network("softmax")
     twin.compile("sgd", "sparse_categorical_crossentropy")
     y = np.arange(20) % 3
-    for weights in ({}, {"class_weight": {2: 3.0}}):
+    for weights in ({}, {"class_weight": {0: 1.0, 1: 1.0, 2: 3.0}}):
         assert_close(np.array(fit(model, X, y, **weights).history["loss"]), fit(twin, X, y, **weights).history["loss"])
+
+
+def number(y_true, y_pred):
+    return K.mean(y_true)
+
+
+def extents(y_true, y_pred):
+    assert K.int_shape(y_true) == (None, 1)
+    return K.mean(y_true * K.ones_like(y_true[:, :1]), axis=-1)
+
+
+@pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", losses.SparseCategoricalCrossentropy(True)])
+@pytest.mark.parametrize("shape", [(20,), (20, 1)])
+def test_metrics_beside_a_loss_of_numbers_get_a_column_of_them(device, loss, shape):
+    model = network("softmax" if isinstance(loss, str) else None)
+    names = ["accuracy", "sparse_categorical_accuracy", "sparse_categorical_crossentropy", number, extents]
+    model.compile(optimizers.SGD(0.1), loss, names if isinstance(loss, str) else [*names[:2], *names[3:]])
+    y = (np.arange(20) % 3).reshape(shape)
+    weights = {"sample_weight": WEIGHTS}
+    history = fit(model, X, y, validation_data=(X, y), **weights).history
+    assert history["number"] == history["extents"] == history["val_number"] == pytest.approx([y.mean()] * 2)
+    assert history["sparse_categorical_accuracy"] == history["accuracy"]
+    figures = dict(zip(model.metrics_names, model.evaluate(X, y, verbose=0), strict=True))
+    assert figures["sparse_categorical_accuracy"] == figures["accuracy"] == history["val_accuracy"][-1]
+    if isinstance(loss, str):
+        penalty = 0.05 * np.square(model.get_weights()[0].astype(float)).sum()
+        assert figures["sparse_categorical_crossentropy"] == pytest.approx(figures["loss"] - penalty, rel=1e-4)
 
 
 def test_a_network_that_is_built_late_is_trained_by_it_too(float64):

@@ -21,7 +21,7 @@ building = threading.Lock()  # the seed is the process's
 
 
 class Losses(Callback):
-    """The mean loss and accuracy after every step."""
+    """The loss of every step, and the accuracy so far."""
 
     def __init__(self):
         self.steps = []

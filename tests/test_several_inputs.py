@@ -52,7 +52,7 @@ def batches(x):
 
 HOW = {
     "from arrays": lambda model, x: fit(
-        model, x, Y, validation_split=0.25, sample_weight=WEIGHTS, class_weight={0: 2.0}
+        model, x, Y, validation_split=0.25, sample_weight=WEIGHTS, class_weight={0: 2.0, 1: 1.0}
     ),
     "a batch": lambda model, x: model.train_on_batch(x, Y),
     "by a generator": lambda model, x: model.fit_generator(batches(x), steps_per_epoch=4, epochs=2, verbose=0),

@@ -209,8 +209,8 @@ def test_a_training_goes_on_from_a_checkpoint_on_another_path(gpu, tmp_path):
     for path in (ONE_KERNEL, "general"):
         with gpu.taking(path):
             resumed = load_model(file)
-            losses[path] = resumed.fit(x, y, 4, epochs=4, verbose=0, initial_epoch=resumed.epoch).history["loss"][2:]
-    straight = model.fit(x, y, 4, epochs=4, verbose=0, initial_epoch=model.epoch).history["loss"][2:]
+            losses[path] = resumed.fit(x, y, 4, epochs=4, verbose=0, initial_epoch=resumed.epoch).history["loss"]
+    straight = model.fit(x, y, 4, epochs=4, verbose=0, initial_epoch=model.epoch).history["loss"]
     assert losses[ONE_KERNEL] == straight and len(straight) == 2
     np.testing.assert_allclose(losses["general"], straight, rtol=1e-4)
 
@@ -305,7 +305,7 @@ def softmax_inside():
 REASONS = {
     "a generator": (simple, {"generated": True}, "its data come batch by batch"),
     "sample weights": (simple, {"sample_weight": np.ones(4)}, "its images or its classes have weights"),
-    "class weights": (simple, {"class_weight": {0: 2.0}}, "its images or its classes have weights"),
+    "class weights": (simple, {"class_weight": {0: 2.0, 1: 1.0, 2: 1.0}}, "its images or its classes have weights"),
     "a callback by batch": (simple, {"callbacks": [OwnCallback()]}, "OwnCallback listens to every batch"),
     "frozen layers": (lambda: simple(frozen=True), {}, "some of its layers are frozen"),
     "a layer of one's own": (lambda: simple(Own()), {}, "own_1 is of class Own, which it has no stage for"),

@@ -8,12 +8,13 @@ import math
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinycnn import refusals
-from tinycnn.careful import checked
+from tinycnn.careful import checked, whole_number
 from tinycnn.fit.files import check_network_file, check_writable, json_text, names_a_field
 
 if TYPE_CHECKING:
@@ -46,11 +47,14 @@ class Callback:
 
     `self.model` is the model, `self.params` says how it runs.
 
-    Having a method for batches costs a wait for the device at every batch: its logs are the means so far.
+    The logs of a batch's methods are {'batch': its number, 'size': its images}, and at its end the loss of this batch
+    and the other figures as the epoch's means so far; of `predict`, 'outputs', a list. Having such a method costs a
+    wait for the device at every batch.
     """
 
     model: Model
     params: dict[str, Any]
+    validation_data: list[Any] | None = None  # of `fit`, where it is arrays: [x, y, weights], an x for each input
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -87,7 +91,7 @@ class Callback:
         self.on_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """After a batch of training; logs has the epoch's mean loss and accuracy so far."""
+        """After a batch of training; logs has its loss, and the epoch's accuracy so far."""
         self.on_batch_end(batch, logs)
 
     def on_test_begin(self, logs: Any = None) -> None:
@@ -100,7 +104,7 @@ class Callback:
         """Before a batch of validation."""
 
     def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
-        """After it; logs has the mean loss and accuracy so far."""
+        """After it; logs has its loss, and the accuracy so far."""
 
     def on_predict_begin(self, logs: Any = None) -> None:
         """Before `predict`."""
@@ -112,7 +116,7 @@ class Callback:
         """Before a batch of `predict`."""
 
     def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
-        """After it."""
+        """After it; logs has its outputs."""
 
 
 class History(Callback):
@@ -200,8 +204,10 @@ class Watching(Callback):
 
     def check_monitor(self) -> None:
         """Raises ValueError where nothing of that name will be measured."""
-        known = Logs.fromkeys(self.params["metrics"])
-        if self.params["own_figures"] and self.monitor not in known:
+        if self.params["figures"] is None:  # one of the user's callbacks may add it
+            return
+        known = Logs.fromkeys(self.params["figures"])
+        if self.monitor not in known:
             raise ValueError(f"nothing called {self.monitor!r} is measured; there is: {', '.join(known)}")
 
     def improved(self, logs: Logs) -> bool | None:
@@ -223,8 +229,8 @@ class Watching(Callback):
 class EarlyStopping(Watching):
     """Stop when `monitor` has not improved by more than min_delta for `patience` epochs.
 
-    baseline: a value that has to be reached. restore_best_weights: end with the weights of the best epoch (of those
-    since a resumed training went on). verbose: say so.
+    baseline: a value that has to be reached. restore_best_weights: where it stops, go back to the weights of the best
+    epoch, as in Keras 2. verbose: say so. Every `fit` begins anew, a resumed one too.
     """
 
     def __init__(
@@ -232,33 +238,30 @@ class EarlyStopping(Watching):
         mode: str = "auto", baseline: float | None = None, restore_best_weights: bool = False,
     ):  # fmt: skip
         super().__init__(monitor, mode, min_delta, baseline)
-        self.patience, self.verbose, self.restore = patience, verbose, restore_best_weights
+        self.patience, self.verbose, self.restore_best_weights = patience, verbose, restore_best_weights
+        self.wait, self.stopped_epoch = 0, 0  # epochs since the best; the epoch after which it stopped, from 0
+        self.best_weights: list | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:
         self.check_monitor()
         self.forget()
-        self.waited = 0
-        self.weights: list | None = None
-        for _, row in self.model.history.rows() if self.model.history else []:  # a resumed training waits as long
-            self.waited = 0 if self.improved(row) else self.waited + 1
+        self.wait, self.stopped_epoch, self.best_weights = 0, 0, None
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         improved = self.improved(logs)
         if improved is None:
             return
         if improved:
-            self.waited = 0
-            self.weights = self.model.get_weights() if self.restore else None
+            self.wait = 0
+            self.best_weights = self.model.get_weights() if self.restore_best_weights else None
             return
-        self.waited += 1
-        if self.waited >= self.patience:
-            self.model.stop_training = True
+        self.wait += 1
+        if self.wait >= self.patience:
+            self.model.stop_training, self.stopped_epoch = True, epoch
+            if self.best_weights is not None:
+                self.model.set_weights(self.best_weights)
             if self.verbose:
                 print(f"Epoch {epoch + 1:05d}: early stopping")
-
-    def on_train_end(self, logs: Any = None) -> None:
-        if self.weights is not None:
-            self.model.set_weights(self.weights)
 
 
 class ReduceLROnPlateau(Watching):
@@ -269,7 +272,7 @@ class ReduceLROnPlateau(Watching):
 
     def __init__(
         self, monitor: str = "val_loss", factor: float = 0.1, patience: int = 10, verbose: int = 0, mode: str = "auto",
-        min_delta: float = 1e-4, cooldown: int = 0, min_lr: float = 0.0, epsilon: float | None = None,
+        min_delta: float = 1e-4, cooldown: int = 0, min_lr: float = 0.0, *, epsilon: float | None = None,
     ):  # fmt: skip
         """epsilon: the older name of min_delta."""
         super().__init__(monitor, mode, min_delta if epsilon is None else epsilon)
@@ -279,7 +282,7 @@ class ReduceLROnPlateau(Watching):
     def on_train_begin(self, logs: Any = None) -> None:
         self.check_monitor()
         self.forget()
-        self.waited = self.cooling = 0
+        self.wait = self.cooldown_counter = 0
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         assert self.model.optimizer is not None
@@ -287,13 +290,13 @@ class ReduceLROnPlateau(Watching):
         improved = self.improved(logs)
         if improved is None:
             return
-        if self.cooling:
-            self.cooling, self.waited = self.cooling - 1, 0
+        if self.cooldown_counter:
+            self.cooldown_counter, self.wait = self.cooldown_counter - 1, 0
         if improved:
-            self.waited = 0
-        elif not self.cooling:
-            self.waited += 1
-            if self.waited >= self.patience:
+            self.wait = 0
+        elif not self.cooldown_counter:
+            self.wait += 1
+            if self.wait >= self.patience:
                 self._reduce(epoch)
 
     def _reduce(self, epoch: int) -> None:
@@ -302,7 +305,7 @@ class ReduceLROnPlateau(Watching):
         if optimizer.learning_rate <= self.min_lr:
             return
         optimizer.learning_rate = max(optimizer.learning_rate * self.factor, self.min_lr)
-        self.cooling, self.waited = self.cooldown, 0
+        self.cooldown_counter, self.wait = self.cooldown, 0
         if self.verbose:
             print(f"Epoch {epoch + 1:05d}: ReduceLROnPlateau reducing learning rate to {optimizer.learning_rate}.")
 
@@ -340,7 +343,8 @@ class ModelCheckpoint(Watching):
     """Save the model after every epoch, or after those in which `monitor` improved.
 
     filepath may hold fields: 'run-{epoch:02d}-{val_acc:.4f}.safetensors' (epochs from 1). Its folder is made where it
-    is missing. save_weights_only: without the optimiser and the history. period: save every so many epochs.
+    is missing. save_weights_only: without the optimiser and the history. period: save every so many epochs. As in Keras
+    the best value and the epochs since the last save are kept from one `fit` to the next: a new one knows of none.
     """
 
     def __init__(
@@ -349,35 +353,34 @@ class ModelCheckpoint(Watching):
     ):  # fmt: skip
         super().__init__(monitor, mode)
         self.filepath = os.fspath(filepath)
-        self.verbose, self.period = verbose, period
-        self.best_only, self.weights_only = save_best_only, save_weights_only
+        self.verbose, self.period, self.epochs_since_last_save = verbose, whole_number(period, "period", 1), 0
+        self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
 
     def on_train_begin(self, logs: Any = None) -> None:
-        self.forget()
-        if names_a_field(self.filepath):
-            self.path_of(0, Logs(dict.fromkeys(self.params["metrics"], 0.0)))  # refuses a field that is not measured
-        else:
-            check_network_file(self.filepath, make_folder=True, weights_only=self.weights_only)
-        if self.best_only:
+        if not names_a_field(self.filepath):
+            check_network_file(self.filepath, make_folder=True, weights_only=self.save_weights_only)
+        elif self.params["figures"] is not None:
+            self.path_of(0, Logs(dict.fromkeys(self.params["figures"], 0.0)))  # refuses a field that is not measured
+        if self.save_best_only:
             self.check_monitor()
-            for _, row in self.model.history.rows() if self.model.history else []:
-                self.improved(row)
 
     def path_of(self, epoch: int, logs: Logs) -> str:
         try:
             return self.filepath.format_map(Logs({**logs, "epoch": epoch + 1}))
         except KeyError as error:
-            if not self.params["own_figures"]:
-                raise
-            known = ", ".join(["epoch", *self.params["metrics"]])
+            known = ", ".join(["epoch", *logs])
             raise ValueError(f"{self.filepath}: no figure is called {error}; there is: {known}") from None
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        if (epoch + 1) % self.period or (self.best_only and not self.improved(logs)):
+        self.epochs_since_last_save += 1
+        if self.epochs_since_last_save < self.period:
+            return
+        self.epochs_since_last_save = 0
+        if self.save_best_only and not self.improved(logs):
             return
         path = self.path_of(epoch, logs)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        if self.weights_only:
+        if self.save_weights_only:
             self.model.save_weights(path)
         else:
             self.model.save(path)
@@ -402,28 +405,30 @@ class _EpochLog(Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         check_writable(self.filename)
-        self.file = open(self.filename, "a" if self.append else "w", newline="", encoding="utf-8")
-        if not self.append:
-            for epoch, row in self.rows(self.model.history) if self.model.history else []:
-                self.write(epoch, row)
-        self.file.flush()
+        with self.opened("a" if self.append else "w"):
+            if not self.append:
+                for epoch, row in self.rows(self.model.history) if self.model.history else []:
+                    self.write(epoch, row)
+
+    @contextmanager
+    def opened(self, mode: str) -> Iterator[None]:
+        """Inside, `file` is the open file: for a few rows only, for a training may end by an error."""
+        with open(self.filename, mode, newline="", encoding="utf-8") as self.file:
+            yield
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         assert self.model.history is not None
         try:
-            self.write(*self.rows(self.model.history)[-1])
-            self.file.flush()
+            with self.opened("a"):
+                self.write(*self.rows(self.model.history)[-1])
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self.filename)) from error
 
-    def on_train_end(self, logs: Any = None) -> None:
-        self.file.close()
-
 
 class CSVLogger(_EpochLog):
-    """epoch,loss,acc,... with a header, a line an epoch (epochs from 0, as in Keras). append: keep what is there.
+    """epoch,acc,loss,... with a header, a line an epoch (epochs from 0, as in Keras). append: keep what is there.
 
-    The columns are the figures of the first line; a figure that a later epoch lacks is NA there.
+    The columns are the figures of the first line, sorted; a figure that a later epoch lacks is NA there.
     """
 
     def __init__(self, filename: str | os.PathLike, separator: str = ",", append: bool = False):
@@ -436,7 +441,7 @@ class CSVLogger(_EpochLog):
 
     def write(self, epoch: int, logs: dict[str, Any]) -> None:
         row = Logs({"epoch": epoch, **logs})
-        self.columns = self.columns or list(row)
+        self.columns = self.columns or ["epoch", *sorted(logs)]
         writer = csv.DictWriter(self.file, self.columns, "NA", "ignore", delimiter=self.separator)
         if self.file.tell() == 0:
             writer.writeheader()

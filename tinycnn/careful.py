@@ -38,6 +38,13 @@ def checked(value: Any, what: str, interval: str) -> float:
     return number
 
 
+def whole_number(value: Any, what: str, least: int) -> int:
+    """A whole number as an int. Raises ValueError for another value, or one below `least`."""
+    if not isinstance(value, numbers.Integral) or value < least:
+        raise ValueError(f"{what} must be a whole number of at least {least}, not {value!r}")
+    return int(value)
+
+
 class Careful:
     """Setting what is nearly the name of a known attribute is an error: it would be kept, and do nothing."""
 

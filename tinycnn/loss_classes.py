@@ -24,7 +24,7 @@ __all__ = [
 def class_of(name: str, function: Callable) -> Callable[..., Callable]:
     """The class of that name, of a loss that takes outputs as they are."""
 
-    def make(name: str | None = None) -> Callable:
+    def make(*, name: str | None = None) -> Callable:
         return function
 
     return named(make, name, f"The loss `{function.__name__}`. name: what to call it; nothing depends on it.")
@@ -33,7 +33,7 @@ def class_of(name: str, function: Callable) -> Callable[..., Callable]:
 def class_of_logits(name: str, function: Callable, of_logits: Callable) -> Callable[..., Callable]:
     """The class of that name, of a loss that takes probabilities, or what they are the softmax of."""
 
-    def make(from_logits: bool = False, name: str | None = None) -> Callable:
+    def make(from_logits: bool = False, *, name: str | None = None) -> Callable:
         return of_logits if from_logits else function
 
     text = f"The loss `{function.__name__}`. from_logits: whether the network ends without its softmax."

@@ -70,7 +70,7 @@ class Model(Weighted):
         self.epoch = 0  # where the last fit stood: its initial_epoch and the epochs it finished
         self.epochs_trained = 0  # by all fits: what shuffling depends on
         self.stop_training = False
-        self.history: History | None = None  # of the last fit
+        self.history: History | None = None  # of the last fit, and of the epochs before its initial_epoch
         self.recipe: dict | None = None  # the documented training settings, where there are some
         self.device = current_device()
         self.path_taken: str | None = None  # by the last fit: of what its device's path cannot do, another does
@@ -299,9 +299,9 @@ class Model(Weighted):
         callbacks: Iterable[Callback] | None = None, validation_split: float = 0.0,
         validation_data: Any = None, shuffle: bool = True,
         class_weight: Mapping[int, float] | None = None, sample_weight: ArrayLike | None = None,
-        initial_epoch: int = 0, nb_epoch: int | None = None, **others: Any,
+        initial_epoch: int = 0, *, nb_epoch: int | None = None, **others: Any,
     ) -> History:  # fmt: skip
-        """Train, and return the History.
+        """Train, and return the History of these epochs; `history` has those before initial_epoch too.
 
         Args:
             x: images, a list of them for several inputs; or a generator or Sequence of batches, for which
@@ -313,7 +313,8 @@ class Model(Weighted):
             validation_data: (x, y) or (x, y, weights), measured after every epoch; validation_split: the share of x,
                 taken from its end, to use instead.
             shuffle: whether each epoch sees the images in an order of its own.
-            class_weight: {class: weight of its images in the loss}. sample_weight: a weight for each image.
+            class_weight: {class: weight of its images in the loss}, with every class of y; also of those that
+                validation_split takes. sample_weight: a weight for each image.
             initial_epoch: where a resumed training goes on.
 
         Shapes:
@@ -342,7 +343,7 @@ class Model(Weighted):
     def fit_generator(
         self, generator: Any, steps_per_epoch: float | None = None, epochs: int = 1, verbose: int = 1,
         callbacks: Iterable[Callback] | None = None, validation_data: Any = None,
-        validation_steps: float | None = None, class_weight: Mapping[int, float] | None = None,
+        validation_steps: float | None = None, *, class_weight: Mapping[int, float] | None = None,
         max_queue_size: int = 10, workers: int = 1, use_multiprocessing: bool = False, shuffle: bool = True,
         initial_epoch: int = 0,
     ) -> History:  # fmt: skip
@@ -375,7 +376,7 @@ class Model(Weighted):
         """The same as `evaluate`, of `steps` batches that a generator gives, or of all of a Sequence."""
         count = streams.count_steps(generator, steps, "steps")
         source = streams.Source(generator, ahead=max_queue_size if workers else 0)
-        figures = loop.measure(self, streams.Stream(self, source, count, ("x", "y")), 0, list(callbacks or []))
+        figures = loop.measure(self, streams.Stream(self, source, count, ("x", "y")), 0, callbacks)
         return self._as_evaluated(figures, verbose)
 
     @refusals.by_name
@@ -386,13 +387,13 @@ class Model(Weighted):
         """The same as `predict`, of `steps` batches that a generator gives: x, or (x, y), whose y is passed over."""
         count = streams.count_steps(generator, steps, "steps")
         source = streams.Source(generator, ahead=max_queue_size if workers else 0)
-        return loop.predict(self, streams.images(self, source, count), {"steps": count}, list(callbacks or []))
+        return loop.predict(self, streams.images(self, source, count), {"steps": count}, callbacks)
 
     @refusals.by_name
     def evaluate(
         self, x: Any, y: ArrayLike | None = None, batch_size: int | None = None, verbose: int = 1,
-        sample_weight: ArrayLike | None = None, callbacks: Iterable[Callback] | None = None,
-        steps: float | None = None,
+        sample_weight: ArrayLike | None = None, steps: float | None = None,
+        callbacks: Iterable[Callback] | None = None,
     ) -> float | list[float]:  # fmt: skip
         """[loss, accuracy] in inference mode, or what metrics there are, or the loss alone without any. The batch size
         is 128 if None.
@@ -403,9 +404,7 @@ class Model(Weighted):
             streams.refuse_apart({"y": y, "batch_size": batch_size, "sample_weight": sample_weight})
             return self.evaluate_generator(x, steps, callbacks, verbose=verbose)
         streams.refuse_steps(steps)
-        figures = loop.evaluate(
-            self, x, y, 128 if batch_size is None else batch_size, sample_weight, list(callbacks or [])
-        )
+        figures = loop.evaluate(self, x, y, 128 if batch_size is None else batch_size, sample_weight, callbacks)
         return self._as_evaluated(figures, verbose)
 
     @refusals.by_name
@@ -438,7 +437,7 @@ class Model(Weighted):
     @refusals.by_name
     def predict(
         self, x: Any, batch_size: int | None = None, verbose: int = 0,
-        callbacks: Iterable[Callback] | None = None, steps: float | None = None,
+        steps: float | None = None, callbacks: Iterable[Callback] | None = None,
     ) -> Any:  # fmt: skip
         """The output for images (M, H, W, C) in inference mode, as a NumPy array (a list for several outputs).
 
@@ -453,12 +452,12 @@ class Model(Weighted):
         count = len(images[0])
         parts = ([array[start : start + size] for array in images] for start in range(0, count, size))
         with self.device.batches_of(min(size, count)):
-            return loop.predict(self, parts, {"batch_size": size, "samples": count}, list(callbacks or []))
+            return loop.predict(self, parts, {"batch_size": size, "samples": count}, callbacks)
 
     # ---------------------------------------------------------------- looking and keeping
 
     @refusals.by_name
-    def summary(self, print_fn: Callable[[str], Any] = print) -> None:
+    def summary(self, *, print_fn: Callable[[str], Any] = print) -> None:
         """Print the layers as Keras does, with receptive fields and how each parameter count comes about."""
         print_fn(summary.summary_text(self))
 

@@ -127,6 +127,10 @@ class Optimizer(Careful):
         """The constructor's arguments, for checkpoints."""
         return {"learning_rate": self._learning_rate, "decay": self.decay}
 
+    def get_config(self) -> dict[str, Any]:
+        """The same, by Keras's name."""
+        return self.options()
+
 
 class SGD(Optimizer):
     """v = momentum*v - lr*g; p += v, or p += momentum*v - lr*g with Nesterov's look-ahead.
@@ -141,7 +145,7 @@ class SGD(Optimizer):
     takes_slices = True
 
     def __init__(
-        self, learning_rate: float = 0.01, momentum: float = 0.0, nesterov: bool = False, lr: float | None = None,
+        self, learning_rate: float = 0.01, momentum: float = 0.0, nesterov: bool = False, *, lr: float | None = None,
         decay: float = 0.0,
     ):  # fmt: skip
         super().__init__(learning_rate, lr, decay)
@@ -163,7 +167,7 @@ class Adam(Optimizer):
     takes_slices = True
 
     def __init__(
-        self, learning_rate: float = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float | None = 1e-7,
+        self, learning_rate: float = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, *, epsilon: float | None = 1e-7,
         lr: float | None = None, decay: float = 0.0,
     ):  # fmt: skip
         super().__init__(learning_rate, lr, decay)
@@ -192,7 +196,7 @@ class Adadelta(Optimizer):
     takes_slices = True
 
     def __init__(
-        self, learning_rate: float = 1.0, rho: float = 0.95, epsilon: float | None = 1e-7, lr: float | None = None,
+        self, learning_rate: float = 1.0, rho: float = 0.95, *, epsilon: float | None = 1e-7, lr: float | None = None,
         decay: float = 0.0,
     ):  # fmt: skip
         super().__init__(learning_rate, lr, decay)
@@ -217,7 +221,7 @@ class RMSprop(Optimizer):
     takes_slices = True
 
     def __init__(
-        self, learning_rate: float = 0.001, rho: float = 0.9, epsilon: float | None = 1e-7, lr: float | None = None,
+        self, learning_rate: float = 0.001, rho: float = 0.9, *, epsilon: float | None = 1e-7, lr: float | None = None,
         decay: float = 0.0,
     ):  # fmt: skip
         super().__init__(learning_rate, lr, decay)

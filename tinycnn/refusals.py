@@ -356,17 +356,22 @@ def of_instance(kind: str, thing: Any, name: str) -> AttributeError:
 
 
 def by_name(function: Callable) -> Callable:
-    """A function that refuses arguments of Keras's which it has not, each by its name."""
+    """A function that refuses arguments of Keras's which it has not, each by its name, and too many by position."""
     parameters = inspect.signature(function).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return function
     known = [name for name in parameters if name != "self"]
+    ordered = [name for name, p in parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    takes_any = any(p.kind is p.VAR_POSITIONAL for p in parameters.values())
     what = function.__qualname__.removesuffix(".__init__")
 
     @functools.wraps(function)
     def wrapper(*positional: Any, **given: Any) -> Any:
         for name in [n for n in given if n not in parameters]:
             argument(what, name, given.pop(name), known)
+        if len(positional) > len(ordered) and not takes_any:
+            first = ", ".join(name for name in ordered if name != "self")
+            raise TypeError(f"{what} takes {first or 'nothing'} by position: give the others by their names")
         return function(*positional, **given)
 
     wrapper.__dict__["refuses"] = True  # which benchmarks/keras_names.py asks

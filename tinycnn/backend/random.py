@@ -11,7 +11,7 @@ from tinycnn.expressions import Applied, expressions_in
 
 def random_normal(
     shape: Sequence[Any], mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = None, seed: int | None = None,
-    std: Any = None,
+    *, std: Any = None,
 ) -> Any:  # fmt: skip
     """Normal numbers, drawn anew in every pass: in a Lambda layer's function a Tensor, elsewhere not computed yet.
 

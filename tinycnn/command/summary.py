@@ -21,4 +21,4 @@ def summary(network: str, as_json: bool) -> None:
     if as_json:
         print_json(summary_json(model))
     else:
-        model.summary(click.echo)
+        model.summary(print_fn=click.echo)

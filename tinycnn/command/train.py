@@ -277,7 +277,7 @@ def run(
     if team is not None:
         callbacks.append(ranks.LastWords(team, save))
     try:
-        history = model.fit(
+        model.fit(
             data.x_train,
             labels_for(model.loss, data.y_train, data.classes),
             batch_size=settings.batch_size,
@@ -291,6 +291,8 @@ def run(
         if save and counter.finished:
             way_on = f"; {save} holds epoch {counter.finished}, --resume goes on from it"
         raise Interrupted(f"interrupted after {count(counter.finished, 'finished epoch')}{way_on}") from None
+    history = model.history  # with the epochs before it was resumed
+    assert history is not None
     accuracy = history.history["val_acc"][-1]
     print(
         f"{model.name} on {data.name}: validation accuracy {accuracy:.4f} after {count(model.epoch, 'epoch')}, "

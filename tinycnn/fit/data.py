@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinycnn import losses, philox
+from tinycnn import careful, losses, philox
 from tinycnn.devices.base import Array, Device
 from tinycnn.shapes import ShapeError
 from tinycnn.tensor import Tensor
@@ -20,24 +20,19 @@ if TYPE_CHECKING:
 # ---------------------------------------------------------------- what is let in
 
 
-def whole_number(value: Any, what: str, least: int) -> int:
-    """A whole number as an int. Raises ValueError for another value, or one below `least`."""
-    if not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"{what} must be a whole number of at least {least}, not {value!r}")
-    return int(value)
-
-
 def check_batch_size(size: Any) -> int:
     """A batch size as an int. Raises ValueError."""
-    return whole_number(size, "batch_size", 1)
+    return careful.whole_number(size, "batch_size", 1)
 
 
 def check_inputs(x: Any, model: Model, what: str) -> list[np.ndarray]:
     """The images of each input of the model: x, or for several inputs those in the list x, as many for one as for
     another. Raises ShapeError or ValueError."""
+    if isinstance(x, Mapping):
+        raise ValueError(f"{what} is a dict: give an array, or a list of arrays in the order of {model.name}'s inputs")
     count = len(model.inputs)
     if count < 2:
-        return [check_images(x, model, what)]
+        return [check_images(alone(x), model, what)]
     if not isinstance(x, (list, tuple)) or len(x) != count:
         given = f"{len(x)} of them" if isinstance(x, (list, tuple)) else f"a {type(x).__name__}"
         raise ValueError(f"{what} must be a list of {count} arrays, one for each input of {model.name}, not {given}")
@@ -48,15 +43,21 @@ def check_inputs(x: Any, model: Model, what: str) -> list[np.ndarray]:
     return parts
 
 
+def alone(x: Any) -> Any:
+    """The array in a list of one, as Keras takes it for a single input or output; anything else as it is."""
+    is_list_of_one = isinstance(x, (list, tuple)) and len(x) == 1 and isinstance(x[0], (np.ndarray, Tensor))
+    return x[0] if is_list_of_one else x
+
+
 def count_of(x: Any, model: Model) -> int:
     """How many images x has, or each array of a list of them for several inputs."""
-    first = x[0] if len(model.inputs) > 1 else x
+    first = x[0] if len(model.inputs) > 1 else alone(x)
     return int(np.shape(first)[0])
 
 
 def rows_of(x: Any, model: Model, part: slice) -> Any:
     """Some rows of x, or of each array of a list of them for several inputs."""
-    return [array[part] for array in x] if len(model.inputs) > 1 else x[part]
+    return [array[part] for array in x] if len(model.inputs) > 1 else alone(x)[part]
 
 
 def check_images(x: Any, model: Model, what: str, place: int = 0) -> np.ndarray:
@@ -94,6 +95,9 @@ def check_labels(y: Any, model: Model, count: int, what: str) -> np.ndarray:
         raise ValueError(
             f"{what} is given, but {model.name} is trained by add_loss() alone, and compares it with nothing"
         )
+    if isinstance(y, Mapping):
+        raise ValueError(f"{what} is a dict: give an array of the labels of {model.name}'s one output")
+    y = alone(y)
     y = np.asarray(y.numpy() if isinstance(y, Tensor) else y)
     if y.dtype.kind not in "fiub":
         raise ValueError(f"{what} must be an array of numbers, not of {y.dtype}")
@@ -158,19 +162,25 @@ def check_weights(weights: ArrayLike | None, count: int, what: str) -> np.ndarra
 
 
 def class_weights(weights: Mapping[int, float], labels: np.ndarray) -> np.ndarray:
-    """The weight of each image by its class, the largest of its labels (count, classes); of a single one 0 or 1."""
+    """The weight of each image by its class, the largest of its labels (count, classes), or its single label's value.
+
+    Raises TypeError for what is no dict; ValueError for a class without a weight, and for one that is not there.
+    """
+    if not isinstance(weights, Mapping):
+        kind = type(weights).__name__
+        raise TypeError(f"class_weight is a dict {{class: weight}}, not a {kind}: dict(enumerate(weights)) makes one")
     if labels.ndim != 2:
         raise ShapeError(f"class_weight is for labels (N, classes), not of shape {labels.shape}: give sample_weight")
-    if labels.shape[1] == 1 and (labels > 1).any():  # numbers of classes, as a loss of the user's own may take them
-        labels = losses.one_hot(labels, int(labels.max()) + 1)
-    if labels.shape[1] == 1:
-        labels = np.concatenate([1 - labels, labels], axis=1)
     classes = labels.shape[1]
-    unknown = [name for name in weights if name not in range(classes)]
+    unknown = [name for name in weights if name not in range(classes)] if classes > 1 else []
     if unknown:
         raise ValueError(f"class_weight names class {unknown[0]!r}; the classes are 0 to {classes - 1}")
-    table = np.array([weights.get(k, 1.0) for k in range(classes)], np.float64)
-    return table[labels.argmax(axis=1)]
+    found, places = np.unique(labels.argmax(axis=1) if classes > 1 else labels[:, 0], return_inverse=True)
+    missing = ", ".join(f"{name:g}" for name in found.tolist() if name not in weights)
+    if missing:
+        raise ValueError(f"class_weight must contain all classes in the data: it has no weight for {missing}")
+    table = [careful.checked(weights[name], f"class_weight[{name:g}]", "[0, inf)") for name in found.tolist()]
+    return np.array(table)[places]
 
 
 # ---------------------------------------------------------------- on the device
@@ -284,6 +294,7 @@ class TrainingData(NamedTuple):
 
     train: Resident | Stream
     validation: Resident | Stream | None
+    validation_arrays: list[Any] | None = None  # [x for each input, y (N, ...), weights (N,)], as callbacks see them
 
     @classmethod
     def of(
@@ -291,17 +302,32 @@ class TrainingData(NamedTuple):
         validation_data: Sequence | None, validation_split: float,
     ) -> TrainingData:  # fmt: skip
         """From the arguments of Model.fit. Raises ValueError for what does not fit together."""
+        of_validation = None  # classes have weights in a part of x, as in Keras, and not in validation_data
         if validation_data is None and validation_split:
             if not 0 < validation_split < 1:
                 raise ValueError(f"validation_split must be between 0 and 1, not {validation_split!r}")
+            y = alone(y)
             first = int(count_of(x, model) * (1 - validation_split))
             rest = () if sample_weight is None else (sample_weight[first:],)
             validation_data = (rows_of(x, model, slice(first, None)), None if y is None else y[first:], *rest)
             x, y = rows_of(x, model, slice(first)), None if y is None else y[:first]
             sample_weight = None if sample_weight is None else sample_weight[:first]
+            of_validation = class_weight
         check_validation(validation_data)
         train = resident(model, x, y, ("x", "y"), sample_weight, class_weight)
-        return cls(train, validation_set(model, validation_data))
+        return cls(train, validation_set(model, validation_data, of_validation), as_arrays(model, validation_data))
+
+
+def as_arrays(model: Model, given: Any) -> list[Any] | None:
+    """Model.fit's validation_data, once it is checked, as Keras gives it to callbacks: a list, with weights of 1 and
+    whole numbers as a column."""
+    if given is None:
+        return None
+    x, y, *weights = given
+    images = [np.asarray(part) for part in (x if len(model.inputs) > 1 else [alone(x)])]
+    labels = [] if y is None else [np.asarray(alone(y))]
+    columns = [array[:, None] if array.ndim == 1 else array for array in labels]
+    return [*images, *columns, np.asarray(weights[0]) if weights else np.ones(len(images[0]), np.float32)]
 
 
 def check_validation(given: Any) -> None:
@@ -309,10 +335,10 @@ def check_validation(given: Any) -> None:
         raise ValueError("validation_data is (x, y) or (x, y, sample weights)")
 
 
-def validation_set(model: Model, given: Any) -> Resident | None:
+def validation_set(model: Model, given: Any, by_class: Mapping[int, float] | None = None) -> Resident | None:
     """What is measured after an epoch, from Model.fit's validation_data. Raises ValueError."""
     check_validation(given)
     if given is None:
         return None
     x, y, *weights = given
-    return resident(model, x, y, ("the validation x", "the validation y"), weights[0] if weights else None)
+    return resident(model, x, y, ("the validation x", "the validation y"), weights[0] if weights else None, by_class)

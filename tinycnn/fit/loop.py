@@ -14,6 +14,7 @@ import numpy as np
 
 from tinycnn import callbacks as cb
 from tinycnn import losses
+from tinycnn.careful import whole_number
 from tinycnn.devices.base import Array
 from tinycnn.fit.data import Resident, TrainingData, check_batch_size, resident
 from tinycnn.fit.own_losses import OwnBatches, own_of
@@ -48,6 +49,7 @@ class Steps:
         self.own = None if own is None else OwnBatches(own, self.loss, self.to_logits, self.totals)
         self.recordings: dict[Any, Callable[[], None]] = {}
         self.full = 0  # images of a full batch, which comes first
+        self.told = 0.0  # of totals[0], what callbacks have been told
 
     def forward(self, size: int, counters: Iterable[tuple[Array, int]], training: bool) -> tuple[Tensor, Array]:
         """The next batch through the network. counters: what moves on beside the place in the data.
@@ -78,12 +80,30 @@ class Steps:
                     logits.backward(Tensor.wrap(dlogits, self.device))
                 self.penalize(size)
                 if model.trained:
-                    if self.own is not None:
-                        self.own.check_gradients()
+                    self.check_gradients()
                     optimizer.step(model.trained)
         finally:  # a step that could not be recorded is run again, and must not find half of its gradients
             for p in [*model.trained, *(self.own.own.strangers if self.own else [])]:
                 p.zero_grad()
+
+    def check_gradients(self) -> None:
+        """Raises ValueError where the loss leaves a weight that is trained without a gradient."""
+        trained = {id(weight) for weight in self.model.trained or []}
+        for layer in dict.fromkeys(symbol.layer for symbol in self.model.symbols):
+            found = {name: weight for name, weight in layer.parameters.items() if id(weight) in trained}
+            without = [name for name, weight in found.items() if weight.gradient is None]
+            if not without:
+                continue
+            what = f"the loss {losses.name_of(self.model.loss)}" if self.own is None else self.own.own.name
+            if len(without) < len(found):
+                raise ValueError(
+                    f"{what} does not depend on {', '.join(without)} of {layer.name}: use it in the layer's call(), or "
+                    "add_weight(..., trainable=False)"
+                )
+            raise ValueError(
+                f"{what} does not depend on the weights of {layer.name}: freeze the layer (trainable = False, and "
+                f"compile again), or leave it out of {self.model.name}"
+            )
 
     def infer(self, size: int) -> None:
         with no_grad(), self.device.batches_of(self.full):
@@ -110,6 +130,7 @@ class Steps:
         """Begin an epoch in this order."""
         self.data.rewind(order)
         self.device.assign(self.totals, np.zeros(2))
+        self.told = 0.0
         if self.own is not None:
             self.own.start()
 
@@ -117,6 +138,16 @@ class Steps:
         """(loss, accuracy, metrics of the user's own) over the images since `start`. Waits for the device."""
         loss, correct = self.device.numpy(self.totals) / images
         return float(loss), *((float(correct),) if self.own is None else self.own.means(images))
+
+    def tell_of_batch(self, listeners: Listeners, hook: str, logs: cb.Logs, images: int) -> None:
+        """Tell who listens of the batch that has ended, as Keras does: its own loss, and the other figures over the
+        `images` since `start`. Waits for the device."""
+        if not listeners.hear(hook):
+            return
+        mean, *others = self.means(images)
+        told, self.told = self.told, mean * images
+        logs.update(listeners.logs((self.told - told) / logs["size"], *others))
+        listeners.tell(hook, logs["batch"], logs)
 
     def evaluate(self, batch_size: int, listeners: Listeners) -> tuple[float, ...]:
         """(loss, accuracy, metrics of the user's own) over all data in inference mode. Random numbers that the network
@@ -127,11 +158,11 @@ class Steps:
         done = 0
         with closing(self.data.batches(batch_size)) as sizes:
             for batch, size in enumerate(sizes):
-                listeners.tell("on_test_batch_begin", batch, {})
+                logs = cb.Logs(batch=batch, size=size)
+                listeners.tell("on_test_batch_begin", batch, logs)
                 self.recorded(self.infer, size)[0]()
                 done += size
-                if listeners.hear("on_test_batch_end"):
-                    listeners.tell("on_test_batch_end", batch, listeners.logs(*self.means(done)))
+                self.tell_of_batch(listeners, "on_test_batch_end", logs, done)
         figures = self.means(done)
         listeners.tell("on_test_end", listeners.logs(*figures))
         return figures
@@ -147,17 +178,22 @@ OLDER = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_bat
 class Listeners:
     """The callbacks of a training, an evaluation or a prediction.
 
-    params: what Callback.params holds beside the names of the metrics. Raises TypeError for what is no callback, and
-    ValueError for a method that is nearly called like one of Keras's, and would never be called.
+    params: what Callback.params holds beside the names of the metrics; validation_data: Callback's. Raises TypeError
+    for what is no callback, and ValueError for a method that is nearly called like one of Keras's, and would never be
+    called.
     """
 
-    def __init__(self, callbacks: list[Any], model: Model, params: dict[str, Any]):
+    def __init__(
+        self, callbacks: list[Any], model: Model, params: dict[str, Any], validation_data: list[Any] | None = None
+    ):
         self.callbacks, self.model = callbacks, model
         names = list(model.metrics_names)
         if params.get("do_validation"):
             names += [f"val_{name}" for name in names]
-        ours = [type(c).__module__ == cb.__name__ for c in callbacks]
-        for index, callback in enumerate(callbacks):
+        self.params = {**params, "metrics": names}
+        # Those in the logs that a callback is given; None where one of the user's ahead of it may add some.
+        figures: list[str] | None = names
+        for callback in callbacks:
             if not isinstance(callback, cb.Callback):
                 raise TypeError(f"a callback is an object of callbacks.Callback's, not {type(callback).__name__}")
             for name in dir(callback):
@@ -165,8 +201,12 @@ class Listeners:
                 if near and name not in HOOKS:
                     raise ValueError(f"{type(callback).__name__}.{name} is never called; did you mean {near[0]}?")
             callback.set_model(model)
-            # own_figures: nobody but tinycnn writes into the logs that this one is given.
-            callback.set_params({**params, "metrics": names, "own_figures": all(ours[:index])})
+            callback.validation_data = validation_data
+            callback.set_params({**self.params, "figures": figures})
+            if type(callback).__module__ != cb.__name__ or isinstance(callback, cb.LambdaCallback):
+                figures = None
+            elif figures is not None and isinstance(callback, (cb.LearningRateScheduler, cb.ReduceLROnPlateau)):
+                figures = [*figures, "lr"]
         self.hears = {hook: [c for c in callbacks if self._listens(c, hook)] for hook in HOOKS}
 
     @staticmethod
@@ -203,40 +243,42 @@ class Plan(NamedTuple):
     @classmethod
     def of(cls, batch_size: Any, epochs: Any, initial_epoch: Any, shuffle: bool, verbose: int, callbacks: Any) -> Plan:
         """Checked: raises ValueError for what is no number."""
-        for name, value in (("epochs", epochs), ("initial_epoch", initial_epoch)):
-            if not isinstance(value, (int, np.integer)) or value < 0:
-                raise ValueError(f"{name} must be a whole number of at least 0, not {value!r}")
-        if callbacks is not None and not isinstance(callbacks, Iterable):
-            callbacks = [callbacks]
+        last, first = whole_number(epochs, "epochs", 0), whole_number(initial_epoch, "initial_epoch", 0)
         size = check_batch_size(32 if batch_size is None else batch_size)
-        return cls(size, int(epochs), int(initial_epoch), shuffle, verbose, list(callbacks or []))
+        return cls(size, last, first, shuffle, verbose, listed(callbacks))
+
+
+def listed(callbacks: Any) -> list[Any]:
+    """What `callbacks=` was given, one or several or None, as a list."""
+    return list(callbacks if isinstance(callbacks, Iterable) else [] if callbacks is None else [callbacks])
 
 
 def evaluate(
-    model: Model, x: Any, y: Any, batch_size: int, weights: Any = None, callbacks: list[Any] | None = None
+    model: Model, x: Any, y: Any, batch_size: int, weights: Any = None, callbacks: Any = None
 ) -> tuple[float, ...]:
     """(loss, accuracy, metrics of the user's own) in inference mode. weights: of the images in the loss."""
     size = check_batch_size(batch_size)
-    return measure(model, resident(model, x, y, ("x", "y"), weights), size, callbacks or [])
+    return measure(model, resident(model, x, y, ("x", "y"), weights), size, callbacks)
 
 
-def measure(model: Model, data: Resident | Stream, batch_size: int, callbacks: list[Any]) -> tuple[float, ...]:
+def measure(model: Model, data: Resident | Stream, batch_size: int, callbacks: Any) -> tuple[float, ...]:
     """The same of data that are ready; a stream has batches of its own sizes."""
     counted = {"batch_size": batch_size, "samples": data.count}
     facts = {"steps": data.steps_of(batch_size)} if data.count is None else counted
-    return Steps(model, data).evaluate(batch_size, Listeners(callbacks, model, facts))
+    return Steps(model, data).evaluate(batch_size, Listeners(listed(callbacks), model, facts))
 
 
-def predict(model: Model, images: Iterable, facts: dict[str, Any], callbacks: list[Any]) -> Any:
+def predict(model: Model, images: Iterable, facts: dict[str, Any], callbacks: Any) -> Any:
     """The outputs for batches of images (for each input), joined. facts: what callbacks are told in `params`."""
-    listeners = Listeners(callbacks, model, facts)
+    listeners = Listeners(listed(callbacks), model, facts)
     batches = []
     listeners.tell("on_predict_begin", {})
     with no_grad():
         for batch, part in enumerate(images):
-            listeners.tell("on_predict_batch_begin", batch, {})
+            logs = cb.Logs(batch=batch, size=len(part[0]))
+            listeners.tell("on_predict_batch_begin", batch, logs)
             batches.append([output.numpy().copy() for output in as_list(model(part if len(part) > 1 else part[0]))])
-            listeners.tell("on_predict_batch_end", batch, {})
+            listeners.tell("on_predict_batch_end", batch, cb.Logs(logs, outputs=batches[-1]))
     listeners.tell("on_predict_end", {})
     outputs = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
     return outputs if isinstance(model.output, (list, tuple)) else outputs[0]
@@ -268,7 +310,7 @@ def train_on_batch(model: Model, batch: Resident) -> tuple[float, ...]:
 
 
 def fit(model: Model, data: TrainingData, plan: Plan) -> cb.History:
-    """Train by the plan; the History of what happened."""
+    """Train by the plan; the History of what happened. The model's goes on with the epochs before it."""
     optimizer = ready(model)
     steps = Steps(model, data.train)
     validation = None if data.validation is None else Steps(model, data.validation)
@@ -277,9 +319,11 @@ def fit(model: Model, data: TrainingData, plan: Plan) -> cb.History:
     facts |= {"do_validation": validation is not None}
     if count is not None:  # a generator does not say
         facts |= {"batch_size": plan.batch_size, "samples": count}
-    history = cb.History(model.history, plan.initial_epoch)
-    model.history, model.stop_training, model.epoch = history, False, plan.initial_epoch
-    listeners = Listeners(plan.callbacks, model, facts)
+    history, model.history = cb.History(), cb.History(model.history, plan.initial_epoch)
+    model.stop_training, model.epoch = False, plan.initial_epoch
+    listeners = Listeners(plan.callbacks, model, facts, data.validation_arrays)
+    history.set_model(model)
+    history.set_params(listeners.params)
     whole = whole_steps(model, data.train, plan.batch_size, listeners)
     device = model.device
     with _as_compiled(model), nullcontext() if whole or device.path != ONE_KERNEL else device.taking(device.usual_path):
@@ -299,9 +343,11 @@ def fit(model: Model, data: TrainingData, plan: Plan) -> cb.History:
             model.epoch, model.epochs_trained = epoch + 1, model.epochs_trained + 1
             if plan.verbose:
                 print(epoch_line(epoch, plan.epochs, {**logs, **beside}, progress.speed(seconds)), flush=True)
-            history.append(epoch, logs, beside)  # before the callbacks, of which one may save it
+            for told in (history, model.history):  # before the callbacks, of which one may save it
+                told.append(epoch, logs, beside)
             listeners.tell("on_epoch_end", epoch, logs)
-            history.settle()
+            for told in (history, model.history):
+                told.settle()
         listeners.tell("on_train_end", {})
     return history
 
@@ -346,14 +392,14 @@ def run_epoch(
     done = 0
     with progress, closing(steps.data.batches(plan.batch_size)) as sizes:
         for batch, size in enumerate(sizes):
-            listeners.tell("on_train_batch_begin", batch, {})
+            logs = cb.Logs(batch=batch, size=size)
+            listeners.tell("on_train_batch_begin", batch, logs)
             model.optimizer.before_step()
             step, is_new = steps.recorded(steps.train, size)
             with progress.compiling(size) if is_new else progress.nothing:
                 step()
             done += size
-            if listeners.hear("on_train_batch_end"):
-                listeners.tell("on_train_batch_end", batch, listeners.logs(*steps.means(done)))
+            steps.tell_of_batch(listeners, "on_train_batch_end", logs, done)
             progress.advance(size, partial(steps.means, done))
             if model.stop_training:
                 break

@@ -31,7 +31,8 @@ WRITTEN = "It is to return what it makes of y_true and y_pred by the operators a
 
 
 class Labels(Expression):
-    """The place of a batch's labels, (N, ...): in shape like the output, which they mostly are compared with."""
+    """The place of a batch's labels, (N, ...): in shape like the output, which they mostly are compared with, or (N, 1)
+    where the loss takes numbers of classes."""
 
     def __init__(self, extents: Shape):
         self.extents = extents
@@ -59,7 +60,8 @@ class Own:
                 f"{model.name} has a loss, a metric or a penalty on outputs that an expression computes, as one of "
                 "your own, and ranks do not share those: train in one process"
             )
-        self.model, self.labels = model, Labels(model.output.extents)
+        self.model = model
+        self.labels = Labels((1,) if losses.takes_numbers(model.loss) else model.output.extents)
         self.output: Symbol = model.output
         self.whose: dict[Expression, str] = {}  # the function that an expression comes from
         self.loss = self.made("loss", model.loss) if losses.is_own(model.loss) else None
@@ -138,6 +140,9 @@ class OwnBatches:
         self.of_metrics = {name: zeros((2,), "float64") for name in own.metrics}
         self.right = zeros((2,), "float64")  # of an accuracy beside a loss of the user's: its second is their number
         self.one, self.zero = self.device.asarray([[1.0]]), self.device.asarray([[0.0]])
+        self.numbers: Tensor | None = None  # of classes, (classes, 1), where the labels on the device are one-hot
+        if losses.takes_numbers(self.model.loss):
+            self.numbers = Tensor(np.arange(self.model.output.extents[-1])[:, None], device=self.device)
 
     def start(self) -> None:
         """Begin an epoch."""
@@ -147,7 +152,10 @@ class OwnBatches:
     def forward(self, images: list[Tensor], y: Array, weights: Array | None, training: bool) -> tuple[Tensor, Array]:
         """(the loss of a batch, 1): what backward begins with, and the gradient there. The figures go to the totals."""
         own, output = self.own, self.own.output
-        values = Values({**dict(zip(self.model.inputs, images, strict=True)), own.labels: Tensor.wrap(y, self.device)})
+        labels = Tensor.wrap(y, self.device)
+        if self.numbers is not None:
+            labels = labels @ self.numbers
+        values = Values({**dict(zip(self.model.inputs, images, strict=True)), own.labels: labels})
         ahead: Tensor | None = None  # of the output's activation, where the known loss takes that
         with self.model.drawing(training):
             for place in own.order:
@@ -228,13 +236,3 @@ class OwnBatches:
         is_measured = self.known is not None or self.model.measures_accuracy
         sums = [right if is_measured else np.nan, *(self.device.numpy(t)[0] for t in self.of_metrics.values())]
         return tuple(float(one / images) for one in sums)
-
-    def check_gradients(self) -> None:
-        """Raises ValueError where the loss leaves a weight that is trained without a gradient."""
-        for layer in self.model.layers:
-            for weight in layer.weights:
-                if weight.gradient is None and any(weight is trained for trained in self.model.trained or []):
-                    raise ValueError(
-                        f"{self.own.name} does not depend on the weights of {layer.name}: freeze the layer "
-                        f"(trainable = False, and compile again), or leave it out of {self.model.name}"
-                    )

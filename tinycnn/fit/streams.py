@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinycnn import philox
+from tinycnn.careful import whole_number
 from tinycnn.devices.base import Array
 from tinycnn.fit import data
 from tinycnn.utils.data_utils import Sequence
@@ -61,44 +62,59 @@ def refuse_steps(steps: Any) -> None:
 class Source:
     """Where batches come from, without an end: a Sequence is gone through again and again, a generator goes on.
 
-    shuffle: whether each pass through a Sequence asks for its batches in an order of its own, drawn by `seed`.
-    ahead: how many batches a thread may be ahead of the one that is computed; 0 for no thread.
+    shuffle: whether each pass through a Sequence asks for its batches in an order of its own, drawn by `seed` and by
+    the epoch in which it begins. ahead: how many batches a thread may be ahead of the one that is computed; 0 for no
+    thread.
     """
 
     def __init__(self, batches: Any, shuffle: bool = False, seed: int = 0, ahead: int = 10):
         if not is_source(batches):
             raise TypeError(f"batches come from a generator or a utils.Sequence, not from a {type(batches).__name__}")
-        self.batches = self._passes(batches, shuffle, seed) if isinstance(batches, Sequence) else iter(batches)
-        self.ahead = data.whole_number(ahead, "max_queue_size", 0)
+        self.sequence = batches if isinstance(batches, Sequence) else None
+        self.batches: Iterator[Any] = iter(batches) if self.sequence is None else iter(())
+        self.shuffle, self.seed = shuffle, seed
+        self.left = 0  # batches of a pass through a Sequence
+        self.begun = (-1, 0)  # the epoch of the last pass, and the passes that had begun in it before
+        self.ahead = whole_number(ahead, "max_queue_size", 0)
 
-    @staticmethod
-    def _passes(sequence: Sequence, shuffle: bool, seed: int) -> Iterator[Any]:
-        for number in itertools.count():
-            count = len(sequence)
-            stream = philox.stream_id(philox.SHUFFLE, 1)
-            yield from map(
-                sequence.__getitem__,
-                philox.permutation(count, seed, stream, number).tolist() if shuffle else range(count),
-            )
-            sequence.on_epoch_end()
+    def begin(self, epoch: int) -> None:
+        """Another pass through a Sequence, unless one is under way."""
+        if self.sequence is None or self.left:
+            return
+        self.left = len(self.sequence)
+        if not self.left:
+            raise ValueError(f"{type(self.sequence).__name__} has no batches: its __len__ is 0")
+        before = self.begun[1] + 1 if self.begun[0] == epoch else 0
+        self.begun = epoch, before
+        stream = philox.stream_id(philox.SHUFFLE, 1 + before)
+        drawn = philox.permutation(self.left, self.seed, stream, epoch).tolist() if self.shuffle else range(self.left)
+        self.batches = map(self.sequence.__getitem__, drawn)
 
     def look(self) -> Any:
         """The next batch, which is not taken."""
+        self.begin(0)
         first = next(self.batches, None)
         if first is None:
             raise ValueError("the generator gave no batch")
         self.batches = itertools.chain([first], self.batches)
         return first
 
-    def take(self, count: int) -> Generator[Any]:
-        """The next `count` batches; no more are fetched. Raises ValueError where there are fewer."""
+    def take(self, count: int, epoch: int = 0) -> Generator[Any]:
+        """The next `count` batches, for an epoch of this number; no more are fetched. A Sequence hears of the end of a
+        pass when all of its batches have been computed. Raises ValueError where there are fewer.
+        """
         taken = 0
-        with closing(fetched(self.batches, count, self.ahead)) as batches:
-            for batch in batches:
-                taken += 1
-                yield batch
-        if taken < count:
-            raise ValueError(f"the generator ended after {taken} of {count} batches: it has to go on, while True")
+        while taken < count:
+            self.begin(epoch)
+            end = count if self.sequence is None else min(count, taken + self.left)
+            with closing(fetched(self.batches, end - taken, self.ahead)) as batches:
+                for batch in batches:
+                    taken, self.left = taken + 1, self.left - 1
+                    yield batch
+            if taken < end:
+                raise ValueError(f"the generator ended after {taken} of {count} batches: it has to go on, while True")
+            if self.sequence is not None and not self.left:
+                self.sequence.on_epoch_end()
 
 
 def fetched(items: Iterator[Any], count: int, ahead: int) -> Generator[Any]:
@@ -175,7 +191,7 @@ class Stream:
 
     def batches(self, batch_size: int) -> Generator[int]:
         """The size of each batch, which is on the device when it is told."""
-        with closing(self.source.take(self.steps)) as batches:
+        with closing(self.source.take(self.steps, self.model.epochs_trained)) as batches:
             for batch in batches:
                 yield self.upload(batch)
 
@@ -214,10 +230,11 @@ def split(batch: Any, what: str) -> tuple[Any, Any, Any]:
 
 
 def images(model: Model, source: Source, steps: int) -> Generator[list[np.ndarray]]:
-    """The images for each input of `steps` batches, fit for the model; labels beside them are passed over."""
+    """The images for each input of `steps` batches, fit for the model; labels beside them are passed over: of a tuple,
+    as in Keras, for a list is of inputs."""
     with closing(source.take(steps)) as batches:
         for batch in batches:
-            yield data.check_inputs(batch[0] if isinstance(batch, (tuple, list)) else batch, model, "x")
+            yield data.check_inputs(batch[0] if isinstance(batch, tuple) else batch, model, "x")
 
 
 def training_data(
@@ -232,4 +249,4 @@ def training_data(
         count = count_steps(validation, validation_steps, "validation_steps")
         names = "the validation x of a batch", "the validation y of a batch"
         return data.TrainingData(train, Stream(model, Source(validation, ahead=ahead), count, names))
-    return data.TrainingData(train, data.validation_set(model, validation))
+    return data.TrainingData(train, data.validation_set(model, validation), data.as_arrays(model, validation))

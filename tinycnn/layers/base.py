@@ -176,6 +176,12 @@ class Weighted(Careful):
             weight.device.assign(weight.data, value)
 
 
+def placed(function: Callable) -> list[str]:
+    """Its parameters that may be given by position."""
+    parameters = inspect.signature(function).parameters.values()
+    return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+
+
 class Layer(Weighted):
     """The base of all layers.
 
@@ -217,8 +223,8 @@ class Layer(Weighted):
         cls.adds_losses = cls.adds_losses or any("add_loss" in f.__code__.co_names for f in functions)
         if "__init__" in vars(cls):
             cls.__init__ = keras1.understood(cls.__init__)  # type: ignore[method-assign]
-        if "call" in vars(cls) and "training" not in inspect.signature(cls.call).parameters:
-            cls.call = in_both_phases(cls.call)  # type: ignore[method-assign]
+        if "call" in vars(cls) and placed(cls.call)[2:3] != ["training"]:
+            cls.call = with_phase_second(cls.call)  # type: ignore[method-assign]
 
     def __init__(self, name: str | None = None, input_shape: Sequence[int] | None = None, **others: Any):
         self.kind = type(self).kind or re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
@@ -464,12 +470,14 @@ def without_batch(shape: Any) -> Any:
     return tuple(shape[1:])
 
 
-def in_both_phases(call: Callable) -> Callable:
-    """The `call(self, x)` of a layer that does the same in training and in inference, as the `call` of others."""
+def with_phase_second(call: Callable) -> Callable:
+    """The `call(self, x)` of a layer that does the same in training and in inference, or one that has `training` at
+    another place, as `call(self, x, mask=None, training=None)`, as the `call` of others."""
+    is_told = "training" in inspect.signature(call).parameters
 
     @functools.wraps(call)
     def with_phase(self: Layer, x: Any, training: bool = False) -> Any:
-        return call(self, x)
+        return call(self, x, training=training) if is_told else call(self, x)
 
     return with_phase
 

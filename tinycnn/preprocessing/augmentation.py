@@ -120,7 +120,7 @@ class ImageDataGenerator:
             subset: 'training' or 'validation', the first `validation_split` of the images.
         """
         nothing_saved(save_to_dir)
-        return NumpyArrayIterator(x, y, self, batch_size, shuffle, sample_weight, seed, subset)
+        return NumpyArrayIterator(x, y, self, batch_size, shuffle, sample_weight, seed, subset=subset)
 
     def flow_from_directory(
         self, directory: str | PathLike, target_size: Sequence[int] = (256, 256), color_mode: str = "rgb",
@@ -139,8 +139,8 @@ class ImageDataGenerator:
         """
         nothing_saved(save_to_dir)
         return DirectoryIterator(
-            directory, self, target_size, color_mode, classes, class_mode, batch_size, shuffle, seed, follow_links,
-            subset, interpolation,
+            directory, self, target_size, color_mode, classes, class_mode, batch_size, shuffle, seed,
+            follow_links=follow_links, subset=subset, interpolation=interpolation,
         )  # fmt: skip
 
     def flow_from_dataframe(self, *_: Any, **__: Any) -> NoReturn:

@@ -97,7 +97,7 @@ class NumpyArrayIterator(Iterator):
     def __init__(
         self, x: ArrayLike, y: ArrayLike | None, image_data_generator: ImageDataGenerator, batch_size: int = 32,
         shuffle: bool = False, sample_weight: ArrayLike | None = None, seed: int | None = None,
-        subset: str | None = None,
+        *, subset: str | None = None,
     ):  # fmt: skip
         images = np.asarray(x, np.float32)
         if images.ndim != 4 or not len(images):
@@ -148,7 +148,7 @@ class DirectoryIterator(Iterator):
         self, directory: str | PathLike, image_data_generator: ImageDataGenerator,
         target_size: Sequence[int] = (256, 256), color_mode: str = "rgb", classes: Sequence[str] | None = None,
         class_mode: str | None = "categorical", batch_size: int = 32, shuffle: bool = True, seed: int | None = None,
-        follow_links: bool = False, subset: str | None = None, interpolation: str = "nearest",
+        *, follow_links: bool = False, subset: str | None = None, interpolation: str = "nearest",
     ):  # fmt: skip
         if class_mode is not None:
             one_of(class_mode, CLASS_MODES, "class_mode")

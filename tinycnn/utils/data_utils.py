@@ -10,7 +10,7 @@ class Sequence:
     """The base of a data set that gives batches by their number, for fit, evaluate and predict.
 
     A subclass has `__len__`, the number of batches, and `__getitem__(index)`, which gives (x, y) or (x, y, weights);
-    x alone is enough to predict. `on_epoch_end()` is called whenever all of them have been asked for.
+    x alone is enough to predict. `on_epoch_end()` is called whenever all of them have been computed.
 
     >>> class Halves(Sequence):
     ...     def __len__(self) -> int:

@@ -19,7 +19,7 @@ INSTALL = "apt install graphviz, brew install graphviz, or winget install graphv
 @refusals.by_name
 def plot_model(
     model: Model, to_file: str | os.PathLike = "model.png", show_shapes: bool = False, show_layer_names: bool = True,
-    rankdir: str = "TB", dpi: int = 96,
+    rankdir: str = "TB", *, dpi: int = 96,
 ) -> None:  # fmt: skip
     """Draw the layers and what flows between them into a file, whose ending says its kind: .png, .svg, .pdf or .dot.
 
