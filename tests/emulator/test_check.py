@@ -330,6 +330,22 @@ def test_a_copy_by_the_c_library_is_an_access_too(tmp_path, include, copy):
     assert (race.kind, race.line, out.kind, out.line) == ("race", line, "out-of-bounds", line)
 
 
+def test_a_second_result_of_the_c_library_is_an_access_too(tmp_path):
+    """Of 9 threads to 8 numbers that nobody has written before."""
+    calls = ["sincosf(x[t], y + t, &other)", "modff(x[t], y + t)", "std::modf(x[t], y + t)", "frexpf(x[t], z + t)"]
+    calls += ["std::frexp(x[t], z + t)", "remquof(x[t], 2.f, z + t)", "std::remquo(x[t], 2.f, z + t)"]
+    source = tmp_path / "two.cu"
+    source.write_text(
+        "#include <cmath>\n#define KERNEL(name, call) __global__ void name(const float* x, float* y) { \\\n"
+        "    float other; int t = threadIdx.x, *z = (int*)y; call; __syncthreads(); y[t] *= 2; }\n"
+        + "".join(f"KERNEL(k{i}, ({call}))\n" for i, call in enumerate(calls))
+    )
+    y = np.zeros(8, np.float32)
+    launches = [Launch(f"k{i}", (1,), (9,), [np.ones(9, np.float32), y], unset=[y]) for i in range(len(calls))]
+    found = [(r.kernel, r.kind, r.line, r.thread, r.count) for r in emulator.check(source, launches)]
+    assert found == [(f"k{i}", "out-of-bounds", i + 4, (8, 0, 0), 1) for i in range(len(calls))]
+
+
 SPIN = """extern "C" __global__ void spin(volatile int* flag, int* y) {
     if (blockIdx.x == 1 && threadIdx.x == 5) {
         while (*flag == 0) {

@@ -337,6 +337,47 @@ using ::cudasim_fminf;
 }
 #define fmaxf cudasim_fmaxf
 #define fminf cudasim_fminf
+// Where the C library has a second result it writes it through a pointer, unseen. Here it is assigned, by the kernel.
+#define CUDASIM_TWO_RESULTS(T, f, name)                                                                    \
+    CUDASIM_INLINE void cudasim_sincos##name(T x, T* sine, T* cosine) {                                    \
+        T s = __builtin_sin##f(x), c = __builtin_cos##f(x);                                                \
+        *sine = s, *cosine = c;                                                                            \
+    }                                                                                                      \
+    CUDASIM_INLINE T cudasim_frexp##name(T x, int* exponent) {                                             \
+        int e;                                                                                             \
+        T fraction = __builtin_frexp##f(x, &e);                                                            \
+        return *exponent = e, fraction;                                                                    \
+    }                                                                                                      \
+    CUDASIM_INLINE T cudasim_modf##name(T x, T* whole) {                                                   \
+        T w, fraction = __builtin_modf##f(x, &w);                                                          \
+        return *whole = w, fraction;                                                                       \
+    }                                                                                                      \
+    CUDASIM_INLINE T cudasim_remquo##name(T x, T y, int* quotient) {                                       \
+        int q;                                                                                             \
+        T rest = __builtin_remquo##f(x, y, &q);                                                            \
+        return *quotient = q, rest;                                                                        \
+    }
+CUDASIM_TWO_RESULTS(float, f, f)
+CUDASIM_TWO_RESULTS(float, f, )
+CUDASIM_TWO_RESULTS(double, , )
+CUDASIM_TWO_RESULTS(long double, l, )
+CUDASIM_INLINE double cudasim_frexp(int x, int* exponent) { return cudasim_frexp((double)x, exponent); }
+namespace std {
+using ::cudasim_frexp;
+using ::cudasim_frexpf;
+using ::cudasim_modf;
+using ::cudasim_modff;
+using ::cudasim_remquo;
+using ::cudasim_remquof;
+}
+#define sincos cudasim_sincos
+#define sincosf cudasim_sincosf
+#define frexp cudasim_frexp
+#define frexpf cudasim_frexpf
+#define modf cudasim_modf
+#define modff cudasim_modff
+#define remquo cudasim_remquo
+#define remquof cudasim_remquof
 #define rsqrtf(x) cudasim::inverse_root((float)(x))
 #define rsqrt(x) cudasim::inverse_root(x)
 #define __frsqrt_rn(x) cudasim::inverse_root((float)(x))
