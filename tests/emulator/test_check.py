@@ -162,6 +162,16 @@ def test_a_return_before_a_barrier_is_no_fault(tmp_path):
     assert report.kind == "divergent-barrier" and report.line == 6 and report.thread == (40, 0, 0)
 
 
+def test_a_return_from_a_loop_with_a_barrier_is_no_fault(tmp_path):
+    """What a thread did behind the barrier was in an earlier round."""
+    text = (
+        "__global__ void k(int* y) {\n    int t = threadIdx.x;\n    for (int i = 0; i < 3; ++i) {\n"
+        "        if (i == 1 && t >= 16) return;\n        __syncthreads();\n        y[t] += 1;\n    }\n}\n"
+    )
+    report, (y,) = one_report(tmp_path, text, np.zeros(32, np.int32))
+    assert report is None and y.tolist() == 16 * [3] + 16 * [1]
+
+
 def test_two_faults_of_a_line_are_two_reports(tmp_path):
     """By array, and by the end of the array that is left."""
     source = tmp_path / "two.cu"

@@ -211,13 +211,14 @@ void tools_begin_block() {
         tracing = traced_count && *traced_blocks == number;
         if (tracing) ++traced_blocks, --traced_count;
     }
-    for (int i = 0; i < block.size; ++i) threads[i].last_access = 0;
+    for (int i = 0; i < block.size; ++i) threads[i].last_access = threads[i].last_barrier = 0;
     shadow_begin_block();
 }
 
 // A thread that ended is not waited for at a barrier. That is as it should be if it returned before the barrier. If
-// it made an access that stands after the barrier, it went around it: the barrier was in a branch it did not take. And if
-// it made none, that is still so, unless the kernel has a return before the barrier: checking.py looks.
+// it made an access that stands after the barrier, it went around it: the barrier was in a branch it did not take. (But
+// in a loop it may have come to this barrier, or a later one, and so behind it, in an earlier round.) And if it made none,
+// that is still so, unless the kernel has a return before the barrier: checking.py looks.
 void tools_after_barrier(uintptr_t pc, Site site) {
     if (!checking) return;
     shadow_after_barrier();
@@ -226,7 +227,7 @@ void tools_after_barrier(uintptr_t pc, Site site) {
     for (int i = block.size - 1; i >= 0; --i) {
         if (threads[i].state != State::Done || threads[i].abandoned) continue;
         ++ended, first = i;
-        if (threads[i].last_access <= pc - image_begin) continue;
+        if (threads[i].last_access <= pc - image_begin || threads[i].last_barrier >= pc) continue;
         uint3 t = threads[i].index;
         snprintf(text, sizeof text, "divergent barrier: thread (%u,%u,%u) did not come to it, but went on behind it",
                  t.x, t.y, t.z);
