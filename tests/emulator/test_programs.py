@@ -293,6 +293,20 @@ def test_run_tells_what_stopped_a_kernel_and_which_error_nobody_asked_for(tmp_pa
     assert "failing.cu:7: cuda-error: " in errors and "cudaErrorInvalidConfiguration" in errors
 
 
+def test_a_launch_returns_its_own_error_and_the_earlier_one_stays(tmp_path):
+    program = tmp_path / "errors.cu"
+    program.write_text(
+        "__global__ void k(int* x) { *x = 1; }\n"
+        "int main() {\n"
+        "    int *x, *no; cudaMalloc(&x, 4); cudaMalloc(&no, (size_t)1 << 40);\n"
+        "    void* arguments[] = {&x};\n"
+        "    puts(cudaGetErrorName(cudaLaunchKernel((void*)k, dim3(1), dim3(1), arguments)));\n"
+        "    puts(cudaGetErrorName(cudaGetLastError()));\n"
+        "}\n"
+    )
+    assert run(program) == (0, "cudaSuccess\ncudaErrorMemoryAllocation\n", "")
+
+
 def test_a_program_that_ends_in_a_kernels_launch_is_checked_up_to_there(tmp_path):
     """With what the compiler finds, and a function that calls itself."""
     program = tmp_path / "ends.cu"

@@ -135,8 +135,7 @@ cudaError_t launch(const Call& call) {
     if (failures == NO_MEMORY)
         return fail(cudaErrorMemoryAllocation, call.site, "%s: no address space for the stacks of all threads at once",
                     call.name);
-    if (failures) last_error = broken = error_of_launch();
-    return last_error;
+    return failures ? last_error = broken = error_of_launch() : cudaSuccess;
 }
 
 cudaError_t launch_known(const void* function, dim3 grid, dim3 block, void** arguments, size_t shared, bool cooperative,
