@@ -219,6 +219,22 @@ def test_files_with_launches_in_a_header_are_one_program():
     assert run(*words) == (0, "10 20 30\n", "")
 
 
+@pytest.mark.parametrize("command", [check, trace])
+def test_a_device_function_may_be_in_another_file(tmp_path, command):
+    """As with nvcc -rdc=true, and a variable too."""
+    main, other = tmp_path / "main.cu", tmp_path / "other.cu"
+    main.write_text(
+        "extern __device__ int twice(int);\nextern __constant__ int shift;\n"
+        "__global__ void k(int* y) { y[threadIdx.x] = twice(threadIdx.x) + shift; }\n"
+        "int main() {\n    int *y, h[32]; cudaMalloc(&y, 128); k<<<1, 32>>>(y);\n"
+        '    cudaMemcpy(h, y, 128, cudaMemcpyDeviceToHost); cudaFree(y); printf("%d\\n", h[31]);\n}\n'
+    )
+    other.write_text("__device__ int twice(int x) { return 2 * x; }\n__constant__ int shift = 1;\n")
+    done = CliRunner().invoke(command, [str(main), str(other)])
+    assert done.exit_code == 0 and "63\n" in done.stderr
+    assert "main.cu:3" in done.stdout if command is trace else "1 launch of 1 kernel: 0 reports" in done.stdout
+
+
 # ---------------------------------------------------------------- faults
 
 
