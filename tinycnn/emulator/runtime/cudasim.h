@@ -116,21 +116,26 @@ CUDASIM_VECTORS(signed char, char)
 CUDASIM_VECTORS(unsigned char, uchar)
 CUDASIM_VECTORS(short, short)
 CUDASIM_VECTORS(unsigned short, ushort)
-// An access is never wider than 16 bytes: of these, two are the most that stay whole.
-struct __align__(16) double2 {
-    double x, y;
-    CUDASIM_COPIES_WHOLE(double2, double, 2)
-    CUDASIM_INLINE constexpr double2(double x, double y) : x(x), y(y) {}
-};
-struct __align__(16) longlong2 {
-    long long x, y;
-    CUDASIM_COPIES_WHOLE(longlong2, long long, 2)
-    CUDASIM_INLINE constexpr longlong2(long long x, long long y) : x(x), y(y) {}
-};
-struct double3 { double x, y, z; };
-struct __align__(16) double4 { double x, y, z, w; };
-CUDASIM_INLINE double2 make_double2(double x, double y) { return double2(x, y); }
-CUDASIM_INLINE longlong2 make_longlong2(long long x, long long y) { return longlong2(x, y); }
+// An access is never wider than 16 bytes: of numbers of 8, two are the most that stay whole.
+#define CUDASIM_LONG_VECTORS(T, base)                                                                               \
+    struct base##1 { T x; };                                                                                        \
+    struct __align__(16) base##2 {                                                                                  \
+        T x, y;                                                                                                     \
+        CUDASIM_COPIES_WHOLE(base##2, T, 2)                                                                         \
+        CUDASIM_INLINE constexpr base##2(T x, T y) : x(x), y(y) {}                                                  \
+    };                                                                                                              \
+    struct base##3 { T x, y, z; };                                                                                  \
+    struct __align__(16) base##4 { T x, y, z, w; };                                                                 \
+    CUDASIM_INLINE constexpr base##1 make_##base##1(T x) { return {x}; }                                            \
+    CUDASIM_INLINE base##2 make_##base##2(T x, T y) { return base##2(x, y); }                                       \
+    CUDASIM_INLINE constexpr base##3 make_##base##3(T x, T y, T z) { return {x, y, z}; }                            \
+    CUDASIM_INLINE constexpr base##4 make_##base##4(T x, T y, T z, T w) { return {x, y, z, w}; }
+
+CUDASIM_LONG_VECTORS(double, double)
+CUDASIM_LONG_VECTORS(long, long)
+CUDASIM_LONG_VECTORS(unsigned long, ulong)
+CUDASIM_LONG_VECTORS(long long, longlong)
+CUDASIM_LONG_VECTORS(unsigned long long, ulonglong)
 
 struct dim3 {
     unsigned x, y, z;
