@@ -515,6 +515,14 @@ def test_a_mistake_of_the_program_is_the_compilers_to_tell(tmp_path):
     assert status == 2 and "wrong.cu:1:" in errors and "cuda_count" in errors and "not supported" not in errors
 
 
+def test_a_wrong_call_of_what_is_supported_is_a_mistake_too(tmp_path):
+    program = tmp_path / "wrong.cu"
+    program.write_text("__global__ void k(int* y) { *y = __ldg(1) + atomicAdd_block(1, y); }\nint main() {}\n")
+    with pytest.raises(emulator.BuildError, match="does not build") as refusal:
+        build_program(sources.read([program]))
+    assert "not supported" not in str(refusal.value)
+
+
 def test_two_programs_are_not_one(tmp_path):
     for name in ("a.cu", "b.cu"):
         (tmp_path / name).write_text("int main() {}\n")

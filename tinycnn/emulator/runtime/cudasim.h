@@ -259,7 +259,8 @@ CUDASIM_INLINE void __nanosleep(unsigned) { cudasim::may_wait(); }
 // ---------------------------------------------------------------- atomics
 //
 // One thread of the machine runs all threads of the kernel and changes from one to the next only at barriers and
-// intrinsics, so a plain update is atomic already. The tools must tell it from a plain one: they get a call.
+// intrinsics, so a plain update is atomic already, in every scope. The tools must tell it from a plain one: they get a
+// call.
 #ifdef CUDASIM_HOOKED
 namespace cudasim {
 void on_atomic(const void* address, int size, const void* pc);
@@ -274,6 +275,7 @@ namespace cudasim {
 template <typename T> struct Identity { typedef T type; };  // keeps the other arguments out of the deduction of T
 template <typename T> using undeduced = typename Identity<T>::type;
 }
+// What each does, of any type: cuda::atomic has more of them.
 #define CUDASIM_ATOMIC_UPDATE(name, expression)                       \
     CUDASIM_ATOMIC T name(T* p, cudasim::undeduced<T> value) {             \
         CUDASIM_ON_ATOMIC(p);                                         \
@@ -282,6 +284,7 @@ template <typename T> using undeduced = typename Identity<T>::type;
         if (memcmp(&old, p, sizeof(T)) == 0) cudasim::may_wait();     \
         return old;                                                   \
     }
+namespace cudasim::of_any_type {
 CUDASIM_ATOMIC_UPDATE(atomicAdd, old + value)
 CUDASIM_ATOMIC_UPDATE(atomicSub, old - value)
 CUDASIM_ATOMIC_UPDATE(atomicMax, old < value ? value : old)
@@ -292,14 +295,69 @@ CUDASIM_ATOMIC_UPDATE(atomicOr, old | value)
 CUDASIM_ATOMIC_UPDATE(atomicXor, old ^ value)
 CUDASIM_ATOMIC_UPDATE(atomicInc, old >= value ? 0 : old + 1)
 CUDASIM_ATOMIC_UPDATE(atomicDec, old == 0 || old > value ? value : old - 1)
-CUDASIM_ATOMIC T atomicCAS(T* p, cudasim::undeduced<T> compare, cudasim::undeduced<T> value) {
+CUDASIM_ATOMIC T atomicCAS(T* p, undeduced<T> compare, undeduced<T> value) {
     CUDASIM_ON_ATOMIC(p);
     T old = *p;
     if (memcmp(&old, &compare, sizeof(T)) == 0) *p = value;  // the hardware compares bits
     if (memcmp(&old, p, sizeof(T)) == 0) cudasim::may_wait();
     return old;
 }
+}  // namespace cudasim::of_any_type
 
+// Of which types CUDA has them. Another is an error there, too.
+namespace cudasim {
+typedef unsigned long long ull;
+template <typename T, typename... Of> constexpr bool one_of = (std::is_same_v<T, Of> || ...);
+template <typename T> constexpr bool is_small_float = false;  // small_floats.h
+template <typename T> constexpr bool is_wide = std::is_class_v<T> && sizeof(T) == 16 && alignof(T) == 16;
+}
+#define CUDASIM_ATOMIC_OF(name, scope, allowed, types)                                                  \
+    template <typename T> CUDASIM_INLINE T name##scope(T* p, cudasim::undeduced<T> value) {             \
+        using namespace cudasim;                                                                        \
+        static_assert(allowed, "CUDA has " #name " of " types " only; atomicCAS makes another");         \
+        return of_any_type::name(p, value);                                                             \
+    }
+#define CUDASIM_ATOMIC_SCOPES(name, allowed, types)     \
+    CUDASIM_ATOMIC_OF(name, , allowed, types)           \
+    CUDASIM_ATOMIC_OF(name, _block, allowed, types)     \
+    CUDASIM_ATOMIC_OF(name, _system, allowed, types)
+#define CUDASIM_WHOLE_ATOMICS(name) \
+    CUDASIM_ATOMIC_SCOPES(name, (one_of<T, int, unsigned, long long, ull>), "int, unsigned, long long and unsigned long long")
+CUDASIM_ATOMIC_SCOPES(atomicAdd, (one_of<T, int, unsigned, ull, float, double> || is_small_float<T>),
+                      "int, unsigned, unsigned long long, float, double, and of smaller floats and vectors of floats")
+CUDASIM_ATOMIC_SCOPES(atomicSub, (one_of<T, int, unsigned>), "int and unsigned")
+CUDASIM_ATOMIC_SCOPES(atomicExch, (one_of<T, int, unsigned, ull, float> || is_wide<T>),
+                      "int, unsigned, unsigned long long, float, and what has 16 bytes")
+CUDASIM_WHOLE_ATOMICS(atomicMax)
+CUDASIM_WHOLE_ATOMICS(atomicMin)
+CUDASIM_WHOLE_ATOMICS(atomicAnd)
+CUDASIM_WHOLE_ATOMICS(atomicOr)
+CUDASIM_WHOLE_ATOMICS(atomicXor)
+CUDASIM_ATOMIC_SCOPES(atomicInc, (one_of<T, unsigned>), "unsigned")
+CUDASIM_ATOMIC_SCOPES(atomicDec, (one_of<T, unsigned>), "unsigned")
+#define CUDASIM_COMPARE_AND_SWAP(name)                                                                                  \
+    template <typename T>                                                                                               \
+    CUDASIM_INLINE T name(T* p, cudasim::undeduced<T> compare, cudasim::undeduced<T> value) {                           \
+        using namespace cudasim;                                                                                        \
+        static_assert(one_of<T, int, unsigned, ull, unsigned short> || is_wide<T>,                                      \
+                      "CUDA has " #name " of int, unsigned, unsigned long long, unsigned short, and what has 16 bytes"  \
+                      " only: take the bits of another for one of these");                                              \
+        return of_any_type::atomicCAS(p, compare, value);                                                               \
+    }
+CUDASIM_COMPARE_AND_SWAP(atomicCAS)
+CUDASIM_COMPARE_AND_SWAP(atomicCAS_block)
+CUDASIM_COMPARE_AND_SWAP(atomicCAS_system)
+#define CUDASIM_ADD_VECTORS(name)                                                              \
+    CUDASIM_INLINE float2 name(float2* p, float2 value) {                                      \
+        return float2(atomicAdd(&p->x, value.x), atomicAdd(&p->y, value.y));                   \
+    }                                                                                          \
+    CUDASIM_INLINE float4 name(float4* p, float4 value) {                                      \
+        float x = atomicAdd(&p->x, value.x), y = atomicAdd(&p->y, value.y);                    \
+        return float4(x, y, atomicAdd(&p->z, value.z), atomicAdd(&p->w, value.w));             \
+    }
+CUDASIM_ADD_VECTORS(atomicAdd)
+CUDASIM_ADD_VECTORS(atomicAdd_block)
+CUDASIM_ADD_VECTORS(atomicAdd_system)
 // ---------------------------------------------------------------- mathematics
 //
 // Macros where the C library has, or in a later version may have, a function of that name.

@@ -1,5 +1,5 @@
-// More of what CUDA has beside the language: integer and conversion intrinsics, arithmetic in a given rounding, warp
-// intrinsics made of others, atomics of a scope, and mathematics that no C library has.
+// More of what CUDA has beside the language: integer and conversion intrinsics, arithmetic in a given rounding, matches and
+// reductions of a warp, and mathematics that no C library has.
 //
 // Which there are, and which are refused, is listed in intrinsics.json; a test goes through that list.
 #pragma once
@@ -283,45 +283,15 @@ template <typename T> CUDASIM_INLINE unsigned __match_all_sync(unsigned mask, T 
     CUDASIM_INLINE type __reduce_##name##_sync(unsigned mask, type value, CUDASIM_HERE) {            \
         return cudasim::reduced(mask, value, site, [](type a, type b) { return (type)(expression); }); \
     }
-CUDASIM_REDUCE(add, unsigned, a + b)
-CUDASIM_REDUCE(add, int, (unsigned)a + (unsigned)b)
-CUDASIM_REDUCE(min, unsigned, a < b ? a : b)
-CUDASIM_REDUCE(min, int, a < b ? a : b)
-CUDASIM_REDUCE(max, unsigned, a > b ? a : b)
-CUDASIM_REDUCE(max, int, a > b ? a : b)
-CUDASIM_REDUCE(and, unsigned, a & b)
-CUDASIM_REDUCE(or, unsigned, a | b)
-CUDASIM_REDUCE(xor, unsigned, a ^ b)
-
-// ---------------------------------------------------------------- atomics of a scope, and of two or four floats
-//
-// The scope makes no difference: one thread of the machine does everything.
-#define CUDASIM_SCOPES(name)                                                                                    \
-    CUDASIM_ATOMIC T name##_block(T* p, cudasim::undeduced<T> value) { return name(p, value); }                 \
-    CUDASIM_ATOMIC T name##_system(T* p, cudasim::undeduced<T> value) { return name(p, value); }
-CUDASIM_SCOPES(atomicAdd)
-CUDASIM_SCOPES(atomicSub)
-CUDASIM_SCOPES(atomicMax)
-CUDASIM_SCOPES(atomicMin)
-CUDASIM_SCOPES(atomicExch)
-CUDASIM_SCOPES(atomicAnd)
-CUDASIM_SCOPES(atomicOr)
-CUDASIM_SCOPES(atomicXor)
-CUDASIM_SCOPES(atomicInc)
-CUDASIM_SCOPES(atomicDec)
-#define CUDASIM_CAS_SCOPE(scope)                                                                                      \
-    CUDASIM_ATOMIC T atomicCAS_##scope(T* p, cudasim::undeduced<T> compare, cudasim::undeduced<T> value) {            \
-        return atomicCAS(p, compare, value);                                                                          \
-    }
-CUDASIM_CAS_SCOPE(block)
-CUDASIM_CAS_SCOPE(system)
-CUDASIM_INLINE float2 atomicAdd(float2* p, float2 value) {
-    return float2(atomicAdd(&p->x, value.x), atomicAdd(&p->y, value.y));
-}
-CUDASIM_INLINE float4 atomicAdd(float4* p, float4 value) {
-    float x = atomicAdd(&p->x, value.x), y = atomicAdd(&p->y, value.y);
-    return float4(x, y, atomicAdd(&p->z, value.z), atomicAdd(&p->w, value.w));
-}
+CUDASIM_REDUCE(add, Add, unsigned)
+CUDASIM_REDUCE(add, Add, int)
+CUDASIM_REDUCE(min, Min, unsigned)
+CUDASIM_REDUCE(min, Min, int)
+CUDASIM_REDUCE(max, Max, unsigned)
+CUDASIM_REDUCE(max, Max, int)
+CUDASIM_REDUCE(and, And, unsigned)
+CUDASIM_REDUCE(or, Or, unsigned)
+CUDASIM_REDUCE(xor, Xor, unsigned)
 
 // ---------------------------------------------------------------- memory and time
 
