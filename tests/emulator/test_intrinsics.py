@@ -298,6 +298,7 @@ def test_results_in_two_parts(tmp_path):
 @pytest.fixture(scope="module")
 def others():
     names = "matches reductions counters wide_atomics memory votes atomics<int> atomics<unsigned>".split()
+    names += "of_those_left small_values in_templates vectors".split()
     return emulator.load(HERE / "intrinsics.cu", names)
 
 

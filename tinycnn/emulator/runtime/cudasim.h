@@ -20,6 +20,7 @@
 #include <time.h>
 
 #include <cstring>
+#include <type_traits>
 #include <utility>
 
 // What a compiler of CUDA's defines, for a GPU of compute capability 9.0.
@@ -184,16 +185,25 @@ CUDASIM_INLINE void may_wait() {
 
 // ---------------------------------------------------------------- warp intrinsics (warp.cpp)
 
-enum class Warp { Sync, Shuffle, ShuffleUp, ShuffleDown, ShuffleXor, Ballot, Any, All };
+enum class Warp {
+    Sync, Shuffle, ShuffleUp, ShuffleDown, ShuffleXor, Ballot, Any, All, MatchAny, MatchAll, Add, Min, Max, And, Or, Xor
+};
 uint64_t warp(Warp operation, unsigned mask, uint64_t value, int lane, int width, Site site);
 unsigned active_mask(Site site);
 
+// As what a value goes from lane to lane: a bool, a char and a short become an int.
+template <typename T> using word = std::conditional_t<std::is_integral_v<T> && (sizeof(T) < 4), int, T>;
+
+template <typename T> CUDASIM_INLINE uint64_t as_bits(word<T> value) {
+    static_assert(sizeof value == 4 || sizeof value == 8, "of a lane 4 or 8 bytes go to the others");
+    uint64_t bits = 0;
+    __builtin_memcpy(&bits, &value, sizeof value);
+    return bits;
+}
+
 template <typename T>
 CUDASIM_INLINE T shuffle(Warp operation, unsigned mask, T value, int lane, int width, Site site) {
-    static_assert(sizeof(T) == 4 || sizeof(T) == 8, "a shuffle moves 4 or 8 bytes");
-    uint64_t bits = 0;
-    __builtin_memcpy(&bits, &value, sizeof(T));
-    bits = warp(operation, mask, bits, lane, width, site);
+    uint64_t bits = warp(operation, mask, as_bits<T>(value), lane, width, site);
     __builtin_memcpy(&value, &bits, sizeof(T));
     return value;
 }
@@ -212,20 +222,20 @@ CUDASIM_INLINE void __syncwarp(unsigned mask = 0xffffffffu, CUDASIM_HERE) {
 CUDASIM_INLINE void __trap(CUDASIM_HERE) { cudasim::trap(site); }
 
 template <typename T>
-CUDASIM_INLINE T __shfl_sync(unsigned mask, T value, int lane, int width = 32, CUDASIM_HERE) {
-    return cudasim::shuffle(cudasim::Warp::Shuffle, mask, value, lane, width, site);
+CUDASIM_INLINE cudasim::word<T> __shfl_sync(unsigned mask, T value, int lane, int width = 32, CUDASIM_HERE) {
+    return cudasim::shuffle<cudasim::word<T>>(cudasim::Warp::Shuffle, mask, value, lane, width, site);
 }
 template <typename T>
-CUDASIM_INLINE T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32, CUDASIM_HERE) {
-    return cudasim::shuffle(cudasim::Warp::ShuffleUp, mask, value, (int)delta, width, site);
+CUDASIM_INLINE cudasim::word<T> __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32, CUDASIM_HERE) {
+    return cudasim::shuffle<cudasim::word<T>>(cudasim::Warp::ShuffleUp, mask, value, (int)delta, width, site);
 }
 template <typename T>
-CUDASIM_INLINE T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32, CUDASIM_HERE) {
-    return cudasim::shuffle(cudasim::Warp::ShuffleDown, mask, value, (int)delta, width, site);
+CUDASIM_INLINE cudasim::word<T> __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32, CUDASIM_HERE) {
+    return cudasim::shuffle<cudasim::word<T>>(cudasim::Warp::ShuffleDown, mask, value, (int)delta, width, site);
 }
 template <typename T>
-CUDASIM_INLINE T __shfl_xor_sync(unsigned mask, T value, int lanes, int width = 32, CUDASIM_HERE) {
-    return cudasim::shuffle(cudasim::Warp::ShuffleXor, mask, value, lanes, width, site);
+CUDASIM_INLINE cudasim::word<T> __shfl_xor_sync(unsigned mask, T value, int lanes, int width = 32, CUDASIM_HERE) {
+    return cudasim::shuffle<cudasim::word<T>>(cudasim::Warp::ShuffleXor, mask, value, lanes, width, site);
 }
 CUDASIM_INLINE unsigned __ballot_sync(unsigned mask, int predicate, CUDASIM_HERE) {
     return (unsigned)cudasim::warp(cudasim::Warp::Ballot, mask, predicate != 0, 0, 32, site);
@@ -277,11 +287,11 @@ template <typename T> using undeduced = typename Identity<T>::type;
 }
 // What each does, of any type: cuda::atomic has more of them.
 #define CUDASIM_ATOMIC_UPDATE(name, expression)                       \
-    CUDASIM_ATOMIC T name(T* p, cudasim::undeduced<T> value) {             \
+    CUDASIM_ATOMIC T name(T* p, undeduced<T> value) {                 \
         CUDASIM_ON_ATOMIC(p);                                         \
         T old = *p;                                                   \
         *p = (expression);                                            \
-        if (memcmp(&old, p, sizeof(T)) == 0) cudasim::may_wait();     \
+        if (memcmp(&old, p, sizeof(T)) == 0) may_wait();              \
         return old;                                                   \
     }
 namespace cudasim::of_any_type {
@@ -299,7 +309,7 @@ CUDASIM_ATOMIC T atomicCAS(T* p, undeduced<T> compare, undeduced<T> value) {
     CUDASIM_ON_ATOMIC(p);
     T old = *p;
     if (memcmp(&old, &compare, sizeof(T)) == 0) *p = value;  // the hardware compares bits
-    if (memcmp(&old, p, sizeof(T)) == 0) cudasim::may_wait();
+    if (memcmp(&old, p, sizeof(T)) == 0) may_wait();
     return old;
 }
 }  // namespace cudasim::of_any_type
@@ -360,7 +370,7 @@ CUDASIM_ADD_VECTORS(atomicAdd_block)
 CUDASIM_ADD_VECTORS(atomicAdd_system)
 // ---------------------------------------------------------------- mathematics
 //
-// Macros where the C library has, or in a later version may have, a function of that name.
+// Where the C library has, or in a later version may have, a function of that name, it is a word for one of ours.
 namespace cudasim {
 
 template <typename A, typename B> using common = decltype(true ? A() : B());
@@ -374,8 +384,6 @@ template <typename A, typename B> CUDASIM_INLINE constexpr common<A, B> minimum(
     common<A, B> x = a, y = b;
     return y != y || x < y ? x : y;
 }
-CUDASIM_INLINE float inverse_root(float x) { return 1.0f / __builtin_sqrtf(x); }
-CUDASIM_INLINE double inverse_root(double x) { return 1.0 / __builtin_sqrt(x); }
 template <typename To, typename From> CUDASIM_INLINE To bits(From from) {
     static_assert(sizeof(To) == sizeof(From), "");
     To to;
@@ -441,30 +449,34 @@ using ::cudasim_remquof;
 #define modff cudasim_modff
 #define remquo cudasim_remquo
 #define remquof cudasim_remquof
-#define rsqrtf(x) cudasim::inverse_root((float)(x))
-#define rsqrt(x) cudasim::inverse_root(x)
-#define __frsqrt_rn(x) cudasim::inverse_root((float)(x))
-#define __expf(x) __builtin_expf(x)
-#define __logf(x) __builtin_logf(x)
-#define __log2f(x) __builtin_log2f(x)
-#define __powf(x, y) __builtin_powf(x, y)
-#define __sinf(x) __builtin_sinf(x)
-#define __cosf(x) __builtin_cosf(x)
-#define __fdividef(x, y) ((float)(x) / (float)(y))
-#define __saturatef(x) cudasim::minimum(cudasim::maximum((float)(x), 0.0f), 1.0f)
+CUDASIM_INLINE float cudasim_rsqrtf(float x) { return 1.0f / __builtin_sqrtf(x); }
+CUDASIM_INLINE float cudasim_rsqrt(float x) { return 1.0f / __builtin_sqrtf(x); }
+CUDASIM_INLINE double cudasim_rsqrt(double x) { return 1.0 / __builtin_sqrt(x); }
+#define rsqrtf cudasim_rsqrtf
+#define rsqrt cudasim_rsqrt
+CUDASIM_INLINE float __frsqrt_rn(float x) { return cudasim_rsqrtf(x); }
+#define __expf(...) __builtin_expf(__VA_ARGS__)
+#define __logf(...) __builtin_logf(__VA_ARGS__)
+#define __log2f(...) __builtin_log2f(__VA_ARGS__)
+#define __powf(...) __builtin_powf(__VA_ARGS__)
+#define __sinf(...) __builtin_sinf(__VA_ARGS__)
+#define __cosf(...) __builtin_cosf(__VA_ARGS__)
+CUDASIM_INLINE float __fdividef(float x, float y) { return x / y; }
+CUDASIM_INLINE float __saturatef(float x) { return cudasim::minimum(cudasim::maximum(x, 0.0f), 1.0f); }
 // What the compiler may not contract: each of these rounds once.
-#define __fmaf_rn(a, b, c) __builtin_fmaf(a, b, c)
-#define __fma_rn(a, b, c) __builtin_fma(a, b, c)
+CUDASIM_INLINE float __fmaf_rn(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+CUDASIM_INLINE double __fma_rn(double a, double b, double c) { return __builtin_fma(a, b, c); }
 CUDASIM_INLINE float cudasim_keep(float x) { asm("" : "+m"(x)); return x; }
 CUDASIM_INLINE double cudasim_keep(double x) { asm("" : "+m"(x)); return x; }
-#define __fadd_rn(a, b) cudasim_keep((float)(a) + (float)(b))
-#define __fsub_rn(a, b) cudasim_keep((float)(a) - (float)(b))
-#define __fmul_rn(a, b) cudasim_keep((float)(a) * (float)(b))
-#define __fdiv_rn(a, b) cudasim_keep((float)(a) / (float)(b))
-#define __frcp_rn(a) cudasim_keep(1.0f / (float)(a))
-#define __fsqrt_rn(a) cudasim_keep(__builtin_sqrtf(a))
-#define __dadd_rn(a, b) cudasim_keep((double)(a) + (double)(b))
-#define __dmul_rn(a, b) cudasim_keep((double)(a) * (double)(b))
+#define CUDASIM_TO_NEAREST(prefix, T, root)                                             \
+    CUDASIM_INLINE T __##prefix##add_rn(T a, T b) { return cudasim_keep(a + b); }       \
+    CUDASIM_INLINE T __##prefix##sub_rn(T a, T b) { return cudasim_keep(a - b); }       \
+    CUDASIM_INLINE T __##prefix##mul_rn(T a, T b) { return cudasim_keep(a * b); }       \
+    CUDASIM_INLINE T __##prefix##div_rn(T a, T b) { return cudasim_keep(a / b); }       \
+    CUDASIM_INLINE T __##prefix##rcp_rn(T a) { return cudasim_keep((T)1 / a); }         \
+    CUDASIM_INLINE T __##prefix##sqrt_rn(T a) { return cudasim_keep(root(a)); }
+CUDASIM_TO_NEAREST(f, float, __builtin_sqrtf)
+CUDASIM_TO_NEAREST(d, double, __builtin_sqrt)
 
 CUDASIM_INLINE unsigned __umulhi(unsigned a, unsigned b) { return (unsigned)(((uint64_t)a * b) >> 32); }
 CUDASIM_INLINE int __mulhi(int a, int b) { return (int)(((int64_t)a * b) >> 32); }
@@ -487,14 +499,21 @@ CUDASIM_INLINE float __uint_as_float(unsigned x) { return cudasim::bits<float>(x
 CUDASIM_INLINE long long __double_as_longlong(double x) { return cudasim::bits<long long>(x); }
 CUDASIM_INLINE double __longlong_as_double(long long x) { return cudasim::bits<double>(x); }
 
-// Loads that on a GPU hint at a cache. Macros, so that the access carries the line of the kernel.
-#define __ldg(p) (*(p))
-#define __ldcg(p) (*(p))
-#define __ldcs(p) (*(p))
-#define __ldca(p) (*(p))
-#define __stcs(p, value) (*(p) = (value))
-#define __stcg(p, value) (*(p) = (value))
-#define __stwb(p, value) (*(p) = (value))
+// On a GPU these hint at a cache.
+#define CUDASIM_LOAD(name) \
+    template <typename T> CUDASIM_INLINE T name(const T* p) { return *p; }
+#define CUDASIM_STORE(name) \
+    template <typename T> CUDASIM_INLINE void name(T* p, cudasim::undeduced<T> value) { *p = value; }
+CUDASIM_LOAD(__ldg)
+CUDASIM_LOAD(__ldcg)
+CUDASIM_LOAD(__ldcs)
+CUDASIM_LOAD(__ldca)
+CUDASIM_LOAD(__ldlu)
+CUDASIM_LOAD(__ldcv)
+CUDASIM_STORE(__stcs)
+CUDASIM_STORE(__stcg)
+CUDASIM_STORE(__stwb)
+CUDASIM_STORE(__stwt)
 
 #include "intrinsics.h"
 #pragma GCC visibility pop
