@@ -323,6 +323,47 @@ def test_a_launch_returns_its_own_error_and_the_earlier_one_stays(tmp_path):
     assert run(program) == (0, "cudaSuccess\ncudaErrorMemoryAllocation\n", "")
 
 
+def test_what_a_destroyed_stream_or_an_event_without_times_is_asked(tmp_path):
+    program = tmp_path / "streams.cu"
+    program.write_text(
+        "__global__ void k(int* x) { *x = 1; }\n"
+        "int main() {\n"
+        "    int* x; cudaMalloc(&x, 4); void* arguments[] = {&x}; float time;\n"
+        "    cudaStream_t s; cudaStreamCreate(&s); cudaStreamDestroy(s);\n"
+        "    cudaEvent_t e; cudaEventCreateWithFlags(&e, cudaEventDisableTiming); cudaEventRecord(e);\n"
+        "    k<<<1, 1, 0, s>>>(x);\n"
+        "    cudaError_t errors[] = {cudaGetLastError(), cudaMemsetAsync(x, 0, 4, s), cudaFreeAsync(x, s),\n"
+        "        cudaMemcpyAsync(x, x, 4, cudaMemcpyDeviceToDevice, s), cudaEventElapsedTime(&time, e, e),\n"
+        "        cudaLaunchKernel((void*)k, dim3(1), dim3(1), arguments, 0, s)};\n"
+        "    cudaEventDestroy(e);\n"
+        "    int wrong = cudaStreamWaitEvent(0, e) == cudaErrorInvalidResourceHandle;\n"
+        "    for (cudaError_t error : errors) wrong += error == cudaErrorInvalidResourceHandle;\n"
+        '    cudaGetLastError(); printf("%d %d\\n", wrong, cudaFree(x));\n'
+        "}\n"
+    )
+    assert run(program) == (0, "7 0\n", "")
+
+
+def test_arguments_of_a_launch_are_what_they_are_in_cuda(tmp_path):
+    program = tmp_path / "arguments.cu"
+    program.write_text(
+        "struct Pair { int a, b; };\nstruct Bits { unsigned x : 3; };\nstruct Config { static const int N = 5; };\n"
+        "__global__ void add(int* y, int n, Pair p = {40, 2}) { *y += n + p.a + p.b; }\n"
+        "__global__ void plain(int* y, int n, Pair p, const int* none) { *y += n + p.a + p.b + !none; }\n"
+        "template <typename T> __global__ void of_any(int* y, T n) { *y += n; }\n"
+        "int main() {\n"
+        "    int* y; cudaMallocManaged(&y, 4); *y = 0; Bits bits = {3};\n"
+        "    add<<<1, 1>>>(y, 1);\n"
+        "    plain<<<1, 1>>>(y, Config::N, {100, 200}, nullptr);\n"
+        "    plain<<<1, 1>>>(y, bits.x, Pair{1000, 2000}, 0);\n"
+        "    of_any<<<1, 1>>>(y, Config::N);\n"
+        "    of_any<<<1, 1>>>(y, bits.x);\n"
+        '    cudaDeviceSynchronize(); printf("%d\\n", *y); cudaFree(y);\n'
+        "}\n"
+    )
+    assert run(program) == (0, f"{43 + 306 + 3004 + 5 + 3}\n", "")
+
+
 def test_a_program_that_ends_in_a_kernels_launch_is_checked_up_to_there(tmp_path):
     """With what the compiler finds, and a function that calls itself."""
     program = tmp_path / "ends.cu"

@@ -31,7 +31,7 @@ class Definitions(NamedTuple):
     """What a source file defines, by name."""
 
     kernels: frozenset[str]
-    deduced: frozenset[str]  # kernels whose type a name alone does not tell: templates, overloads
+    deduced: frozenset[str]  # kernels whose type does not tell their arguments: templates, overloads, default arguments
     functions: frozenset[str]  # all others
 
 
@@ -63,7 +63,7 @@ def text_of(node: tree_sitter.Node | None) -> str:
 def definitions(source: bytes) -> Definitions:
     """The functions that a source file defines or declares."""
     kernels: list[str] = []
-    templates: set[str] = set()
+    called: set[str] = set()  # by what the compiler chooses for their arguments
     others: set[str] = set()
     for node in walk(parse(source)):
         if node.type != "function_declarator":
@@ -78,11 +78,14 @@ def definitions(source: bytes) -> Definitions:
             if owner.type == "function_definition":
                 kernels.append(name)
             if owner.parent and owner.parent.type == "template_declaration":
-                templates.add(name)
+                called.add(name)
+            parameters = node.child_by_field_name("parameters")
+            if parameters and any(child.type == "optional_parameter_declaration" for child in parameters.children):
+                called.add(name)
         elif owner.type == "function_definition":
             others.add(name)
     overloaded = {name for name in kernels if kernels.count(name) > 1 or name in others}
-    return Definitions(frozenset(kernels), frozenset(templates | overloaded), frozenset(others))
+    return Definitions(frozenset(kernels), frozenset(called | overloaded), frozenset(others))
 
 
 def base_name(node: tree_sitter.Node | None) -> str:
