@@ -122,6 +122,16 @@ def test_global_memory_that_nobody_has_written(tmp_path, line, wrong):
     assert one_report(tmp_path, text, x, y)[0] is None
 
 
+@pytest.mark.parametrize("operation, wrong", [("atomicExch(&n, 0)", False), ("atomicAdd(&n, 0)", True)])
+def test_an_exchange_writes_what_nobody_has_written(tmp_path, operation, wrong):
+    text = (
+        f"__global__ void k(int* y) {{\n    __shared__ int n;\n    if (threadIdx.x == 0) {operation};\n"
+        "    __syncthreads();\n    y[threadIdx.x] = atomicAdd(&n, 1);\n}\n"
+    )
+    report, _ = one_report(tmp_path, text, np.zeros(32, np.int32))
+    assert (report is not None) == wrong and (not wrong or (report.kind, report.line) == ("uninitialised", 3))
+
+
 @pytest.mark.parametrize("start, wrong", [("", True), (" = 0.f", False)])
 def test_a_variable_without_a_value_by_the_compiler_s_warning(tmp_path, start, wrong):
     text = (

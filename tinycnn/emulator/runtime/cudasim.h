@@ -273,40 +273,40 @@ CUDASIM_INLINE void __nanosleep(unsigned) { cudasim::may_wait(); }
 // call.
 #ifdef CUDASIM_HOOKED
 namespace cudasim {
-void on_atomic(const void* address, int size, const void* pc);
+void on_atomic(const void* address, int size, bool reads, const void* pc);
 }
 #define CUDASIM_ATOMIC template <typename T> __attribute__((noinline)) CUDASIM_UNHOOKED
-#define CUDASIM_ON_ATOMIC(p) cudasim::on_atomic(p, sizeof(T), __builtin_return_address(0))
+#define CUDASIM_ON_ATOMIC(p, reads) cudasim::on_atomic(p, sizeof(T), reads, __builtin_return_address(0))
 #else
 #define CUDASIM_ATOMIC template <typename T> CUDASIM_INLINE
-#define CUDASIM_ON_ATOMIC(p) (void)0
+#define CUDASIM_ON_ATOMIC(p, reads) (void)0
 #endif
 namespace cudasim {
 template <typename T> struct Identity { typedef T type; };  // keeps the other arguments out of the deduction of T
 template <typename T> using undeduced = typename Identity<T>::type;
 }
 // What each does, of any type: cuda::atomic has more of them.
-#define CUDASIM_ATOMIC_UPDATE(name, expression)                       \
+#define CUDASIM_ATOMIC_UPDATE(name, expression, reads)                \
     CUDASIM_ATOMIC T name(T* p, undeduced<T> value) {                 \
-        CUDASIM_ON_ATOMIC(p);                                         \
+        CUDASIM_ON_ATOMIC(p, reads);                                  \
         T old = *p;                                                   \
         *p = (expression);                                            \
         if (memcmp(&old, p, sizeof(T)) == 0) may_wait();              \
         return old;                                                   \
     }
 namespace cudasim::of_any_type {
-CUDASIM_ATOMIC_UPDATE(atomicAdd, old + value)
-CUDASIM_ATOMIC_UPDATE(atomicSub, old - value)
-CUDASIM_ATOMIC_UPDATE(atomicMax, old < value ? value : old)
-CUDASIM_ATOMIC_UPDATE(atomicMin, value < old ? value : old)
-CUDASIM_ATOMIC_UPDATE(atomicExch, value)
-CUDASIM_ATOMIC_UPDATE(atomicAnd, old & value)
-CUDASIM_ATOMIC_UPDATE(atomicOr, old | value)
-CUDASIM_ATOMIC_UPDATE(atomicXor, old ^ value)
-CUDASIM_ATOMIC_UPDATE(atomicInc, old >= value ? 0 : old + 1)
-CUDASIM_ATOMIC_UPDATE(atomicDec, old == 0 || old > value ? value : old - 1)
+CUDASIM_ATOMIC_UPDATE(atomicAdd, old + value, true)
+CUDASIM_ATOMIC_UPDATE(atomicSub, old - value, true)
+CUDASIM_ATOMIC_UPDATE(atomicMax, old < value ? value : old, true)
+CUDASIM_ATOMIC_UPDATE(atomicMin, value < old ? value : old, true)
+CUDASIM_ATOMIC_UPDATE(atomicExch, value, false)
+CUDASIM_ATOMIC_UPDATE(atomicAnd, old & value, true)
+CUDASIM_ATOMIC_UPDATE(atomicOr, old | value, true)
+CUDASIM_ATOMIC_UPDATE(atomicXor, old ^ value, true)
+CUDASIM_ATOMIC_UPDATE(atomicInc, old >= value ? 0 : old + 1, true)
+CUDASIM_ATOMIC_UPDATE(atomicDec, old == 0 || old > value ? value : old - 1, true)
 CUDASIM_ATOMIC T atomicCAS(T* p, undeduced<T> compare, undeduced<T> value) {
-    CUDASIM_ON_ATOMIC(p);
+    CUDASIM_ON_ATOMIC(p, true);
     T old = *p;
     if (memcmp(&old, &compare, sizeof(T)) == 0) *p = value;  // the hardware compares bits
     if (memcmp(&old, p, sizeof(T)) == 0) may_wait();

@@ -127,11 +127,11 @@ static void report_access(Kind kind, int region, const Access& access) {
 }
 
 static void access(const void* address, int size, bool write, bool atomic, void* return_address,
-                   bool is_volatile = false) {
+                   bool is_volatile = false, bool reads = false) {
     uintptr_t at = (uintptr_t)address;
     if (!watching) return host_access(at, size, write, (uintptr_t)return_address - file_begin());
     if (on_a_stack(at) || may_read(at)) return;
-    Access a = {(uintptr_t)return_address - image_begin, at, size, write, atomic, is_volatile};
+    Access a = {(uintptr_t)return_address - image_begin, at, size, write, atomic, is_volatile, reads || !write};
     int id = region_of(at);
     if (id < 0) {
         // Tables of constants, threadIdx and the like are in this file's own image.
@@ -165,8 +165,8 @@ static void branch(void* return_address) {
     wait_as(State::AtAccess);
 }
 
-void on_atomic(const void* address, int size, const void* pc) {
-    access(address, size, true, true, const_cast<void*>(pc));
+void on_atomic(const void* address, int size, bool reads, const void* pc) {
+    access(address, size, true, true, const_cast<void*>(pc), false, reads);
 }
 
 static void range(const void* address, size_t size, bool write, void* pc) {

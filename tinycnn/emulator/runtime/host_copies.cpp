@@ -124,7 +124,8 @@ static cudaError_t check_managed(const void* p, size_t size, Site site) {
         return fail(cudaErrorInvalidValue, site, "%zu bytes are more than were allocated at line %d", size, a->line);
     return cudaSuccess;
 }
-cudaError_t cudaMemPrefetchAsync(const void* p, size_t size, int, cudaStream_t, Site site) {
+cudaError_t cudaMemPrefetchAsync(const void* p, size_t size, int, cudaStream_t stream, Site site) {
+    if (cudaError_t error = check_stream(stream, site)) return error;
     return check_managed(p, size, site);
 }
 cudaError_t cudaMemAdvise(const void* p, size_t size, cudaMemoryAdvise, int, Site site) {

@@ -19,6 +19,7 @@ struct Call {           // a launch, as host_launches.cpp takes it
     const Parameter* parameters;    // null where the types are not known
     int count;
     uintptr_t begin, end;           // where the arguments lie: memory of the host that a kernel may read
+    cudaStream_t stream;
 };
 cudaError_t launch(const Call& call);
 
@@ -68,9 +69,7 @@ template <typename... T> using Passed = PassedBy<std::index_sequence_for<T...>, 
 struct Launcher {
     Call call;
     Launcher(const char* name, dim3 grid, dim3 block, size_t shared = 0, cudaStream_t stream = nullptr, CUDASIM_HERE)
-        : call{name, grid, block, shared, site, false, nullptr, nullptr, nullptr, 0, 0, 0} {
-        (void)stream;
-    }
+        : call{name, grid, block, shared, site, false, nullptr, nullptr, nullptr, 0, 0, 0, stream} {}
     template <typename All> void run(All& all, void (*thunk)(void**), const Parameter* parameters, int count) {
         all.row.addresses[0] = &all.kernel;
         call.run = thunk;
@@ -86,15 +85,15 @@ struct Launcher {
         struct {
             Passed<std::remove_cv_t<P>...> row;
             void (*kernel)(P...);
-        } all{{nullptr, std::forward<A>(a)...}, kernel};
+        } all{{nullptr, a...}, kernel};
         run(all, Pointed<P...>::call, Pointed<P...>::parameters, sizeof...(P));
     }
     template <typename F, typename... A> void deduced(F kernel, A... a) {
         struct {
             Passed<A...> row;
             F kernel;
-        } all{{nullptr, std::forward<A>(a)...}, kernel};
-        run(all, Deduced<F, std::decay_t<A>...>::call, Deduced<F, std::decay_t<A>...>::parameters, sizeof...(A));
+        } all{{nullptr, a...}, kernel};
+        run(all, Deduced<F, A...>::call, Deduced<F, A...>::parameters, sizeof...(A));
     }
 };
 
@@ -112,7 +111,7 @@ template <typename... P> void* address_of(void (*kernel)(P...)) {
     return (void*)kernel;
 }
 cudaError_t launch_known(const void* function, dim3 grid, dim3 block, void** arguments, size_t shared,
-                         bool cooperative, Site site);
+                         bool cooperative, cudaStream_t stream, Site site);
 
 }  // namespace cudasim
 #define CUDASIM_UNHOOKED_CALL CUDASIM_UNHOOKED

@@ -36,6 +36,7 @@ struct Access {  // a load or store that a thread is about to make (hooks.cpp)
     uintptr_t pc, address;
     int size;
     uint8_t write, atomic, is_volatile;
+    uint8_t reads;   // what was there before
 };
 
 struct Thread {
