@@ -323,6 +323,39 @@ def test_a_launch_returns_its_own_error_and_the_earlier_one_stays(tmp_path):
     assert run(program) == (0, "cudaSuccess\ncudaErrorMemoryAllocation\n", "")
 
 
+def test_whose_a_variable_is(tmp_path):
+    """Copies of symbols, and whoever may reach a variable, are right."""
+    program = tmp_path / "variables.cu"
+    program.write_text(
+        "namespace { __device__ int n; }\nstruct Of { static __device__ int member; };\n"
+        "__device__ int Of::member = 3;\ntemplate <typename T> __constant__ T c[2];\n"
+        "__device__ __managed__ int both = 1;\n__device__ int a = 1, b = 2;\nstatic int host[4] = {1, 2, 3, 4};\n"
+        "__global__ void k(int* y, const int* p, int i) {\n"
+        "    y[0] = n + Of::member + c<int>[1] + both + a + b;\n"
+        "    if (p) y[1] = p[i];\n"
+        "}\n"
+        "int main(int argc, char**) {\n"
+        "    int *y, *address, h[2] = {10, 20}; cudaMalloc(&y, 8); cudaMemset(y, 0, 8);\n"
+        "    cudaMemcpyToSymbol(n, h, 4); cudaMemcpyToSymbol(c<int>, h, 8); both += argc;\n"
+        "    cudaGetSymbolAddress(&address, n); cudaMemcpy(address, h, 4, cudaMemcpyHostToDevice);\n"
+        "    if (argc > 1) Of::member = 4;\n"
+        "    if (argc > 1) cudaMemcpy(&a, h, 4, cudaMemcpyHostToDevice);\n"
+        "    k<<<1, 1>>>(y, argc > 1 ? host : nullptr, argc);\n"
+        '    cudaMemcpy(h, y, 8, cudaMemcpyDeviceToHost); cudaFree(y); printf("%d\\n", h[0]);\n'
+        "}\n"
+    )
+    done = CliRunner().invoke(check, [str(program)])
+    assert (done.exit_code, done.output) == (0, f"{10 + 3 + 20 + 2 + 3}\n1 launch of 1 kernel: 0 reports\n")
+    reports = CliRunner().invoke(check, [str(program), "--", "wrong"]).stdout
+    for line, words in (
+        (10, "out-of-bounds: k: block (0,0,0) thread (0,0,0): reads 4 bytes in memory of the host"),
+        (16, "host-access: main: the host writes a variable of the device"),
+        (17, "cuda-error: main: cudaErrorInvalidValue: the destination is a variable of the device"),
+    ):
+        assert f"variables.cu:{line}: {words}" in reports
+    assert reports.endswith("1 launch of 1 kernel: 3 reports\n")
+
+
 def test_what_a_destroyed_stream_or_an_event_without_times_is_asked(tmp_path):
     program = tmp_path / "streams.cu"
     program.write_text(

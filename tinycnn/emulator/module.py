@@ -142,6 +142,12 @@ class Module:
         self.variables = {s.name: s for s in symbols if not s.is_tls}
 
     @property
+    def own_variables(self) -> list[elf.Symbol]:
+        """The variables that are the file's own, and none of the runtime's."""
+        ours = ("threadIdx", "blockIdx", "blockDim", "gridDim")
+        return [s for s in self.variables.values() if s.size and "cudasim" not in s.name and s.name not in ours]
+
+    @property
     def uninitialised(self) -> list[tuple[str, int, str, str]]:
         """(file, line, function, what the compiler said) of variables that are used before they have a value."""
         if "cudasim_warnings" not in self.variables:

@@ -88,6 +88,28 @@ def definitions(source: bytes) -> Definitions:
     return Definitions(frozenset(kernels), frozenset(called | overloaded), frozenset(others))
 
 
+_ON_THE_GPU = re.compile(rb"\b__(?:device|constant|managed)__\b")
+_COMMENT = re.compile(rb"//[^\n]*|/\*.*?\*/", re.DOTALL)
+_MACRO = re.compile(rb"^[ \t]*#[ \t]*define(?:[^\n]*\\\n)*[^\n]*", re.MULTILINE)
+
+
+@functools.lru_cache(maxsize=256)
+def device_variables(source: bytes) -> dict[str, bool] | None:
+    """{a name that may be a variable of the GPU's: whether the host may reach it, too}. More names than there are
+    variables; None where a macro may declare some."""
+    code = _COMMENT.sub(b"", source)
+    if any(_ON_THE_GPU.search(macro) and b"__host__" not in macro for macro in _MACRO.findall(code)):
+        return None
+    found: dict[str, bool] = {}
+    for word in _ON_THE_GPU.finditer(_MACRO.sub(b"", code)):
+        rest = word.string[word.end() :].partition(b";")[0]
+        head = re.split(rb"[({=]", rest, maxsplit=1)[0]
+        is_function = rest[len(head) :].startswith(b"(")
+        for name in re.findall(rb"[A-Za-z_]\w*", head if is_function else rest):
+            found[name.decode()] = found.get(name.decode(), False) or b"__managed__" in word[0] + rest
+    return found
+
+
 def base_name(node: tree_sitter.Node | None) -> str:
     """`scale` of scale<float>, of maths::scale and of (scale)."""
     while node is not None:

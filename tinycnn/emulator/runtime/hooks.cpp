@@ -132,10 +132,10 @@ static void access(const void* address, int size, bool write, bool atomic, void*
     if (!watching) return host_access(at, size, write, (uintptr_t)return_address - file_begin());
     if (on_a_stack(at) || may_read(at)) return;
     Access a = {(uintptr_t)return_address - image_begin, at, size, write, atomic, is_volatile, reads || !write};
-    int id = region_of(at);
+    int id = is_the_hosts(at) ? -1 : region_of(at);
     if (id < 0) {
         // Tables of constants, threadIdx and the like are in this file's own image.
-        if (in_this_file(at) && !between_variables(at)) return;
+        if (in_this_file(at) && !between_variables(at) && !is_the_hosts(at)) return;
         report_access(Kind::OutOfBounds, nearest_region(at), a);
         abandon();
     }

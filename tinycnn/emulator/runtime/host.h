@@ -70,6 +70,7 @@ namespace cudasim {
 cudaError_t fail(cudaError_t error, Site site, const char* format, ...) __attribute__((format(printf, 3, 4)));
 cudaError_t copy_symbol(const void* symbol, size_t symbol_size, void* other, size_t size, size_t offset,
                         cudaMemcpyKind kind, bool to_symbol, Site site);
+void give_address(const void* symbol);
 cudaError_t set_function(const void* function, cudaFuncAttribute attribute, int value, Site site);
 cudaError_t function_attributes(cudaFuncAttributes* attributes, const void* function);
 int blocks_of_a_multiprocessor(int block, size_t shared);
@@ -163,6 +164,7 @@ cudaError_t cudaMemcpyFromSymbolAsync(void* to, const T& symbol, size_t size, si
     return cudasim::copy_symbol(&symbol, sizeof symbol, to, size, offset, kind, false, site);
 }
 template <typename P, typename T> cudaError_t cudaGetSymbolAddress(P** p, const T& symbol) {
+    cudasim::give_address(&symbol);
     *p = (P*)&symbol;
     return cudaSuccess;
 }
