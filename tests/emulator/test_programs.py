@@ -356,6 +356,28 @@ def test_whose_a_variable_is(tmp_path):
     assert reports.endswith("1 launch of 1 kernel: 3 reports\n")
 
 
+def test_a_launch_whose_blocks_hand_over_is_checked_from_its_last_block_too(tmp_path):
+    """The program sees nothing of that: each launch counts, and prints, once."""
+    program = tmp_path / "last.cu"
+    program.write_text(
+        "__device__ int count;\n"
+        "__global__ void k(int* parts, int* y) {\n"
+        "    parts[blockIdx.x] = blockIdx.x;\n    __threadfence();\n    int before = atomicAdd(&count, 1);\n"
+        "    if (LAST) {\n"
+        '        printf("%d\\n", before);\n        int sum = 0;\n'
+        "        for (int i = 0; i < gridDim.x; i++) sum += parts[i];\n        *y = sum;\n    }\n}\n"
+        "int main() {\n    int *parts, *y, sum; cudaMalloc(&parts, 16); cudaMalloc(&y, 4); k<<<4, 1>>>(parts, y);\n"
+        "    cudaMemcpy(&sum, y, 4, cudaMemcpyDeviceToHost); cudaMemcpyFromSymbol(parts, count, 4, 0,\n"
+        "    cudaMemcpyDeviceToDevice); int n; cudaMemcpy(&n, parts, 4, cudaMemcpyDeviceToHost);\n"
+        '    printf("%d %d\\n", sum, n); cudaFree(parts); cudaFree(y);\n}\n'
+    )
+    for last, wanted in (("before == gridDim.x - 1", []), ("blockIdx.x == gridDim.x - 1", ["race", "uninitialised"])):
+        done = CliRunner().invoke(check, [str(program), "-D", f"LAST={last}"])
+        assert done.stderr == "3\n6 4\n"
+        found = [line.split(": ")[1] for line in done.stdout.splitlines()[:-1]]
+        assert found == wanted and all("last.cu:9" in line for line in done.stdout.splitlines()[:-1])
+
+
 def test_what_a_destroyed_stream_or_an_event_without_times_is_asked(tmp_path):
     program = tmp_path / "streams.cu"
     program.write_text(

@@ -7,6 +7,7 @@ is in runtime/host_*.cpp. A launch calls the scheduler that also runs a single k
 from __future__ import annotations
 
 import ctypes
+import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from tinycnn.devices.gpu.cards import Card
 
 DEVICE, MANAGED, HOST = 0, 1, 4  # of `Owner` in host_parts.h
+_FENCE = re.compile(rb"__threadfence|\batomic_ref\b|\bcuda::|\bthis_grid\b")  # what can hand over from block to block
 STACK = 64 * 2**20  # bytes of main's stack: a program may have large arrays there
 FLAGS = ["-fexceptions", "-frtti", "-fno-lto"]  # what host code may use and kernels do not
 LINES = ["-g1", "-gdwarf-4"]  # tell where a kernel crashed
@@ -183,6 +185,7 @@ class Program:
         self.library.cudasim_mistakes.restype = ctypes.POINTER(Mistake)
         self.library.cudasim_allocations.restype = ctypes.POINTER(Allocation)
         self.library.cudasim_error_name.restype = ctypes.c_char_p
+        self.has_fences = any(_FENCE.search(text) for text in source.contents.values())
         self._tell_of_variables(source)
         self.library.cudasim_describe_gpu(gpu.name.encode(), (ctypes.c_int64 * 13)(*described(gpu)))
 
