@@ -227,7 +227,7 @@ __global__ void conv2d_backward_data(
     }
 }
 
-// grid: (slices of the work, blocks of units); block: threads = units * splits.
+// grid: (blocks of units, slices of the work); block: threads = units * splits.
 // The work is N * tiles_p * tiles_q tiles; slice b takes tiles b, b + slices, ...  partial: (slices, R, S, C, K);
 // partial_db: (slices, K). A block's units: RU filter rows x `quads` fours of (s, c) x KB / 4 fours of k, for the
 // channels c0 .. c0 + CB. The blocks of the first filter rows and channels add up the bias's gradient too: thread i the
@@ -239,8 +239,8 @@ __global__ void conv2d_backward_filter(
     int N, int H, int W, int C, int K, int R, int S, int P, int Q, int stride_h, int stride_w, int top, int left,
     int has_bias, int relu, int TP, int TQ, int tiles_p, int tiles_q, int RU, int CB, int KB, int splits) {
     const int blocks_k = (K + KB - 1) / KB, blocks_c = (C + CB - 1) / CB;
-    const int k0 = blockIdx.y % blocks_k * KB, c0 = blockIdx.y / blocks_k % blocks_c * CB;
-    const int r0 = blockIdx.y / blocks_k / blocks_c * RU;
+    const int k0 = blockIdx.x % blocks_k * KB, c0 = blockIdx.x / blocks_k % blocks_c * CB;
+    const int r0 = blockIdx.x / blocks_k / blocks_c * RU;
     const int length = S * CB, quads = (length + 3) / 4, k_quads = KB / 4, units = RU * quads * k_quads;
     const int columns = (TQ - 1) * stride_w + S, rows = (TP - 1) * stride_h + RU;
     T* x_tile = shared_array<T>(0);
@@ -249,9 +249,9 @@ __global__ void conv2d_backward_filter(
     const int unit = threadIdx.x % units, split = threadIdx.x / units;
     const int k = 4 * (unit % k_quads), j = 4 * (unit / k_quads % quads), r = unit / k_quads / quads;
     const int bias_lanes = blockDim.x / KB, bias_lane = threadIdx.x / KB;
-    const bool sums_bias = has_bias && int(blockIdx.y) < blocks_k && bias_lane < bias_lanes;
+    const bool sums_bias = has_bias && int(blockIdx.x) < blocks_k && bias_lane < bias_lanes;
     T sum[4][4] = {}, db = 0;
-    for (int item = blockIdx.x; item < N * tiles_p * tiles_q; item += gridDim.x) {
+    for (int item = blockIdx.y; item < N * tiles_p * tiles_q; item += gridDim.y) {
         const int n = item / (tiles_p * tiles_q), tile = item % (tiles_p * tiles_q);
         const int p0 = tile / tiles_q * TP, q0 = tile % tiles_q * TQ;
         const int h0 = p0 * stride_h - top + r0, v0 = q0 * stride_w - left;
@@ -299,7 +299,7 @@ __global__ void conv2d_backward_filter(
         for (int i = 0; i < 16; i++) sums[(split * 16 + i) * units + unit] = sum[i / 4][i % 4];
     }
     __syncthreads();
-    partial += (long long)blockIdx.x * R * S * C * K;
+    partial += (long long)blockIdx.y * R * S * C * K;
     for (int i = threadIdx.x; i < 16 * units; i += blockDim.x) {
         // Neighbouring threads take neighbouring k, so that they write neighbouring numbers.
         const int k_low = i % 4, to_k = i / 4 % k_quads, j_low = i / 4 / k_quads % 4, rest = i / 16 / k_quads;
@@ -311,12 +311,12 @@ __global__ void conv2d_backward_filter(
         for (int z = 0; z < splits; z++) total += sums[z * 16 * units + from];
         partial[((long long)(to_r * S + s) * C + c) * K + filter] = total;
     }
-    if (!has_bias || int(blockIdx.y) >= blocks_k) return;  // the whole block
+    if (!has_bias || int(blockIdx.x) >= blocks_k) return;  // the whole block
     __syncthreads();
     if (sums_bias) sums[threadIdx.x] = db;
     __syncthreads();
     if (int(threadIdx.x) >= KB || k0 + int(threadIdx.x) >= K) return;
     T total = 0;
     for (int lane = 0; lane < bias_lanes; lane++) total += sums[lane * KB + threadIdx.x];
-    partial_db[(long long)blockIdx.x * K + k0 + threadIdx.x] = total;
+    partial_db[(long long)blockIdx.y * K + k0 + threadIdx.x] = total;
 }

@@ -209,7 +209,7 @@ def conv2d_backward_filter(T, VECTOR):
     """partial[slice][r][s][c][k] = sum over the slice's n, p, q of dy[n][p][q][k] * x[n][h][v][c]; partial_db: of dy.
 
     Where `relu` is set, of those dy whose y > 0. x (N,H,W,C), dy, y (N,P,Q,K), partial (slices, R, S, C, K), partial_db
-    (slices, K). grid: (slices of the N * tiles_p * tiles_q tiles, blocks of units); block: units * splits threads, or
+    (slices, K). grid: (blocks of units, slices of the N * tiles_p * tiles_q tiles); block: units * splits threads, or
     KB. A unit is (filter row, four (s, c), four k), and a thread has its 4 x 4 numbers, summed over every splits-th
     pixel of a tile. Shared memory (dynamic): the tiles of x and dy, then the threads' sums.
     """
@@ -220,9 +220,9 @@ def conv2d_backward_filter(T, VECTOR):
         TP, TQ, tiles_p, tiles_q, RU, CB, KB, splits,
     ):  # fmt: skip
         blocks_k, blocks_c = (K + KB - 1) // KB, (C + CB - 1) // CB
-        k0 = cuda.blockIdx.y % blocks_k * KB
-        c0 = cuda.blockIdx.y // blocks_k % blocks_c * CB
-        r0 = cuda.blockIdx.y // blocks_k // blocks_c * RU
+        k0 = cuda.blockIdx.x % blocks_k * KB
+        c0 = cuda.blockIdx.x // blocks_k % blocks_c * CB
+        r0 = cuda.blockIdx.x // blocks_k // blocks_c * RU
         length, k_quads = S * CB, KB // 4
         quads = (length + 3) // 4
         units = RU * quads * k_quads
@@ -239,9 +239,9 @@ def conv2d_backward_filter(T, VECTOR):
             for l in range(4):
                 sum[i, l] = T(0)
         bias_lanes, bias_lane = cuda.blockDim.x // KB, cuda.threadIdx.x // KB
-        sums_bias = has_bias and cuda.blockIdx.y < blocks_k and bias_lane < bias_lanes
+        sums_bias = has_bias and cuda.blockIdx.x < blocks_k and bias_lane < bias_lanes
         db = T(0)
-        for item in range(cuda.blockIdx.x, N * tiles_p * tiles_q, cuda.gridDim.x):
+        for item in range(cuda.blockIdx.y, N * tiles_p * tiles_q, cuda.gridDim.y):
             n, tile = item // (tiles_p * tiles_q), item % (tiles_p * tiles_q)
             p0, q0 = tile // tiles_q * TP, tile % tiles_q * TQ
             h0, v0 = p0 * stride_h - top + r0, q0 * stride_w - left
@@ -276,7 +276,7 @@ def conv2d_backward_filter(T, VECTOR):
             for i in range(16):
                 sums[(split * 16 + i) * units + unit] = sum[i // 4, i % 4]
         cuda.syncthreads()
-        part = partial[cuda.blockIdx.x * R * S * C * K :]
+        part = partial[cuda.blockIdx.y * R * S * C * K :]
         for i in range(cuda.threadIdx.x, 16 * units, cuda.blockDim.x):
             # Neighbouring threads take neighbouring k, so that they write neighbouring numbers.
             k_low, to_k, j_low, rest = i % 4, i // 4 % k_quads, i // 4 // k_quads % 4, i // 16 // k_quads
@@ -289,7 +289,7 @@ def conv2d_backward_filter(T, VECTOR):
             for z in range(splits):
                 total += sums[z * 16 * units + source]
             part[((to_r * S + s) * C + c) * K + filter] = total
-        if not has_bias or cuda.blockIdx.y >= blocks_k:
+        if not has_bias or cuda.blockIdx.x >= blocks_k:
             return  # the whole block
         cuda.syncthreads()
         if sums_bias:
@@ -299,6 +299,6 @@ def conv2d_backward_filter(T, VECTOR):
             total = T(0)
             for lane in range(bias_lanes):
                 total += sums[lane * KB + cuda.threadIdx.x]
-            partial_db[cuda.blockIdx.x * K + k0 + cuda.threadIdx.x] = total
+            partial_db[cuda.blockIdx.y * K + k0 + cuda.threadIdx.x] = total
 
     return conv2d_backward_filter

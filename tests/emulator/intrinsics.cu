@@ -20,6 +20,50 @@ __global__ void reductions(const int* x, int* y) {
     y[192 + t] = __reduce_max_sync(mask, (unsigned)x[t]);
 }
 
+// Of lanes that are there: one of 24 has returned, and a block may have fewer than 32.
+__global__ void of_those_left(int* y) {
+    int t = threadIdx.x, all;
+    if (t == 3) return;
+    y[t] = __reduce_add_sync(0xffffffffu, t);
+    y[32 + t] = (int)__match_any_sync(0xffffffffu, t % 2);
+    y[64 + t] = (int)__match_all_sync(0xffffffffu, 7, &all);
+}
+
+// A bool, a char and a short are ints to these.
+__global__ void small_values(int* y) {
+    int t = threadIdx.x;
+    y[t] = __shfl_down_sync(0xffffffffu, (unsigned char)(250 + t), 1);
+    y[32 + t] = __shfl_xor_sync(0xffffffffu, (short)-t, 1);
+    y[64 + t] = __shfl_sync(0xffffffffu, t == 5, 5) + 2 * __shfl_up_sync(0xffffffffu, (char)1, 1);
+    y[96 + t] = (int)__match_any_sync(0xffffffffu, (bool)(t & 1));
+}
+
+template <typename A, typename B>
+struct Two {
+    A a;
+    B b;
+};
+__device__ float2 rsqrt(float2 v) { return make_float2(rsqrt(v.x), rsqrt(v.y)); }  // a program's own
+__device__ double2 sinpi(double2 v) { return make_double2(sinpi(v.x), sinpi(v.y)); }
+__global__ void in_templates(const void* p, float* y) {
+    y[0] = __ldg(&reinterpret_cast<const Two<int, float>*>(p)->b);
+    __stcg(&reinterpret_cast<Two<int, float>*>(y + 2)->b, __fmul_rn(Two<int, float>{2, 3}.b, 2));
+    y[1] = rsqrt(make_float2(4, 16)).y;
+    y[2] = (float)sinpi(make_double2(0, 0.5)).y;
+}
+
+// Of each its size and alignment, and the sum of its numbers.
+__global__ void vectors(int* y) {
+#define OF(type, sum) *y++ = sizeof(type), *y++ = alignof(type), *y++ = (int)(sum)
+#define ALL(name) \
+    OF(name##1, make_##name##1(1).x); \
+    OF(name##2, make_##name##2(1, 2).x + make_##name##2(1, 2).y); \
+    OF(name##3, make_##name##3(1, 2, 3).y + make_##name##3(1, 2, 3).z); \
+    OF(name##4, make_##name##4(1, 2, 3, 4).x + make_##name##4(1, 2, 3, 4).w)
+    ALL(char); ALL(uchar); ALL(short); ALL(ushort); ALL(int); ALL(uint); ALL(float);
+    ALL(long); ALL(ulong); ALL(longlong); ALL(ulonglong); ALL(double);
+}
+
 // Every thread makes each of them once; y begins as 12s.
 template <typename T>
 __global__ void atomics(T* y) {

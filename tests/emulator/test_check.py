@@ -122,6 +122,16 @@ def test_global_memory_that_nobody_has_written(tmp_path, line, wrong):
     assert one_report(tmp_path, text, x, y)[0] is None
 
 
+@pytest.mark.parametrize("operation, wrong", [("atomicExch(&n, 0)", False), ("atomicAdd(&n, 0)", True)])
+def test_an_exchange_writes_what_nobody_has_written(tmp_path, operation, wrong):
+    text = (
+        f"__global__ void k(int* y) {{\n    __shared__ int n;\n    if (threadIdx.x == 0) {operation};\n"
+        "    __syncthreads();\n    y[threadIdx.x] = atomicAdd(&n, 1);\n}\n"
+    )
+    report, _ = one_report(tmp_path, text, np.zeros(32, np.int32))
+    assert (report is not None) == wrong and (not wrong or (report.kind, report.line) == ("uninitialised", 3))
+
+
 @pytest.mark.parametrize("start, wrong", [("", True), (" = 0.f", False)])
 def test_a_variable_without_a_value_by_the_compiler_s_warning(tmp_path, start, wrong):
     text = (
@@ -160,6 +170,16 @@ def test_a_return_before_a_barrier_is_no_fault(tmp_path):
     text = text.replace("if (t >= n) return;", "if (t < n) {").replace("    y[t] = ", "    y[t] = 0; } // ")
     report, _ = one_report(tmp_path, text, *arrays, np.int32(40), block=(64,))
     assert report.kind == "divergent-barrier" and report.line == 6 and report.thread == (40, 0, 0)
+
+
+def test_a_return_from_a_loop_with_a_barrier_is_no_fault(tmp_path):
+    """What a thread did behind the barrier was in an earlier round."""
+    text = (
+        "__global__ void k(int* y) {\n    int t = threadIdx.x;\n    for (int i = 0; i < 3; ++i) {\n"
+        "        if (i == 1 && t >= 16) return;\n        __syncthreads();\n        y[t] += 1;\n    }\n}\n"
+    )
+    report, (y,) = one_report(tmp_path, text, np.zeros(32, np.int32))
+    assert report is None and y.tolist() == 16 * [3] + 16 * [1]
 
 
 def test_two_faults_of_a_line_are_two_reports(tmp_path):
@@ -328,6 +348,22 @@ def test_a_copy_by_the_c_library_is_an_access_too(tmp_path, include, copy):
     (out,) = emulator.check(source, [Launch("copies", (1,), (1,), [x, y, np.int32(9)])])
     line = 3 + bool(include)
     assert (race.kind, race.line, out.kind, out.line) == ("race", line, "out-of-bounds", line)
+
+
+def test_a_second_result_of_the_c_library_is_an_access_too(tmp_path):
+    """Of 9 threads to 8 numbers that nobody has written before."""
+    calls = ["sincosf(x[t], y + t, &other)", "modff(x[t], y + t)", "std::modf(x[t], y + t)", "frexpf(x[t], z + t)"]
+    calls += ["std::frexp(x[t], z + t)", "remquof(x[t], 2.f, z + t)", "std::remquo(x[t], 2.f, z + t)"]
+    source = tmp_path / "two.cu"
+    source.write_text(
+        "#include <cmath>\n#define KERNEL(name, call) __global__ void name(const float* x, float* y) { \\\n"
+        "    float other; int t = threadIdx.x, *z = (int*)y; call; __syncthreads(); y[t] *= 2; }\n"
+        + "".join(f"KERNEL(k{i}, ({call}))\n" for i, call in enumerate(calls))
+    )
+    y = np.zeros(8, np.float32)
+    launches = [Launch(f"k{i}", (1,), (9,), [np.ones(9, np.float32), y], unset=[y]) for i in range(len(calls))]
+    found = [(r.kernel, r.kind, r.line, r.thread, r.count) for r in emulator.check(source, launches)]
+    assert found == [(f"k{i}", "out-of-bounds", i + 4, (8, 0, 0), 1) for i in range(len(calls))]
 
 
 SPIN = """extern "C" __global__ void spin(volatile int* flag, int* y) {

@@ -298,6 +298,7 @@ def test_results_in_two_parts(tmp_path):
 @pytest.fixture(scope="module")
 def others():
     names = "matches reductions counters wide_atomics memory votes atomics<int> atomics<unsigned>".split()
+    names += "of_those_left small_values in_templates vectors".split()
     return emulator.load(HERE / "intrinsics.cu", names)
 
 
@@ -322,6 +323,49 @@ def test_reductions_of_a_part_of_a_warp(others):
         bits = [f.reduce(unsigned[part]) for f in (np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.maximum)]
         want = np.array([*want, *np.array(bits, np.uint32).view(np.int32)], np.int32)
         np.testing.assert_array_equal(y[:, part], np.broadcast_to(want[:, None], y[:, part].shape))
+
+
+def test_lanes_that_have_returned_or_are_not_there_are_not_waited_for(others):
+    y = np.zeros((3, 32), np.int32)
+    others.launch("of_those_left", (1,), (24,), [y])
+    left = [t for t in range(24) if t != 3]
+    same = {odd: sum(1 << t for t in left if t % 2 == odd) for odd in (0, 1)}
+    assert set(y[0, left].tolist()) == {sum(left)} and set(y[2, left].tolist()) == {sum(same.values())}
+    assert y[1, left].tolist() == [same[t % 2] for t in left] and not y[:, 3].any()
+
+
+def test_values_of_less_than_four_bytes_go_as_ints(others):
+    y = np.zeros((4, 32), np.int32)
+    others.launch("small_values", (1,), (32,), [y])
+    t = np.arange(32)
+    np.testing.assert_array_equal(y[0], (250 + np.minimum(t + 1, 31)) % 256)
+    np.testing.assert_array_equal(y[1:3], [-(t ^ 1), np.full(32, 3)])
+    np.testing.assert_array_equal(y[3].view(np.uint32), np.where(t % 2, 0xAAAAAAAA, 0x55555555))
+
+
+def test_a_comma_in_a_template_and_functions_of_the_programs_own(others):
+    x, y = np.array([5, 6], np.float32), np.zeros(4, np.float32)
+    others.launch("in_templates", (1,), (1,), [x.view("V8"), y])
+    assert y.tolist() == [6, 0.25, 1, 6]
+
+
+def test_every_vector_type_has_its_size_and_alignment(others):
+    y = np.zeros((12, 4, 3), np.int32)
+    others.launch("vectors", (1,), (1,), [y])
+    for size, rows in zip([1, 1, 2, 2, 4, 4, 4, 8, 8, 8, 8, 8], y.tolist(), strict=True):
+        want = [(size, size, 1), (2 * size, 2 * size, 3), (3 * size, size, 5), (4 * size, min(4 * size, 16), 5)]
+        assert rows == [list(row) for row in want]
+
+
+@pytest.mark.parametrize(
+    "call", ["atomicMax(p, 1.f)", "atomicSub_block(p, 1.f)", "atomicInc((int*)p, 1)", "atomicCAS(p, 1.f, 2.f)"]
+)
+def test_an_atomic_that_cuda_does_not_have_is_refused_with_those_that_it_has(tmp_path, call):
+    file = tmp_path / "mine.cu"
+    file.write_text(f"__global__ void k(float* p) {{\n    {call};\n}}\n")
+    with pytest.raises(emulator.BuildError) as error:
+        build.build(file, ["k"])
+    assert "mine.cu:2:" in error.value.log and "CUDA has atomic" in error.value.log
 
 
 @pytest.mark.parametrize("type_, dtype", [("int", np.int32), ("unsigned", np.uint32)])

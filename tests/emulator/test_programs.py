@@ -219,6 +219,22 @@ def test_files_with_launches_in_a_header_are_one_program():
     assert run(*words) == (0, "10 20 30\n", "")
 
 
+@pytest.mark.parametrize("command", [check, trace])
+def test_a_device_function_may_be_in_another_file(tmp_path, command):
+    """As with nvcc -rdc=true, and a variable too."""
+    main, other = tmp_path / "main.cu", tmp_path / "other.cu"
+    main.write_text(
+        "extern __device__ int twice(int);\nextern __constant__ int shift;\n"
+        "__global__ void k(int* y) { y[threadIdx.x] = twice(threadIdx.x) + shift; }\n"
+        "int main() {\n    int *y, h[32]; cudaMalloc(&y, 128); k<<<1, 32>>>(y);\n"
+        '    cudaMemcpy(h, y, 128, cudaMemcpyDeviceToHost); cudaFree(y); printf("%d\\n", h[31]);\n}\n'
+    )
+    other.write_text("__device__ int twice(int x) { return 2 * x; }\n__constant__ int shift = 1;\n")
+    done = CliRunner().invoke(command, [str(main), str(other)])
+    assert done.exit_code == 0 and "63\n" in done.stderr
+    assert "main.cu:3" in done.stdout if command is trace else "1 launch of 1 kernel: 0 reports" in done.stdout
+
+
 # ---------------------------------------------------------------- faults
 
 
@@ -291,6 +307,116 @@ def test_run_tells_what_stopped_a_kernel_and_which_error_nobody_asked_for(tmp_pa
     status, printed, errors = run(program, "--", "too-many")
     assert (status, printed) == (1, "no error\ncudaSuccess\n")
     assert "failing.cu:7: cuda-error: " in errors and "cudaErrorInvalidConfiguration" in errors
+
+
+def test_a_launch_returns_its_own_error_and_the_earlier_one_stays(tmp_path):
+    program = tmp_path / "errors.cu"
+    program.write_text(
+        "__global__ void k(int* x) { *x = 1; }\n"
+        "int main() {\n"
+        "    int *x, *no; cudaMalloc(&x, 4); cudaMalloc(&no, (size_t)1 << 40);\n"
+        "    void* arguments[] = {&x};\n"
+        "    puts(cudaGetErrorName(cudaLaunchKernel((void*)k, dim3(1), dim3(1), arguments)));\n"
+        "    puts(cudaGetErrorName(cudaGetLastError()));\n"
+        "}\n"
+    )
+    assert run(program) == (0, "cudaSuccess\ncudaErrorMemoryAllocation\n", "")
+
+
+def test_whose_a_variable_is(tmp_path):
+    """Copies of symbols, and whoever may reach a variable, are right."""
+    program = tmp_path / "variables.cu"
+    program.write_text(
+        "namespace { __device__ int n; }\nstruct Of { static __device__ int member; };\n"
+        "__device__ int Of::member = 3;\ntemplate <typename T> __constant__ T c[2];\n"
+        "__device__ __managed__ int both = 1;\n__device__ int a = 1, b = 2;\nstatic int host[4] = {1, 2, 3, 4};\n"
+        "__global__ void k(int* y, const int* p, int i) {\n"
+        "    y[0] = n + Of::member + c<int>[1] + both + a + b;\n"
+        "    if (p) y[1] = p[i];\n"
+        "}\n"
+        "int main(int argc, char**) {\n"
+        "    int *y, *address, h[2] = {10, 20}; cudaMalloc(&y, 8); cudaMemset(y, 0, 8);\n"
+        "    cudaMemcpyToSymbol(n, h, 4); cudaMemcpyToSymbol(c<int>, h, 8); both += argc;\n"
+        "    cudaGetSymbolAddress(&address, n); cudaMemcpy(address, h, 4, cudaMemcpyHostToDevice);\n"
+        "    if (argc > 1) Of::member = 4;\n"
+        "    if (argc > 1) cudaMemcpy(&a, h, 4, cudaMemcpyHostToDevice);\n"
+        "    k<<<1, 1>>>(y, argc > 1 ? host : nullptr, argc);\n"
+        '    cudaMemcpy(h, y, 8, cudaMemcpyDeviceToHost); cudaFree(y); printf("%d\\n", h[0]);\n'
+        "}\n"
+    )
+    done = CliRunner().invoke(check, [str(program)])
+    assert (done.exit_code, done.output) == (0, f"{10 + 3 + 20 + 2 + 3}\n1 launch of 1 kernel: 0 reports\n")
+    reports = CliRunner().invoke(check, [str(program), "--", "wrong"]).stdout
+    for line, words in (
+        (10, "out-of-bounds: k: block (0,0,0) thread (0,0,0): reads 4 bytes in memory of the host"),
+        (16, "host-access: main: the host writes a variable of the device"),
+        (17, "cuda-error: main: cudaErrorInvalidValue: the destination is a variable of the device"),
+    ):
+        assert f"variables.cu:{line}: {words}" in reports
+    assert reports.endswith("1 launch of 1 kernel: 3 reports\n")
+
+
+def test_a_launch_whose_blocks_hand_over_is_checked_from_its_last_block_too(tmp_path):
+    """The program sees nothing of that: each launch counts, and prints, once."""
+    program = tmp_path / "last.cu"
+    program.write_text(
+        "__device__ int count;\n"
+        "__global__ void k(int* parts, int* y) {\n"
+        "    parts[blockIdx.x] = blockIdx.x;\n    __threadfence();\n    int before = atomicAdd(&count, 1);\n"
+        "    if (LAST) {\n"
+        '        printf("%d\\n", before);\n        int sum = 0;\n'
+        "        for (int i = 0; i < gridDim.x; i++) sum += parts[i];\n        *y = sum;\n    }\n}\n"
+        "int main() {\n    int *parts, *y, sum; cudaMalloc(&parts, 16); cudaMalloc(&y, 4); k<<<4, 1>>>(parts, y);\n"
+        "    cudaMemcpy(&sum, y, 4, cudaMemcpyDeviceToHost); cudaMemcpyFromSymbol(parts, count, 4, 0,\n"
+        "    cudaMemcpyDeviceToDevice); int n; cudaMemcpy(&n, parts, 4, cudaMemcpyDeviceToHost);\n"
+        '    printf("%d %d\\n", sum, n); cudaFree(parts); cudaFree(y);\n}\n'
+    )
+    for last, wanted in (("before == gridDim.x - 1", []), ("blockIdx.x == gridDim.x - 1", ["race", "uninitialised"])):
+        done = CliRunner().invoke(check, [str(program), "-D", f"LAST={last}"])
+        assert done.stderr == "3\n6 4\n"
+        found = [line.split(": ")[1] for line in done.stdout.splitlines()[:-1]]
+        assert found == wanted and all("last.cu:9" in line for line in done.stdout.splitlines()[:-1])
+
+
+def test_what_a_destroyed_stream_or_an_event_without_times_is_asked(tmp_path):
+    program = tmp_path / "streams.cu"
+    program.write_text(
+        "__global__ void k(int* x) { *x = 1; }\n"
+        "int main() {\n"
+        "    int* x; cudaMalloc(&x, 4); void* arguments[] = {&x}; float time;\n"
+        "    cudaStream_t s; cudaStreamCreate(&s); cudaStreamDestroy(s);\n"
+        "    cudaEvent_t e; cudaEventCreateWithFlags(&e, cudaEventDisableTiming); cudaEventRecord(e);\n"
+        "    k<<<1, 1, 0, s>>>(x);\n"
+        "    cudaError_t errors[] = {cudaGetLastError(), cudaMemsetAsync(x, 0, 4, s), cudaFreeAsync(x, s),\n"
+        "        cudaMemcpyAsync(x, x, 4, cudaMemcpyDeviceToDevice, s), cudaEventElapsedTime(&time, e, e),\n"
+        "        cudaLaunchKernel((void*)k, dim3(1), dim3(1), arguments, 0, s)};\n"
+        "    cudaEventDestroy(e);\n"
+        "    int wrong = cudaStreamWaitEvent(0, e) == cudaErrorInvalidResourceHandle;\n"
+        "    for (cudaError_t error : errors) wrong += error == cudaErrorInvalidResourceHandle;\n"
+        '    cudaGetLastError(); printf("%d %d\\n", wrong, cudaFree(x));\n'
+        "}\n"
+    )
+    assert run(program) == (0, "7 0\n", "")
+
+
+def test_arguments_of_a_launch_are_what_they_are_in_cuda(tmp_path):
+    program = tmp_path / "arguments.cu"
+    program.write_text(
+        "struct Pair { int a, b; };\nstruct Bits { unsigned x : 3; };\nstruct Config { static const int N = 5; };\n"
+        "__global__ void add(int* y, int n, Pair p = {40, 2}) { *y += n + p.a + p.b; }\n"
+        "__global__ void plain(int* y, int n, Pair p, const int* none) { *y += n + p.a + p.b + !none; }\n"
+        "template <typename T> __global__ void of_any(int* y, T n) { *y += n; }\n"
+        "int main() {\n"
+        "    int* y; cudaMallocManaged(&y, 4); *y = 0; Bits bits = {3};\n"
+        "    add<<<1, 1>>>(y, 1);\n"
+        "    plain<<<1, 1>>>(y, Config::N, {100, 200}, nullptr);\n"
+        "    plain<<<1, 1>>>(y, bits.x, Pair{1000, 2000}, 0);\n"
+        "    of_any<<<1, 1>>>(y, Config::N);\n"
+        "    of_any<<<1, 1>>>(y, bits.x);\n"
+        '    cudaDeviceSynchronize(); printf("%d\\n", *y); cudaFree(y);\n'
+        "}\n"
+    )
+    assert run(program) == (0, f"{43 + 306 + 3004 + 5 + 3}\n", "")
 
 
 def test_a_program_that_ends_in_a_kernels_launch_is_checked_up_to_there(tmp_path):
@@ -483,6 +609,14 @@ def test_a_mistake_of_the_program_is_the_compilers_to_tell(tmp_path):
     program.write_text("int main() { int cudaCount = 0; return cuda_count; }\n")
     status, _, errors = run(program)
     assert status == 2 and "wrong.cu:1:" in errors and "cuda_count" in errors and "not supported" not in errors
+
+
+def test_a_wrong_call_of_what_is_supported_is_a_mistake_too(tmp_path):
+    program = tmp_path / "wrong.cu"
+    program.write_text("__global__ void k(int* y) { *y = __ldg(1) + atomicAdd_block(1, y); }\nint main() {}\n")
+    with pytest.raises(emulator.BuildError, match="does not build") as refusal:
+        build_program(sources.read([program]))
+    assert "not supported" not in str(refusal.value)
 
 
 def test_two_programs_are_not_one(tmp_path):

@@ -185,9 +185,9 @@ def compile_kernels(
     try:
         warnings = run(compiler.command, words, folder, subject)
     except BuildError as error:
-        if mode != HOOKED or "recursi" not in error.log:
+        if mode != HOOKED or not re.search("recursi|body not available", error.log):
             raise
-        # A function that calls itself cannot be inlined, as trace.cpp would have it.
+        # A function that calls itself, or that is in another file, cannot be inlined, as trace.cpp would have it.
         warnings = run(compiler.command, ["-DCUDASIM_RECURSIVE", *words], folder, subject)
     if "uninitialized" in warnings:
         # In the hooked build's loops "may be" is all that the compiler says; where it is sure, this one tells.

@@ -168,9 +168,19 @@ def run(tool: Sequence[str], arguments: Sequence[object], folder: Path, subject:
 
 
 @functools.cache
+def _intrinsics() -> dict[str, dict]:
+    return json.loads(Path(__file__).with_name("intrinsics.json").read_text(encoding="utf-8"))
+
+
 def refused() -> dict[str, str]:
     """{an intrinsic of CUDA's that the emulator does not have: what to write instead}"""
-    return json.loads(Path(__file__).with_name("intrinsics.json").read_text(encoding="utf-8"))["refused"]
+    return _intrinsics()["refused"]
+
+
+@functools.cache
+def working() -> frozenset[str]:
+    """The intrinsics of CUDA's that the emulator has."""
+    return frozenset(name for names in _intrinsics()["works"].values() for name in names)
 
 
 def _refusal(said: str) -> str:

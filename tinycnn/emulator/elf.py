@@ -24,6 +24,7 @@ class Symbol(NamedTuple):
     size: int
     is_tls: bool
     defined: bool
+    writable: bool  # it may change, after the file is loaded
 
 
 def variables(path: str | Path) -> list[Symbol]:
@@ -33,13 +34,17 @@ def variables(path: str | Path) -> list[Symbol]:
     """
     found = []
     with open(path, "rb") as file:
-        for table in ELFFile(file).iter_sections("SHT_SYMTAB"):
+        elf = ELFFile(file)
+        sections = [section.name for section in elf.iter_sections()]
+        for table in elf.iter_sections("SHT_SYMTAB"):
             assert isinstance(table, SymbolTableSection)
             for symbol in table.iter_symbols():
                 kind = symbol["st_info"]["type"]
                 if kind in VARIABLES:
-                    defined = symbol["st_shndx"] != "SHN_UNDEF"
-                    found.append(Symbol(symbol.name, symbol["st_value"], symbol["st_size"], kind == "STT_TLS", defined))
+                    place = symbol["st_shndx"]  # a word where it is in no section
+                    writable = isinstance(place, int) and sections[place] in (".data", ".bss")
+                    own = kind == "STT_TLS", place != "SHN_UNDEF", writable
+                    found.append(Symbol(symbol.name, symbol["st_value"], symbol["st_size"], *own))
     return found
 
 
@@ -47,11 +52,12 @@ def plain_name(symbol: str) -> str:
     """The name in the source of a C++ symbol: `tile` for _ZZ9transposePKfPfE4tile."""
     if not symbol.startswith("_Z"):
         return symbol
-    # A mangled name ends in <length><name>, and for a variable of a function perhaps in _<number>. Before it stands the
-    # E that ends the function's name, which tells it from a part of a name that only looks like it.
+    # A mangled name ends in <length><name>, of a template in I...E, and for a variable of a function perhaps in
+    # _<number>. Before it stands the E that ends the function's name, which tells it from a part of a name that only
+    # looks like it.
     found = []
     for match in re.finditer(r"(?=(\d+)([A-Za-z_]))", symbol):
         start, length = match.end(1), int(match[1])
-        if start + length <= len(symbol) and re.fullmatch(r"E?(_\d+|__\d+_)?", symbol[start + length :]):
+        if start + length <= len(symbol) and re.fullmatch(r"(I\w+E)?E?(_\d+|__\d+_)?", symbol[start + length :]):
             found.append((symbol[match.start() - 1] != "E", match.start(), symbol[start : start + length]))
     return min(found)[2] if found else symbol

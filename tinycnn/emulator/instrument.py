@@ -130,8 +130,7 @@ class Watched(Observed):
 
 def variables(module: Module) -> list[Array]:
     """A file's own __device__ and __constant__ variables, as arrays in place."""
-    ours = ("threadIdx", "blockIdx", "blockDim", "gridDim")
-    found = [s for s in module.variables.values() if s.size and "cudasim" not in s.name and s.name not in ours]
+    found = module.own_variables
     begins = [module.base + s.value for s in found]
     return [
         Array(elf.plain_name(s.name), begin, begin + s.size, np.dtype("uint32"))

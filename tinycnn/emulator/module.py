@@ -8,13 +8,16 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from tinycnn.emulator import arguments, build, elf, sources
 from tinycnn.emulator.arguments import LaunchError
+
+if TYPE_CHECKING:
+    from tinycnn.emulator.program import Call
 
 __all__ = ["KernelError", "LaunchError", "Module", "load"]
 
@@ -142,6 +145,12 @@ class Module:
         self.variables = {s.name: s for s in symbols if not s.is_tls}
 
     @property
+    def own_variables(self) -> list[elf.Symbol]:
+        """The variables that are the file's own, and none of the runtime's."""
+        ours = ("threadIdx", "blockIdx", "blockDim", "gridDim")
+        return [s for s in self.variables.values() if s.size and "cudasim" not in s.name and s.name not in ours]
+
+    @property
     def uninitialised(self) -> list[tuple[str, int, str, str]]:
         """(file, line, function, what the compiler said) of variables that are used before they have a value."""
         if "cudasim_warnings" not in self.variables:
@@ -206,11 +215,28 @@ class Module:
     ) -> int:  # fmt: skip
         """The launch itself, for who holds the lock; only: of the blocks these. Returns how many blocks failed."""
         packed, _alive = signature.pack(args)
+        failures = self._run(signature.call, packed, grid, block, shared, only, cooperative)
+        if failures == NO_MEMORY:
+            count = int(np.prod(grid)) * int(np.prod(block))
+            raise MemoryError(f"{signature.name}: no address space for the stacks of {count} threads")
+        if failures == INTERRUPTED:
+            raise KernelError(f"{signature.name}: interrupted")  # unless Python raises KeyboardInterrupt before
+        return failures
+
+    def run_blocks(self, call: Call, blocks: Sequence[int]) -> None:
+        """Run these blocks of a program's launch once more, while it is told of."""
+        pointer = ctypes.cast(call.arguments, ctypes.c_void_p)
+        self._run(call.run, pointer, call.grid, call.block, int(call.shared), blocks, bool(call.cooperative))
+
+    def _run(
+        self, function: int, packed: Any, grid: Sequence[int], block: Sequence[int], shared: int,
+        only: Sequence[int] | None, cooperative: bool,
+    ) -> int:  # fmt: skip
         blocks = None if only is None else (ctypes.c_int64 * len(only))(*only)
         self.library.cudasim_forget_problems()
         with self._stacks() as stacks:
-            failures = self.library.cudasim_launch(
-                signature.call,
+            return self.library.cudasim_launch(
+                function,
                 packed,
                 (ctypes.c_uint * 3)(*grid),
                 (ctypes.c_uint * 3)(*block),
@@ -220,12 +246,6 @@ class Module:
                 stacks,
                 cooperative,
             )
-        if failures == NO_MEMORY:
-            count = int(np.prod(grid)) * int(np.prod(block))
-            raise MemoryError(f"{signature.name}: no address space for the stacks of {count} threads")
-        if failures == INTERRUPTED:
-            raise KernelError(f"{signature.name}: interrupted")  # unless Python raises KeyboardInterrupt before
-        return failures
 
     @contextmanager
     def _stacks(self) -> Iterator[int]:

@@ -7,13 +7,14 @@ is in runtime/host_*.cpp. A launch calls the scheduler that also runs a single k
 from __future__ import annotations
 
 import ctypes
+import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tinycnn.emulator import arguments, build, cache, headers, sources
+from tinycnn.emulator import arguments, build, cache, elf, headers, sources, syntax
 from tinycnn.emulator.compiler import FAST, HOOKED, BuildError, find_compiler, processor, run
 from tinycnn.emulator.module import Module, _Parameter
 from tinycnn.emulator.sources import Sources
@@ -22,6 +23,8 @@ from tinycnn.emulator.unsupported import explained
 if TYPE_CHECKING:
     from tinycnn.devices.gpu.cards import Card
 
+DEVICE, MANAGED, HOST = 0, 1, 4  # of `Owner` in host_parts.h
+_FENCE = re.compile(rb"__threadfence|\batomic_ref\b|\bcuda::|\bthis_grid\b")  # what can hand over from block to block
 STACK = 64 * 2**20  # bytes of main's stack: a program may have large arrays there
 FLAGS = ["-fexceptions", "-frtti", "-fno-lto"]  # what host code may use and kernels do not
 LINES = ["-g1", "-gdwarf-4"]  # tell where a kernel crashed
@@ -131,6 +134,13 @@ class Allocation(ctypes.Structure):
     ]
 
 
+class Variable(ctypes.Structure):
+    """`Variable` of host_parts.h."""
+
+    _fields_ = [("begin", ctypes.c_uint64), ("size", ctypes.c_uint64), ("owner", ctypes.c_int)]
+    _fields_ += [("has_address", ctypes.c_int)]
+
+
 class Mistake(ctypes.Structure):
     """`Mistake` of host_parts.h."""
 
@@ -175,7 +185,26 @@ class Program:
         self.library.cudasim_mistakes.restype = ctypes.POINTER(Mistake)
         self.library.cudasim_allocations.restype = ctypes.POINTER(Allocation)
         self.library.cudasim_error_name.restype = ctypes.c_char_p
+        self.has_fences = any(_FENCE.search(text) for text in source.contents.values())
+        self._tell_of_variables(source)
         self.library.cudasim_describe_gpu(gpu.name.encode(), (ctypes.c_int64 * 13)(*described(gpu)))
+
+    def _tell_of_variables(self, source: Sources) -> None:
+        """Tell the runtime whose each variable of the program is; of none where it cannot be told."""
+        known = [syntax.device_variables(text) for text in source.contents.values()]
+        rows: list[tuple[int, int, int]] = []
+        for symbol in self.module.own_variables:
+            name = elf.plain_name(symbol.name)
+            of_the_gpu = [managed for names in known if names for n, managed in names.items() if n == name]
+            in_a_function = symbol.name.startswith("_ZZ") and not symbol.name.startswith(
+                "_ZZ4main"
+            )  # whose, who knows?
+            if symbol.writable and (of_the_gpu or not in_a_function):
+                owner = MANAGED if any(of_the_gpu) else DEVICE if of_the_gpu else HOST
+                rows.append((self.module.base + symbol.value, symbol.size, owner))
+        if None not in known:
+            self._variables = (Variable * (len(rows) or 1))(*(Variable(*row) for row in rows))
+            self.library.cudasim_variables(self._variables, len(rows))
 
     def run(self, words: Sequence[str], observer: Observer) -> Ended:
         """Run main with these arguments, on a thread of its own, whose stack is large."""

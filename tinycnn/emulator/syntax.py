@@ -31,7 +31,7 @@ class Definitions(NamedTuple):
     """What a source file defines, by name."""
 
     kernels: frozenset[str]
-    deduced: frozenset[str]  # kernels whose type a name alone does not tell: templates, overloads
+    deduced: frozenset[str]  # kernels whose type does not tell their arguments: templates, overloads, default arguments
     functions: frozenset[str]  # all others
 
 
@@ -63,7 +63,7 @@ def text_of(node: tree_sitter.Node | None) -> str:
 def definitions(source: bytes) -> Definitions:
     """The functions that a source file defines or declares."""
     kernels: list[str] = []
-    templates: set[str] = set()
+    called: set[str] = set()  # by what the compiler chooses for their arguments
     others: set[str] = set()
     for node in walk(parse(source)):
         if node.type != "function_declarator":
@@ -78,11 +78,36 @@ def definitions(source: bytes) -> Definitions:
             if owner.type == "function_definition":
                 kernels.append(name)
             if owner.parent and owner.parent.type == "template_declaration":
-                templates.add(name)
+                called.add(name)
+            parameters = node.child_by_field_name("parameters")
+            if parameters and any(child.type == "optional_parameter_declaration" for child in parameters.children):
+                called.add(name)
         elif owner.type == "function_definition":
             others.add(name)
     overloaded = {name for name in kernels if kernels.count(name) > 1 or name in others}
-    return Definitions(frozenset(kernels), frozenset(templates | overloaded), frozenset(others))
+    return Definitions(frozenset(kernels), frozenset(called | overloaded), frozenset(others))
+
+
+_ON_THE_GPU = re.compile(rb"\b__(?:device|constant|managed)__\b")
+_COMMENT = re.compile(rb"//[^\n]*|/\*.*?\*/", re.DOTALL)
+_MACRO = re.compile(rb"^[ \t]*#[ \t]*define(?:[^\n]*\\\n)*[^\n]*", re.MULTILINE)
+
+
+@functools.lru_cache(maxsize=256)
+def device_variables(source: bytes) -> dict[str, bool] | None:
+    """{a name that may be a variable of the GPU's: whether the host may reach it, too}. More names than there are
+    variables; None where a macro may declare some."""
+    code = _COMMENT.sub(b"", source)
+    if any(_ON_THE_GPU.search(macro) and b"__host__" not in macro for macro in _MACRO.findall(code)):
+        return None
+    found: dict[str, bool] = {}
+    for word in _ON_THE_GPU.finditer(_MACRO.sub(b"", code)):
+        rest = word.string[word.end() :].partition(b";")[0]
+        head = re.split(rb"[({=]", rest, maxsplit=1)[0]
+        is_function = rest[len(head) :].startswith(b"(")
+        for name in re.findall(rb"[A-Za-z_]\w*", head if is_function else rest):
+            found[name.decode()] = found.get(name.decode(), False) or b"__managed__" in word[0] + rest
+    return found
 
 
 def base_name(node: tree_sitter.Node | None) -> str:

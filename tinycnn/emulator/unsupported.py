@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tinycnn.emulator import syntax
-from tinycnn.emulator.compiler import BuildError, refused
+from tinycnn.emulator.compiler import BuildError, refused, working
 from tinycnn.emulator.sources import Sources
 
 FILE = Path(__file__).with_name("unsupported.json")
@@ -59,7 +59,10 @@ def header_advice(name: str) -> str | None:
 
 
 def name_advice(name: str) -> str | None:
-    """What to do without something of CUDA's, '' where nothing is known; None for a name that is not CUDA's."""
+    """What to do without something of CUDA's, '' where nothing is known; None for a name that is not CUDA's, or that
+    the emulator has."""
+    if name in working():
+        return None
     if name in refused():  # an intrinsic
         return refused()[name]
     return next((advice for names, advice in known()["names"].items() if re.fullmatch(names, name)), None)

@@ -7,10 +7,12 @@ the line that allocated them.
 from __future__ import annotations
 
 import ctypes
+import math
+import os
 import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -68,6 +70,7 @@ def _arrays(program: Program, call: Call) -> list[Array]:
 
 
 POLL_SECONDS = 0.25
+MOST_KEPT = 64 * 2**20  # bytes of memory that are copied before a launch
 
 
 class ProgramRun:
@@ -118,8 +121,45 @@ class ProgramRun:
             self.tell(_of_the_host(CUDA_ERROR, self.program, mistake, message))
 
 
+class Memory:
+    """What the GPU's memory holds: the allocations, and the program's variables."""
+
+    def __init__(self, program: Program):
+        spans = [(a.begin, a.size) for a in program.allocations() if not a.freed_line]
+        module = program.module
+        spans += [(module.base + symbol.value, symbol.size) for symbol in module.own_variables if symbol.writable]
+        self.held = None
+        if sum(size for _, size in spans) <= MOST_KEPT:
+            self.held = [(begin, ctypes.string_at(begin, size)) for begin, size in spans]
+
+    def put_back(self) -> None:
+        """Make it hold that again."""
+        for begin, held in self.held or ():
+            ctypes.memmove(begin, held, len(held))
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """What kernels print meanwhile is not printed."""
+    library = ctypes.CDLL(None)
+    library.fflush(None)
+    kept = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    try:
+        yield
+    finally:
+        library.fflush(None)
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
+
+
 class ProgramCheck:
     """Checks every launch of a program, and what its host code does with memory.
+
+    A launch whose blocks hand over runs a second time, its last block first, on the memory that the first found; the
+    program goes on with what the first left. (If the GPU's memory holds more than MOST_KEPT bytes, once.)
 
     tell, launched: called with every report, and with the kernel of every launch before it runs."""
 
@@ -131,6 +171,7 @@ class ProgramCheck:
         self._reports: dict[tuple, Report] = {}
         self._limit = ExitStack()
         self._watched: WatchedLaunch | None = None
+        self._memory: Memory | None = None
         for report in checking.of_the_compiler(program.module):
             self._add(report)
 
@@ -138,15 +179,36 @@ class ProgramCheck:
         """Begin to watch."""
         self._watched = watched = WatchedLaunch(self.program, call, self.variables)
         self.launched(watched.kernel)
+        self._memory = Memory(self.program) if self.program.has_fences else None
+        self._begin(watched)
+
+    def _begin(self, watched: WatchedLaunch) -> None:
         watched.begin(watched.shared, self.seconds, check=True)
         self._limit.enter_context(instrument.time_limit(self.program.library, self.seconds))
+
+    def _end(self) -> list[Problem]:
+        self._limit.close()
+        return [Problem.from_buffer_copy(p) for p in self.program.module.problems()]
+
+    def _backwards(self, watched: WatchedLaunch, call: Call, before: Memory) -> list[Problem]:
+        """What is wrong if the last block comes first."""
+        after = Memory(self.program)
+        before.put_back()
+        self.program.library.cudasim_unwatch()
+        self._begin(watched)
+        with _silence():
+            self.program.module.run_blocks(call, list(range(math.prod(watched.grid)))[::-1])
+        problems = self._end()
+        after.put_back()
+        return problems
 
     def after(self, call: Call, failures: int) -> None:
         """Take down what was wrong."""
         library, watched = self.program.library, self._watched
         assert watched
-        self._limit.close()
-        problems = [Problem.from_buffer_copy(p) for p in self.program.module.problems()]
+        problems = self._end()
+        if self._memory and self._memory.held and not failures and library.cudasim_handed_over():
+            problems += self._backwards(watched, call, self._memory)
         problems.sort(key=lambda problem: problem.kind)
         where = watched.places([pc for p in problems for pc in (p.pc, p.other_pc) if pc])
         for problem in problems:

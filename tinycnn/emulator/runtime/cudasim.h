@@ -20,6 +20,7 @@
 #include <time.h>
 
 #include <cstring>
+#include <type_traits>
 #include <utility>
 
 // What a compiler of CUDA's defines, for a GPU of compute capability 9.0.
@@ -116,21 +117,26 @@ CUDASIM_VECTORS(signed char, char)
 CUDASIM_VECTORS(unsigned char, uchar)
 CUDASIM_VECTORS(short, short)
 CUDASIM_VECTORS(unsigned short, ushort)
-// An access is never wider than 16 bytes: of these, two are the most that stay whole.
-struct __align__(16) double2 {
-    double x, y;
-    CUDASIM_COPIES_WHOLE(double2, double, 2)
-    CUDASIM_INLINE constexpr double2(double x, double y) : x(x), y(y) {}
-};
-struct __align__(16) longlong2 {
-    long long x, y;
-    CUDASIM_COPIES_WHOLE(longlong2, long long, 2)
-    CUDASIM_INLINE constexpr longlong2(long long x, long long y) : x(x), y(y) {}
-};
-struct double3 { double x, y, z; };
-struct __align__(16) double4 { double x, y, z, w; };
-CUDASIM_INLINE double2 make_double2(double x, double y) { return double2(x, y); }
-CUDASIM_INLINE longlong2 make_longlong2(long long x, long long y) { return longlong2(x, y); }
+// An access is never wider than 16 bytes: of numbers of 8, two are the most that stay whole.
+#define CUDASIM_LONG_VECTORS(T, base)                                                                               \
+    struct base##1 { T x; };                                                                                        \
+    struct __align__(16) base##2 {                                                                                  \
+        T x, y;                                                                                                     \
+        CUDASIM_COPIES_WHOLE(base##2, T, 2)                                                                         \
+        CUDASIM_INLINE constexpr base##2(T x, T y) : x(x), y(y) {}                                                  \
+    };                                                                                                              \
+    struct base##3 { T x, y, z; };                                                                                  \
+    struct __align__(16) base##4 { T x, y, z, w; };                                                                 \
+    CUDASIM_INLINE constexpr base##1 make_##base##1(T x) { return {x}; }                                            \
+    CUDASIM_INLINE base##2 make_##base##2(T x, T y) { return base##2(x, y); }                                       \
+    CUDASIM_INLINE constexpr base##3 make_##base##3(T x, T y, T z) { return {x, y, z}; }                            \
+    CUDASIM_INLINE constexpr base##4 make_##base##4(T x, T y, T z, T w) { return {x, y, z, w}; }
+
+CUDASIM_LONG_VECTORS(double, double)
+CUDASIM_LONG_VECTORS(long, long)
+CUDASIM_LONG_VECTORS(unsigned long, ulong)
+CUDASIM_LONG_VECTORS(long long, longlong)
+CUDASIM_LONG_VECTORS(unsigned long long, ulonglong)
 
 struct dim3 {
     unsigned x, y, z;
@@ -179,16 +185,25 @@ CUDASIM_INLINE void may_wait() {
 
 // ---------------------------------------------------------------- warp intrinsics (warp.cpp)
 
-enum class Warp { Sync, Shuffle, ShuffleUp, ShuffleDown, ShuffleXor, Ballot, Any, All };
+enum class Warp {
+    Sync, Shuffle, ShuffleUp, ShuffleDown, ShuffleXor, Ballot, Any, All, MatchAny, MatchAll, Add, Min, Max, And, Or, Xor
+};
 uint64_t warp(Warp operation, unsigned mask, uint64_t value, int lane, int width, Site site);
 unsigned active_mask(Site site);
 
+// As what a value goes from lane to lane: a bool, a char and a short become an int.
+template <typename T> using word = std::conditional_t<std::is_integral_v<T> && (sizeof(T) < 4), int, T>;
+
+template <typename T> CUDASIM_INLINE uint64_t as_bits(word<T> value) {
+    static_assert(sizeof value == 4 || sizeof value == 8, "of a lane 4 or 8 bytes go to the others");
+    uint64_t bits = 0;
+    __builtin_memcpy(&bits, &value, sizeof value);
+    return bits;
+}
+
 template <typename T>
 CUDASIM_INLINE T shuffle(Warp operation, unsigned mask, T value, int lane, int width, Site site) {
-    static_assert(sizeof(T) == 4 || sizeof(T) == 8, "a shuffle moves 4 or 8 bytes");
-    uint64_t bits = 0;
-    __builtin_memcpy(&bits, &value, sizeof(T));
-    bits = warp(operation, mask, bits, lane, width, site);
+    uint64_t bits = warp(operation, mask, as_bits<T>(value), lane, width, site);
     __builtin_memcpy(&value, &bits, sizeof(T));
     return value;
 }
@@ -207,20 +222,20 @@ CUDASIM_INLINE void __syncwarp(unsigned mask = 0xffffffffu, CUDASIM_HERE) {
 CUDASIM_INLINE void __trap(CUDASIM_HERE) { cudasim::trap(site); }
 
 template <typename T>
-CUDASIM_INLINE T __shfl_sync(unsigned mask, T value, int lane, int width = 32, CUDASIM_HERE) {
-    return cudasim::shuffle(cudasim::Warp::Shuffle, mask, value, lane, width, site);
+CUDASIM_INLINE cudasim::word<T> __shfl_sync(unsigned mask, T value, int lane, int width = 32, CUDASIM_HERE) {
+    return cudasim::shuffle<cudasim::word<T>>(cudasim::Warp::Shuffle, mask, value, lane, width, site);
 }
 template <typename T>
-CUDASIM_INLINE T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32, CUDASIM_HERE) {
-    return cudasim::shuffle(cudasim::Warp::ShuffleUp, mask, value, (int)delta, width, site);
+CUDASIM_INLINE cudasim::word<T> __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32, CUDASIM_HERE) {
+    return cudasim::shuffle<cudasim::word<T>>(cudasim::Warp::ShuffleUp, mask, value, (int)delta, width, site);
 }
 template <typename T>
-CUDASIM_INLINE T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32, CUDASIM_HERE) {
-    return cudasim::shuffle(cudasim::Warp::ShuffleDown, mask, value, (int)delta, width, site);
+CUDASIM_INLINE cudasim::word<T> __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32, CUDASIM_HERE) {
+    return cudasim::shuffle<cudasim::word<T>>(cudasim::Warp::ShuffleDown, mask, value, (int)delta, width, site);
 }
 template <typename T>
-CUDASIM_INLINE T __shfl_xor_sync(unsigned mask, T value, int lanes, int width = 32, CUDASIM_HERE) {
-    return cudasim::shuffle(cudasim::Warp::ShuffleXor, mask, value, lanes, width, site);
+CUDASIM_INLINE cudasim::word<T> __shfl_xor_sync(unsigned mask, T value, int lanes, int width = 32, CUDASIM_HERE) {
+    return cudasim::shuffle<cudasim::word<T>>(cudasim::Warp::ShuffleXor, mask, value, lanes, width, site);
 }
 CUDASIM_INLINE unsigned __ballot_sync(unsigned mask, int predicate, CUDASIM_HERE) {
     return (unsigned)cudasim::warp(cudasim::Warp::Ballot, mask, predicate != 0, 0, 32, site);
@@ -254,50 +269,108 @@ CUDASIM_INLINE void __nanosleep(unsigned) { cudasim::may_wait(); }
 // ---------------------------------------------------------------- atomics
 //
 // One thread of the machine runs all threads of the kernel and changes from one to the next only at barriers and
-// intrinsics, so a plain update is atomic already. The tools must tell it from a plain one: they get a call.
+// intrinsics, so a plain update is atomic already, in every scope. The tools must tell it from a plain one: they get a
+// call.
 #ifdef CUDASIM_HOOKED
 namespace cudasim {
-void on_atomic(const void* address, int size, const void* pc);
+void on_atomic(const void* address, int size, bool reads, const void* pc);
 }
 #define CUDASIM_ATOMIC template <typename T> __attribute__((noinline)) CUDASIM_UNHOOKED
-#define CUDASIM_ON_ATOMIC(p) cudasim::on_atomic(p, sizeof(T), __builtin_return_address(0))
+#define CUDASIM_ON_ATOMIC(p, reads) cudasim::on_atomic(p, sizeof(T), reads, __builtin_return_address(0))
 #else
 #define CUDASIM_ATOMIC template <typename T> CUDASIM_INLINE
-#define CUDASIM_ON_ATOMIC(p) (void)0
+#define CUDASIM_ON_ATOMIC(p, reads) (void)0
 #endif
 namespace cudasim {
 template <typename T> struct Identity { typedef T type; };  // keeps the other arguments out of the deduction of T
 template <typename T> using undeduced = typename Identity<T>::type;
 }
-#define CUDASIM_ATOMIC_UPDATE(name, expression)                       \
-    CUDASIM_ATOMIC T name(T* p, cudasim::undeduced<T> value) {             \
-        CUDASIM_ON_ATOMIC(p);                                         \
+// What each does, of any type: cuda::atomic has more of them.
+#define CUDASIM_ATOMIC_UPDATE(name, expression, reads)                \
+    CUDASIM_ATOMIC T name(T* p, undeduced<T> value) {                 \
+        CUDASIM_ON_ATOMIC(p, reads);                                  \
         T old = *p;                                                   \
         *p = (expression);                                            \
-        if (memcmp(&old, p, sizeof(T)) == 0) cudasim::may_wait();     \
+        if (memcmp(&old, p, sizeof(T)) == 0) may_wait();              \
         return old;                                                   \
     }
-CUDASIM_ATOMIC_UPDATE(atomicAdd, old + value)
-CUDASIM_ATOMIC_UPDATE(atomicSub, old - value)
-CUDASIM_ATOMIC_UPDATE(atomicMax, old < value ? value : old)
-CUDASIM_ATOMIC_UPDATE(atomicMin, value < old ? value : old)
-CUDASIM_ATOMIC_UPDATE(atomicExch, value)
-CUDASIM_ATOMIC_UPDATE(atomicAnd, old & value)
-CUDASIM_ATOMIC_UPDATE(atomicOr, old | value)
-CUDASIM_ATOMIC_UPDATE(atomicXor, old ^ value)
-CUDASIM_ATOMIC_UPDATE(atomicInc, old >= value ? 0 : old + 1)
-CUDASIM_ATOMIC_UPDATE(atomicDec, old == 0 || old > value ? value : old - 1)
-CUDASIM_ATOMIC T atomicCAS(T* p, cudasim::undeduced<T> compare, cudasim::undeduced<T> value) {
-    CUDASIM_ON_ATOMIC(p);
+namespace cudasim::of_any_type {
+CUDASIM_ATOMIC_UPDATE(atomicAdd, old + value, true)
+CUDASIM_ATOMIC_UPDATE(atomicSub, old - value, true)
+CUDASIM_ATOMIC_UPDATE(atomicMax, old < value ? value : old, true)
+CUDASIM_ATOMIC_UPDATE(atomicMin, value < old ? value : old, true)
+CUDASIM_ATOMIC_UPDATE(atomicExch, value, false)
+CUDASIM_ATOMIC_UPDATE(atomicAnd, old & value, true)
+CUDASIM_ATOMIC_UPDATE(atomicOr, old | value, true)
+CUDASIM_ATOMIC_UPDATE(atomicXor, old ^ value, true)
+CUDASIM_ATOMIC_UPDATE(atomicInc, old >= value ? 0 : old + 1, true)
+CUDASIM_ATOMIC_UPDATE(atomicDec, old == 0 || old > value ? value : old - 1, true)
+CUDASIM_ATOMIC T atomicCAS(T* p, undeduced<T> compare, undeduced<T> value) {
+    CUDASIM_ON_ATOMIC(p, true);
     T old = *p;
     if (memcmp(&old, &compare, sizeof(T)) == 0) *p = value;  // the hardware compares bits
-    if (memcmp(&old, p, sizeof(T)) == 0) cudasim::may_wait();
+    if (memcmp(&old, p, sizeof(T)) == 0) may_wait();
     return old;
 }
+}  // namespace cudasim::of_any_type
 
+// Of which types CUDA has them. Another is an error there, too.
+namespace cudasim {
+typedef unsigned long long ull;
+template <typename T, typename... Of> constexpr bool one_of = (std::is_same_v<T, Of> || ...);
+template <typename T> constexpr bool is_small_float = false;  // small_floats.h
+template <typename T> constexpr bool is_wide = std::is_class_v<T> && sizeof(T) == 16 && alignof(T) == 16;
+}
+#define CUDASIM_ATOMIC_OF(name, scope, allowed, types)                                                  \
+    template <typename T> CUDASIM_INLINE T name##scope(T* p, cudasim::undeduced<T> value) {             \
+        using namespace cudasim;                                                                        \
+        static_assert(allowed, "CUDA has " #name " of " types " only; atomicCAS makes another");         \
+        return of_any_type::name(p, value);                                                             \
+    }
+#define CUDASIM_ATOMIC_SCOPES(name, allowed, types)     \
+    CUDASIM_ATOMIC_OF(name, , allowed, types)           \
+    CUDASIM_ATOMIC_OF(name, _block, allowed, types)     \
+    CUDASIM_ATOMIC_OF(name, _system, allowed, types)
+#define CUDASIM_WHOLE_ATOMICS(name) \
+    CUDASIM_ATOMIC_SCOPES(name, (one_of<T, int, unsigned, long long, ull>), "int, unsigned, long long and unsigned long long")
+CUDASIM_ATOMIC_SCOPES(atomicAdd, (one_of<T, int, unsigned, ull, float, double> || is_small_float<T>),
+                      "int, unsigned, unsigned long long, float, double, and of smaller floats and vectors of floats")
+CUDASIM_ATOMIC_SCOPES(atomicSub, (one_of<T, int, unsigned>), "int and unsigned")
+CUDASIM_ATOMIC_SCOPES(atomicExch, (one_of<T, int, unsigned, ull, float> || is_wide<T>),
+                      "int, unsigned, unsigned long long, float, and what has 16 bytes")
+CUDASIM_WHOLE_ATOMICS(atomicMax)
+CUDASIM_WHOLE_ATOMICS(atomicMin)
+CUDASIM_WHOLE_ATOMICS(atomicAnd)
+CUDASIM_WHOLE_ATOMICS(atomicOr)
+CUDASIM_WHOLE_ATOMICS(atomicXor)
+CUDASIM_ATOMIC_SCOPES(atomicInc, (one_of<T, unsigned>), "unsigned")
+CUDASIM_ATOMIC_SCOPES(atomicDec, (one_of<T, unsigned>), "unsigned")
+#define CUDASIM_COMPARE_AND_SWAP(name)                                                                                  \
+    template <typename T>                                                                                               \
+    CUDASIM_INLINE T name(T* p, cudasim::undeduced<T> compare, cudasim::undeduced<T> value) {                           \
+        using namespace cudasim;                                                                                        \
+        static_assert(one_of<T, int, unsigned, ull, unsigned short> || is_wide<T>,                                      \
+                      "CUDA has " #name " of int, unsigned, unsigned long long, unsigned short, and what has 16 bytes"  \
+                      " only: take the bits of another for one of these");                                              \
+        return of_any_type::atomicCAS(p, compare, value);                                                               \
+    }
+CUDASIM_COMPARE_AND_SWAP(atomicCAS)
+CUDASIM_COMPARE_AND_SWAP(atomicCAS_block)
+CUDASIM_COMPARE_AND_SWAP(atomicCAS_system)
+#define CUDASIM_ADD_VECTORS(name)                                                              \
+    CUDASIM_INLINE float2 name(float2* p, float2 value) {                                      \
+        return float2(atomicAdd(&p->x, value.x), atomicAdd(&p->y, value.y));                   \
+    }                                                                                          \
+    CUDASIM_INLINE float4 name(float4* p, float4 value) {                                      \
+        float x = atomicAdd(&p->x, value.x), y = atomicAdd(&p->y, value.y);                    \
+        return float4(x, y, atomicAdd(&p->z, value.z), atomicAdd(&p->w, value.w));             \
+    }
+CUDASIM_ADD_VECTORS(atomicAdd)
+CUDASIM_ADD_VECTORS(atomicAdd_block)
+CUDASIM_ADD_VECTORS(atomicAdd_system)
 // ---------------------------------------------------------------- mathematics
 //
-// Macros where the C library has, or in a later version may have, a function of that name.
+// Where the C library has, or in a later version may have, a function of that name, it is a word for one of ours.
 namespace cudasim {
 
 template <typename A, typename B> using common = decltype(true ? A() : B());
@@ -311,8 +384,6 @@ template <typename A, typename B> CUDASIM_INLINE constexpr common<A, B> minimum(
     common<A, B> x = a, y = b;
     return y != y || x < y ? x : y;
 }
-CUDASIM_INLINE float inverse_root(float x) { return 1.0f / __builtin_sqrtf(x); }
-CUDASIM_INLINE double inverse_root(double x) { return 1.0 / __builtin_sqrt(x); }
 template <typename To, typename From> CUDASIM_INLINE To bits(From from) {
     static_assert(sizeof(To) == sizeof(From), "");
     To to;
@@ -337,30 +408,75 @@ using ::cudasim_fminf;
 }
 #define fmaxf cudasim_fmaxf
 #define fminf cudasim_fminf
-#define rsqrtf(x) cudasim::inverse_root((float)(x))
-#define rsqrt(x) cudasim::inverse_root(x)
-#define __frsqrt_rn(x) cudasim::inverse_root((float)(x))
-#define __expf(x) __builtin_expf(x)
-#define __logf(x) __builtin_logf(x)
-#define __log2f(x) __builtin_log2f(x)
-#define __powf(x, y) __builtin_powf(x, y)
-#define __sinf(x) __builtin_sinf(x)
-#define __cosf(x) __builtin_cosf(x)
-#define __fdividef(x, y) ((float)(x) / (float)(y))
-#define __saturatef(x) cudasim::minimum(cudasim::maximum((float)(x), 0.0f), 1.0f)
+// Where the C library has a second result it writes it through a pointer, unseen. Here it is assigned, by the kernel.
+#define CUDASIM_TWO_RESULTS(T, f, name)                                                                    \
+    CUDASIM_INLINE void cudasim_sincos##name(T x, T* sine, T* cosine) {                                    \
+        T s = __builtin_sin##f(x), c = __builtin_cos##f(x);                                                \
+        *sine = s, *cosine = c;                                                                            \
+    }                                                                                                      \
+    CUDASIM_INLINE T cudasim_frexp##name(T x, int* exponent) {                                             \
+        int e;                                                                                             \
+        T fraction = __builtin_frexp##f(x, &e);                                                            \
+        return *exponent = e, fraction;                                                                    \
+    }                                                                                                      \
+    CUDASIM_INLINE T cudasim_modf##name(T x, T* whole) {                                                   \
+        T w, fraction = __builtin_modf##f(x, &w);                                                          \
+        return *whole = w, fraction;                                                                       \
+    }                                                                                                      \
+    CUDASIM_INLINE T cudasim_remquo##name(T x, T y, int* quotient) {                                       \
+        int q;                                                                                             \
+        T rest = __builtin_remquo##f(x, y, &q);                                                            \
+        return *quotient = q, rest;                                                                        \
+    }
+CUDASIM_TWO_RESULTS(float, f, f)
+CUDASIM_TWO_RESULTS(float, f, )
+CUDASIM_TWO_RESULTS(double, , )
+CUDASIM_TWO_RESULTS(long double, l, )
+CUDASIM_INLINE double cudasim_frexp(int x, int* exponent) { return cudasim_frexp((double)x, exponent); }
+namespace std {
+using ::cudasim_frexp;
+using ::cudasim_frexpf;
+using ::cudasim_modf;
+using ::cudasim_modff;
+using ::cudasim_remquo;
+using ::cudasim_remquof;
+}
+#define sincos cudasim_sincos
+#define sincosf cudasim_sincosf
+#define frexp cudasim_frexp
+#define frexpf cudasim_frexpf
+#define modf cudasim_modf
+#define modff cudasim_modff
+#define remquo cudasim_remquo
+#define remquof cudasim_remquof
+CUDASIM_INLINE float cudasim_rsqrtf(float x) { return 1.0f / __builtin_sqrtf(x); }
+CUDASIM_INLINE float cudasim_rsqrt(float x) { return 1.0f / __builtin_sqrtf(x); }
+CUDASIM_INLINE double cudasim_rsqrt(double x) { return 1.0 / __builtin_sqrt(x); }
+#define rsqrtf cudasim_rsqrtf
+#define rsqrt cudasim_rsqrt
+CUDASIM_INLINE float __frsqrt_rn(float x) { return cudasim_rsqrtf(x); }
+#define __expf(...) __builtin_expf(__VA_ARGS__)
+#define __logf(...) __builtin_logf(__VA_ARGS__)
+#define __log2f(...) __builtin_log2f(__VA_ARGS__)
+#define __powf(...) __builtin_powf(__VA_ARGS__)
+#define __sinf(...) __builtin_sinf(__VA_ARGS__)
+#define __cosf(...) __builtin_cosf(__VA_ARGS__)
+CUDASIM_INLINE float __fdividef(float x, float y) { return x / y; }
+CUDASIM_INLINE float __saturatef(float x) { return cudasim::minimum(cudasim::maximum(x, 0.0f), 1.0f); }
 // What the compiler may not contract: each of these rounds once.
-#define __fmaf_rn(a, b, c) __builtin_fmaf(a, b, c)
-#define __fma_rn(a, b, c) __builtin_fma(a, b, c)
+CUDASIM_INLINE float __fmaf_rn(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+CUDASIM_INLINE double __fma_rn(double a, double b, double c) { return __builtin_fma(a, b, c); }
 CUDASIM_INLINE float cudasim_keep(float x) { asm("" : "+m"(x)); return x; }
 CUDASIM_INLINE double cudasim_keep(double x) { asm("" : "+m"(x)); return x; }
-#define __fadd_rn(a, b) cudasim_keep((float)(a) + (float)(b))
-#define __fsub_rn(a, b) cudasim_keep((float)(a) - (float)(b))
-#define __fmul_rn(a, b) cudasim_keep((float)(a) * (float)(b))
-#define __fdiv_rn(a, b) cudasim_keep((float)(a) / (float)(b))
-#define __frcp_rn(a) cudasim_keep(1.0f / (float)(a))
-#define __fsqrt_rn(a) cudasim_keep(__builtin_sqrtf(a))
-#define __dadd_rn(a, b) cudasim_keep((double)(a) + (double)(b))
-#define __dmul_rn(a, b) cudasim_keep((double)(a) * (double)(b))
+#define CUDASIM_TO_NEAREST(prefix, T, root)                                             \
+    CUDASIM_INLINE T __##prefix##add_rn(T a, T b) { return cudasim_keep(a + b); }       \
+    CUDASIM_INLINE T __##prefix##sub_rn(T a, T b) { return cudasim_keep(a - b); }       \
+    CUDASIM_INLINE T __##prefix##mul_rn(T a, T b) { return cudasim_keep(a * b); }       \
+    CUDASIM_INLINE T __##prefix##div_rn(T a, T b) { return cudasim_keep(a / b); }       \
+    CUDASIM_INLINE T __##prefix##rcp_rn(T a) { return cudasim_keep((T)1 / a); }         \
+    CUDASIM_INLINE T __##prefix##sqrt_rn(T a) { return cudasim_keep(root(a)); }
+CUDASIM_TO_NEAREST(f, float, __builtin_sqrtf)
+CUDASIM_TO_NEAREST(d, double, __builtin_sqrt)
 
 CUDASIM_INLINE unsigned __umulhi(unsigned a, unsigned b) { return (unsigned)(((uint64_t)a * b) >> 32); }
 CUDASIM_INLINE int __mulhi(int a, int b) { return (int)(((int64_t)a * b) >> 32); }
@@ -383,14 +499,21 @@ CUDASIM_INLINE float __uint_as_float(unsigned x) { return cudasim::bits<float>(x
 CUDASIM_INLINE long long __double_as_longlong(double x) { return cudasim::bits<long long>(x); }
 CUDASIM_INLINE double __longlong_as_double(long long x) { return cudasim::bits<double>(x); }
 
-// Loads that on a GPU hint at a cache. Macros, so that the access carries the line of the kernel.
-#define __ldg(p) (*(p))
-#define __ldcg(p) (*(p))
-#define __ldcs(p) (*(p))
-#define __ldca(p) (*(p))
-#define __stcs(p, value) (*(p) = (value))
-#define __stcg(p, value) (*(p) = (value))
-#define __stwb(p, value) (*(p) = (value))
+// On a GPU these hint at a cache.
+#define CUDASIM_LOAD(name) \
+    template <typename T> CUDASIM_INLINE T name(const T* p) { return *p; }
+#define CUDASIM_STORE(name) \
+    template <typename T> CUDASIM_INLINE void name(T* p, cudasim::undeduced<T> value) { *p = value; }
+CUDASIM_LOAD(__ldg)
+CUDASIM_LOAD(__ldcg)
+CUDASIM_LOAD(__ldcs)
+CUDASIM_LOAD(__ldca)
+CUDASIM_LOAD(__ldlu)
+CUDASIM_LOAD(__ldcv)
+CUDASIM_STORE(__stcs)
+CUDASIM_STORE(__stcg)
+CUDASIM_STORE(__stwb)
+CUDASIM_STORE(__stwt)
 
 #include "intrinsics.h"
 #pragma GCC visibility pop

@@ -127,15 +127,15 @@ static void report_access(Kind kind, int region, const Access& access) {
 }
 
 static void access(const void* address, int size, bool write, bool atomic, void* return_address,
-                   bool is_volatile = false) {
+                   bool is_volatile = false, bool reads = false) {
     uintptr_t at = (uintptr_t)address;
     if (!watching) return host_access(at, size, write, (uintptr_t)return_address - file_begin());
     if (on_a_stack(at) || may_read(at)) return;
-    Access a = {(uintptr_t)return_address - image_begin, at, size, write, atomic, is_volatile};
-    int id = region_of(at);
+    Access a = {(uintptr_t)return_address - image_begin, at, size, write, atomic, is_volatile, reads || !write};
+    int id = is_the_hosts(at) ? -1 : region_of(at);
     if (id < 0) {
         // Tables of constants, threadIdx and the like are in this file's own image.
-        if (in_this_file(at) && !between_variables(at)) return;
+        if (in_this_file(at) && !between_variables(at) && !is_the_hosts(at)) return;
         report_access(Kind::OutOfBounds, nearest_region(at), a);
         abandon();
     }
@@ -165,8 +165,8 @@ static void branch(void* return_address) {
     wait_as(State::AtAccess);
 }
 
-void on_atomic(const void* address, int size, const void* pc) {
-    access(address, size, true, true, const_cast<void*>(pc));
+void on_atomic(const void* address, int size, bool reads, const void* pc) {
+    access(address, size, true, true, const_cast<void*>(pc), false, reads);
 }
 
 static void range(const void* address, size_t size, bool write, void* pc) {
@@ -211,13 +211,14 @@ void tools_begin_block() {
         tracing = traced_count && *traced_blocks == number;
         if (tracing) ++traced_blocks, --traced_count;
     }
-    for (int i = 0; i < block.size; ++i) threads[i].last_access = 0;
+    for (int i = 0; i < block.size; ++i) threads[i].last_access = threads[i].last_barrier = 0;
     shadow_begin_block();
 }
 
 // A thread that ended is not waited for at a barrier. That is as it should be if it returned before the barrier. If
-// it made an access that stands after the barrier, it went around it: the barrier was in a branch it did not take. And if
-// it made none, that is still so, unless the kernel has a return before the barrier: checking.py looks.
+// it made an access that stands after the barrier, it went around it: the barrier was in a branch it did not take. (But
+// in a loop it may have come to this barrier, or a later one, and so behind it, in an earlier round.) And if it made none,
+// that is still so, unless the kernel has a return before the barrier: checking.py looks.
 void tools_after_barrier(uintptr_t pc, Site site) {
     if (!checking) return;
     shadow_after_barrier();
@@ -226,7 +227,7 @@ void tools_after_barrier(uintptr_t pc, Site site) {
     for (int i = block.size - 1; i >= 0; --i) {
         if (threads[i].state != State::Done || threads[i].abandoned) continue;
         ++ended, first = i;
-        if (threads[i].last_access <= pc - image_begin) continue;
+        if (threads[i].last_access <= pc - image_begin || threads[i].last_barrier >= pc) continue;
         uint3 t = threads[i].index;
         snprintf(text, sizeof text, "divergent barrier: thread (%u,%u,%u) did not come to it, but went on behind it",
                  t.x, t.y, t.z);

@@ -44,7 +44,7 @@ cudaError_t cudaMemAdvise(const void* p, size_t size, cudaMemoryAdvise advice, i
 cudaError_t cudaStreamCreate(cudaStream_t* stream, CUDASIM_HERE);
 cudaError_t cudaStreamDestroy(cudaStream_t stream, CUDASIM_HERE);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream, CUDASIM_HERE);
-cudaError_t cudaEventCreate(cudaEvent_t* event, CUDASIM_HERE);
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags, CUDASIM_HERE);
 cudaError_t cudaEventDestroy(cudaEvent_t event, CUDASIM_HERE);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream = 0, CUDASIM_HERE);
 cudaError_t cudaEventSynchronize(cudaEvent_t event, CUDASIM_HERE);
@@ -70,10 +70,12 @@ namespace cudasim {
 cudaError_t fail(cudaError_t error, Site site, const char* format, ...) __attribute__((format(printf, 3, 4)));
 cudaError_t copy_symbol(const void* symbol, size_t symbol_size, void* other, size_t size, size_t offset,
                         cudaMemcpyKind kind, bool to_symbol, Site site);
+void give_address(const void* symbol);
 cudaError_t set_function(const void* function, cudaFuncAttribute attribute, int value, Site site);
 cudaError_t function_attributes(cudaFuncAttributes* attributes, const void* function);
 int blocks_of_a_multiprocessor(int block, size_t shared);
 cudaError_t check_stream(cudaStream_t stream, Site site);
+cudaError_t check_event(cudaEvent_t event, Site site);
 [[noreturn]] void fail_grid_barrier(Site site);
 
 }  // namespace cudasim
@@ -93,10 +95,14 @@ template <typename T> cudaError_t cudaMallocHost(T** p, size_t size, unsigned fl
 template <typename T> cudaError_t cudaHostAlloc(T** p, size_t size, unsigned flags, CUDASIM_HERE) {
     return cudaMallocHost((void**)p, size, flags, site);
 }
-template <typename T> cudaError_t cudaMallocAsync(T** p, size_t size, cudaStream_t, CUDASIM_HERE) {
+template <typename T> cudaError_t cudaMallocAsync(T** p, size_t size, cudaStream_t stream, CUDASIM_HERE) {
+    if (cudaError_t error = cudasim::check_stream(stream, site)) return error;
     return cudaMalloc((void**)p, size, site);
 }
-inline cudaError_t cudaFreeAsync(void* p, cudaStream_t, CUDASIM_HERE) { return cudaFree(p, site); }
+inline cudaError_t cudaFreeAsync(void* p, cudaStream_t stream, CUDASIM_HERE) {
+    if (cudaError_t error = cudasim::check_stream(stream, site)) return error;
+    return cudaFree(p, site);
+}
 template <typename T>
 cudaError_t cudaMallocPitch(T** p, size_t* pitch, size_t width, size_t height, CUDASIM_HERE) {
     return cudaMallocPitch((void**)p, pitch, width, height, site);
@@ -104,29 +110,35 @@ cudaError_t cudaMallocPitch(T** p, size_t* pitch, size_t width, size_t height, C
 template <typename T> cudaError_t cudaHostGetDevicePointer(T** device, void* host, unsigned flags = 0, CUDASIM_HERE) {
     return cudaHostGetDevicePointer((void**)device, host, flags, site);
 }
-inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, cudaMemcpyKind kind, cudaStream_t = 0,
+inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, cudaMemcpyKind kind, cudaStream_t stream = 0,
                                    CUDASIM_HERE) {
+    if (cudaError_t error = cudasim::check_stream(stream, site)) return error;
     return cudaMemcpy(to, from, size, kind, site);
 }
 inline cudaError_t cudaMemcpyPeer(void* to, int, const void* from, int, size_t size, CUDASIM_HERE) {
     return cudaMemcpy(to, from, size, cudaMemcpyDeviceToDevice, site);
 }
-inline cudaError_t cudaMemcpyPeerAsync(void* to, int, const void* from, int, size_t size, cudaStream_t = 0,
+inline cudaError_t cudaMemcpyPeerAsync(void* to, int, const void* from, int, size_t size, cudaStream_t stream = 0,
                                        CUDASIM_HERE) {
+    if (cudaError_t error = cudasim::check_stream(stream, site)) return error;
     return cudaMemcpy(to, from, size, cudaMemcpyDeviceToDevice, site);
 }
 inline cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,
-                                     size_t height, cudaMemcpyKind kind, cudaStream_t = 0, CUDASIM_HERE) {
+                                     size_t height, cudaMemcpyKind kind, cudaStream_t stream = 0, CUDASIM_HERE) {
+    if (cudaError_t error = cudasim::check_stream(stream, site)) return error;
     return cudaMemcpy2D(to, to_pitch, from, from_pitch, width, height, kind, site);
 }
-inline cudaError_t cudaMemcpy3DAsync(const cudaMemcpy3DParms* how, cudaStream_t = 0, CUDASIM_HERE) {
+inline cudaError_t cudaMemcpy3DAsync(const cudaMemcpy3DParms* how, cudaStream_t stream = 0, CUDASIM_HERE) {
+    if (cudaError_t error = cudasim::check_stream(stream, site)) return error;
     return cudaMemcpy3D(how, site);
 }
-inline cudaError_t cudaMemsetAsync(void* p, int value, size_t size, cudaStream_t = 0, CUDASIM_HERE) {
+inline cudaError_t cudaMemsetAsync(void* p, int value, size_t size, cudaStream_t stream = 0, CUDASIM_HERE) {
+    if (cudaError_t error = cudasim::check_stream(stream, site)) return error;
     return cudaMemset(p, value, size, site);
 }
-inline cudaError_t cudaMemset2DAsync(void* p, size_t pitch, int value, size_t width, size_t height, cudaStream_t = 0,
+inline cudaError_t cudaMemset2DAsync(void* p, size_t pitch, int value, size_t width, size_t height, cudaStream_t stream = 0,
                                      CUDASIM_HERE) {
+    if (cudaError_t error = cudasim::check_stream(stream, site)) return error;
     return cudaMemset2D(p, pitch, value, width, height, site);
 }
 template <typename T>
@@ -141,15 +153,18 @@ cudaError_t cudaMemcpyFromSymbol(void* to, const T& symbol, size_t size, size_t 
 }
 template <typename T>
 cudaError_t cudaMemcpyToSymbolAsync(const T& symbol, const void* from, size_t size, size_t offset, cudaMemcpyKind kind,
-                                    cudaStream_t = 0, CUDASIM_HERE) {
+                                    cudaStream_t stream = 0, CUDASIM_HERE) {
+    if (cudaError_t error = cudasim::check_stream(stream, site)) return error;
     return cudasim::copy_symbol(&symbol, sizeof symbol, (void*)from, size, offset, kind, true, site);
 }
 template <typename T>
 cudaError_t cudaMemcpyFromSymbolAsync(void* to, const T& symbol, size_t size, size_t offset, cudaMemcpyKind kind,
-                                      cudaStream_t = 0, CUDASIM_HERE) {
+                                      cudaStream_t stream = 0, CUDASIM_HERE) {
+    if (cudaError_t error = cudasim::check_stream(stream, site)) return error;
     return cudasim::copy_symbol(&symbol, sizeof symbol, to, size, offset, kind, false, site);
 }
 template <typename P, typename T> cudaError_t cudaGetSymbolAddress(P** p, const T& symbol) {
+    cudasim::give_address(&symbol);
     *p = (P*)&symbol;
     return cudaSuccess;
 }
@@ -170,7 +185,8 @@ inline cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest) {
     return cudaSuccess;
 }
 inline cudaError_t cudaStreamQuery(cudaStream_t stream, CUDASIM_HERE) { return cudaStreamSynchronize(stream, site); }
-inline cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t, unsigned = 0, CUDASIM_HERE) {
+inline cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned = 0, CUDASIM_HERE) {
+    if (cudaError_t error = cudasim::check_event(event, site)) return error;
     return cudasim::check_stream(stream, site);
 }
 inline cudaError_t cudaStreamAttachMemAsync(cudaStream_t stream, void*, size_t = 0, unsigned = cudaMemAttachSingle,
@@ -188,8 +204,11 @@ inline cudaError_t cudaStreamAddCallback(cudaStream_t stream, cudaStreamCallback
     function(stream, cudaSuccess, data);
     return cudaSuccess;
 }
-inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned, CUDASIM_HERE) {
-    return cudaEventCreate(event, site);
+inline cudaError_t cudaEventCreate(cudaEvent_t* event, CUDASIM_HERE) {
+    return cudaEventCreateWithFlags(event, cudaEventDefault, site);
+}
+inline cudaError_t cudaEventCreate(cudaEvent_t* event, unsigned flags, CUDASIM_HERE) {
+    return cudaEventCreateWithFlags(event, flags, site);
 }
 inline cudaError_t cudaEventQuery(cudaEvent_t event, CUDASIM_HERE) { return cudaEventSynchronize(event, site); }
 
@@ -248,21 +267,21 @@ cudaError_t cudaOccupancyMaxPotentialBlockSize(int* grid, int* block, F* functio
 
 template <typename... P>
 cudaError_t cudaLaunchKernel(void (*function)(P...), dim3 grid, dim3 block, void** arguments, size_t shared = 0,
-                             cudaStream_t = 0, CUDASIM_HERE) {
-    return cudasim::launch_known(cudasim::address_of(function), grid, block, arguments, shared, false, site);
+                             cudaStream_t stream = 0, CUDASIM_HERE) {
+    return cudasim::launch_known(cudasim::address_of(function), grid, block, arguments, shared, false, stream, site);
 }
 inline cudaError_t cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void** arguments, size_t shared = 0,
-                                    cudaStream_t = 0, CUDASIM_HERE) {
-    return cudasim::launch_known(function, grid, block, arguments, shared, false, site);
+                                    cudaStream_t stream = 0, CUDASIM_HERE) {
+    return cudasim::launch_known(function, grid, block, arguments, shared, false, stream, site);
 }
 template <typename... P>
 cudaError_t cudaLaunchCooperativeKernel(void (*function)(P...), dim3 grid, dim3 block, void** arguments,
-                                        size_t shared = 0, cudaStream_t = 0, CUDASIM_HERE) {
-    return cudasim::launch_known(cudasim::address_of(function), grid, block, arguments, shared, true, site);
+                                        size_t shared = 0, cudaStream_t stream = 0, CUDASIM_HERE) {
+    return cudasim::launch_known(cudasim::address_of(function), grid, block, arguments, shared, true, stream, site);
 }
 inline cudaError_t cudaLaunchCooperativeKernel(const void* function, dim3 grid, dim3 block, void** arguments,
-                                               size_t shared = 0, cudaStream_t = 0, CUDASIM_HERE) {
-    return cudasim::launch_known(function, grid, block, arguments, shared, true, site);
+                                               size_t shared = 0, cudaStream_t stream = 0, CUDASIM_HERE) {
+    return cudasim::launch_known(function, grid, block, arguments, shared, true, stream, site);
 }
 
 // A word of CUDA's that the C++ library has in its own attributes: a program that does not say it is better without.

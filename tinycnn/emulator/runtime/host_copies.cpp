@@ -3,8 +3,11 @@
 
 namespace cudasim {
 
+static const void* symbol_itself;  // by a copy from or to a symbol, which has checked it
+
 // Whether size bytes may be copied from or to p, which the kind says to be on the device or not.
 static cudaError_t check_side(const void* p, size_t size, bool device, bool host, const char* what, Site site) {
+    if (p == symbol_itself) return cudaSuccess;
     if (!p) return fail(cudaErrorInvalidValue, site, "the %s is a null pointer", what);
     Allocation* a = allocation_of(p);
     if (a && a->freed_line)
@@ -18,8 +21,12 @@ static cudaError_t check_side(const void* p, size_t size, bool device, bool host
                     (size_t)a->size, a->line);
     if (a && a->owner == (int)Owner::Device && !device)
         return fail(cudaErrorInvalidValue, site, "the %s is memory of the device, but the kind of the copy says host", what);
-    if (!a && !host && !in_this_file((uintptr_t)p))
+    const Variable* v = a ? nullptr : variable_at((uintptr_t)p);
+    if (!a && !host && (v ? v->owner == (int)Owner::Host : !in_this_file((uintptr_t)p)))
         return fail(cudaErrorInvalidValue, site, "the %s is memory of the host, but the kind of the copy says device", what);
+    if (!host && v && v->owner == (int)Owner::Device && !v->has_address)
+        return fail(cudaErrorInvalidValue, site, "the %s is a variable of the device, whose address the host does not have: "
+                    "it takes cudaMemcpyToSymbol or FromSymbol, or cudaGetSymbolAddress", what);
     return cudaSuccess;
 }
 
@@ -47,7 +54,11 @@ cudaError_t copy_symbol(const void* symbol, size_t symbol_size, void* other, siz
     if (!size) return cudaSuccess;
     char* at = (char*)symbol + offset;
     const void *to = to_symbol ? at : other, *from = to_symbol ? other : at;
-    if (cudaError_t error = check_copy(to, from, size, size, kind, site)) return error;
+    Alone alone;
+    symbol_itself = at;
+    cudaError_t error = check_copy(to, from, size, size, kind, site);
+    symbol_itself = nullptr;
+    if (error) return error;
     memmove((void*)to, from, size);
     return cudaSuccess;
 }
@@ -124,7 +135,8 @@ static cudaError_t check_managed(const void* p, size_t size, Site site) {
         return fail(cudaErrorInvalidValue, site, "%zu bytes are more than were allocated at line %d", size, a->line);
     return cudaSuccess;
 }
-cudaError_t cudaMemPrefetchAsync(const void* p, size_t size, int, cudaStream_t, Site site) {
+cudaError_t cudaMemPrefetchAsync(const void* p, size_t size, int, cudaStream_t stream, Site site) {
+    if (cudaError_t error = check_stream(stream, site)) return error;
     return check_managed(p, size, site);
 }
 cudaError_t cudaMemAdvise(const void* p, size_t size, cudaMemoryAdvise, int, Site site) {

@@ -19,6 +19,7 @@ struct Call {           // a launch, as host_launches.cpp takes it
     const Parameter* parameters;    // null where the types are not known
     int count;
     uintptr_t begin, end;           // where the arguments lie: memory of the host that a kernel may read
+    cudaStream_t stream;
 };
 cudaError_t launch(const Call& call);
 
@@ -50,22 +51,16 @@ template <typename F, typename... A> struct Deduced {  // calls what the compile
     static constexpr Parameter parameters[sizeof...(A) + 1] = {Describe<A>::value..., {}};
 };
 
-// An argument as the parameter's type. NULL and 0 are null pointers, although they come here as integers.
-template <typename P, typename A> CUDASIM_UNHOOKED P as_parameter(A&& a) {
-    if constexpr (std::is_pointer_v<P> && std::is_integral_v<std::remove_reference_t<A>>) return (P)(uintptr_t)a;
-    else return static_cast<P>(std::forward<A>(a));
-}
-
 // The arguments of a launch in a row, and where each stands; the first address is the function's own.
 template <typename Indices, typename... T> struct PassedBy;
 template <size_t... I, typename... T> struct PassedBy<std::index_sequence<I...>, T...> {
     template <size_t, typename U> struct At { U value; };
     struct All : At<I, T>... {
-        template <typename... A> All(A&&... a) : At<I, T>{as_parameter<T>(std::forward<A>(a))}... {}
+        All(T&... a) : At<I, T>{a}... {}
     };
     All all;
     void* addresses[sizeof...(T) + 1];
-    template <typename... A> PassedBy(void* function, A&&... a) : all(std::forward<A>(a)...), addresses{function} {
+    PassedBy(void* function, T&... a) : all(a...), addresses{function} {
         ((addresses[I + 1] = &static_cast<At<I, T>&>(all).value), ...);
     }
 };
@@ -74,9 +69,7 @@ template <typename... T> using Passed = PassedBy<std::index_sequence_for<T...>, 
 struct Launcher {
     Call call;
     Launcher(const char* name, dim3 grid, dim3 block, size_t shared = 0, cudaStream_t stream = nullptr, CUDASIM_HERE)
-        : call{name, grid, block, shared, site, false, nullptr, nullptr, nullptr, 0, 0, 0} {
-        (void)stream;
-    }
+        : call{name, grid, block, shared, site, false, nullptr, nullptr, nullptr, 0, 0, 0, stream} {}
     template <typename All> void run(All& all, void (*thunk)(void**), const Parameter* parameters, int count) {
         all.row.addresses[0] = &all.kernel;
         call.run = thunk;
@@ -87,21 +80,20 @@ struct Launcher {
         call.end = call.begin + sizeof all;
         launch(call);
     }
-    template <typename... P, typename... A> void operator()(void (*kernel)(P...), A&&... a) {
-        static_assert(sizeof...(P) >= sizeof...(A), "too many arguments in a launch");
-        static_assert(sizeof...(P) <= sizeof...(A), "too few arguments in a launch");
+    // The arguments by value, as a kernel takes them: a brace, a bit-field or a static const member is none to refer to.
+    template <typename... P> void operator()(void (*kernel)(P...), undeduced<P>... a) {
         struct {
-            Passed<std::remove_cv_t<std::remove_reference_t<P>>...> row;
+            Passed<std::remove_cv_t<P>...> row;
             void (*kernel)(P...);
-        } all{{nullptr, std::forward<A>(a)...}, kernel};
+        } all{{nullptr, a...}, kernel};
         run(all, Pointed<P...>::call, Pointed<P...>::parameters, sizeof...(P));
     }
-    template <typename F, typename... A> void deduced(F kernel, A&&... a) {
+    template <typename F, typename... A> void deduced(F kernel, A... a) {
         struct {
-            Passed<std::decay_t<A>...> row;
+            Passed<A...> row;
             F kernel;
-        } all{{nullptr, std::forward<A>(a)...}, kernel};
-        run(all, Deduced<F, std::decay_t<A>...>::call, Deduced<F, std::decay_t<A>...>::parameters, sizeof...(A));
+        } all{{nullptr, a...}, kernel};
+        run(all, Deduced<F, A...>::call, Deduced<F, A...>::parameters, sizeof...(A));
     }
 };
 
@@ -119,7 +111,7 @@ template <typename... P> void* address_of(void (*kernel)(P...)) {
     return (void*)kernel;
 }
 cudaError_t launch_known(const void* function, dim3 grid, dim3 block, void** arguments, size_t shared,
-                         bool cooperative, Site site);
+                         bool cooperative, cudaStream_t stream, Site site);
 
 }  // namespace cudasim
 #define CUDASIM_UNHOOKED_CALL CUDASIM_UNHOOKED

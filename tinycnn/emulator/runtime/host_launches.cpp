@@ -115,7 +115,9 @@ cudaError_t launch(const Call& call) {
     }
     Alone alone;
     if (broken) return last_error = broken;
-    if (cudaError_t error = check_configuration(call, *(const void**)call.arguments[0])) return unasked = true, error;
+    cudaError_t error = check_configuration(call, *(const void**)call.arguments[0]);
+    if (!error) error = check_stream(call.stream, call.site);
+    if (error) return unasked = true, error;
     static char* stacks;
     if (!stacks && !(stacks = cudasim_make_stacks()))
         return fail(cudaErrorMemoryAllocation, call.site, "no address space for the stacks of the emulator's threads");
@@ -135,12 +137,11 @@ cudaError_t launch(const Call& call) {
     if (failures == NO_MEMORY)
         return fail(cudaErrorMemoryAllocation, call.site, "%s: no address space for the stacks of all threads at once",
                     call.name);
-    if (failures) last_error = broken = error_of_launch();
-    return last_error;
+    return failures ? last_error = broken = error_of_launch() : cudaSuccess;
 }
 
 cudaError_t launch_known(const void* function, dim3 grid, dim3 block, void** arguments, size_t shared, bool cooperative,
-                         Site site) {
+                         cudaStream_t stream, Site site) {
     const Known* kernel = known_kernel(function);
     if (!kernel)
         return fail(cudaErrorInvalidDeviceFunction, site,
@@ -148,7 +149,7 @@ cudaError_t launch_known(const void* function, dim3 grid, dim3 block, void** arg
     void* all[64] = {(void*)&function};
     for (int i = 0; i < kernel->count && i < 63; ++i) all[i + 1] = arguments[i];
     return launch({"a kernel", grid, block, shared, site, cooperative, kernel->run, all, kernel->parameters, kernel->count,
-                   0, 0});
+                   0, 0, stream});
 }
 
 void fail_grid_barrier(Site site) {

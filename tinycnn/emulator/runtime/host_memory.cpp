@@ -13,6 +13,20 @@ static uintptr_t lowest = ~(uintptr_t)0, highest;  // of all of them
 
 CUDASIM_EXPORT const Allocation* cudasim_allocations(int* count) { return *count = allocations.size, allocations.items; }
 
+static Variable* variables;
+static int variable_count;
+CUDASIM_EXPORT void cudasim_variables(Variable* given, int count) { variables = given, variable_count = count; }
+
+Variable* variable_at(uintptr_t address) {
+    for (int i = 0; i < variable_count; ++i)
+        if (address - variables[i].begin < variables[i].size) return &variables[i];
+    return nullptr;
+}
+
+void give_address(const void* symbol) {
+    if (Variable* v = variable_at((uintptr_t)symbol)) v->has_address = true;
+}
+
 #ifdef CUDASIM_HOOKED
 constexpr size_t MARGIN = 64 * 1024;  // so that an access past an end meets no other array
 constexpr size_t KEPT = 256 << 20;    // bytes of freed memory that are not used again, so that late accesses are seen
@@ -130,11 +144,19 @@ bool whose(uintptr_t address, char* text, size_t size) {
     return true;
 }
 
+bool is_the_hosts(uintptr_t address) {
+    if (!in_main || !in_this_file(address)) return false;
+    const Variable* v = variable_at(address);
+    return v && v->owner == (int)Owner::Host;
+}
+
 // The program's own code, not a kernel's, touches memory.
 void host_access(uintptr_t address, size_t size, bool write, uintptr_t pc) {
-    if (address >= highest || address + size <= lowest) return;
-    Allocation* a = allocation_of((const void*)address);
-    if (!a || (a->owner != (int)Owner::Device && !a->freed_line)) return;
+    const Variable* v = in_main && in_this_file(address) ? variable_at(address) : nullptr;
+    bool of_the_device = v && v->owner == (int)Owner::Device;
+    if (!of_the_device && (address >= highest || address + size <= lowest)) return;
+    Allocation* a = of_the_device ? nullptr : allocation_of((const void*)address);
+    if (!of_the_device && (!a || (a->owner != (int)Owner::Device && !a->freed_line))) return;
     const char* did = write ? "writes" : "reads";
     Mistake* m = nullptr;
     for (Mistake& known : mistakes)
@@ -143,7 +165,10 @@ void host_access(uintptr_t address, size_t size, bool write, uintptr_t pc) {
     m = &mistakes.add({});
     m->pc = pc;
     m->count = 1;
-    if (a->freed_line) snprintf(m->text, sizeof m->text, "the host %s memory that was freed at line %d", did, a->freed_line);
+    if (!a)
+        snprintf(m->text, sizeof m->text, "the host %s a variable of the device: it takes cudaMemcpyToSymbol or FromSymbol",
+                 did);
+    else if (a->freed_line) snprintf(m->text, sizeof m->text, "the host %s memory that was freed at line %d", did, a->freed_line);
     else
         snprintf(m->text, sizeof m->text, "the host %s memory of the device, allocated at line %d: it takes cudaMemcpy", did,
                  a->line);

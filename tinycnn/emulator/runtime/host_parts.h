@@ -33,7 +33,7 @@ extern bool unasked;              // whether last_error is of a launch, which re
 
 // ---------------------------------------------------------------- memory (host_memory.cpp)
 
-enum class Owner : int { Device, Managed, Pinned, Registered };
+enum class Owner : int { Device, Managed, Pinned, Registered, Host };
 
 struct Allocation {  // as Python reads it
     uint64_t begin, size;
@@ -43,7 +43,14 @@ struct Allocation {  // as Python reads it
     void* memory;                 // what is to be given back
 };
 
+struct Variable {  // as Python gives it: of those of the program that may change
+    uint64_t begin, size;
+    int owner;
+    int has_address;  // the program has asked for its address on the device
+};
+
 extern List<Allocation> allocations;
+Variable* variable_at(uintptr_t address);  // null for what is in none
 
 Allocation* allocation_of(const void* p);  // null for what is in none
 Allocation* beside(const void* p);         // the one just before or after which this lies

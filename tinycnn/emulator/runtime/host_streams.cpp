@@ -7,6 +7,7 @@ struct CUstream_st { uint64_t alive; };
 struct CUevent_st {
     uint64_t alive;
     double time;  // 0: not recorded
+    bool timed;   // may be asked for it
 };
 
 namespace cudasim {
@@ -28,7 +29,7 @@ cudaError_t check_stream(cudaStream_t stream, Site site) {
     return fail(cudaErrorInvalidResourceHandle, site, "this is not a stream, or one that was destroyed");
 }
 
-static cudaError_t check_event(cudaEvent_t event, Site site) {
+cudaError_t check_event(cudaEvent_t event, Site site) {
     if (event && event->alive == ALIVE) return broken ? last_error = broken : cudaSuccess;
     return fail(cudaErrorInvalidResourceHandle, site, "this is not an event, or one that was destroyed");
 }
@@ -48,9 +49,9 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream, Site site) {
     return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream, Site site) { return check_stream(stream, site); }
-cudaError_t cudaEventCreate(cudaEvent_t* event, Site) {
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags, Site) {
     *event = (cudaEvent_t)malloc(sizeof(CUevent_st));
-    **event = {ALIVE, 0};
+    **event = {ALIVE, 0, !(flags & cudaEventDisableTiming)};
     return cudaSuccess;
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event, Site site) {
@@ -70,6 +71,8 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEve
     if (cudaError_t error = check_event(end, site)) return error;
     if (!begin->time || !end->time)
         return fail(cudaErrorInvalidResourceHandle, site, "one of the events was never recorded");
+    if (!begin->timed || !end->timed)
+        return fail(cudaErrorInvalidResourceHandle, site, "one of the events was made with cudaEventDisableTiming");
     asked_for_times = true;
     *milliseconds = (float)(end->time - begin->time);
     return cudaSuccess;

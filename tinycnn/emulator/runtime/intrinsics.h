@@ -1,5 +1,5 @@
-// More of what CUDA has beside the language: integer and conversion intrinsics, arithmetic in a given rounding, warp
-// intrinsics made of others, atomics of a scope, and mathematics that no C library has.
+// More of what CUDA has beside the language: integer and conversion intrinsics, arithmetic in a given rounding, matches and
+// reductions of a warp, and mathematics that no C library has.
 //
 // Which there are, and which are refused, is listed in intrinsics.json; a test goes through that list.
 #pragma once
@@ -146,10 +146,6 @@ CUDASIM_FMA(__fma, fma, double, rd, FE_DOWNWARD)
 #define __fmaf_ieee_rz __fmaf_rz
 #define __fmaf_ieee_ru __fmaf_ru
 #define __fmaf_ieee_rd __fmaf_rd
-#define __dsub_rn(a, b) cudasim_keep((double)(a) - (double)(b))
-#define __ddiv_rn(a, b) cudasim_keep((double)(a) / (double)(b))
-#define __drcp_rn(a) cudasim_keep(1.0 / (double)(a))
-#define __dsqrt_rn(a) cudasim_keep(__builtin_sqrt(a))
 
 // ---------------------------------------------------------------- conversions
 
@@ -193,11 +189,11 @@ CUDASIM_INLINE double __hiloint2double(int high, int low) {
 
 // ---------------------------------------------------------------- mathematics
 
-#define __exp10f(x) __builtin_exp10f(x)
-#define __log10f(x) __builtin_log10f(x)
-#define __tanf(x) __builtin_tanf(x)
-#define __tanhf(x) __builtin_tanhf(x)
-#define fdividef(x, y) ((float)(x) / (float)(y))
+#define __exp10f(...) __builtin_exp10f(__VA_ARGS__)
+#define __log10f(...) __builtin_log10f(__VA_ARGS__)
+#define __tanf(...) __builtin_tanf(__VA_ARGS__)
+#define __tanhf(...) __builtin_tanhf(__VA_ARGS__)
+CUDASIM_INLINE float fdividef(float x, float y) { return x / y; }
 CUDASIM_INLINE void __sincosf(float x, float* sine, float* cosine) {
     *sine = __builtin_sinf(x);
     *cosine = __builtin_cosf(x);
@@ -217,10 +213,16 @@ CUDASIM_INLINE double cosine_of_pi(double x) {
     return x == 0.5 ? 0.0 : x > 0.5 ? -__builtin_cos(PI * (1.0 - x)) : __builtin_cos(PI * x);
 }
 }  // namespace cudasim
-#define sinpif(x) ((float)cudasim::sine_of_pi((float)(x)))
-#define cospif(x) ((float)cudasim::cosine_of_pi((float)(x)))
-#define sinpi(x) cudasim::sine_of_pi(x)
-#define cospi(x) cudasim::cosine_of_pi(x)
+CUDASIM_INLINE float cudasim_sinpif(float x) { return (float)cudasim::sine_of_pi(x); }
+CUDASIM_INLINE float cudasim_cospif(float x) { return (float)cudasim::cosine_of_pi(x); }
+CUDASIM_INLINE float cudasim_sinpi(float x) { return cudasim_sinpif(x); }
+CUDASIM_INLINE float cudasim_cospi(float x) { return cudasim_cospif(x); }
+CUDASIM_INLINE double cudasim_sinpi(double x) { return cudasim::sine_of_pi(x); }
+CUDASIM_INLINE double cudasim_cospi(double x) { return cudasim::cosine_of_pi(x); }
+#define sinpif cudasim_sinpif
+#define cospif cudasim_cospif
+#define sinpi cudasim_sinpi
+#define cospi cudasim_cospi
 CUDASIM_INLINE void sincospif(float x, float* sine, float* cosine) { *sine = sinpif(x), *cosine = cospif(x); }
 CUDASIM_INLINE void sincospi(double x, double* sine, double* cosine) { *sine = sinpi(x), *cosine = cospi(x); }
 CUDASIM_INLINE float rcbrtf(float x) { return (float)(1.0 / __builtin_cbrt(x)); }
@@ -248,86 +250,30 @@ CUDASIM_INLINE double normcdf(double x) { return 0.5 * __builtin_erfc(-x * 0.707
 
 // ---------------------------------------------------------------- warps
 
-namespace cudasim {
-
-// For each lane of the mask in turn, every lane learns what it has: what these intrinsics compute, anyone can from that.
-template <typename T, typename F> CUDASIM_INLINE void of_each_lane(unsigned mask, T value, Site site, F use) {
-    for (unsigned rest = mask; rest; rest &= rest - 1) {
-        int lane = __builtin_ctz(rest);
-        use(lane, shuffle(Warp::Shuffle, mask, value, lane, 32, site));
-    }
-}
-
-template <typename T, typename F> CUDASIM_INLINE T reduced(unsigned mask, T value, Site site, F join) {
-    T result = value;
-    bool first = true;
-    of_each_lane(mask, value, site, [&](int, T other) { result = first ? other : join(result, other), first = false; });
-    return result;
-}
-
-}  // namespace cudasim
-
 template <typename T> CUDASIM_INLINE unsigned __match_any_sync(unsigned mask, T value, CUDASIM_HERE) {
-    unsigned same = 0;
-    cudasim::of_each_lane(mask, value, site, [&](int lane, T other) {
-        if (memcmp(&other, &value, sizeof(T)) == 0) same |= 1u << lane;
-    });
-    return same;
+    return (unsigned)cudasim::warp(cudasim::Warp::MatchAny, mask, cudasim::as_bits<T>(value), 0, 32, site);
 }
 template <typename T> CUDASIM_INLINE unsigned __match_all_sync(unsigned mask, T value, int* all, CUDASIM_HERE) {
-    unsigned same = __match_any_sync(mask, value, site);
-    *all = same == mask;
-    return *all ? mask : 0;
+    unsigned same = (unsigned)cudasim::warp(cudasim::Warp::MatchAll, mask, cudasim::as_bits<T>(value), 0, 32, site);
+    *all = same != 0;
+    return same;
 }
-#define CUDASIM_REDUCE(name, type, expression)                                                       \
-    CUDASIM_INLINE type __reduce_##name##_sync(unsigned mask, type value, CUDASIM_HERE) {            \
-        return cudasim::reduced(mask, value, site, [](type a, type b) { return (type)(expression); }); \
+// Of either type: as a number of 64 bits each is less and greater than the same.
+#define CUDASIM_REDUCE(name, operation, type)                                                                        \
+    CUDASIM_INLINE type __reduce_##name##_sync(unsigned mask, type value, CUDASIM_HERE) {                            \
+        return (type)cudasim::warp(cudasim::Warp::operation, mask, (uint64_t)(int64_t)value, 0, 32, site);           \
     }
-CUDASIM_REDUCE(add, unsigned, a + b)
-CUDASIM_REDUCE(add, int, (unsigned)a + (unsigned)b)
-CUDASIM_REDUCE(min, unsigned, a < b ? a : b)
-CUDASIM_REDUCE(min, int, a < b ? a : b)
-CUDASIM_REDUCE(max, unsigned, a > b ? a : b)
-CUDASIM_REDUCE(max, int, a > b ? a : b)
-CUDASIM_REDUCE(and, unsigned, a & b)
-CUDASIM_REDUCE(or, unsigned, a | b)
-CUDASIM_REDUCE(xor, unsigned, a ^ b)
-
-// ---------------------------------------------------------------- atomics of a scope, and of two or four floats
-//
-// The scope makes no difference: one thread of the machine does everything.
-#define CUDASIM_SCOPES(name)                                                                                    \
-    CUDASIM_ATOMIC T name##_block(T* p, cudasim::undeduced<T> value) { return name(p, value); }                 \
-    CUDASIM_ATOMIC T name##_system(T* p, cudasim::undeduced<T> value) { return name(p, value); }
-CUDASIM_SCOPES(atomicAdd)
-CUDASIM_SCOPES(atomicSub)
-CUDASIM_SCOPES(atomicMax)
-CUDASIM_SCOPES(atomicMin)
-CUDASIM_SCOPES(atomicExch)
-CUDASIM_SCOPES(atomicAnd)
-CUDASIM_SCOPES(atomicOr)
-CUDASIM_SCOPES(atomicXor)
-CUDASIM_SCOPES(atomicInc)
-CUDASIM_SCOPES(atomicDec)
-#define CUDASIM_CAS_SCOPE(scope)                                                                                      \
-    CUDASIM_ATOMIC T atomicCAS_##scope(T* p, cudasim::undeduced<T> compare, cudasim::undeduced<T> value) {            \
-        return atomicCAS(p, compare, value);                                                                          \
-    }
-CUDASIM_CAS_SCOPE(block)
-CUDASIM_CAS_SCOPE(system)
-CUDASIM_INLINE float2 atomicAdd(float2* p, float2 value) {
-    return float2(atomicAdd(&p->x, value.x), atomicAdd(&p->y, value.y));
-}
-CUDASIM_INLINE float4 atomicAdd(float4* p, float4 value) {
-    float x = atomicAdd(&p->x, value.x), y = atomicAdd(&p->y, value.y);
-    return float4(x, y, atomicAdd(&p->z, value.z), atomicAdd(&p->w, value.w));
-}
+CUDASIM_REDUCE(add, Add, unsigned)
+CUDASIM_REDUCE(add, Add, int)
+CUDASIM_REDUCE(min, Min, unsigned)
+CUDASIM_REDUCE(min, Min, int)
+CUDASIM_REDUCE(max, Max, unsigned)
+CUDASIM_REDUCE(max, Max, int)
+CUDASIM_REDUCE(and, And, unsigned)
+CUDASIM_REDUCE(or, Or, unsigned)
+CUDASIM_REDUCE(xor, Xor, unsigned)
 
 // ---------------------------------------------------------------- memory and time
-
-#define __ldlu(p) (*(p))
-#define __ldcv(p) (*(p))
-#define __stwt(p, value) (*(p) = (value))
 
 namespace cudasim {
 bool on_a_stack(uintptr_t address);    // fibers.cpp

@@ -36,6 +36,7 @@ struct Access {  // a load or store that a thread is about to make (hooks.cpp)
     uintptr_t pc, address;
     int size;
     uint8_t write, atomic, is_volatile;
+    uint8_t reads;   // what was there before
 };
 
 struct Thread {
@@ -45,6 +46,7 @@ struct Thread {
     int fiber;        // whose stack it is on, from its first wait on
     Site site;        // where it waits
     uintptr_t pc;     // the instruction after its last barrier or intrinsic call
+    uintptr_t last_barrier;  // the same of its last __syncthreads in this block; 0: none yet
     uintptr_t last_access;  // the instruction of its last access, in hooked builds
     uint64_t value;   // what it brings to a warp intrinsic, and takes from one
     int lane_argument, width;

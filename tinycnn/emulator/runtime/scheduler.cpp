@@ -208,7 +208,7 @@ static void name_thread(int thread, char* text, size_t size) {
 int barrier(Vote vote, int predicate, Site site) {
     Thread& me = threads[current];
     me.site = site;
-    me.pc = (uintptr_t)__builtin_return_address(0);
+    me.pc = me.last_barrier = (uintptr_t)__builtin_return_address(0);
     if (block.waiting++ == 0) {
         block.vote = vote;
         block.counted = 0;

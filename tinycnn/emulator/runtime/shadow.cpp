@@ -205,7 +205,7 @@ static void access_cell(Cell& cell, uint8_t bytes, uint8_t every_byte, int space
     };
     if (unset) {
         if (space == Shared && cell.initialised_by != block_number) cell.initialised_by = block_number, cell.initialised = 0;
-        if ((!now.write || now.atomic) && (bytes & ~cell.initialised)) uninitialised(now, id, at);
+        if (now.reads && (bytes & ~cell.initialised)) uninitialised(now, id, at);
         if (now.write) cell.initialised |= bytes;
     }
     auto conflicts_as_read = [&](const Record& before) { return conflicts(before, false); };

@@ -33,6 +33,7 @@ extern bool checking, tracing;
 extern uintptr_t image_begin;  // where this file is loaded: instructions are told apart by their distance from it
 
 // host_launches.cpp, host_memory.cpp
+bool is_the_hosts(uintptr_t address);                          // a variable that is not the device's
 bool may_read(uintptr_t address);                              // a launch's arguments, which lie with the host
 void host_access(uintptr_t address, size_t size, bool write, uintptr_t pc);
 bool whose(uintptr_t address, char* text, size_t size);        // of an address in no array: false if nothing is known

@@ -7,8 +7,10 @@
 
 namespace cudasim {
 
-static const char* const NAMES[] = {"__syncwarp",      "__shfl_sync",   "__shfl_up_sync", "__shfl_down_sync",
-                                    "__shfl_xor_sync", "__ballot_sync", "__any_sync",     "__all_sync"};
+static const char* const NAMES[] = {
+    "__syncwarp",        "__shfl_sync",       "__shfl_up_sync",    "__shfl_down_sync", "__shfl_xor_sync",   "__ballot_sync",
+    "__any_sync",        "__all_sync",        "__match_any_sync",  "__match_all_sync", "__reduce_add_sync", "__reduce_min_sync",
+    "__reduce_max_sync", "__reduce_and_sync", "__reduce_or_sync",  "__reduce_xor_sync"};
 
 struct Meeting {  // one intrinsic that lanes of a warp wait at
     Warp operation;
@@ -53,6 +55,25 @@ static int source_lane(Warp operation, int lane, int argument, int width) {
     }
 }
 
+static uint64_t reduced(Warp operation, uint64_t a, uint64_t b) {
+    switch (operation) {
+        case Warp::Add: return a + b;
+        case Warp::Min: return (int64_t)a < (int64_t)b ? a : b;
+        case Warp::Max: return (int64_t)a > (int64_t)b ? a : b;
+        case Warp::And: return a & b;
+        case Warp::Or: return a | b;
+        default: return a ^ b;
+    }
+}
+
+// Of the lanes that came, those with the same value.
+static unsigned same_as(const Thread* lanes, unsigned came, uint64_t value) {
+    unsigned same = 0;
+    for (unsigned rest = came; rest; rest &= rest - 1)
+        if (lanes[__builtin_ctz(rest)].value == value) same |= rest & -rest;
+    return same;
+}
+
 static void complete(int warp, const Meeting& meeting) {
     Thread* lanes = threads.items + warp * 32;
     uint64_t results[32] = {};
@@ -74,6 +95,18 @@ static void complete(int warp, const Meeting& meeting) {
                          : !(meeting.mask >> from & 1)  ? "the mask does not name"
                                                         : "has ended");
             results[lane] = lanes[from].value;
+        }
+    } else if (meeting.operation >= Warp::Add) {
+        int first = __builtin_ctz(meeting.arrived);
+        uint64_t result = lanes[first].value;
+        for (unsigned rest = meeting.arrived & ~(1u << first); rest; rest &= rest - 1)
+            result = reduced(meeting.operation, result, lanes[__builtin_ctz(rest)].value);
+        for (uint64_t& r : results) r = result;
+    } else if (meeting.operation >= Warp::MatchAny) {
+        for (unsigned rest = meeting.arrived; rest; rest &= rest - 1) {
+            int lane = __builtin_ctz(rest);
+            unsigned same = same_as(lanes, meeting.arrived, lanes[lane].value);
+            results[lane] = meeting.operation == Warp::MatchAny || same == meeting.arrived ? same : 0;
         }
     } else {
         unsigned ballot = 0;

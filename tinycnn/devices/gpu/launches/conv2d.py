@@ -220,7 +220,7 @@ def filter_gradient(
     with device.driver.branch():  # nothing but the optimiser waits for it
         partial, partial_db = device.empty((slices, *w_shape)), device.empty((slices, K if wanted.b else 1))
         device.launch(
-            "conv2d", kernel, (slices, parts), (max(tile.units * tile.splits, tile.KB),),
+            "conv2d", kernel, (parts, slices), (max(tile.units * tile.splits, tile.KB),),
             x, dy, dy if y is None else y, partial, partial_db, *geometry, int(wanted.b), int(y is not None),
             tile.rows, tile.columns, *tiles, tile.RU, tile.CB, tile.KB, tile.splits, shared=tile.shared,
         )  # fmt: skip

@@ -82,4 +82,4 @@ class Plan(NamedTuple):
 
     def launch(self, device: KernelDevice, direction: str, *args: Any) -> None:
         kernel, threads = f"dense_{direction}<T, {self.tile}>", self.tile**2 // 16
-        device.launch("dense", kernel, (*self.tiles, self.slices), (threads,), *args)
+        device.launch("dense", kernel, (self.tiles[0] * self.tiles[1], self.slices), (threads,), *args)

@@ -44,6 +44,8 @@ def reduce(
 
 def reduce_middle(device: KernelDevice, operation: str, x: Array, outer: int, length: int, inner: int) -> Array:
     """(outer, length, inner) -> (outer, inner)."""
+    if not outer * inner:
+        return device.empty((outer, inner))
     columns = inner if inner < 32 else 32
     rows = THREADS // columns
     column_blocks = ceil_div(inner, columns)

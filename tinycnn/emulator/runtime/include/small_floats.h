@@ -186,7 +186,12 @@ CUDASIM_SMALL cudasim::SmallPair<E> __lowhigh2highlow(cudasim::SmallPair<E> a) {
     CUDASIM_INLINE pair __lows2##two(pair a, pair b) { return {a.x, b.x}; }                \
     CUDASIM_INLINE pair __highs2##two(pair a, pair b) { return {a.y, b.y}; }
 
-// Shuffles and atomics of what is smaller than the words that they move.
+namespace cudasim {
+template <int E> constexpr bool is_small_float<Small<E>> = true;
+template <int E> constexpr bool is_small_float<SmallPair<E>> = true;
+}
+
+// Shuffles of what is smaller than the words that they move.
 #define CUDASIM_SHUFFLE(name, type)                                                                              \
     CUDASIM_SMALL cudasim::Small<E> name(unsigned mask, cudasim::Small<E> a, type lane, int width = 32, CUDASIM_HERE) { \
         return cudasim::Small<E>::of_bits((uint16_t)name(mask, (unsigned)a.storage, lane, width, site));          \
