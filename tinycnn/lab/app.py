@@ -23,7 +23,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tinycnn import exercises, lessons
-from tinycnn.exercises.judge import MOST_BYTES
+from tinycnn.exercises.refused import MOST_BYTES
 from tinycnn.lab.folder import NEW, Changed, version_of
 from tinycnn.lab.work import NoSuchWork, Workshop, exercise_of
 from tinycnn.lessons.pages import HERE as LESSONS_PAGE
