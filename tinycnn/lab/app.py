@@ -83,7 +83,7 @@ class Guard:
 
 
 def application(workshop: Workshop, token: str, hosts: Collection[str]) -> ASGIApp:
-    """The lab as an ASGI application. hosts: 'name:port', as browsers say it."""
+    """The lab as an ASGI application. hosts: as browsers say them, 'name:port'."""
     folder, pages = workshop.folder, workshop.pages
     environment = Environment(loader=FileSystemLoader(HERE / "page"), autoescape=True, undefined=StrictUndefined)
 
