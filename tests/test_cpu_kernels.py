@@ -40,8 +40,9 @@ def one_and_two_threads():
             results.append(run())
         return results
 
+    before = threads.team().size
     yield both
-    threads.set_team_size(2)
+    threads.set_team_size(before)
 
 
 def taps(x, R, S, stride, padding):

@@ -19,6 +19,7 @@ from tinycnn import exercises
 from tinycnn.command.main import cli
 from tinycnn.lab.app import STATIC, VENDOR, application
 from tinycnn.lab.folder import Changed, Folder, NameRefused, version_of
+from tinycnn.lab.serve import hosts
 from tinycnn.lab.work import Workshop, said
 
 TOKEN, HOST = "right", "127.0.0.1:8000"
@@ -73,6 +74,11 @@ def test_a_request_for_another_host_is_refused(lab, host):
     """A name of somebody else's that was made to lead to this machine."""
     assert lab.get("files", headers={"Host": host}).status_code == 403
     assert lab.get("files", headers={"Host": "localhost:8000"}).status_code == 200
+
+
+def test_of_port_80_browsers_do_not_say_the_number():
+    assert hosts(8000) == ["127.0.0.1:8000", "localhost:8000"]
+    assert {"127.0.0.1", "localhost", "127.0.0.1:80", "localhost:80"} == set(hosts(80))
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://127.0.0.1:8000", "http://127.0.0.1:80000"])

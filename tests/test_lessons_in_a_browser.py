@@ -93,7 +93,7 @@ def test_a_page_shows_nothing_before_a_prediction_and_everything_after(browser, 
             form = f"document.querySelectorAll('form')[{number}]"
             browser.run(f"{form}.querySelectorAll('input')[{choice}].click(); {form}.querySelector('button').click()")
             assert browser.run(f"{form}.querySelector('.told').textContent").startswith(told)
-    assert not browser.run(covered) and "shown=1" in browser.run("location.hash")
+    assert not browser.run(covered) and "shown=1" in browser.run("(writeAddress(), location.hash)")
 
 
 @every_lesson
@@ -117,6 +117,23 @@ def totals(browser, name):
     """{list: what the facts say was counted at the stage's end}."""
     texts = browser.run(f"[...document.querySelectorAll('[data-view=facts][data-of={name}]')].map(e => e.textContent)")
     return [int(re.search(r"So far ([\d,]+) of ", text)[1].replace(",", "")) for text in texts]
+
+
+def test_a_slider_that_is_drawn_goes_on_where_addresses_are_refused(browser):
+    shown(browser, page("warp"))
+    calls = browser.run("""(() => {
+        let calls = 0;
+        history.replaceState = () => { calls += 1; throw new DOMException("too many", "SecurityError"); };
+        const slider = document.querySelector("[data-stage] input[type=range]");
+        for (let at = 0; at < 150; at++) {
+            slider.value = at % 5;
+            slider.dispatchEvent(new Event("input", { bubbles: true }));
+        }
+        writeAddress();
+        return calls;
+    })()""")
+    assert calls == 1 and browser.run("document.querySelector('[data-stage] input[type=range]').value") == "4"
+    shown(browser, page("warp"))
 
 
 @pytest.mark.parametrize("name", ["warp", "reuse", "banks", "product"])
@@ -177,7 +194,7 @@ def test_stepping_counts_one_request_after_the_other(browser):
         browser.run("document.querySelector('[data-do=next]').focus()")
         browser.press("Enter", 13)
         assert totals(browser, "warp")[0] == costs[: step + 1].sum()
-    assert "warp=5" in browser.run("location.hash")
+    assert "warp=5" in browser.run("(writeAddress(), location.hash)")
     click(browser, "[data-do=back]")
     assert totals(browser, "warp")[0] == costs[:5].sum()
 
@@ -248,7 +265,7 @@ def test_larger_is_for_the_projector_and_is_remembered(browser):
     size = "parseFloat(getComputedStyle(document.documentElement).fontSize)"
     before = browser.run(size)
     click(browser, "[data-do=larger]")
-    assert browser.run(size) > before and "projector=1" in browser.run("location.hash")
+    assert browser.run(size) > before and "projector=1" in browser.run("(writeAddress(), location.hash)")
     assert browser.run("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
 
 

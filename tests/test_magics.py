@@ -84,6 +84,7 @@ int main(int argc, char** argv) {
 }
 """
     assert cell("run -- -v", text).out == "-v 12\n"
+    assert cell("run -- ::x", text).out == "::x 12\n"
 
 
 def test_what_is_not_kept_leaves_nothing(cell, tmp_path):

@@ -48,21 +48,21 @@ def test_blocks_of_no_grad_that_overlap_in_two_threads_end_each_for_itself(float
     def first():
         with tinycnn.no_grad():
             inside.set()
-            leave.wait()
+            leave.wait(60)
         return remembers()
 
     def second():
-        inside.wait()
+        inside.wait(60)
         with tinycnn.no_grad():
             both.set()
-            end.wait()
+            end.wait(60)
         return remembers()
 
     found = []
     threads = [threading.Thread(target=lambda f=f: found.append(f())) for f in (first, second)]
     for thread in threads:
         thread.start()
-    both.wait()
+    assert both.wait(60)
     leave.set()
     threads[0].join()
     end.set()

@@ -36,6 +36,7 @@ import tinycnn
 START_SECONDS = 60.0  # until the job says what it is at
 POLL_SECONDS = 0.1  # how soon the end of a child is noticed whose own children keep its pipes open
 MOST_SAID = 2**24  # bytes of an answer
+STATUS = ", with status "
 FORGED = "it wrote where only the answer belongs"
 FLOOD_KEPT = 2000  # bytes: of what printed too much
 
@@ -228,7 +229,7 @@ class _Listener:
 def _how_it_ended(status: int) -> str:
     """In words."""
     if status >= 0:
-        return f"it ended its process, with status {status}"
+        return f"it ended its process{STATUS}{status}"
     try:
         name = signal.Signals(-status).name
     except ValueError:

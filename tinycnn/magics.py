@@ -83,8 +83,9 @@ def take(words: Sequence[str], cell: str) -> None:
     suffix = suffix_of(name, rest)
     if kept and Path(kept).suffix != suffix:
         raise click.UsageError(f"-o {kept}: the file of this cell ends in {suffix}")
-    kernels = [word for word in rest if word.startswith("::")]
-    rest = [word for word in rest if word not in kernels]
+    end = rest.index("--") if "--" in rest else len(rest)  # what follows is the program's in the cell
+    kernels = [word for word in rest[:end] if word.startswith("::")]
+    rest = [*(word for word in rest[:end] if word not in kernels), *rest[end:]]
     with TemporaryDirectory(prefix="tinycnn-") as folder:
         path = Path(kept or f"{folder}/cell{suffix}")
         write_atomically(path, cell.encode())
@@ -104,7 +105,7 @@ def options(words: tuple[str, ...], kept: str | None) -> tuple[tuple[str, ...], 
 
 def parsed(words: Sequence[str]) -> tuple[str, str | None, list[str]]:
     """(command, FILE of -o, other words) of a cell's first line. Raises UsageError for a command that takes no cell."""
-    end = words.index("--") if "--" in words else len(words)  # what follows is the program's in the cell
+    end = words.index("--") if "--" in words else len(words)
     others, kept = options.main(list(words[:end]), standalone_mode=False)
     name, *rest = others or ("",)
     if name not in COMMANDS:

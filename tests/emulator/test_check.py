@@ -182,6 +182,41 @@ def test_a_return_from_a_loop_with_a_barrier_is_no_fault(tmp_path):
     assert report is None and y.tolist() == 16 * [3] + 16 * [1]
 
 
+AROUND = """__global__ void k(const float* x, float* y, int n) {
+    __shared__ float tile[64];
+    int t = threadIdx.x;
+    EARLY
+    tile[t] = 0;
+    if (t < n) {
+        tile[t] = x[t];
+        __syncthreads();
+        y[t] = tile[n - 1 - t];
+    }
+}
+"""
+
+
+@pytest.mark.parametrize("early", ["if (blockIdx.x > 9) return;", "if (n > 999) {\n        return;\n    }"])
+def test_a_return_that_nobody_takes_excuses_nobody(tmp_path, early):
+    arrays = np.ones(64, np.float32), np.zeros(64, np.float32)
+    report, _ = one_report(tmp_path, AROUND.replace("EARLY", early), *arrays, np.int32(40), block=(64,))
+    assert report.kind == "divergent-barrier" and report.thread == (40, 0, 0) and report.other_line is None
+    assert "24 threads, the first (40,0,0), ended without coming to it" in report.message
+
+
+@pytest.mark.parametrize(
+    "early",
+    [
+        "if (t >= n) return;", "if (t >= n) {\n        return;\n    }", "if (t >= n && x[t] > 0)\n        return;",
+        "for (int i = 0; i < 9; i++)\n        if (i == 5 && t >= n) return;", "if (t < n) y[t] = 1; else return;",
+        "for (int i = 0; i < 2; i++) {\n        if (i == 1 && t >= n) return;\n        tile[t] = x[t];\n    }",
+    ],
+)  # fmt: skip
+def test_a_return_that_is_taken_is_none_to_be_waited_for(tmp_path, early):
+    arrays = np.ones(64, np.float32), np.zeros(64, np.float32)
+    assert one_report(tmp_path, AROUND.replace("EARLY", early), *arrays, np.int32(40), block=(64,))[0] is None
+
+
 def test_two_faults_of_a_line_are_two_reports(tmp_path):
     """By array, and by the end of the array that is left."""
     source = tmp_path / "two.cu"

@@ -17,6 +17,7 @@ from tinycnn.exercises import NAMES, load
 from tinycnn.exercises.grade import grade as grade_all
 from tinycnn.exercises.grade import read_shapes
 from tinycnn.exercises.judge import judge as judged
+from tinycnn.exercises.refused import refused
 from tinycnn.exercises.stages import POINTS
 
 pytestmark = pytest.mark.usefixtures("guard")
@@ -139,7 +140,7 @@ HIDING = "#define GLUE(a, b) a##b\n__attribute__((GLUE(no_sani, tize_thread))) "
         (with_work(WORK, 'asm(".incbin \\"other.h\\"");\n'), "builds", "inline assembly"),
         (with_work(WORK, "__attribute__((no_sanitize_thread)) "), "builds", "names what belongs to the emulator"),
         (with_work(WORK, "#define HIDE CUDASIM_UNHOOKED\n"), "builds", "names what belongs to the emulator"),
-        (with_work(WORK, HIDING), "counts", "1024 numbers of x need a load, and the trace has seen 0"),
+        (with_work(WORK, HIDING), "builds", "pastes names together with ##"),
         (with_work("if (i < n) y[i] = z[i];"), "builds", "mine.cu:6:"),
         ("", "builds", "there is no kernel relu; asked for is relu(const float* x, float* y, int n)"),
         (" " * (2**20 + 1), "builds", "more than 1 MiB"),
@@ -151,6 +152,39 @@ def test_whatever_a_submission_does_ends_in_a_stage_that_failed(guard, text, sta
     reached = [s.name for s in verdict.stages if s.passed is not None]
     assert verdict.score == sum(POINTS[name] for name in reached[:-1])
     assert "/tmp" not in verdict.failed.message
+
+
+INCLUDES = [
+    "// /*\n#include <x>\n// */", '#inc\\ \t\nlude "x"', 'const char* s = "/*";\n#include <x>\n// */',
+    "\ufeff#include <x>",
+    "int a = 1'0 + '/*'[0];\n#include <x>\n// */", 'auto s = R"x()" /* )x";\n#include <x>\n// */', "#/**/include <x>",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("before", INCLUDES)
+def test_an_include_is_found_however_it_is_written(before):
+    assert "the file includes another" in refused(GUARD, with_work(WORK, before + "\n"))
+
+
+@pytest.mark.parametrize(
+    "before", ["/* \n#include <x>\n*/", "// \\\n#include <x>", 'auto s = R"(\n#include <x>\n)";', "int a = 1'000;"]
+)
+def test_what_only_looks_like_an_include_is_none(before):
+    assert not refused(GUARD, with_work(WORK, before + "\n"))
+
+
+@pytest.mark.parametrize("before", ["\0#include <x>", "// \r/*\n#include <x>\n// */"])
+def test_what_compilers_read_in_different_ways_is_refused(before):
+    assert "which compilers read in different ways" in refused(GUARD, with_work(WORK, before + "\n"))
+
+
+@pytest.mark.parametrize("name, stage", [("guard", "counts"), ("padding", "clean")])
+def test_what_is_hidden_from_the_check_is_noticed(need, monkeypatch, name, stage):
+    hiding = "#define GLUE(a, b) a##b\n__attribute__((GLUE(no_sani, tize_thread)))\n__global__"
+    text = need(name).text("solution").replace("__global__", hiding)
+    monkeypatch.setattr("tinycnn.exercises.judge.refused", lambda *_: "")
+    failed = judged(load(name), "mine.cu", text).failed
+    assert failed.name == stage and "numbers of x need a load, and the trace has seen 0" in failed.message
 
 
 def test_a_crash_is_a_line_and_a_failed_stage_in_json(tmp_path):
@@ -218,6 +252,82 @@ def test_only_ones_own_way_back_counts(need):
     swish = need("swish_gradient")
     failed = judged(swish, "mine.py", "def swish(x, slope):\n    return x / (1.0 + (-slope * x).exp())\n").failed
     assert failed.name == "visible" and "output_of('swish', ...)" in failed.message
+
+
+PATCHES = """
+import tinycnn.exercises.answers
+import tinycnn.exercises.compare
+import tinycnn.gradcheck
+from tinycnn.exercises import answers, compare
+
+tinycnn.gradcheck.gradcheck = tinycnn.gradcheck.pair = lambda *_, **__: True
+compare.difference = answers.difference = lambda *_: ""
+answers.wrong_with = lambda *_: None
+"""
+
+
+@pytest.mark.parametrize("name", ["numba_maxpool", "swish_gradient"])
+def test_what_a_submission_does_to_the_judge_in_its_own_process_changes_nothing(need, name):
+    verdict = judged(need(name), "mine.py", load(name).text("start") + PATCHES)
+    assert verdict.failed.name == "visible"
+
+
+@pytest.mark.parametrize("said", ["{}", "3", "{'arrays': 3}", "{'arrays': []}", "{'raised': 3, 'line': 'x'}"])
+def test_an_answer_that_is_none_is_a_failed_stage(need, said):
+    forged = f"\nfrom tinycnn.exercises import in_python\nin_python.GradientRunner.run = lambda *_: {said}\n"
+    failed = judged(need("swish_gradient"), "mine.py", load("swish_gradient").text("solution") + forged).failed
+    assert failed.name == "visible" and "it wrote where only the answer belongs" in failed.message
+
+
+def test_an_input_written_over_is_told(need):
+    swish = need("swish_gradient")
+    wrong = swish.text("solution").replace("    return output_of", "    x.data[...] = 0\n    return output_of")
+    failed = judged(swish, "mine.py", wrong).failed
+    assert failed.name == "visible" and "x was written over; to be written is y" in failed.message
+
+
+def test_of_a_hidden_shape_nothing_is_told_by_the_name_of_an_exception(need):
+    swish = need("swish_gradient")
+    telling = swish.text("solution").replace(
+        "    device, of =",
+        "    if x.shape == (5, 1):\n        raise type(f'rows_{x.shape[0]}', (Exception,), {})()\n    device, of =",
+    )
+    failed = judged(swish, "mine.py", telling).failed
+    line = telling.splitlines().index("        raise type(f'rows_{x.shape[0]}', (Exception,), {})()") + 1
+    assert failed.name == "hidden"
+    assert failed.message == (
+        f"wrong on 1 of 3 shapes (mine.py:{line}: an exception of its own): where there is one column"
+    )
+
+
+def test_of_a_hidden_shape_nothing_is_told_by_the_status_of_a_process(guard):
+    failed = judged(guard, "mine.cu", with_work("if (n == 2047) exit(77);" + WORK)).failed
+    assert failed.name == "hidden" and failed.message == "it ended its process"
+
+
+@pytest.mark.parametrize(
+    "work, words",
+    [
+        (
+            "y[n, p, q, c] = largest\n    y[0, 0, 0, 0] = y[0, 0, 0, 0]",
+            "threads 0 and 1 of the grid both write y[0,0,0,0]",
+        ),
+        ("y[n, p, q, c] = largest\n    if i == 0:\n        y[0] = y[0]", "both write y[0,0,0,1]"),
+        ("y.flat[i] = largest", "no thread was seen to write y[0,0,0,0]"),
+    ],
+)
+def test_who_writes_what_in_a_kernel_in_python_is_seen(need, work, words):
+    maxpool = need("numba_maxpool")
+    text = maxpool.text("solution").replace("y[n, p, q, c] = largest", work)
+    failed = judged(maxpool, "mine.py", text).failed
+    assert failed.name == "visible" and words in failed.message
+
+
+@pytest.mark.parametrize("work", ["y[n][p, q, c] = largest", "y.ravel()[i] = largest", "y[n, p, q, c] += largest"])
+def test_a_number_may_be_written_through_a_part_and_twice_by_its_thread(need, work):
+    maxpool = need("numba_maxpool")
+    text = maxpool.text("solution").replace("y[n, p, q, c] = largest", f"y[n, p, q, c] = 0\n    {work}")
+    assert judged(maxpool, "mine.py", text)
 
 
 # ---------------------------------------------------------------- exercise
@@ -338,7 +448,7 @@ def test_a_teacher_s_hint_is_shown_to_who_fails_there(folder, tmp_path):
 @pytest.mark.parametrize(
     "text, words",
     [
-        ("[[shape]]\nn = 0\n", "shape 1: n is a whole number from 1 to 4096, not 0"),
+        ("[[shape]]\nn = 0\n", "shape 1: n is a whole number from 1 to 131072, not 0"),
         ("[[shape]]\nn = 5\n[[shape]]\nm = 5\n", "shape 2 has m; the sizes of guard are n"),
         ("[[shape]]\nn = true\n", "not True"),
         ("[[shape]]\n", "shape 1 has no n"),

@@ -127,7 +127,9 @@ class Checker:
         where = self.watched.places([pc for p in problems for pc in (p.pc, p.other_pc) if pc])
         for problem in problems:
             report = report_of(self.watched, launch.kernel, launch.shared, problem, where)
-            if problem.kind == SKIPPED and returns_before(self.watched.path, launch.kernel, report):
+            if problem.kind == SKIPPED and returns_between(
+                self.watched.path, launch.kernel, where.get(problem.other_pc), report
+            ):
                 continue
             lines = frozenset([report.line, report.other_line or report.line])
             # Two faults of one line are told apart as far as they can be: by array, and by which end it was left.
@@ -190,10 +192,12 @@ def _reads_an_input(watched: Watched, problem: Problem) -> bool:
     return not watched.module.library.cudasim_written(problem.region)
 
 
-def returns_before(path: Path, kernel: str, report: Report) -> bool:
-    """Whether a kernel has a `return;` before a barrier: threads that take it are not waited for, and that is right.
+def returns_between(path: Path, kernel: str, last: Place | None, report: Report) -> bool:
+    """Whether a kernel has a `return;` between where a thread was last and a barrier that it did not come to.
 
-    A barrier in a function that the kernel calls comes after all of the kernel's.
+    A thread that takes it is not waited for, and that is right. last: its last access or branch before the barrier;
+    where that is unknown, or in another function, it may have been anywhere. A barrier in a function that the kernel
+    calls comes after all of the kernel's.
     """
     text = re.sub(
         r"//[^\n]*|/\*.*?\*/", lambda c: "\n" * c[0].count("\n"), path.read_text(errors="replace"), flags=re.DOTALL
@@ -204,9 +208,13 @@ def returns_before(path: Path, kernel: str, report: Report) -> bool:
         return True
     lines = text[begin.end() :].split("\n}", 1)[0].splitlines()  # of the body, up to the brace that begins a line
     first = text.count("\n", 0, begin.end()) + 1
-    if first <= report.line < first + len(lines) and Path(report.file).name == path.name:
-        lines = lines[: report.line - first + 1]
-    return any(re.search(r"\breturn\s*;", line) for line in lines)
+
+    def within(file: str, line: int) -> bool:
+        return first <= line < first + len(lines) and Path(file).name == path.name
+
+    since = last[1] - first if last and within(*last) else 0
+    until = report.line - first + 1 if within(report.file, report.line) else len(lines)
+    return any(re.search(r"\breturn\s*;", line) for line in lines[since:until])
 
 
 def report_of(
@@ -217,7 +225,8 @@ def report_of(
         file, line = where[problem.pc]
     else:
         file, line = instrument.source_file(problem.file.decode(), watched.path.parent), problem.line
-    other_line = where[problem.other_pc][1] if problem.other_pc else None
+    raced = problem.other_pc and problem.kind == RACE
+    other_line = where[problem.other_pc][1] if raced else None
     array, element = _element(watched, problem) if problem.pc and problem.region >= 0 else (None, None)
     return Report(
         KINDS[problem.kind],
@@ -231,8 +240,8 @@ def report_of(
         problem.count,
         array,
         element,
-        tuple(problem.other_block) if problem.other_pc else None,
-        tuple(problem.other_thread) if problem.other_pc else None,
+        tuple(problem.other_block) if raced else None,
+        tuple(problem.other_thread) if raced else None,
     )
 
 

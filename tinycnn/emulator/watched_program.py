@@ -213,7 +213,9 @@ class ProgramCheck:
         where = watched.places([pc for p in problems for pc in (p.pc, p.other_pc) if pc])
         for problem in problems:
             report = watched.report(problem, where)
-            if problem.kind != checking.SKIPPED or not checking.returns_before(watched.path, watched.kernel, report):
+            if problem.kind != checking.SKIPPED or not checking.returns_between(
+                watched.path, watched.kernel, where.get(problem.other_pc), report
+            ):
                 self._add(report)
         library.cudasim_unwatch()
 

@@ -3,10 +3,36 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinycnn.exercises.exercise import Output
+from tinycnn.exercises.exercise import Case, Exercise, Output
+
+
+class Wrong(NamedTuple):
+    """What is wrong on a shape. detail: for a visible one; kind: all that may be said of a hidden one."""
+
+    detail: str
+    kind: str = "wrong numbers"
+
+
+def compared(exercise: Exercise, case: Case, arguments: Sequence[Any]) -> Wrong | None:
+    """What is wrong with a launch's arguments as the kernel left them."""
+    for output in case.outputs:
+        if text := difference(output, arguments[output.argument]):
+            return Wrong(text)
+    written = {output.argument: output.name for output in case.outputs}
+    for i, (name, before) in enumerate(zip(exercise.parameters, case.launch.args, strict=True)):
+        if isinstance(before, np.ndarray) and i not in written and not np.array_equal(before, arguments[i]):
+            return overwritten(name, " and ".join(written.values()))
+    return None
+
+
+def overwritten(name: str, outputs: str) -> Wrong:
+    """An input that is not as it was."""
+    return Wrong(f"{name} was written over; to be written is {outputs}", "an input written over")
 
 
 def difference(output: Output, got: np.ndarray) -> str:

@@ -6,11 +6,11 @@ from tinycnn.emulator import Trace
 from tinycnn.emulator.tracing import Line
 
 
-def lines(trace: Trace, space: str, array: str = "", op: str = "") -> list[Line]:
-    """The trace's lines of one memory, of one array and one kind of access where these are given."""
+def lines(trace: Trace, space: str = "", array: str = "", op: str = "") -> list[Line]:
+    """The trace's lines, of one memory, one array and one kind of access where these are given."""
     return [
         line for line in trace.lines
-        if line.space == space and array in ("", line.array) and op in ("", line.op)
+        if space in ("", line.space) and array in ("", line.array) and op in ("", line.op)
     ]  # fmt: skip
 
 
@@ -23,6 +23,11 @@ def sectors_per_request(trace: Trace, array: str) -> float:
 def numbers(trace: Trace, space: str, array: str = "", op: str = "") -> int:
     """How many numbers of 4 bytes threads asked for, those of all lanes counted."""
     return sum(line.lanes * line.bytes_per_lane for line in lines(trace, space, array, op)) // 4
+
+
+def atomics(trace: Trace) -> int:
+    """How many there are, in global and in shared memory."""
+    return sum(line.lanes for line in lines(trace, op="atomic"))
 
 
 def bank_conflict_ways(trace: Trace) -> float:

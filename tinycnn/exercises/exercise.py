@@ -13,6 +13,7 @@ import numpy as np
 from tinycnn.emulator import Launch, Trace
 
 FOLDER = Path(__file__).parent
+LARGEST = 2**17  # size: more than 16 bits can count, and still judged in a second
 EPS = float(np.finfo(np.float32).eps)
 
 Sizes = Mapping[str, int]
@@ -51,10 +52,14 @@ class Case:
 
 @dataclass(frozen=True)
 class GradientCase:
-    """Inputs of a function, float64, and what it has to give; its gradient is compared with differences."""
+    """Inputs of a function, float64, and what it has to give, in NumPy: its gradient is compared with differences."""
 
     inputs: list[np.ndarray]
-    want: np.ndarray
+    function: Callable[..., np.ndarray]
+
+    @property
+    def want(self) -> np.ndarray:
+        return self.function(*self.inputs)
 
 
 @dataclass(frozen=True)
@@ -140,8 +145,10 @@ class Exercise:
         for name, value in numbers.items():
             if name not in self.sizes:
                 raise ValueError(f"{what} has {name}; the sizes of {self.name} are {', '.join(self.sizes)}")
-            if isinstance(value, bool) or not isinstance(value, int) or not self.sizes[name] <= value <= 4096:
-                raise ValueError(f"{what}: {name} is a whole number from {self.sizes[name]} to 4096, not {value!r}")
+            if isinstance(value, bool) or not isinstance(value, int) or not self.sizes[name] <= value <= LARGEST:
+                raise ValueError(
+                    f"{what}: {name} is a whole number from {self.sizes[name]} to {LARGEST}, not {value!r}"
+                )
         if missing := [name for name in self.sizes if name not in numbers]:
             raise ValueError(f"{what} has no {' and no '.join(missing)}")
         sizes = {name: numbers[name] for name in self.sizes}

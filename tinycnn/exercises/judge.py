@@ -3,8 +3,9 @@
     verdict = judge(load("coalesce"), "mine.cu", Path("mine.cu").read_text())
 
 Everything that runs the submission does so in a child process (limited.py), stage by stage, and a stage that is failed
-is the last. Marks rest on counts, never on time. What is said about a hidden shape is what it was chosen to reveal, as
-its author put it, and the line and the kind of a fault: no sizes, no numbers, nothing that the submission itself says.
+is the last. What a submission in Python gives is compared outside of its process (answers.py). Marks rest on counts,
+never on time. What is said about a hidden shape is what it was chosen to reveal, as its author put it, and the line and
+the kind of a fault: no sizes, no numbers, nothing that the submission itself says.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ from typing import Any
 from tinycnn import emulator, limited
 from tinycnn.emulator.checking import launch_seconds
 from tinycnn.emulator.compiler import BUILD_SECONDS
-from tinycnn.exercises import load
-from tinycnn.exercises.exercise import Exercise, Shape
-from tinycnn.exercises.runners import CRASH, ENDLESS, SECONDS, Rejected, Wrong, runner_of
+from tinycnn.exercises import in_python, load
+from tinycnn.exercises.answers import Answer, wrong_with
+from tinycnn.exercises.compare import Wrong
+from tinycnn.exercises.exercise import Case, Exercise, Shape
+from tinycnn.exercises.refused import refused
+from tinycnn.exercises.runners import CRASH, ENDLESS, SECONDS, CudaRunner, Rejected
 from tinycnn.exercises.stages import BUILDS, CLEAN, COUNTS, HIDDEN, VISIBLE, Stage, Verdict
 
 SHAPE_SECONDS = {"cuda": launch_seconds(SECONDS), "numba": SECONDS, "gradient": SECONDS}
-MOST_BYTES = 2**20  # of a submission
 MOST_SHOWN = 3  # faults
 
 
@@ -45,12 +48,16 @@ def judge(exercise: Exercise, file: str, text: str, hidden: Sequence[Shape] | No
         (Path(folder) / name).write_text(text, encoding="utf-8")
         arguments = {"name": exercise.name, "folder": folder, "file": name, "hidden": secret}
         outcome = limited.run("tinycnn.exercises.judge:job", arguments)
-    stages = [Stage(**stage) for stage in outcome.values]
-    if outcome.ended:
+    if exercise.kind == "cuda":
+        stages = [Stage(**stage) for stage in outcome.values]
+    else:
+        stages = _stages_of_answers(exercise, name, text, outcome.values, hidden)
+    if outcome.ended and all(stage.passed for stage in stages):
         stage, _, place = outcome.during.partition(": ")
         if stage not in stage_names(exercise):
             raise limited.JobError(f"{file} could not be judged: {outcome.ended}\n{outcome.printed}".rstrip())
-        stages.append(Stage(stage, False, f"at {place}: {outcome.ended}" if place else outcome.ended))
+        ended = outcome.ended.partition(limited.STATUS)[0] if stage == HIDDEN else outcome.ended  # it can be any number
+        stages.append(Stage(stage, False, f"at {place}: {ended}" if place else ended))
     return verdict_of(exercise, stages)
 
 
@@ -65,21 +72,39 @@ def verdict_of(exercise: Exercise, reached: Sequence[Stage]) -> Verdict:
     return Verdict(exercise.name, (*reached, *(Stage(name) for name in stage_names(exercise)[len(reached) :])))
 
 
-def refused(exercise: Exercise, text: str) -> str:
-    """Why a text is not even built, or ''. What is included would be quoted by the compiler, and then by us."""
-    if len(text.encode()) > MOST_BYTES:
-        return f"the file has more than {MOST_BYTES // 2**20} MiB"
-    if exercise.kind != "cuda":
-        return ""
-    plain = re.sub(r"/\*.*?\*/", " ", text.replace("\\\n", ""), flags=re.DOTALL)
-    if re.search(r"^\s*(?:#|%:|\?\?=)\s*(?:include|include_next|import|embed)\b", plain, re.MULTILINE):
-        return "the file includes another; an exercise needs nothing but itself"
-    code = re.sub(r"//[^\n]*", "", plain)
-    if re.search(r"\b(?:asm|__asm|__asm__)\b", code):
-        return "the file has inline assembly, which nothing here can run"
-    if re.search(r"no_sanitize|cudasim|__tsan", code, re.IGNORECASE):
-        return "the file names what belongs to the emulator, and not to CUDA"
-    return ""
+def shapes_of(exercise: Exercise, hidden: Sequence[Shape] | None) -> dict[str, tuple[Shape, ...]]:
+    """{stage: the shapes that it is run on}. hidden: shapes in place of the exercise's own."""
+    # Where it is counted it has to be right too.
+    counted = (exercise.counted._replace(suspicion="the counts are taken"),) if exercise.counted else ()
+    return {VISIBLE: (*exercise.visible, *counted), HIDDEN: exercise.hidden if hidden is None else tuple(hidden)}
+
+
+def _stages_of_answers(
+    exercise: Exercise, file: str, text: str, said: Sequence[Any], hidden: Sequence[Shape] | None
+) -> list[Stage]:
+    """The stages that a submission in Python has reached. said: why it does not build or '', then an answer a shape."""
+    if not said or said[0]:
+        return [Stage(BUILDS, False, str(reason)) for reason in said[:1]]
+    stages, answers = [Stage(BUILDS, True)], list(said[1:])
+    for name, shapes in shapes_of(exercise, hidden).items():
+        here, answers = answers[: len(shapes)], answers[len(shapes) :]
+        if len(here) < len(shapes):  # it was ended there
+            break
+        wrong = [
+            (shape, wrong_with(exercise, exercise.at(shape.sizes), answer, file, text))
+            for shape, answer in zip(shapes, here, strict=True)
+        ]
+        stages.append(_compared(name, wrong))
+        if not stages[-1].passed:
+            break
+    return stages
+
+
+def _compared(name: str, wrong: Sequence[tuple[Shape, Wrong | None]]) -> Stage:
+    """What became of a stage: what was wrong at its shapes."""
+    found = [(shape, what) for shape, what in wrong if what]
+    words = (_visible if name == VISIBLE else _hidden)(found, len(wrong)) if found else ""
+    return Stage(name, not found, words)
 
 
 # ---------------------------------------------------------------- in the child
@@ -87,52 +112,74 @@ def refused(exercise: Exercise, text: str) -> str:
 
 def job(
     name: str, folder: str, file: str, hidden: list[tuple[dict[str, int], str]] | None
-) -> Iterator[limited.At | dict[str, Any]]:
-    """Judge the file in that folder, and yield the stages that are reached as plain data."""
+) -> Iterator[limited.At | dict[str, Any] | str]:
+    """Judge the file in that folder, and yield the stages that are reached as plain data.
+
+    Of a file in Python only what it gives is yielded: what that is worth is not for its own process to say.
+    """
     os.chdir(folder)  # faults are told by the file's name alone
-    for said in _stages(load(name), Path(file), hidden):
-        if isinstance(said, limited.At):
-            yield said
-        else:
+    exercise = load(name)
+    shapes = shapes_of(exercise, None if hidden is None else [Shape(*shape) for shape in hidden])
+    for said in (_stages if exercise.kind == "cuda" else _answers)(exercise, Path(file), shapes):
+        if isinstance(said, Stage):
             yield {**asdict(said), "message": said.message.replace(f"{folder}/", "")}
+        else:
+            yield said
 
 
-def _stages(
-    exercise: Exercise, path: Path, hidden: list[tuple[dict[str, int], str]] | None
-) -> Iterator[limited.At | Stage]:
+def _answers(
+    exercise: Exercise, path: Path, shapes: dict[str, tuple[Shape, ...]]
+) -> Iterator[limited.At | Answer | str]:
     yield limited.At(BUILDS, BUILD_SECONDS)
     try:
-        runner = runner_of(exercise, path)
+        runner = in_python.runner_of(exercise, path)
+    except Rejected as rejected:
+        yield str(rejected)
+        return
+    yield ""
+    for name in shapes:
+        for shape in shapes[name]:
+            yield limited.At(f"{name}: {shape}" if name == VISIBLE else name, SHAPE_SECONDS[exercise.kind])
+            yield runner.run(exercise.at(shape.sizes))
+
+
+def _stages(exercise: Exercise, path: Path, shapes: dict[str, tuple[Shape, ...]]) -> Iterator[limited.At | Stage]:
+    yield limited.At(BUILDS, BUILD_SECONDS)
+    try:
+        runner = CudaRunner(exercise, path)
     except Rejected as rejected:
         yield Stage(BUILDS, False, str(rejected))
         return
     yield Stage(BUILDS, True)
     seconds = SHAPE_SECONDS[exercise.kind]
-    # Where it is counted it has to be right too.
-    counted = (exercise.counted._replace(suspicion="the counts are taken"),) if exercise.counted else ()
-    secret = exercise.hidden if hidden is None else tuple(Shape(*shape) for shape in hidden)
-    for name, shapes in ((VISIBLE, (*exercise.visible, *counted)), (HIDDEN, secret)):
-        found: list[tuple[Shape, Wrong]] = []
-        for shape in shapes:
+    for name in shapes:
+        wrongs: list[tuple[Shape, Wrong | None]] = [(shape, None) for shape in shapes[name]]
+        for i, shape in enumerate(shapes[name]):
             yield limited.At(f"{name}: {shape}" if name == VISIBLE else name, seconds)
-            wrong = runner.run(exercise.at(shape.sizes), name)
+            case = exercise.at(shape.sizes)
+            assert isinstance(case, Case)
+            wrong = runner.run(case, name)
             if wrong and wrong.kind == CRASH:  # what it has written over, nobody knows
                 yield Stage(name, False, f"at {shape}: {wrong.detail}" if name == VISIBLE else wrong.detail)
                 return
-            if wrong:
-                found.append((shape, wrong))
+            wrongs[i] = shape, wrong
             if wrong and wrong.kind == ENDLESS:
                 break  # as it would on the others
-        if found:
-            yield Stage(name, False, (_visible if name == VISIBLE else _hidden)(found, len(shapes)))
+        stage = _compared(name, wrongs)
+        yield stage
+        if not stage.passed:
             return
-        yield Stage(name, True)
-    if exercise.kind == "cuda":
-        reports = [*map(str, runner.reports(VISIBLE)), *(f"on a hidden shape: {r}" for r in runner.places(HIDDEN))]
-        reports = reports[:MOST_SHOWN] + [f"... {len(reports) - MOST_SHOWN} more"] * (len(reports) > MOST_SHOWN)
-        yield Stage(CLEAN, not reports, "\n".join(reports))
-        if reports:
-            return
+    reports = [*map(str, runner.reports(VISIBLE)), *(f"on a hidden shape: {r}" for r in runner.places(HIDDEN))]
+    reports = reports[:MOST_SHOWN] + [f"... {len(reports) - MOST_SHOWN} more"] * (len(reports) > MOST_SHOWN)
+    if not reports and not exercise.goals:  # where there are goals, this is seen when they are counted
+        yield limited.At(CLEAN, seconds)
+        try:
+            runner.trace(exercise.visible[0].sizes)
+        except (emulator.KernelError, Rejected) as error:
+            reports = [str(error)]
+    yield Stage(CLEAN, not reports, "\n".join(reports))
+    if reports:
+        return
     if exercise.goals:
         yield limited.At(COUNTS, seconds)
         try:

@@ -23,7 +23,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tinycnn import exercises, lessons
-from tinycnn.exercises.judge import MOST_BYTES
+from tinycnn.exercises.refused import MOST_BYTES
 from tinycnn.lab.folder import NEW, Changed, version_of
 from tinycnn.lab.work import NoSuchWork, Workshop, exercise_of
 from tinycnn.lessons.pages import HERE as LESSONS_PAGE
@@ -83,7 +83,7 @@ class Guard:
 
 
 def application(workshop: Workshop, token: str, hosts: Collection[str]) -> ASGIApp:
-    """The lab as an ASGI application. hosts: 'name:port', as browsers say it."""
+    """The lab as an ASGI application. hosts: as browsers say them, 'name:port'."""
     folder, pages = workshop.folder, workshop.pages
     environment = Environment(loader=FileSystemLoader(HERE / "page"), autoescape=True, undefined=StrictUndefined)
 

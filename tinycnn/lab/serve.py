@@ -32,6 +32,12 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
+def hosts(port: int) -> list[str]:
+    """What browsers may call this machine: of port 80 they do not say the number."""
+    names = [HOST, "localhost"]
+    return [f"{name}:{port}" for name in names] + (names if port == 80 else [])
+
+
 def serve(folder: Path, port: int, browse: bool, say: Callable[[str], None]) -> None:
     """Serve a folder until Ctrl-C or SIGTERM. port: 0 for any that is free. say: is told the address.
 
@@ -48,7 +54,7 @@ def serve(folder: Path, port: int, browse: bool, say: Callable[[str], None]) -> 
         token = secrets.token_urlsafe(24)
         workshop = Workshop(Folder(folder), Path(pages))
         config = uvicorn.Config(
-            application(workshop, token, (f"{HOST}:{port}", f"localhost:{port}")),
+            application(workshop, token, hosts(port)),
             log_level="critical",  # what goes wrong is said on the page
             access_log=False,  # has the token in it
             proxy_headers=False,

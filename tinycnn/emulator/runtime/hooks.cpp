@@ -126,6 +126,11 @@ static void report_access(Kind kind, int region, const Access& access) {
         snprintf(p->message, sizeof p->message, "%s %d bytes %s", access.write ? "writes" : "reads", access.size, text);
 }
 
+static void step(uintptr_t pc) {
+    Thread& t = threads[current];
+    t.steps[t.step_count++ % STEPS] = pc;
+}
+
 static void access(const void* address, int size, bool write, bool atomic, void* return_address,
                    bool is_volatile = false, bool reads = false) {
     uintptr_t at = (uintptr_t)address;
@@ -148,6 +153,7 @@ static void access(const void* address, int size, bool write, bool atomic, void*
         abandon();  // so does a GPU: "misaligned address" ends the launch
     }
     threads[current].last_access = a.pc;
+    step(a.pc);
     if (tracing) {
         threads[current].access = a;
         wait_as(State::AtAccess);
@@ -159,9 +165,11 @@ static void access(const void* address, int size, bool write, bool atomic, void*
 // rounds would otherwise go unnoticed, and lanes of different rounds be taken to be together.
 static void branch(void* return_address) {
     if (!watching) return;
-    if (overdue) stop_overdue((uintptr_t)return_address - image_begin);
+    uintptr_t pc = (uintptr_t)return_address - image_begin;
+    if (overdue) stop_overdue(pc);
+    step(pc);
     if (!tracing) return;
-    threads[current].access = {(uintptr_t)return_address - image_begin};
+    threads[current].access = {pc};
     wait_as(State::AtAccess);
 }
 
@@ -211,34 +219,55 @@ void tools_begin_block() {
         tracing = traced_count && *traced_blocks == number;
         if (tracing) ++traced_blocks, --traced_count;
     }
-    for (int i = 0; i < block.size; ++i) threads[i].last_access = threads[i].last_barrier = 0;
+    for (int i = 0; i < block.size; ++i) threads[i].last_access = threads[i].last_barrier = threads[i].step_count = 0;
     shadow_begin_block();
+}
+
+// Where an ended thread was last before an instruction, or 0: what comes behind it is the kernel's end.
+static uintptr_t last_before(const Thread& t, uintptr_t before) {
+    for (unsigned back = 1; back <= t.step_count && back <= STEPS; ++back) {
+        uintptr_t pc = t.steps[(t.step_count - back) % STEPS];
+        if (pc < before) return pc;
+    }
+    return 0;
 }
 
 // A thread that ended is not waited for at a barrier. That is as it should be if it returned before the barrier. If
 // it made an access that stands after the barrier, it went around it: the barrier was in a branch it did not take. (But
 // in a loop it may have come to this barrier, or a later one, and so behind it, in an earlier round.) And if it made none,
-// that is still so, unless the kernel has a return before the barrier: checking.py looks.
+// that is still so, unless there is a return between where it was last and the barrier: checking.py looks.
 void tools_after_barrier(uintptr_t pc, Site site) {
     if (!checking) return;
     shadow_after_barrier();
-    int ended = 0, first = 0;
+    uintptr_t at = pc - image_begin;
     char text[200];
-    for (int i = block.size - 1; i >= 0; --i) {
-        if (threads[i].state != State::Done || threads[i].abandoned) continue;
-        ++ended, first = i;
-        if (threads[i].last_access <= pc - image_begin || threads[i].last_barrier >= pc) continue;
-        uint3 t = threads[i].index;
-        snprintf(text, sizeof text, "divergent barrier: thread (%u,%u,%u) did not come to it, but went on behind it",
-                 t.x, t.y, t.z);
-        report(Kind::Barrier, site, i, text);
-        return;
+    for (int i = 0; i < block.size; ++i) {
+        const Thread& t = threads[i];
+        if (t.state != State::Done || t.abandoned) continue;
+        uint3 who = t.index;
+        if (t.last_access > at && t.last_barrier < pc) {
+            snprintf(text, sizeof text, "divergent barrier: thread (%u,%u,%u) did not come to it, but went on behind it",
+                     who.x, who.y, who.z);
+            report(Kind::Barrier, site, i, text);
+            return;
+        }
     }
-    if (!ended) return;
-    uint3 t = threads[first].index;
-    snprintf(text, sizeof text, "divergent barrier: %d thread%s, the first (%u,%u,%u), ended without coming to it; all "
-             "threads of a block come to a barrier, or none", ended, ended == 1 ? "" : "s", t.x, t.y, t.z);
-    report(Kind::Skipped, site, first, text);
+    for (int i = 0; i < block.size; ++i) {
+        const Thread& t = threads[i];
+        if (t.state != State::Done || t.abandoned) continue;
+        uintptr_t last = last_before(t, at);
+        Problem* p = find_problem(Kind::Skipped, 0, last, site);
+        if (!p || p->count) continue;
+        int ended = 0;
+        for (int j = i; j < block.size; ++j)
+            ended += threads[j].state == State::Done && !threads[j].abandoned && last_before(threads[j], at) == last;
+        uint3 who = t.index;
+        p->count = 1;
+        tell_who(*p, i);
+        snprintf(p->message, sizeof p->message,
+                 "divergent barrier: %d thread%s, the first (%u,%u,%u), ended without coming to it; all threads of a "
+                 "block come to a barrier, or none", ended, ended == 1 ? "" : "s", who.x, who.y, who.z);
+    }
 }
 
 // All threads stand still: the first warp that has an access to make issues the one that comes first in the code, for

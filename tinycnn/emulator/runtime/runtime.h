@@ -39,6 +39,8 @@ struct Access {  // a load or store that a thread is about to make (hooks.cpp)
     uint8_t reads;   // what was there before
 };
 
+constexpr unsigned STEPS = 16;
+
 struct Thread {
     uint3 index;
     State state;
@@ -48,6 +50,8 @@ struct Thread {
     uintptr_t pc;     // the instruction after its last barrier or intrinsic call
     uintptr_t last_barrier;  // the same of its last __syncthreads in this block; 0: none yet
     uintptr_t last_access;  // the instruction of its last access, in hooked builds
+    uintptr_t steps[STEPS];  // the last of its accesses and branches, of which there have been so many
+    unsigned step_count;
     uint64_t value;   // what it brings to a warp intrinsic, and takes from one
     int lane_argument, width;
     Access access;    // what it is parked at, when accesses are issued in lockstep

@@ -34,7 +34,7 @@ EXERCISE = Exercise(
     hidden=conv_forward.HIDDEN,
     goals=(
         Goal("sectors a request of dx", 4, lambda trace, sizes: counts.sectors_per_request(trace, "dx")),
-        Goal("atomics", 0, lambda trace, sizes: counts.numbers(trace, "global", op="atomic")),
+        Goal("atomics", 0, lambda trace, sizes: counts.atomics(trace)),
     ),
     counted=conv_forward.at(("", (1, 6, 6, 32, 8, 3, 3, 1, 1, 0, 0, 0, 0)))[0],
 )

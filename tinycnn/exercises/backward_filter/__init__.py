@@ -19,6 +19,12 @@ def case(sizes: Sizes, random: np.random.Generator) -> Case:
     return Case(launch, (Output("dw", 2, want, rounded(conv.N * conv.P * conv.Q, magnitude)),))
 
 
+def products(sizes: Sizes) -> int:
+    """How many there are in all sums together, where there is no padding."""
+    conv = convolution.Conv.of(sizes)
+    return conv.R * conv.S * conv.C * conv.K * conv.N * conv.P * conv.Q
+
+
 EXERCISE = Exercise(
     name="backward_filter",
     title="Eight sums into one",
@@ -29,11 +35,16 @@ EXERCISE = Exercise(
     visible=conv_forward.VISIBLE,
     hidden=conv_forward.HIDDEN,
     goals=(
-        Goal("atomics", 0, lambda trace, sizes: counts.numbers(trace, "global", op="atomic")),
+        Goal("atomics", 0, lambda trace, sizes: counts.atomics(trace)),
         Goal(
             "stores for each number of dw", 1,
             lambda t, sizes: counts.numbers(t, "global", "dw", "store")
             / (sizes["R"] * sizes["S"] * sizes["C"] * sizes["K"]),
+        ),
+        Goal(  # all of x and dy is in the sums, and 16 filters fill their warps: more are sums that are not shared
+            "lanes, idle ones too, that load dy for each product", 1,
+            lambda t, sizes: sum(line.possible_lanes for line in counts.lines(t, "global", "dy", "load"))
+            / products(sizes),
         ),
     ),
     counted=conv_forward.at(("", (2, 6, 6, 2, 16, 3, 3, 1, 1, 0, 0, 0, 0)))[0],

@@ -26,7 +26,7 @@ EXERCISE = Exercise(
     visible=shapes(["n"], ("every thread has work", (256,)), ("the last block is partly empty", (1000,))),
     hidden=shapes(
         ["n"], ("there is one number", (1,)), ("one number is left for the last block", (129,)),
-        ("there are more blocks", (2047,)),
+        ("there are more blocks", (2047,)), ("there are more numbers than 16 bits can count", (70000,)),
     ),
     goals=(
         Goal("sectors a request of x", 4, lambda trace, sizes: counts.sectors_per_request(trace, "x")),

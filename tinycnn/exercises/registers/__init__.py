@@ -50,6 +50,13 @@ EXERCISE = Exercise(
             "loads from shared memory for each multiply-add", 0.5,
             lambda t, sizes: counts.numbers(t, "shared", op="load") / (sizes["M"] * sizes["N"] * sizes["L"]),
         ),
+        Goal(  # one tile: without shared memory each is loaded 32 times
+            "loads of each number of a and b", 1,
+            lambda t, sizes: max(
+                counts.numbers(t, "global", "a", "load") / (sizes["M"] * sizes["L"]),
+                counts.numbers(t, "global", "b", "load") / (sizes["L"] * sizes["N"]),
+            ),
+        ),
     ),
     counted=shapes(NAMES, ("", (32, 32, 32)))[0],
 )  # fmt: skip

@@ -10,7 +10,11 @@ NAMES = ("rows", "columns")
 def case(sizes: Sizes, random: np.random.Generator) -> GradientCase:
     x = random.uniform(-3, 3, (sizes["rows"], sizes["columns"]))
     slope = random.uniform(0.5, 2, sizes["columns"])
-    return GradientCase([x, slope], x / (1 + np.exp(-slope * x)))
+    return GradientCase([x, slope], swish)
+
+
+def swish(x: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    return x / (1 + np.exp(-slope * x))
 
 
 EXERCISE = Exercise(

@@ -14,10 +14,23 @@ const state = new URLSearchParams(location.hash.slice(1));
 const SECTOR = 32, BANKS = 32, LANES = 32, COLUMNS_BEFORE_OFFSETS = 10;
 const INK = "#1b1b1b", PAPER = "#ffffff", EMPTY = "#e9e9e9", TOUCHED = "#ffcf8a", LANE = "#00558c", EARLIER = "#8fbfdc";
 
+let writing = 0;
+
+// Browsers refuse more than a hundred or so new addresses in a few seconds, and a slider moves more often than that.
 function remember(name, value) {
   state.set(name, value);
-  if (location.protocol !== "about:") history.replaceState(null, "", "#" + state);  // in a notebook's frame there is none
+  writing ||= setTimeout(writeAddress, 300);
 }
+
+function writeAddress() {
+  clearTimeout(writing);
+  writing = 0;
+  try {
+    if (location.protocol !== "about:") history.replaceState(null, "", "#" + state);  // in a notebook's frame there is none
+  } catch { /* refused: it is written with what changes next */ }
+}
+
+addEventListener("pagehide", writeAddress);
 
 const remembered = (name, otherwise, most) => Math.min(most, Math.max(0, parseInt(state.get(name) ?? otherwise) || 0));
 const within = (element, what) => element.querySelector(what);
