@@ -321,6 +321,27 @@ def test_wrong_options_are_refused(refused, digits, options):
     refused("train", TINY, "--data", digits, *options.split())
 
 
+def test_what_is_read_or_written_by_another_option_is_not_written_over(refused, run, digits, trained, tmp_path):
+    program, picture = tmp_path / "mynet.py", tmp_path / "digit.png"
+    program.write_text(
+        "from tinycnn.layers import Dense, Flatten\nfrom tinycnn.models import Sequential\n"
+        "model = Sequential([Flatten(input_shape=(28, 28, 1)), Dense(10, activation='softmax')])\n"
+    )
+    Image.fromarray(synthetic.digits(1)[0][0]).save(picture)
+    link = tmp_path / "link"
+    link.symlink_to(trained)
+    before = [path.read_bytes() for path in (program, picture, trained)]
+    fixed = ("--data", digits, "--epochs", 2)
+    assert "the network and --log both name" in refused("train", trained, *fixed, "--log", trained)
+    assert "the network and --log" in refused("train", link, *fixed, "--save", tmp_path / "other", "--log", trained)
+    assert "the network and --save" in refused("train", f"{program}:model", *fixed, "--save", program)
+    assert "--log and --plot" in refused("train", TINY, *fixed, "--log", picture, "--plot", picture)
+    assert "--data and --log" in refused("train", TINY, "--data", picture, "--log", picture)
+    assert "IMAGE and --plot" in refused("predict", trained, picture, "--plot", picture)
+    assert before == [path.read_bytes() for path in (program, picture, trained)]
+    assert run("train", trained, *fixed, "--save", trained)[0] == 0
+
+
 def test_no_command_of_that_name(refused):
     refused("trian")
 

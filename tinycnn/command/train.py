@@ -17,6 +17,7 @@ from tinycnn.command.options import (
     Interrupted,
     Positive,
     check_file,
+    check_overwrites,
     check_picture,
     checkpoint,
     data_option,
@@ -121,9 +122,13 @@ def prepare(options: Options, team: Team | None = None) -> tuple[Model, Settings
         raise click.UsageError("--resume goes on from the file that --save names; give --save too")
     check_file(save, check_network_file)
     check_file(log)
-    if save is not None and log is not None and os.path.realpath(save) == os.path.realpath(log):
-        raise click.UsageError(f"--save and --log both name {save}")
     check_picture(options.plot)
+    source = program.file_of(options.network)
+    saved_there = save and not program.is_named(options.network) and os.path.realpath(save) == os.path.realpath(source)
+    check_overwrites(
+        {"the network": None if saved_there else source, "--data": options.data},
+        {"--save": save, "--log": log, "--plot": options.plot},
+    )
     use(options.device, options.path)
     if team is not None:
         team.take_part()
