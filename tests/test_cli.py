@@ -190,6 +190,15 @@ def test_a_file_can_be_trained_further(run, digits, trained):
     assert status == 0 and "Epoch 2/2" in out and "Epoch 1/2" not in out
 
 
+def test_a_finished_training_has_no_accuracy_on_data_that_it_never_saw(run, digits, trained, tmp_path):
+    files = [tmp_path / name for name in ("log", "curves.png")]
+    options = ("--data", "synthetic", "--limit", 50, "--epochs", 1, "--log", files[0], "--plot", files[1])
+    status, out, _ = run("train", trained, *options)
+    assert status == 0 and "already trained for 1 epoch; ask for more with --epochs" in out
+    assert "accuracy" not in out and "synthetic" not in out
+    assert not any(file.exists() for file in files)
+
+
 def test_resume_begins_where_there_is_no_file(run, digits, tmp_path):
     path = tmp_path / "new.safetensors"
     assert run("train", TINY, "--data", digits, "--epochs", 1, "--save", path, "--resume")[0] == 0

@@ -246,6 +246,10 @@ def run(
     model: Model, settings: Settings, data: Dataset, options: Options, started: float, team: Team | None = None
 ) -> None:
     """Train, report, draw. Raises Interrupted on Ctrl-C. team: the ranks that train together, of which one writes."""
+    if model.epoch >= settings.epochs:  # today's data may be others than those that it was measured with
+        print(f"{model.name}: already trained for {count(model.epoch, 'epoch')}; ask for more with --epochs")
+        refuse_diverged(model)
+        return
     writes = team is None or team.rank == 0
     save, plot, log = (options.save, options.plot, options.log) if writes else (None, None, None)
     assert model.optimizer is not None, "find_network compiles"
@@ -262,8 +266,6 @@ def run(
         print(f"note: {model.device.remark}", flush=True)
     if team is not None:
         print(team, flush=True)
-    if model.epoch >= settings.epochs:
-        print(f"already trained for {count(model.epoch, 'epoch')}; ask for more with --epochs")
     from tinycnn.architectures import schedule_function
     from tinycnn.callbacks import LearningRateScheduler, ModelCheckpoint
     from tinycnn.losses import labels_for
@@ -305,7 +307,13 @@ def run(
         from tinycnn.pictures import plot_history
 
         plot_history(history, plot, documented=documented_history(model), title=about(model, data))
-    lost = [epoch + 1 for epoch, logs in history.rows() if not math.isfinite(logs["loss"])]
+    refuse_diverged(model)
+
+
+def refuse_diverged(model: Model) -> None:
+    """Raises Diverged where the loss of a finished epoch is no number."""
+    history = model.history.rows() if model.history else []
+    lost = [epoch + 1 for epoch, logs in history if not math.isfinite(logs["loss"])]
     if lost:
         raise Diverged(f"{model.name} has diverged: its loss is no number any more since epoch {lost[0]}; lower --lr")
 
