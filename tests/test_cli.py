@@ -12,6 +12,7 @@ from helpers import LISTEN
 from PIL import Image
 
 import tinycnn
+from tinycnn.callbacks import ModelCheckpoint
 from tinycnn.datasets import synthetic
 from tinycnn.datasets.idx import write_idx
 from tinycnn.fit.progress import Progress
@@ -429,6 +430,37 @@ def test_ctrl_c_says_how_to_go_on(digits, tmp_path):
     assert process.returncode == 130
     assert "Traceback" not in error and "--resume" in error and str(save) in error
     assert load_model(save).epoch >= 2
+
+
+def interrupted_at_its_checkpoint(monkeypatch, run, epoch, *arguments):
+    """What is said of a training that Ctrl-C ends as it is about to write the checkpoint of this epoch."""
+    write = ModelCheckpoint.on_epoch_end
+
+    def interrupted(self, number, logs=None):
+        if number + 1 == epoch:
+            raise KeyboardInterrupt
+        write(self, number, logs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ModelCheckpoint, "on_epoch_end", interrupted)
+        status, _, error = run("train", *arguments)
+    assert status == 130
+    return error
+
+
+def test_ctrl_c_counts_what_is_saved_and_what_an_earlier_training_saved(run, digits, trained, tmp_path, monkeypatch):
+    other, fixed = tmp_path / "other.safetensors", ("--data", digits, "--epochs", 9)
+    error = interrupted_at_its_checkpoint(monkeypatch, run, 1, TINY, *fixed, "--save", other)
+    assert "after 0 finished epochs" in error and "--resume" not in error
+    error = interrupted_at_its_checkpoint(monkeypatch, run, 3, TINY, *fixed, "--save", other)
+    assert "after 2 finished epochs" in error and f"{other} holds epoch 2, --resume" in error
+    for network in (TINY, trained):
+        error = interrupted_at_its_checkpoint(
+            monkeypatch, run, 2, network, *fixed, "--save", trained, *["--resume"] * (network == TINY)
+        )
+        assert "after 1 finished epoch;" in error and f"{trained} holds epoch 1, --resume goes on" in error
+    error = interrupted_at_its_checkpoint(monkeypatch, run, 2, trained, *fixed, "--save", tmp_path / "new.safetensors")
+    assert "after 1 finished epoch" in error and "holds" not in error
 
 
 def test_import_is_light():

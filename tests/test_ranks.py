@@ -291,6 +291,16 @@ def test_ranks_that_have_prepared_different_things_do_not_begin(rank, error, mat
     assert team.refused
 
 
+@pytest.mark.parametrize(("held", "said"), [(0, "no epoch was finished"), (3, "a holds epoch 3, and --resume goes on")])
+def test_what_is_said_of_a_killed_rank_knows_what_was_saved_before(monkeypatch, held, said):
+    told, team = [], launching.Team(two_ranks(0, lambda mine: mine), "part")
+    monkeypatch.setattr(team, "say", told.append)
+    words = launching.LastWords(team, "a", held)
+    words.on_train_begin()
+    words.on_epoch_end(3)
+    assert said in told[0] and "a holds epoch 4, and --resume goes on" in told[1]
+
+
 @pytest.mark.parametrize("other", ["can", "cannot"])
 def test_where_a_rank_cannot_begin_none_does(other):
     team = launching.Team(two_ranks(1, lambda mine: mine if other == "can" else None), "part")

@@ -206,18 +206,22 @@ class Alike(Callback):
 
 
 class LastWords(Callback):
-    """Keeps what is to be said of the checkpoint, should the ranks be killed, up to date."""
+    """Keeps what is to be said of the checkpoint, should the ranks be killed, up to date. held: the epoch in it."""
 
-    def __init__(self, team: Team, save: str | None):
-        self.team, self.save = team, save
+    def __init__(self, team: Team, save: str | None, held: int = 0):
+        self.team, self.save, self.held = team, save, held
 
     def on_train_begin(self, logs: Any = None) -> None:
-        self.tell("no epoch was finished")
+        self.tell()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self.tell(f"{self.save} holds epoch {epoch + 1}, and --resume goes on from it with any number of ranks")
+        self.held = epoch + 1
+        self.tell()
 
-    def tell(self, kept: str) -> None:
+    def tell(self) -> None:
+        kept = "no epoch was finished"
+        if self.held:
+            kept = f"{self.save} holds epoch {self.held}, and --resume goes on from it with any number of ranks"
         self.team.say(
             "tinycnn: a rank has died, and all the others with it; "
             + (kept if self.save else "with --save FILE.safetensors one could go on from its last epoch")

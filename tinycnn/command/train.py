@@ -111,6 +111,20 @@ class Options(NamedTuple):
     plot: str | None
     log: str | None
 
+    @property
+    def saves_over(self) -> bool:
+        """Whether --save names the saved network that is trained."""
+        from tinycnn.command import program
+
+        if self.save is None or program.is_named(self.network):
+            return False
+        return os.path.realpath(self.save) == os.path.realpath(self.network)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the training goes on from the file that --save names."""
+        return self.save is not None and os.path.exists(self.save) and (self.resume or self.saves_over)
+
 
 def prepare(options: Options, team: Team | None = None) -> tuple[Model, Settings, Dataset]:
     """What is to be trained, how, and on what. Raises UsageError or ValueError before hours are spent."""
@@ -124,9 +138,8 @@ def prepare(options: Options, team: Team | None = None) -> tuple[Model, Settings
     check_file(log)
     check_picture(options.plot)
     source = program.file_of(options.network)
-    saved_there = save and not program.is_named(options.network) and os.path.realpath(save) == os.path.realpath(source)
     check_overwrites(
-        {"the network": None if saved_there else source, "--data": options.data},
+        {"the network": None if options.saves_over else source, "--data": options.data},
         {"--save": save, "--log": log, "--plot": options.plot},
     )
     use(options.device, options.path)
@@ -225,10 +238,10 @@ class Settings:
 
 
 class Counter(Callback):
-    """Counts the finished epochs."""
+    """Counts the finished epochs, those of an earlier training too. The last of the callbacks: its epochs are saved."""
 
-    def __init__(self) -> None:
-        self.finished = 0
+    def __init__(self, finished: int):
+        self.finished = finished
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.finished = epoch + 1
@@ -270,8 +283,9 @@ def run(
     from tinycnn.callbacks import LearningRateScheduler, ModelCheckpoint
     from tinycnn.losses import labels_for
 
-    counter = Counter()
-    callbacks: list[Callback] = [counter]
+    begun = model.epoch
+    counter, held = Counter(begun), begun if save and options.goes_on else 0
+    callbacks: list[Callback] = []
     if team is not None:
         callbacks.append(ranks.Alike(team))
     if schedule := schedule_function(settings.schedule):
@@ -282,7 +296,8 @@ def run(
     if save:
         callbacks.append(ModelCheckpoint(save))
     if team is not None:
-        callbacks.append(ranks.LastWords(team, save))
+        callbacks.append(ranks.LastWords(team, save, held))
+    callbacks.append(counter)
     try:
         history = model.fit(
             data.x_train,
@@ -291,12 +306,11 @@ def run(
             epochs=settings.epochs,
             validation_data=(data.x_test, labels_for(model.loss, data.y_test, data.classes)),
             callbacks=callbacks,
-            initial_epoch=model.epoch,
+            initial_epoch=begun,
         )
     except KeyboardInterrupt:
-        way_on = ""
-        if save and counter.finished:
-            way_on = f"; {save} holds epoch {counter.finished}, --resume goes on from it"
+        saved = counter.finished if save and counter.finished > begun else held
+        way_on = f"; {save} holds epoch {saved}, --resume goes on from it" if saved else ""
         raise Interrupted(f"interrupted after {count(counter.finished, 'finished epoch')}{way_on}") from None
     accuracy = history.history["val_acc"][-1]
     print(
