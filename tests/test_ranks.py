@@ -230,12 +230,31 @@ def test_other_statistics_are_refused():
     ],
 )
 def test_a_process_knows_by_its_launcher_that_it_is_a_rank(monkeypatch, variables, want):
+    started_with(variables, monkeypatch)
+    assert launching.launched() == want
+
+
+def started_with(variables, monkeypatch):
+    """Of what launchers set, these variables are set."""
     for names in launching.LAUNCHERS:
         for name in names:
             monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert launching.launched() == want
+
+
+@pytest.mark.parametrize(
+    ("variables", "fault"),
+    [
+        ({"PMI_SIZE": "abc"}, "sets PMI_SIZE to a number, and it is 'abc'"),
+        ({"PMI_SIZE": "2"}, "sets PMI_RANK to a number, and it is not set"),
+        ({"PMI_SIZE": "2", "PMI_RANK": "first"}, "sets PMI_RANK to a number, and it is 'first'"),
+    ],
+)
+def test_a_launcher_s_variables_that_are_no_numbers_are_named(monkeypatch, variables, fault):
+    started_with(variables, monkeypatch)
+    with pytest.raises(ValueError, match=fault):
+        launching.launched()
 
 
 def test_a_rank_says_why_it_takes_no_step_as_one_kernel():

@@ -236,6 +236,9 @@ def test_a_folder_that_takes_no_files_is_refused_before_training(command, monkey
         '{"rows": [{}]}',
         '{"rows": [{"network": "nonsense"}]}',
         json.dumps({"rows": [{"network": "go-crazy", "history": {}}]}),
+        json.dumps({"rows": [{k: v for k, v in row("go-crazy", [0.5]).items() if k != "machine"}]}),
+        json.dumps({"rows": [row("go-crazy", ["0.5"])]}),
+        json.dumps({"rows": [row("go-crazy", [0.5], images="many")]}),
     ],
 )
 def test_damaged_results_are_named_and_left_as_they_are(command, tmp_path, text):

@@ -22,6 +22,7 @@ from tinycnn.architectures import ARCHITECTURES, build, get, reproduction_report
 from tinycnn.architectures.explanations import EXPLANATIONS, RECIPE, explanations_of
 from tinycnn.callbacks import Callback, LearningRateScheduler, ModelCheckpoint
 from tinycnn.datasets import Dataset
+from tinycnn.fit.checkpoint_schema import fault_of
 from tinycnn.fit.files import alone_in, json_text, write_atomically
 from tinycnn.losses import labels_for
 from tinycnn.models import Model, load_model
@@ -34,6 +35,17 @@ FACTS = ("network", "seed", "epochs", "data", "images", "device", "explanation")
 UNFINISHED, PERMIT = "unfinished", ".permit"
 
 Row = dict[str, Any]  # of results.json, see Results
+COUNT, TEXT = {"type": "integer", "minimum": 0}, {"type": "string"}
+EVERY_EPOCH = {"type": "array", "items": {"type": "number"}}
+FORM = {
+    "network": TEXT, "seed": COUNT, "epochs": COUNT, "data": TEXT, "images": COUNT, "device": TEXT, "machine": TEXT,
+    "history": {
+        "type": "object", "required": [*FIGURES, *TIMES], "properties": dict.fromkeys((*FIGURES, *TIMES), EVERY_EPOCH),
+    },
+}  # fmt: skip
+MAY_HAVE = {"explanation": TEXT, "path": TEXT}
+ROWS = {"type": "array", "items": {"type": "object", "required": list(FORM), "properties": FORM | MAY_HAVE}}
+SCHEMA = {"type": "object", "required": ["rows"], "properties": {"rows": ROWS}}  # of results.json
 
 
 @dataclass(frozen=True)
@@ -196,15 +208,16 @@ def machine(device: str) -> str:
 def read(path: Path) -> list[Row]:
     """The rows of a results.json. Raises ValueError, which names it, where it is damaged."""
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-        for row in rows:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if fault := fault_of(content, SCHEMA):
+            raise ValueError(fault)
+        for row in content["rows"]:
             get(row["network"])
             if len({len(row["history"][name]) for name in (*FIGURES, *TIMES)}) != 1:
                 raise ValueError(f"the figures of {row['network']} have different numbers of epochs")
-            reproduction_report.line([row])
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise ValueError(f"{path} is damaged ({error!r}); move it away to begin anew") from error
-    return rows
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); move it away to begin anew") from error
+    return content["rows"]
 
 
 class Kept(Protocol):

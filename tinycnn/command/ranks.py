@@ -41,11 +41,22 @@ WATCH = "import sys; last = sys.stdin.read().split('\\n')[-2]; last and print(la
 
 
 def launched() -> tuple[int, int] | None:
-    """(rank, number of ranks) where mpirun started more than one of this process, else None."""
+    """(rank, number of ranks) where mpirun started more than one of this process, else None.
+
+    Raises ValueError for variables that no launcher sets so.
+    """
     for rank, size in LAUNCHERS:
-        if int(os.environ.get(size, 1)) > 1:
-            return int(os.environ[rank]), int(os.environ[size])
+        if size in os.environ and (count := number_in(size)) > 1:
+            return number_in(rank), count
     return None
+
+
+def number_in(variable: str) -> int:
+    try:
+        return int(os.environ[variable])
+    except (KeyError, ValueError):
+        found = repr(os.environ[variable]) if variable in os.environ else "not set"
+        raise ValueError(f"mpirun sets {variable} to a number, and it is {found}: unset what it has set") from None
 
 
 @contextmanager
