@@ -78,6 +78,12 @@ def with_a_child_that_stays():
     os._exit(3)
 
 
+def stay():
+    print(os.getpid(), flush=True)
+    yield At("staying", 3600)
+    time.sleep(3600)
+
+
 def with_a_thread_that_stays():
     threading.Thread(target=time.sleep, args=(3600,)).start()
     yield "done"

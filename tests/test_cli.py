@@ -12,6 +12,7 @@ from helpers import LISTEN
 from PIL import Image
 
 import tinycnn
+from tinycnn.callbacks import ModelCheckpoint
 from tinycnn.datasets import synthetic
 from tinycnn.datasets.idx import write_idx
 from tinycnn.fit.progress import Progress
@@ -190,6 +191,15 @@ def test_a_file_can_be_trained_further(run, digits, trained):
     assert status == 0 and "Epoch 2/2" in out and "Epoch 1/2" not in out
 
 
+def test_a_finished_training_has_no_accuracy_on_data_that_it_never_saw(run, digits, trained, tmp_path):
+    files = [tmp_path / name for name in ("log", "curves.png")]
+    options = ("--data", "synthetic", "--limit", 50, "--epochs", 1, "--log", files[0], "--plot", files[1])
+    status, out, _ = run("train", trained, *options)
+    assert status == 0 and "already trained for 1 epoch; ask for more with --epochs" in out
+    assert "accuracy" not in out and "synthetic" not in out
+    assert not any(file.exists() for file in files)
+
+
 def test_resume_begins_where_there_is_no_file(run, digits, tmp_path):
     path = tmp_path / "new.safetensors"
     assert run("train", TINY, "--data", digits, "--epochs", 1, "--save", path, "--resume")[0] == 0
@@ -321,6 +331,27 @@ def test_wrong_options_are_refused(refused, digits, options):
     refused("train", TINY, "--data", digits, *options.split())
 
 
+def test_what_is_read_or_written_by_another_option_is_not_written_over(refused, run, digits, trained, tmp_path):
+    program, picture = tmp_path / "mynet.py", tmp_path / "digit.png"
+    program.write_text(
+        "from tinycnn.layers import Dense, Flatten\nfrom tinycnn.models import Sequential\n"
+        "model = Sequential([Flatten(input_shape=(28, 28, 1)), Dense(10, activation='softmax')])\n"
+    )
+    Image.fromarray(synthetic.digits(1)[0][0]).save(picture)
+    link = tmp_path / "link"
+    link.symlink_to(trained)
+    before = [path.read_bytes() for path in (program, picture, trained)]
+    fixed = ("--data", digits, "--epochs", 2)
+    assert "the network and --log both name" in refused("train", trained, *fixed, "--log", trained)
+    assert "the network and --log" in refused("train", link, *fixed, "--save", tmp_path / "other", "--log", trained)
+    assert "the network and --save" in refused("train", f"{program}:model", *fixed, "--save", program)
+    assert "--log and --plot" in refused("train", TINY, *fixed, "--log", picture, "--plot", picture)
+    assert "--data and --log" in refused("train", TINY, "--data", picture, "--log", picture)
+    assert "IMAGE and --plot" in refused("predict", trained, picture, "--plot", picture)
+    assert before == [path.read_bytes() for path in (program, picture, trained)]
+    assert run("train", trained, *fixed, "--save", trained)[0] == 0
+
+
 def test_no_command_of_that_name(refused):
     refused("trian")
 
@@ -399,6 +430,37 @@ def test_ctrl_c_says_how_to_go_on(digits, tmp_path):
     assert process.returncode == 130
     assert "Traceback" not in error and "--resume" in error and str(save) in error
     assert load_model(save).epoch >= 2
+
+
+def interrupted_at_its_checkpoint(monkeypatch, run, epoch, *arguments):
+    """What is said of a training that Ctrl-C ends as it is about to write the checkpoint of this epoch."""
+    write = ModelCheckpoint.on_epoch_end
+
+    def interrupted(self, number, logs=None):
+        if number + 1 == epoch:
+            raise KeyboardInterrupt
+        write(self, number, logs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ModelCheckpoint, "on_epoch_end", interrupted)
+        status, _, error = run("train", *arguments)
+    assert status == 130
+    return error
+
+
+def test_ctrl_c_counts_what_is_saved_and_what_an_earlier_training_saved(run, digits, trained, tmp_path, monkeypatch):
+    other, fixed = tmp_path / "other.safetensors", ("--data", digits, "--epochs", 9)
+    error = interrupted_at_its_checkpoint(monkeypatch, run, 1, TINY, *fixed, "--save", other)
+    assert "after 0 finished epochs" in error and "--resume" not in error
+    error = interrupted_at_its_checkpoint(monkeypatch, run, 3, TINY, *fixed, "--save", other)
+    assert "after 2 finished epochs" in error and f"{other} holds epoch 2, --resume" in error
+    for network in (TINY, trained):
+        error = interrupted_at_its_checkpoint(
+            monkeypatch, run, 2, network, *fixed, "--save", trained, *["--resume"] * (network == TINY)
+        )
+        assert "after 1 finished epoch;" in error and f"{trained} holds epoch 1, --resume goes on" in error
+    error = interrupted_at_its_checkpoint(monkeypatch, run, 2, trained, *fixed, "--save", tmp_path / "new.safetensors")
+    assert "after 1 finished epoch" in error and "holds" not in error
 
 
 def test_import_is_light():

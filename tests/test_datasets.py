@@ -232,6 +232,12 @@ def test_a_limit_takes_the_first_images(folder):
     np.testing.assert_array_equal(part.y_test, whole.y_test[:3])
 
 
+def test_a_home_that_nobody_has_is_refused(monkeypatch):
+    assert "~nosuchuser/mnist: Could not determine" in refusal(datasets.load, "~nosuchuser/mnist")
+    monkeypatch.setenv("TINYCNN_DATA", "~nosuchuser/mnist")
+    assert "TINYCNN_DATA" in refusal(datasets.load)
+
+
 @pytest.mark.parametrize("limit", [-5, 0, 2.5, "3"])
 @pytest.mark.parametrize("data", ["folder", "synthetic"])
 def test_a_limit_that_leaves_no_images_is_refused(folder, data, limit):

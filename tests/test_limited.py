@@ -1,6 +1,8 @@
 """Foreign code in a child process: whatever it does, its parent gets an answer."""
 
 import os
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -91,6 +93,25 @@ def test_what_a_child_has_started_ends_with_it():
     deadline = time.monotonic() + 60
     while is_running(outcome.values[0]):
         assert time.monotonic() < deadline
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
+@pytest.mark.parametrize("signal", [signal.SIGTERM, signal.SIGKILL])
+def test_a_child_ends_with_a_parent_that_is_killed(signal):
+    places = [str(Path(__file__).parent), *sys.path]
+    code = f"import sys; sys.path[:] = {places}; from tinycnn import limited; "
+    code += "limited.run('limited_jobs:stay', {}, same_output=True)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+        child = int(parent.stdout.readline())
+        parent.send_signal(signal)
+        assert parent.wait() == -signal
+        try:
+            deadline = time.monotonic() + 60
+            while is_running(child):
+                assert time.monotonic() < deadline
+        finally:
+            if is_running(child):
+                os.kill(child, 9)
 
 
 def test_a_thread_that_a_job_leaves_behind_holds_nothing_up():

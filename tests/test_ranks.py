@@ -230,12 +230,31 @@ def test_other_statistics_are_refused():
     ],
 )
 def test_a_process_knows_by_its_launcher_that_it_is_a_rank(monkeypatch, variables, want):
+    started_with(variables, monkeypatch)
+    assert launching.launched() == want
+
+
+def started_with(variables, monkeypatch):
+    """Of what launchers set, these variables are set."""
     for names in launching.LAUNCHERS:
         for name in names:
             monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert launching.launched() == want
+
+
+@pytest.mark.parametrize(
+    ("variables", "fault"),
+    [
+        ({"PMI_SIZE": "abc"}, "sets PMI_SIZE to a number, and it is 'abc'"),
+        ({"PMI_SIZE": "2"}, "sets PMI_RANK to a number, and it is not set"),
+        ({"PMI_SIZE": "2", "PMI_RANK": "first"}, "sets PMI_RANK to a number, and it is 'first'"),
+    ],
+)
+def test_a_launcher_s_variables_that_are_no_numbers_are_named(monkeypatch, variables, fault):
+    started_with(variables, monkeypatch)
+    with pytest.raises(ValueError, match=fault):
+        launching.launched()
 
 
 def test_a_rank_says_why_it_takes_no_step_as_one_kernel():
@@ -289,6 +308,16 @@ def test_ranks_that_have_prepared_different_things_do_not_begin(rank, error, mat
     with pytest.raises(error, match=match), team.agreed() as facts:
         facts |= {"data": "these", "settings": "the same"}
     assert team.refused
+
+
+@pytest.mark.parametrize(("held", "said"), [(0, "no epoch was finished"), (3, "a holds epoch 3, and --resume goes on")])
+def test_what_is_said_of_a_killed_rank_knows_what_was_saved_before(monkeypatch, held, said):
+    told, team = [], launching.Team(two_ranks(0, lambda mine: mine), "part")
+    monkeypatch.setattr(team, "say", told.append)
+    words = launching.LastWords(team, "a", held)
+    words.on_train_begin()
+    words.on_epoch_end(3)
+    assert said in told[0] and "a holds epoch 4, and --resume goes on" in told[1]
 
 
 @pytest.mark.parametrize("other", ["can", "cannot"])

@@ -151,6 +151,23 @@ def test_what_is_finished_is_not_trained_again(command, tmp_path, monkeypatch):
     assert rows_in(tmp_path / "out") == before
 
 
+def test_two_commands_may_train_into_one_folder(tiny, tmp_path, capsys):
+    data = datasets.load("synthetic", limit=20)
+    first, second = (reproduction.Results(tmp_path) for _ in range(2))
+    here = {"data": data.name, "images": 20, "device": "reference"}
+    begun = row("go-crazy", [0.5], epochs=2)
+    first.keep(begun)
+    second.keep(row(tiny, [0.9], epochs=1, **here))
+    second.keep(row("go-crazy", [], epochs=2))  # the same training as the first's, and behind it
+    first.keep(row("go-crazy", [0.6, 0.7], seed=1, epochs=2))
+    found = {(r["network"], r["seed"]): r["history"]["val_acc"] for r in rows_in(tmp_path)}
+    assert found == {("go-crazy", 0): [0.5], ("tiny", 0): [0.9], ("go-crazy", 1): [0.6, 0.7]}
+    assert begun in first.rows and "tiny" in (tmp_path / "table.md").read_text(encoding="utf-8")
+    second.keep(row(tiny, [0.8], seed=1, epochs=1, **here))
+    reproduction.reproduce([reproduction.Run(tiny, 1, 1)], data, first)  # what the other has finished since
+    assert capsys.readouterr().out == "tiny, seed 1: finished already\n"
+
+
 def test_other_epochs_other_data_and_other_devices_are_runs_of_their_own(tmp_path):
     data = datasets.load("synthetic", limit=20)
     fewer = datasets.load("synthetic", limit=10)
@@ -219,6 +236,9 @@ def test_a_folder_that_takes_no_files_is_refused_before_training(command, monkey
         '{"rows": [{}]}',
         '{"rows": [{"network": "nonsense"}]}',
         json.dumps({"rows": [{"network": "go-crazy", "history": {}}]}),
+        json.dumps({"rows": [{k: v for k, v in row("go-crazy", [0.5]).items() if k != "machine"}]}),
+        json.dumps({"rows": [row("go-crazy", ["0.5"])]}),
+        json.dumps({"rows": [row("go-crazy", [0.5], images="many")]}),
     ],
 )
 def test_damaged_results_are_named_and_left_as_they_are(command, tmp_path, text):

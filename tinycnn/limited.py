@@ -27,9 +27,11 @@ import selectors
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, NoReturn
+from contextlib import suppress
+from typing import IO, Any, NamedTuple, NoReturn
 
 import tinycnn
 
@@ -113,16 +115,19 @@ def run(job: str, arguments: Mapping[str, Any], limits: Limits | None = None, sa
     )
     os.close(for_child)
     os.close(orders)
+    held = open(for_orders, "wb")  # to the end: where this process is killed it is closed, and the child ends
     try:
         try:
-            with open(for_orders, "wb") as pipe:
-                pipe.write(json.dumps(order).encode())
+            held.write(json.dumps(order).encode() + b"\n")
+            held.flush()
         except BrokenPipeError:  # it ended before it read: what it printed says why
             pass
         return _Listener(child, answer, token, limits).outcome()
     finally:
         _end(child)
         os.close(answer)
+        with suppress(BrokenPipeError):
+            held.close()
         if child.stdout:
             child.stdout.close()
 
@@ -272,8 +277,9 @@ def tell(value: Any) -> None:
 
 def serve() -> NoReturn:
     """What the child does: reads its order, runs the job, and says what it yields, line by line."""
-    with os.fdopen(int(sys.argv[2])) as orders:
-        order = json.loads(orders.read())
+    orders = os.fdopen(int(sys.argv[2]))
+    order = json.loads(orders.readline())
+    threading.Thread(target=_end_with_the_parent, args=(orders,), daemon=True).start()
     limits = Limits(*order["limits"])
     module, _, name = order["job"].partition(":")
     job = getattr(importlib.import_module(module), name)
@@ -295,6 +301,13 @@ def serve() -> NoReturn:
         except Exception as error:
             say(raised=_described(error))
         os._exit(0)  # whatever threads or handlers the foreign code has left
+
+
+def _end_with_the_parent(orders: IO[str]) -> None:
+    """Wait for the end of the parent, however it comes, and end this process then, and what it has started."""
+    with suppress(OSError):  # of foreign code that has closed what is not its own
+        orders.read()
+        os.killpg(0, signal.SIGKILL)
 
 
 def _set_limits(limits: Limits) -> None:

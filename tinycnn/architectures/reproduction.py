@@ -22,7 +22,8 @@ from tinycnn.architectures import ARCHITECTURES, build, get, reproduction_report
 from tinycnn.architectures.explanations import EXPLANATIONS, RECIPE, explanations_of
 from tinycnn.callbacks import Callback, LearningRateScheduler, ModelCheckpoint
 from tinycnn.datasets import Dataset
-from tinycnn.fit.files import json_text, write_atomically
+from tinycnn.fit.checkpoint_schema import fault_of
+from tinycnn.fit.files import alone_in, json_text, write_atomically
 from tinycnn.losses import labels_for
 from tinycnn.models import Model, load_model
 from tinycnn.utils import hardware
@@ -34,6 +35,17 @@ FACTS = ("network", "seed", "epochs", "data", "images", "device", "explanation")
 UNFINISHED, PERMIT = "unfinished", ".permit"
 
 Row = dict[str, Any]  # of results.json, see Results
+COUNT, TEXT = {"type": "integer", "minimum": 0}, {"type": "string"}
+EVERY_EPOCH = {"type": "array", "items": {"type": "number"}}
+FORM = {
+    "network": TEXT, "seed": COUNT, "epochs": COUNT, "data": TEXT, "images": COUNT, "device": TEXT, "machine": TEXT,
+    "history": {
+        "type": "object", "required": [*FIGURES, *TIMES], "properties": dict.fromkeys((*FIGURES, *TIMES), EVERY_EPOCH),
+    },
+}  # fmt: skip
+MAY_HAVE = {"explanation": TEXT, "path": TEXT}
+ROWS = {"type": "array", "items": {"type": "object", "required": list(FORM), "properties": FORM | MAY_HAVE}}
+SCHEMA = {"type": "object", "required": ["rows"], "properties": {"rows": ROWS}}  # of results.json
 
 
 @dataclass(frozen=True)
@@ -79,13 +91,15 @@ class Results:
     (of all threads of the process).
 
     Makes the folder, and takes in what workers of a cluster have left there; those that still train for an earlier
-    command stop. Raises ValueError for a results.json that is damaged, OSError where nothing can be written.
+    command stop. Another command may train into the folder at the same time: its rows are taken in before results.json
+    is written. Raises ValueError for a results.json that is damaged, OSError where nothing can be written.
     """
 
     def __init__(self, folder: str | PathLike):
         self.folder = Path(folder)
         self.path = self.folder / "results.json"
-        self.rows = read(self.path) if self.path.exists() else []
+        self.known = stamp_of(self.path)  # of the results.json that the rows have all of
+        self.rows = read(self.path) if self.known else []
         self.folder.mkdir(parents=True, exist_ok=True)
         self.permit.unlink(missing_ok=True)
         self.take_in()
@@ -103,7 +117,7 @@ class Results:
     def keep(self, row: Row) -> None:
         """Take the row in, and write results.json and table.md."""
         if all(row is not other for other in self.rows):
-            self.rows.append(row)
+            self.merge([row])
         self.write()
 
     def borrow(self, path: Path, names: Iterable[str]) -> None:
@@ -115,23 +129,36 @@ class Results:
 
     def take_in(self) -> list[Row]:
         """Take in the rows that workers have left; those of them that have more epochs than what was there."""
+        left = [read(path) for path in sorted((self.folder / UNFINISHED).glob("*.json"))]
+        return self.merge([row for (row,) in left])
+
+    def take_in_others(self) -> None:
+        """Take in the rows that another command has written since results.json was read or written here."""
+        if (stamp := stamp_of(self.path)) != self.known:
+            self.merge(read(self.path) if stamp else [])
+            self.known = stamp
+
+    def merge(self, rows: Iterable[Row]) -> list[Row]:
+        """Take in those of the rows that are new, or have more epochs than what was there; what was taken in."""
         news = []
-        for path in sorted((self.folder / UNFINISHED).glob("*.json")):
-            (left,) = read(path)
-            known = same(left, self.rows)
+        for row in rows:
+            known = same(row, self.rows)
             if known is None:
-                self.rows.append(left)
-            elif len(left["history"]["loss"]) > len(known["history"]["loss"]):
-                known.update(left)
+                self.rows.append(row)
+            elif len(row["history"]["loss"]) > len(known["history"]["loss"]):
+                known.update(row)
             else:
                 continue
-            news.append(known or left)
+            news.append(known or row)
         return news
 
     def write(self) -> None:
-        facts = {"versions": hardware.versions(PACKAGES), "rows": self.rows}
-        write_atomically(self.path, (json_text(facts, indent=1) + "\n").encode())
-        reproduction_report.write_table(self.rows, self.folder)
+        with alone_in(self.folder):
+            self.take_in_others()
+            facts = {"versions": hardware.versions(PACKAGES), "rows": self.rows}
+            write_atomically(self.path, (json_text(facts, indent=1) + "\n").encode())
+            self.known = stamp_of(self.path)
+            reproduction_report.write_table(self.rows, self.folder)
 
     def checkpoint(self, row: Row) -> Path:
         """Where this row's training is kept until it is finished."""
@@ -165,6 +192,14 @@ def checkpoint(folder: Path, row: Row) -> Path:
     return folder / UNFINISHED / (re.sub(r"[^a-z0-9]+", "-", str(words).lower()).strip("-") + ".safetensors")
 
 
+def stamp_of(path: Path) -> tuple[int, ...] | None:
+    """What tells a file that was written anew from what it was before; None where there is none."""
+    if not path.exists():
+        return None
+    found = path.stat()
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
 def machine(device: str) -> str:
     """What this device computes on here."""
     return hardware.gpu() if device == "cuda" else hardware.device()
@@ -173,15 +208,16 @@ def machine(device: str) -> str:
 def read(path: Path) -> list[Row]:
     """The rows of a results.json. Raises ValueError, which names it, where it is damaged."""
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-        for row in rows:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if fault := fault_of(content, SCHEMA):
+            raise ValueError(fault)
+        for row in content["rows"]:
             get(row["network"])
             if len({len(row["history"][name]) for name in (*FIGURES, *TIMES)}) != 1:
                 raise ValueError(f"the figures of {row['network']} have different numbers of epochs")
-            reproduction_report.line([row])
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise ValueError(f"{path} is damaged ({error!r}); move it away to begin anew") from error
-    return rows
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); move it away to begin anew") from error
+    return content["rows"]
 
 
 class Kept(Protocol):
@@ -220,6 +256,7 @@ class Keeper(Callback):
 def reproduce(runs: Iterable[Run], data: Dataset, results: Results) -> None:
     """Train what is not finished yet. On KeyboardInterrupt the last whole epoch is kept."""
     for run in runs:
+        results.take_in_others()
         row = results.row(run, data)
         done = len(row["history"]["loss"])
         if done == run.epochs:
@@ -245,7 +282,7 @@ def train(run: Run, row: Row, data: Dataset, results: Kept) -> None:
     model = begin(run, row, path)
     describe(run, model, data)
     fit(run, row, data, results, model)
-    path.unlink()
+    path.unlink(missing_ok=True)
     with suppress(OSError):  # another training's checkpoint may lie there
         path.parent.rmdir()
 

@@ -8,6 +8,7 @@ import click
 
 from tinycnn.command.options import (
     Diverged,
+    check_overwrites,
     check_picture,
     checkpoint,
     data_option,
@@ -46,6 +47,7 @@ def evaluate(
     from tinycnn.losses import labels_for
 
     check_picture(plot)
+    check_overwrites({"the network": file}, {"--plot": plot})
     use(device, path)
     model = checkpoint(file)
     found = datasets.load(data, model.seed, limit=limit)

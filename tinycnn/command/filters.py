@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tinycnn.command.options import check_picture, checkpoint, use
+from tinycnn.command.options import check_overwrites, check_picture, checkpoint, use
 
 
 @click.command()
@@ -18,6 +18,7 @@ def filters(file: str, output: str, layer: str | None) -> None:
     from tinycnn.pictures import plot_filters
 
     check_picture(output)
+    check_overwrites({"the network": file}, {"--output": output})
     use("reference")  # nothing is computed, so no GPU has to be tried first
     figure = plot_filters(checkpoint(file), output, layer)
     click.echo(f"{output}: {' '.join(figure.axes[0].get_title().split())}")

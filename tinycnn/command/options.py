@@ -192,6 +192,17 @@ def check_picture(path: str | None) -> None:
     check_path(path)
 
 
+def check_overwrites(read: Mapping[str, str | None], written: Mapping[str, str | None]) -> None:
+    """Raises UsageError where a file is to be written that is read too, or that another option is to write.
+
+    Both are {what the user calls it: its path}, or None where it was not given.
+    """
+    known = {os.path.realpath(path): name for name, path in read.items() if path and os.path.exists(path)}
+    for name, path in written.items():
+        if path and (other := known.setdefault(os.path.realpath(path), name)) != name:
+            raise click.UsageError(f"{other} and {name} both name {path}; give {name} another file")
+
+
 # ---------------------------------------------------------------- output
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from tinycnn.command.options import (
     Diverged,
+    check_overwrites,
     check_picture,
     checkpoint,
     device_option,
@@ -35,6 +36,7 @@ def predict(file: str, image: str, index: int, device: str | None, plot: str | N
     from tinycnn.losses import takes_logits
 
     check_picture(plot)
+    check_overwrites({"the network": file, "IMAGE": image}, {"--plot": plot})
     use(device)
     model = checkpoint(file)
     x, how = read_image(image, model.input.extents, index)

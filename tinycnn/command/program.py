@@ -74,6 +74,12 @@ def is_named(text: str) -> bool:
     return NAMED.fullmatch(text) is not None
 
 
+def file_of(text: str) -> str:
+    """The file that is read of a command's argument: without the name after a Python file."""
+    match = NAMED.fullmatch(text)
+    return match["path"] if match else text
+
+
 def run(text: str) -> Program:
     """Run the file of `mynet.py:model`. Raises UsageError where it is missing or fails, naming the line."""
     match = NAMED.fullmatch(text)

@@ -41,11 +41,22 @@ WATCH = "import sys; last = sys.stdin.read().split('\\n')[-2]; last and print(la
 
 
 def launched() -> tuple[int, int] | None:
-    """(rank, number of ranks) where mpirun started more than one of this process, else None."""
+    """(rank, number of ranks) where mpirun started more than one of this process, else None.
+
+    Raises ValueError for variables that no launcher sets so.
+    """
     for rank, size in LAUNCHERS:
-        if int(os.environ.get(size, 1)) > 1:
-            return int(os.environ[rank]), int(os.environ[size])
+        if size in os.environ and (count := number_in(size)) > 1:
+            return number_in(rank), count
     return None
+
+
+def number_in(variable: str) -> int:
+    try:
+        return int(os.environ[variable])
+    except (KeyError, ValueError):
+        found = repr(os.environ[variable]) if variable in os.environ else "not set"
+        raise ValueError(f"mpirun sets {variable} to a number, and it is {found}: unset what it has set") from None
 
 
 @contextmanager
@@ -206,18 +217,22 @@ class Alike(Callback):
 
 
 class LastWords(Callback):
-    """Keeps what is to be said of the checkpoint, should the ranks be killed, up to date."""
+    """Keeps what is to be said of the checkpoint, should the ranks be killed, up to date. held: the epoch in it."""
 
-    def __init__(self, team: Team, save: str | None):
-        self.team, self.save = team, save
+    def __init__(self, team: Team, save: str | None, held: int = 0):
+        self.team, self.save, self.held = team, save, held
 
     def on_train_begin(self, logs: Any = None) -> None:
-        self.tell("no epoch was finished")
+        self.tell()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self.tell(f"{self.save} holds epoch {epoch + 1}, and --resume goes on from it with any number of ranks")
+        self.held = epoch + 1
+        self.tell()
 
-    def tell(self, kept: str) -> None:
+    def tell(self) -> None:
+        kept = "no epoch was finished"
+        if self.held:
+            kept = f"{self.save} holds epoch {self.held}, and --resume goes on from it with any number of ranks"
         self.team.say(
             "tinycnn: a rank has died, and all the others with it; "
             + (kept if self.save else "with --save FILE.safetensors one could go on from its last epoch")

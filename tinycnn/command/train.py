@@ -17,6 +17,7 @@ from tinycnn.command.options import (
     Interrupted,
     Positive,
     check_file,
+    check_overwrites,
     check_picture,
     checkpoint,
     data_option,
@@ -110,6 +111,20 @@ class Options(NamedTuple):
     plot: str | None
     log: str | None
 
+    @property
+    def saves_over(self) -> bool:
+        """Whether --save names the saved network that is trained."""
+        from tinycnn.command import program
+
+        if self.save is None or program.is_named(self.network):
+            return False
+        return os.path.realpath(self.save) == os.path.realpath(self.network)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the training goes on from the file that --save names."""
+        return self.save is not None and os.path.exists(self.save) and (self.resume or self.saves_over)
+
 
 def prepare(options: Options, team: Team | None = None) -> tuple[Model, Settings, Dataset]:
     """What is to be trained, how, and on what. Raises UsageError or ValueError before hours are spent."""
@@ -121,9 +136,12 @@ def prepare(options: Options, team: Team | None = None) -> tuple[Model, Settings
         raise click.UsageError("--resume goes on from the file that --save names; give --save too")
     check_file(save, check_network_file)
     check_file(log)
-    if save is not None and log is not None and os.path.realpath(save) == os.path.realpath(log):
-        raise click.UsageError(f"--save and --log both name {save}")
     check_picture(options.plot)
+    source = program.file_of(options.network)
+    check_overwrites(
+        {"the network": None if options.saves_over else source, "--data": options.data},
+        {"--save": save, "--log": log, "--plot": options.plot},
+    )
     use(options.device, options.path)
     if team is not None:
         team.take_part()
@@ -220,10 +238,10 @@ class Settings:
 
 
 class Counter(Callback):
-    """Counts the finished epochs."""
+    """Counts the finished epochs, those of an earlier training too. The last of the callbacks: its epochs are saved."""
 
-    def __init__(self) -> None:
-        self.finished = 0
+    def __init__(self, finished: int):
+        self.finished = finished
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.finished = epoch + 1
@@ -241,6 +259,10 @@ def run(
     model: Model, settings: Settings, data: Dataset, options: Options, started: float, team: Team | None = None
 ) -> None:
     """Train, report, draw. Raises Interrupted on Ctrl-C. team: the ranks that train together, of which one writes."""
+    if model.epoch >= settings.epochs:  # today's data may be others than those that it was measured with
+        print(f"{model.name}: already trained for {count(model.epoch, 'epoch')}; ask for more with --epochs")
+        refuse_diverged(model)
+        return
     writes = team is None or team.rank == 0
     save, plot, log = (options.save, options.plot, options.log) if writes else (None, None, None)
     assert model.optimizer is not None, "find_network compiles"
@@ -257,14 +279,13 @@ def run(
         print(f"note: {model.device.remark}", flush=True)
     if team is not None:
         print(team, flush=True)
-    if model.epoch >= settings.epochs:
-        print(f"already trained for {count(model.epoch, 'epoch')}; ask for more with --epochs")
     from tinycnn.architectures import schedule_function
     from tinycnn.callbacks import LearningRateScheduler, ModelCheckpoint
     from tinycnn.losses import labels_for
 
-    counter = Counter()
-    callbacks: list[Callback] = [counter]
+    begun = model.epoch
+    counter, held = Counter(begun), begun if save and options.goes_on else 0
+    callbacks: list[Callback] = []
     if team is not None:
         callbacks.append(ranks.Alike(team))
     if schedule := schedule_function(settings.schedule):
@@ -275,7 +296,8 @@ def run(
     if save:
         callbacks.append(ModelCheckpoint(save))
     if team is not None:
-        callbacks.append(ranks.LastWords(team, save))
+        callbacks.append(ranks.LastWords(team, save, held))
+    callbacks.append(counter)
     try:
         model.fit(
             data.x_train,
@@ -284,12 +306,11 @@ def run(
             epochs=settings.epochs,
             validation_data=(data.x_test, labels_for(model.loss, data.y_test, data.classes)),
             callbacks=callbacks,
-            initial_epoch=model.epoch,
+            initial_epoch=begun,
         )
     except KeyboardInterrupt:
-        way_on = ""
-        if save and counter.finished:
-            way_on = f"; {save} holds epoch {counter.finished}, --resume goes on from it"
+        saved = counter.finished if save and counter.finished > begun else held
+        way_on = f"; {save} holds epoch {saved}, --resume goes on from it" if saved else ""
         raise Interrupted(f"interrupted after {count(counter.finished, 'finished epoch')}{way_on}") from None
     history = model.history  # with the epochs before it was resumed
     assert history is not None
@@ -302,7 +323,13 @@ def run(
         from tinycnn.pictures import plot_history
 
         plot_history(history, plot, documented=documented_history(model), title=about(model, data))
-    lost = [epoch + 1 for epoch, logs in history.rows() if not math.isfinite(logs["loss"])]
+    refuse_diverged(model)
+
+
+def refuse_diverged(model: Model) -> None:
+    """Raises Diverged where the loss of a finished epoch is no number."""
+    history = model.history.rows() if model.history else []
+    lost = [epoch + 1 for epoch, logs in history if not math.isfinite(logs["loss"])]
     if lost:
         raise Diverged(f"{model.name} has diverged: its loss is no number any more since epoch {lost[0]}; lower --lr")
 

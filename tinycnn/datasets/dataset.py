@@ -94,7 +94,7 @@ def find(data: str | PathLike | None = None, seed: int = 0, limit: int | None = 
     if data in FASHION_NAMES and not os.path.exists(data):
         path = download.fetch(download.FASHION_MNIST)
         return files.read(path), download.FASHION_MNIST.name, str(path)
-    path = download.fetch(download.MNIST) if data is None else Path(data).expanduser()
+    path = download.fetch(download.MNIST) if data is None else _expanded(data)
     arrays = files.read(path)
     known = download.is_published(download.FASHION_MNIST, path)
     return arrays, download.FASHION_MNIST.name if known else files.name_of(arrays, path), str(path)
@@ -110,6 +110,13 @@ def _checked(limit: int | None) -> int | None:
     if number < 1:
         raise ValueError(f"limit is a whole number of at least 1, or None for all images, not {limit!r}")
     return number
+
+
+def _expanded(data: str | PathLike) -> Path:
+    try:
+        return Path(data).expanduser()
+    except RuntimeError as error:
+        raise DataError(f"{os.fspath(data)}: {error} Write the folder out, without the ~.") from error
 
 
 def _pixels(images: np.ndarray) -> np.ndarray:

@@ -34,8 +34,11 @@ def read_table(path: str | PathLike) -> tuple[np.ndarray, np.ndarray]:
                 f"{LABEL},pixel0,...,pixel783. Name Kaggle's train.csv, or another table of this form."
             )
         rest = file.read(MOST)
+    if not rest.strip():
+        raise DataError(f"{path}: names its columns and has no rows. Copy or download it again.")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a file without rows, for which there is an error
+        # NumPy 1 takes what is no number of uint8 for a float, and makes anything of it: 0.5, -1, 300, nan.
+        warnings.simplefilter("error", DeprecationWarning)
         try:
             rows = np.loadtxt(io.BytesIO(rest), np.uint8, delimiter=",", ndmin=2)
         except ValueError as error:
@@ -43,6 +46,6 @@ def read_table(path: str | PathLike) -> tuple[np.ndarray, np.ndarray]:
                 f"{path}: {str(error).split(';')[0].rstrip('.')}, not counting the line of names. Pixels are whole "
                 "numbers from 0 to 255. Copy or download the file again."
             ) from error
-    if not len(rows) or rows.shape[1] != len(names):
+    if rows.shape[1] != len(names):
         raise DataError(f"{path}: its rows have {rows.shape[1]} numbers for {len(names)} columns. Copy it again.")
     return rows[:, 1:].reshape(-1, side, side), rows[:, 0]

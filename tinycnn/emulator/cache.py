@@ -17,6 +17,8 @@ import warnings
 from contextlib import suppress
 from pathlib import Path
 
+from tinycnn.folders import user_cache
+
 PATTERNS = ("*.so", "*.o", "launch-*.npz")  # the files in the folder: the last are saved for a debugger
 MARK = b"\ntinycnn-sha256:"
 ROOM = 2**20  # bytes: more than any built file has
@@ -32,7 +34,7 @@ def chosen_folder() -> Path:
     given = os.environ.get("TINYCNN_EMULATOR_CACHE")
     if given:
         return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinycnn" / "emulator"
+    return user_cache() / "tinycnn" / "emulator"
 
 
 def find(name: str) -> Path | None:

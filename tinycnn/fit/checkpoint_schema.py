@@ -55,12 +55,12 @@ SCHEMA = _object(
 )  # fmt: skip
 
 
-def fault_of(config: Any) -> str:
-    """What is wrong with a header's configuration, in one line; '' where nothing is."""
+def fault_of(config: Any, schema: dict[str, Any] = SCHEMA) -> str:
+    """What is wrong with a header's configuration, or what has another schema, in one line; '' if nothing."""
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
 
-    error = best_match(Draft202012Validator(SCHEMA).iter_errors(config))
+    error = best_match(Draft202012Validator(schema).iter_errors(config))
     if error is None:
         return ""
     place = "/".join(str(step) for step in error.absolute_path) or "the whole of it"

@@ -23,6 +23,7 @@ import numba
 
 from tinycnn import philox
 from tinycnn.devices.cpu.processor import processor, settings
+from tinycnn.folders import expanded, user_cache
 
 DIGEST_BYTES = hashlib.sha256().digest_size
 
@@ -37,13 +38,8 @@ class Described(NamedTuple):
 
 def base_folder() -> Path:
     """`tinycnn/cpu` in NUMBA_CACHE_DIR if that is set, else in the user's cache folder. It need not exist."""
-    base = settings.CACHE_DIR or os.environ.get("XDG_CACHE_HOME")
-    if not base:
-        base = os.environ.get("LOCALAPPDATA", "~/AppData/Local") if sys.platform == "win32" else "~/.cache"
-    try:
-        return Path(base).expanduser().absolute() / "tinycnn" / "cpu"
-    except RuntimeError:  # a user without a home, as in containers: there is no such folder, and `write` will say so
-        return Path(os.devnull, "tinycnn", "cpu")
+    base = expanded(settings.CACHE_DIR) if settings.CACHE_DIR else user_cache()
+    return base / "tinycnn" / "cpu"
 
 
 @cache

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import tinycnn.kernels as kernels
+from tinycnn.folders import user_cache
 
 ROOM = 256 * 2**20  # bytes of all kept code
 MOST_THREADS = 16
@@ -40,9 +41,7 @@ class Code(NamedTuple):
 def chosen_folder() -> Path:
     """The folder by the user's wish, TINYCNN_CUDA_CACHE, or in the user's cache folder."""
     given = os.environ.get("TINYCNN_CUDA_CACHE")
-    return (
-        Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinycnn" / "cuda"
-    )
+    return Path(given) if given else user_cache() / "tinycnn" / "cuda"
 
 
 def describe() -> tuple[int, int]:

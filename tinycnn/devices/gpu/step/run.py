@@ -17,6 +17,7 @@ from tinycnn.devices.gpu.step import generate
 from tinycnn.devices.gpu.step.plan import plan, why_not_on
 from tinycnn.devices.gpu.step.stages import THREADS, Plan
 from tinycnn.devices.network import Network, Rule
+from tinycnn.folders import user_cache
 
 if TYPE_CHECKING:
     from tinycnn.devices.gpu.device import KernelDevice
@@ -105,7 +106,7 @@ _temporary: list[tempfile.TemporaryDirectory] = []  # where the user's cache fol
 
 def chosen_folder() -> Path:
     """Where generated files are kept."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinycnn" / "step"
+    return user_cache() / "tinycnn" / "step"
 
 
 def is_generated(path: Path) -> bool:
