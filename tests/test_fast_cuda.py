@@ -170,7 +170,9 @@ def test_another_nvrtc_or_gpu_compiles_anew(stand_in, compiled, monkeypatch):
     both_passes(cuda.CudaDevice())
     monkeypatch.setattr(stand_in.Nvrtc, "getVersion", lambda self: (13, 1))
     both_passes(cuda.CudaDevice())
-    assert len(compiled) == 9 and len(set(compiled)) == 3
+    monkeypatch.setattr(cubins, "library", lambda: (1, 2.0))  # another release of the same version
+    both_passes(cuda.CudaDevice())
+    assert len(compiled) == 12 and len(set(compiled)) == 3
 
 
 def test_the_longest_unused_make_room_for_what_is_needed(stand_in, compiled, monkeypatch):
@@ -240,3 +242,11 @@ def test_a_kernel_that_nvrtc_refuses_is_an_error_with_its_log(stand_in):
     with pytest.raises(RuntimeError, match=r"Refused<float> does not compile for sm_90: NVRTC_ERROR.*\n.*undefined"):
         cuda.CudaDevice().driver.build([("fast/conv_gemm", "Refused<float>")])
     assert not stand_in.cuda.nvrtc.programs
+
+
+def test_what_a_killed_process_was_writing_goes_after_a_day(tmp_path):
+    old, new = tmp_path / "writing-old", tmp_path / "writing-new"
+    old.touch(), new.touch()
+    os.utime(old, (0, 0))
+    cubins.replace(tmp_path, "a.cubin", b"code")
+    assert {path.name for path in tmp_path.iterdir()} == {"writing-new", "a.cubin"}

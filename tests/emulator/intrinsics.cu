@@ -48,7 +48,9 @@ __device__ double2 sinpi(double2 v) { return make_double2(sinpi(v.x), sinpi(v.y)
 __global__ void in_templates(const void* p, float* y) {
     y[0] = __ldg(&reinterpret_cast<const Two<int, float>*>(p)->b);
     __stcg(&reinterpret_cast<Two<int, float>*>(y + 2)->b, __fmul_rn(Two<int, float>{2, 3}.b, 2));
-    y[1] = rsqrt(make_float2(4, 16)).y;
+    float4 four = {7};  // and zeros
+    float2 two = {7};
+    y[1] = rsqrt(make_float2(4, 16)).y + four.y + four.z + four.w + two.y;
     y[2] = (float)sinpi(make_double2(0, 0.5)).y;
 }
 

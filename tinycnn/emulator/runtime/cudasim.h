@@ -80,7 +80,8 @@ using ::__tsan_memset;
 //
 // A float4 is read and written by one 16-byte access, as on the GPU: it copies itself as one vector value, because
 // the compiler is free to copy a plain struct member by member. A misaligned one is an error on the GPU. The fast build
-// forgives it (it would otherwise end the whole Python process); `tinycnn check` reports it.
+// forgives it (it would otherwise end the whole Python process); `tinycnn check` reports it. So it is no aggregate, and
+// has a constructor for `float4 x = {1}`.
 #ifdef CUDASIM_HOOKED
 #define CUDASIM_WIDE(T, n) typedef T wide __attribute__((vector_size(n * sizeof(T)), may_alias))
 #else
@@ -97,13 +98,13 @@ using ::__tsan_memset;
     struct __align__(2 * sizeof(T)) base##2 {                                                                       \
         T x, y;                                                                                                     \
         CUDASIM_COPIES_WHOLE(base##2, T, 2)                                                                         \
-        CUDASIM_INLINE constexpr base##2(T x, T y) : x(x), y(y) {}                                                  \
+        CUDASIM_INLINE constexpr base##2(T x, T y = 0) : x(x), y(y) {}                                              \
     };                                                                                                              \
     struct base##3 { T x, y, z; };                                                                                  \
     struct __align__(4 * sizeof(T) > 16 ? 16 : 4 * sizeof(T)) base##4 {                                             \
         T x, y, z, w;                                                                                               \
         CUDASIM_COPIES_WHOLE(base##4, T, 4)                                                                         \
-        CUDASIM_INLINE constexpr base##4(T x, T y, T z, T w) : x(x), y(y), z(z), w(w) {}                            \
+        CUDASIM_INLINE constexpr base##4(T x, T y = 0, T z = 0, T w = 0) : x(x), y(y), z(z), w(w) {}                \
     };                                                                                                              \
     CUDASIM_INLINE constexpr base##1 make_##base##1(T x) { return {x}; }                                            \
     CUDASIM_INLINE base##2 make_##base##2(T x, T y) { return base##2(x, y); }                                       \
@@ -123,7 +124,7 @@ CUDASIM_VECTORS(unsigned short, ushort)
     struct __align__(16) base##2 {                                                                                  \
         T x, y;                                                                                                     \
         CUDASIM_COPIES_WHOLE(base##2, T, 2)                                                                         \
-        CUDASIM_INLINE constexpr base##2(T x, T y) : x(x), y(y) {}                                                  \
+        CUDASIM_INLINE constexpr base##2(T x, T y = 0) : x(x), y(y) {}                                              \
     };                                                                                                              \
     struct base##3 { T x, y, z; };                                                                                  \
     struct __align__(16) base##4 { T x, y, z, w; };                                                                 \

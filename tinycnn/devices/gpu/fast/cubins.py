@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -22,6 +23,7 @@ from typing import Any, NamedTuple
 import tinycnn.kernels as kernels
 from tinycnn.folders import user_cache
 
+DAY = 24 * 60 * 60  # seconds
 ROOM = 256 * 2**20  # bytes of all kept code
 MOST_THREADS = 16
 OPTIONS = ("-std=c++17",)
@@ -99,8 +101,18 @@ def compile_one(nvrtc: Any, arch: str, source: str, file: str, kernel: str) -> t
 
 def key_of(nvrtc: Any, arch: str, source: str, kernel: str) -> str:
     """Tells apart what may be compiled to different code."""
-    parts = repr((source, kernel, arch, OPTIONS, nvrtc.getVersion()))
+    parts = repr((source, kernel, arch, OPTIONS, nvrtc.getVersion(), library()))
     return hashlib.sha256(parts.encode()).hexdigest()[:32]
+
+
+def library() -> tuple[int, float] | None:
+    """(size, time) of the NVRTC that is loaded: two of its releases may have one version. None where it is not told."""
+    try:
+        loaded = Path("/proc/self/maps").read_text().split()
+        state = next(Path(word) for word in loaded if "libnvrtc.so" in word).stat()
+    except (OSError, StopIteration):
+        return None
+    return state.st_size, state.st_mtime
 
 
 def find(key: str) -> Code | None:
@@ -146,6 +158,10 @@ def write(folder: Path, key: str, code: bytes, facts: str, symbol: str) -> Code:
 def replace(folder: Path, name: str, content: bytes) -> None:
     """Write a file of the folder under another name first: all of it or nothing. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
+    for left_over in folder.glob("writing-*"):  # by a process that was killed: nothing takes a day to write
+        with suppress(OSError):
+            if time.time() - left_over.stat().st_mtime > DAY:
+                left_over.unlink()
     handle, temporary = tempfile.mkstemp(dir=folder, prefix="writing-")
     try:
         with open(handle, "wb") as file:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tinycnn.devices.base import Array, StepError, WholeStep
+from tinycnn.devices.gpu.fast import cubins
 from tinycnn.devices.gpu.step import generate
 from tinycnn.devices.gpu.step.plan import plan, why_not_on
 from tinycnn.devices.gpu.step.stages import THREADS, Plan
@@ -129,13 +130,5 @@ def written(folder: Path, name: str, text: str) -> str:
     """The same in a folder. What another process reads is the whole of it."""
     path = folder / f"{name}.cu"
     if not path.is_file() or path.read_bytes() != text.encode():
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix="writing-")
-        try:
-            with open(handle, "wb") as file:
-                file.write(text.encode())
-            os.replace(temporary, path)
-        except BaseException:  # a full disk, or Ctrl-C
-            os.unlink(temporary)
-            raise
+        cubins.replace(folder, path.name, text.encode())
     return str(folder.resolve() / name)
