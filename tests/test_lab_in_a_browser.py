@@ -48,7 +48,7 @@ class Lab:
         )
 
     def click(self, selector):
-        self.until(f"document.querySelector({selector!r})?.disabled === false")
+        self.until(f"(one => one && one.ariaDisabled !== 'true')(document.querySelector({selector!r}))")
         self.browser.run(f"document.querySelector({selector!r}).click()")
 
     def text(self, name):
@@ -69,7 +69,7 @@ class Lab:
     def run(self, what):
         """What stands on the page when the command has ended: its verdict."""
         self.click(f"[name=run][value={what}]")
-        self.until("running === null && $('stop').disabled && !$('verdict').textContent.endsWith('...')")
+        self.until("running === null && $('stop').ariaDisabled === 'true' && !$('verdict').textContent.endsWith('...')")
         return self.text("verdict")
 
 
@@ -116,7 +116,7 @@ def test_a_whole_session(lab, browser):
     assert browser.ready() > 0 and browser.said == []
     assert browser.run("origin") == "null" and "What barrier.cu does" in browser.run("document.body.textContent")
     browser.run("document.querySelector('[data-do=next]').click()")
-    assert "own=1" in browser.run("location.hash") and browser.said == []
+    assert "own=1" in browser.run("(writeAddress(), location.hash)") and browser.said == []
 
 
 def test_a_lesson_is_watched_beside_the_file(lab, browser):
@@ -138,7 +138,7 @@ def test_a_file_of_one_s_own_is_made_and_keeps_its_line_ends(lab, browser):
     browser.run("$('new').elements.name.value = 'own.cu'; $('new').requestSubmit()")
     lab.until("file === 'own.cu' && line.then(() => true)")
     assert (lab.folder / "own.cu").read_bytes() == b""
-    assert browser.run("[...document.querySelectorAll('[name=run]')].map(e => e.disabled)") == [
+    assert browser.run("[...document.querySelectorAll('[name=run]')].map(e => e.ariaDisabled === 'true')") == [
         False,
         True,
         False,
@@ -151,7 +151,7 @@ def test_a_file_of_one_s_own_is_made_and_keeps_its_line_ends(lab, browser):
     lab.saved()
     assert (lab.folder / "other.cu").read_bytes() == b"// zero\r\n// one\r\n// two\r\n"
     browser.run("$('new').elements.name.value = '../own.cu'; $('new').requestSubmit()")
-    lab.until("$('state').textContent.includes('without a folder') || $('state').textContent.includes('Not Found')")
+    lab.until("$('state').textContent.includes('without a folder')")
     assert sorted(path.name for path in lab.folder.iterdir()) == ["other.cu", "own.cu"] and file_count(lab) == 2
     browser.said.clear()  # the refusal is told on the console too
 
@@ -178,6 +178,51 @@ def test_a_second_tab_overwrites_nothing_without_being_told_to(lab, browser, who
     browser.said.clear()  # 412 is told on the console too
 
 
+def test_of_a_file_that_was_deleted_the_text_on_the_page_can_be_kept(lab, browser):
+    (lab.folder / "mine.cu").write_text("// before\n")
+    lab.show()
+    lab.open("mine.cu")
+    (lab.folder / "mine.cu").unlink()
+    lab.write("// written here\n")
+    lab.until("!$('changed').hidden")
+    lab.click("[name=keep][value=theirs]")
+    lab.until("line.then(() => true)")
+    assert lab.text("state") and not browser.run("$('changed').hidden")
+    lab.click("[name=keep][value=mine]")
+    lab.saved()
+    assert (lab.folder / "mine.cu").read_text() == "// written here\n"
+    browser.said.clear()  # the refusals are told on the console too
+
+
+def test_a_new_file_s_name_with_a_folder_is_refused_with_the_reason(lab, browser):
+    lab.show()
+    browser.run("queue(() => make('sub/mine.cu'))")
+    assert "named without a folder" in lab.text("state")
+
+
+def test_reloaded_the_page_opens_the_same_file_again(lab, browser):
+    (lab.folder / "mine.cu").write_text("// mine\n")
+    lab.show()
+    lab.open("mine.cu")
+    browser.go(lab.address + browser.run("location.hash"), *SCREENS["screen"])
+    lab.until("file === 'mine.cu' && line.then(() => !editor.getOption('readOnly'))")
+    assert browser.run("editor.getValue()") == "// mine\n"
+    assert all(asked.startswith(lab.address) for asked in browser.asked)
+    browser.asked.clear()  # the page itself, for the address was another
+
+
+def test_a_button_keeps_the_keyboard_s_place_while_it_works(lab, browser):
+    lab.show()
+    lab.open("guard.cu", "guard")
+    browser.run("document.querySelector('[name=run][value=check]').focus()")
+    for _ in range(2):
+        browser.run("$('verdict').textContent = ''")
+        lab.until("document.activeElement.ariaDisabled === 'false'")
+        browser.run("document.activeElement.click()")
+        lab.until("running === null && $('verdict').textContent && !$('verdict').textContent.endsWith('...')")
+        assert browser.run("document.activeElement.value") == "check"
+
+
 def test_when_the_lab_was_killed_the_page_says_so_and_keeps_the_text(lab, browser):
     lab.open("guard.cu", begin="guard")
     before = (lab.folder / "guard.cu").read_text()
@@ -195,7 +240,7 @@ def test_a_command_that_does_not_end_is_stopped(lab, browser):
     lab.open("hang.cu")
     lab.click("[name=run][value=check]")
     lab.click("#stop")
-    lab.until("running === null && !document.querySelector('[name=run][value=check]').disabled")
+    lab.until("running === null && document.querySelector('[name=run][value=check]').ariaDisabled === 'false'")
     assert lab.text("verdict") == "stopped"
     lab.write("// launch: kernel=set grid=1 block=1 x=float[1]\n__global__ void set(float* x) { x[0] = 0; }\n")
     assert lab.run("check").startswith("✓")  # the next one had not to wait for it

@@ -13,6 +13,8 @@ let unsaved = false, clash = false, timer = 0;
 let running = null, named = [];  // what can be stopped; the lines that the last command has named
 let line = Promise.resolve();  // whatever reads or writes the file waits here for its turn
 
+// Not `disabled`, which takes the keyboard's place from the button that has it.
+const off = (one, is) => one.setAttribute("aria-disabled", !!is);
 const state = text => { $("state").textContent = text; };
 const queue = work => line = line.then(work).catch(error => state(error.message));
 
@@ -53,6 +55,7 @@ async function open(name) {
     editor.setValue(text);
     editor.clearHistory();
     $("file").textContent = name;
+    history.replaceState(null, "", `#${encodeURIComponent(name)}`);  // reloaded, the page opens it again
     $("changed").hidden = true;
     for (const task of all("[data-task]")) task.hidden = task.dataset.task !== name;
     state(`${name}: saved`);
@@ -66,15 +69,17 @@ async function open(name) {
 async function begin(exercise) { await open((await (await ask("POST", `exercises/${exercise}`)).json()).file); }
 
 async function make(name) {
+  if (name.includes("/")) throw new Error(`${name}: a new file is named without a folder`);
   await ask("PUT", `files/${encodeURIComponent(name)}`, { body: "", headers: { "If-None-Match": "*" } });
   await open(name);
 }
 
 async function keep(whose) {
-  const there = (await fetch(`files/${file}`)).headers.get("ETag");
+  const there = await fetch(`files/${file}`);
+  if (whose === "theirs" && !there.ok) throw new Error(await there.text());  // it may be gone: then mine is all there is
   clash = false;
-  if (whose === "mine") version = there ?? '""';  // it may be gone
-  else unsaved = false;
+  unsaved = whose === "mine";
+  if (unsaved) version = there.headers.get("ETag") ?? '""';
   await (unsaved ? save() : open(file));
 }
 
@@ -83,13 +88,13 @@ async function list() {
   const item = ({ name }) => button(name, { name: "file", value: name, ariaCurrent: name === file });
   $("files").replaceChildren(...found.map(item));
   const judged = found.some(one => one.name === file && one.judged);
-  for (const one of all("[name=run]")) one.disabled = running || !(one.value === "judge" ? judged : file.endsWith(".cu"));
+  for (const one of all("[name=run]")) off(one, running || !(one.value === "judge" ? judged : file.endsWith(".cu")));
 }
 
 async function run(what, name) {
   if (running) return;
   running = new AbortController();
-  $("stop").disabled = false;
+  off($("stop"), false);
   $("verdict").textContent = `${what}: ${name} ...`;
   try {
     await queue(save);
@@ -100,7 +105,7 @@ async function run(what, name) {
     $("verdict").textContent = error.name === "AbortError" ? "stopped" : error.message;
   }
   running = null;
-  $("stop").disabled = true;
+  off($("stop"), true);
   await list();
 }
 
@@ -118,10 +123,13 @@ function tell(what, name, { command, status, text, page, version: of }) {
   $("said").className = what;
   $("said").hidden = !text;
   $("played").hidden = !page;
-  if (page) $("played").src = `pages/${page}?${Date.now()}`;  // a new address each time, for the page is new
+  // A new address each time, for the page is new; in a new frame, or Back would change what it shows and nothing else.
+  if (page) $("played").replaceWith(Object.assign($("played").cloneNode(), { src: `pages/${page}?${Date.now()}` }));
 }
 
-document.addEventListener("click", ({ target: { name, value } }) => {
+document.addEventListener("click", ({ target }) => {
+  const { name, value } = target;
+  if (target.ariaDisabled === "true") return;
   const work = { file: open, exercise: begin, keep }[name];
   if (work) queue(() => work(value));
   else if (name === "run") run(value, file);
@@ -148,3 +156,4 @@ editor.on("change", (_, { origin }) => {
 });
 
 queue(list);
+if (location.hash) queue(() => open(decodeURIComponent(location.hash.slice(1))));
