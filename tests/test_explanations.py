@@ -222,6 +222,12 @@ def test_the_conclusion_says_what_closes_the_gap(rows, said):
     assert said in report.report("go-crazy", rows)
 
 
+def test_what_has_diverged_is_marked():
+    lost = {**row("no shuffling", [0.1], 1), "history": {"loss": [float("nan")], "val_acc": [0.1]}}
+    text = report.report("go-crazy", [*rows_of(RECIPE, 0.9930, 0.9950), row("no shuffling", [0.2]), lost])
+    assert "no shuffling (1 diverged)" in text and "the recipe as it is  " in text
+
+
 def test_the_report_says_what_it_does_not_know():
     text = report.report("go-crazy", rows_of(RECIPE, 0.9930))
     assert "One seed shows no spread" in text and "11 more have not been tried to the end" in text
