@@ -297,11 +297,17 @@ def describe(run: Run, model: Model, data: Dataset) -> None:
     rate = f"{optimizer.name} at {recipe['learning_rate']:g}{' on a schedule' if recipe['schedule'] else ''}"
     print(
         f"{run}: {model.count_params():,} parameters on {model.device.name}, "
-        f"{len(data.x_train):,} images of {data.name}, {rate}, batches of {recipe['batch_size']}",
+        f"{len(data.x_train):,} images of {data.name}, {rate}, batches of {batch_size_of(run, model)}",
         flush=True,
     )
     if model.device.remark:
         print(f"note: {model.device.remark}", flush=True)
+
+
+def batch_size_of(run: Run, model: Model) -> int:
+    """That of the recipe, or what is tried instead."""
+    assert model.recipe
+    return EXPLANATIONS[run.explanation].batch_size or model.recipe["batch_size"]
 
 
 def fit(
@@ -319,7 +325,7 @@ def fit(
     model.fit(
         data.x_train,
         labels_for(model.loss, data.y_train, data.classes),
-        batch_size=change.batch_size or recipe["batch_size"],
+        batch_size=batch_size_of(run, model),
         epochs=run.epochs,
         validation_data=(data.x_test, labels_for(model.loss, data.y_test, data.classes)),
         verbose=verbose,

@@ -12,6 +12,7 @@ import numpy as np
 
 from tinycnn import optimizers
 from tinycnn.architectures.catalogue import ARCHITECTURES, Architecture
+from tinycnn.architectures.explanations import EXPLANATIONS, RECIPE
 from tinycnn.fit.files import write_atomically
 
 if TYPE_CHECKING:
@@ -116,12 +117,16 @@ def epochs(rows: Rows) -> str:
 def remarks(rows: Rows) -> str:
     """What the reader must know to compare: what the documents leave open, and data other than theirs."""
     row, architecture = rows[0], ARCHITECTURES[rows[0]["network"]]
-    recipe, texts = architecture.recipe, [row["explanation"]] if row.get("explanation") else []
-    taken = [] if recipe.optimizer_documented else [f"{optimizers.get(recipe.optimizer).name} {recipe.learning_rate:g}"]
-    taken += [] if recipe.batch_size_documented else [f"batch {recipe.batch_size}"]
-    taken += [] if recipe.epochs_documented else [f"{recipe.epochs} epochs"]
+    recipe, explanation = architecture.recipe, row.get("explanation", RECIPE)
+    texts = [explanation] if explanation else []
+    taken = {} if recipe.optimizer_documented else {
+        "optimizer": f"{optimizers.get(recipe.optimizer).name} {recipe.learning_rate:g}"
+    }  # fmt: skip
+    taken |= {} if recipe.batch_size_documented else {"batch_size": f"batch {recipe.batch_size}"}
+    taken |= {} if recipe.epochs_documented else {"epochs": f"{recipe.epochs} epochs"}
+    taken.pop(EXPLANATIONS[explanation].replaces, None)
     if taken:
-        texts.append(f"not documented: {', '.join(taken)}")
+        texts.append(f"not documented: {', '.join(taken.values())}")
     if architecture.reconstructed:
         texts.append(f"{architecture.reconstructed} reconstructed")
     if other_data(row):
