@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -263,6 +264,25 @@ def test_what_an_earlier_command_left_of_a_finished_training_is_removed(tmp_path
     data = datasets.load("synthetic", limit=300)
     reproduction_jobs.reproduce(None, [job.run], data, reproduction.Results(tmp_path), "synthetic", 300)
     assert not (tmp_path / "unfinished").exists() and len(reproduction.read(tmp_path / "results.json")) == 1
+
+
+def test_an_epoch_that_diverged_comes_back_from_its_file_and_is_shown(tmp_path, monkeypatch, capsys):
+    job, kept = job_of(tmp_path), reproduction_jobs.OneRow(tmp_path)
+    figures = {name: [math.nan if "loss" in name else 0.1] * job.run.epochs for name in job.row["history"]}
+
+    def finished(client, function, jobs, look, stop, tell):
+        kept.checkpoint(job.row).parent.mkdir()
+        kept.keep({**job.row, "history": figures})
+        look()
+        yield from ()
+
+    monkeypatch.setattr(cluster, "finished", finished)
+    data = datasets.load("synthetic", limit=300)
+    reproduction_jobs.reproduce(None, [job.run], data, reproduction.Results(tmp_path), "synthetic", 300)
+    lines = capsys.readouterr().out.splitlines()
+    assert "loss nan" in lines[0] and lines[0].endswith("  diverged")
+    (row,) = reproduction.read(tmp_path / "results.json")
+    assert math.isnan(row["history"]["loss"][0])
 
 
 @pytest.mark.parametrize("another", ["another's", None])

@@ -10,7 +10,15 @@ import tables_of_results
 
 import tinycnn
 from tinycnn import command as cli
-from tinycnn.architectures import ARCHITECTURES, Architecture, Params, catalogue, notation, reproduction
+from tinycnn.architectures import (
+    ARCHITECTURES,
+    Architecture,
+    Params,
+    catalogue,
+    notation,
+    reproduction,
+    reproduction_report,
+)
 from tinycnn.architectures import explanation_report as report
 from tinycnn.architectures.explanations import EXPLANATIONS, RECIPE, UnbiasedVariance, explanations_of
 from tinycnn.callbacks import Callback
@@ -181,8 +189,30 @@ def test_only_what_the_document_leaves_open_is_changed():
     assert {"batches of 128", "twice as many epochs"} < set(explanations_of("other-4"))
     assert "the optimiser of go-crazy" not in explanations_of("other-4")
     assert "twice as many epochs" not in explanations_of("breakdown-3")
+    # The documents of models-1 to models-10 say he_normal.
+    assert "initialiser he_uniform" in explanations_of("go-crazy")
+    assert not [name for name in explanations_of("models-1") if "initialiser" in name]
     for name in ARCHITECTURES:
         assert explanations_of(name)[0] == RECIPE
+
+
+@pytest.mark.parametrize(
+    ("explanation", "taken"),
+    [
+        ("no shuffling", "Adam 0.001, batch 128, 20 epochs"),
+        ("batches of 256", "Adam 0.001, 20 epochs"),
+        ("the optimiser of vanilla-15k", "batch 128, 20 epochs"),
+        ("twice as many epochs", "Adam 0.001, batch 128"),
+    ],
+)
+def test_the_table_lists_no_choice_of_the_recipe_that_was_not_taken(explanation, taken):
+    tried = row(explanation, [0.99], network="breakdown-2") | {"data": "MNIST", "images": 60_000}
+    assert reproduction_report.remarks([tried]) == f"{explanation}; not documented: {taken}"
+
+
+def test_what_is_said_of_a_training_is_how_it_is_trained(tiny, tmp_path, capsys):
+    reproduction.describe(run_of("batches of 32"), begun("batches of 32", tmp_path), data())
+    assert "batches of 32\n" in capsys.readouterr().out
 
 
 # ---------------------------------------------------------------- the conclusion
@@ -220,6 +250,12 @@ def rows_of(explanation, *last, **facts):
 )
 def test_the_conclusion_says_what_closes_the_gap(rows, said):
     assert said in report.report("go-crazy", rows)
+
+
+def test_what_has_diverged_is_marked():
+    lost = {**row("no shuffling", [0.1], 1), "history": {"loss": [float("nan")], "val_acc": [0.1]}}
+    text = report.report("go-crazy", [*rows_of(RECIPE, 0.9930, 0.9950), row("no shuffling", [0.2]), lost])
+    assert "no shuffling (1 diverged)" in text and "the recipe as it is  " in text
 
 
 def test_the_report_says_what_it_does_not_know():

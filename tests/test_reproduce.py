@@ -11,7 +11,7 @@ from tinycnn import command as cli
 from tinycnn import datasets
 from tinycnn.architectures import ARCHITECTURES, Architecture, Params, UnknownNetwork, reproduction
 from tinycnn.architectures import reproduction_report as report
-from tinycnn.architectures.catalogue import SCHEDULED_ADAM
+from tinycnn.architectures.catalogue import OPEN, SCHEDULED_ADAM
 from tinycnn.callbacks import ModelCheckpoint
 from tinycnn.fit import loop as training
 
@@ -199,6 +199,23 @@ def test_a_plan_says_how_long_it_takes_by_the_epochs_that_are_finished(command, 
     status, out, _ = command("tiny", "go-crazy", "--epochs", 3, "--dry-run")  # of another nothing is known
     assert ["go-crazy", "0", "-", "0", "of", "3", "?"] in [line.split() for line in out.splitlines()]
     assert out.endswith("5 epochs left\n") and rows_in(tmp_path / "out") == results.rows
+
+
+@pytest.mark.filterwarnings("error:.*log.*")
+def test_a_training_that_diverges_is_told_and_is_left_out_of_the_means(command, monkeypatch, tmp_path):
+    assert command("tiny", "--epochs", 2)[0] == 0
+    fast = replace(OPEN, optimizer="sgd", learning_rate=1e30)
+    monkeypatch.setitem(ARCHITECTURES, "tiny", replace(ARCHITECTURES["tiny"], recipe=fast))
+    for _ in range(2):  # trained, and finished already
+        status, out, error = command("tiny", "--epochs", 2, "--seeds", 2)
+        assert status == 3
+        assert error.endswith("tinycnn: tiny, seed 1: diverged, the loss is no number any more\n")
+        assert "1 of 2 diverged" in out and "nan" not in out.split("network")[-1]
+    text = (tmp_path / "out" / "results.json").read_text()
+    assert "NaN" not in text and "null" in text
+    (tmp_path / "out" / "results.json").unlink()
+    status, out, error = command("tiny", "--epochs", 2)
+    assert status == 3 and "1 of 1 diverged" in out, error
 
 
 # ---------------------------------------------------------------- what is refused

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from tinycnn.architectures.catalogue import Architecture, get
 from tinycnn.architectures.explanations import RECIPE, explanations_of
-from tinycnn.architectures.reproduction_report import WITHIN, last_and_best, place
+from tinycnn.architectures.reproduction_report import WITHIN, diverged, last_and_best, place
 
 Rows = Sequence[dict[str, Any]]  # of results.json, see reproduction.Results
 
@@ -22,6 +22,7 @@ class Found(NamedTuple):
 
     name: str
     values: list[float]  # validation accuracies, one a seed
+    diverged: int = 0  # so many of them are of trainings that have diverged
 
 
 def found(network: str, rows: Rows) -> list[Found]:
@@ -31,10 +32,10 @@ def found(network: str, rows: Rows) -> list[Found]:
     for name in explanations_of(network):
         here = [row for row in whole if row.get("explanation", RECIPE) == name]
         if here:
-            last, best = last_and_best(here)
-            results.append(Found(name or AS_IT_IS, last))
+            (last, best), lost = last_and_best(here), sum(map(diverged, here))
+            results.append(Found(name or AS_IT_IS, last, lost))
             if name == RECIPE:
-                results.append(Found(BEST, best))
+                results.append(Found(BEST, best, lost))
     return results
 
 
@@ -60,9 +61,9 @@ def report(network: str, rows: Rows, form: str = "simple") -> str:
     documented = architecture.accuracy
     lines = []
     for result in results:
-        values = result.values
+        values, lost = result.values, f" ({result.diverged} diverged)" if result.diverged else ""
         line: list[Any] = [
-            result.name, f"{mean(values):.4f}", len(values),
+            f"{result.name}{lost}", f"{mean(values):.4f}", len(values),
             f"{min(values):.4f} to {max(values):.4f}" if len(values) > 1 else "-",
         ]  # fmt: skip
         if documented is not None:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -34,7 +34,7 @@ class Explanation:
 
     name: as results.json has it. change: of the new model. data: what is trained on instead. batch_size, shuffle: of
     fit. times_epochs: how many times as long. epochs_ahead: of the learning-rate schedule. callbacks: how to make them.
-    open_in: of which networks the document leaves it open.
+    open_in: of which networks the document leaves it open. replaces: which choice of the recipe it is instead of.
     """
 
     name: str
@@ -46,6 +46,7 @@ class Explanation:
     epochs_ahead: int = 0
     callbacks: tuple[Callable[[], Callback], ...] = ()
     open_in: Callable[[Architecture], bool] = lambda architecture: True
+    replaces: Literal["", "optimizer", "batch_size", "epochs"] = ""
 
 
 # ---------------------------------------------------------------- what they change
@@ -128,6 +129,10 @@ def undivided(data: Dataset) -> Dataset:
 # ---------------------------------------------------------------- all of them
 
 
+def leaves_the_initialisers_open(architecture: Architecture) -> bool:
+    return "init=" not in architecture.layers
+
+
 def has_batchnorm(architecture: Architecture) -> bool:
     return "BN(" in architecture.layers
 
@@ -157,7 +162,7 @@ EXPLANATIONS = {
     for explanation in (
         Explanation(RECIPE),
         *(
-            Explanation(f"initialiser {name}", change=partial(draw_by, name))
+            Explanation(f"initialiser {name}", change=partial(draw_by, name), open_in=leaves_the_initialisers_open)
             for name in ("glorot_normal", "he_uniform", "he_normal")
         ),
         Explanation("unbiased moving variance", callbacks=(UnbiasedVariance,), open_in=has_batchnorm),
@@ -167,16 +172,24 @@ EXPLANATIONS = {
         Explanation("schedule an epoch behind", epochs_ahead=-1, open_in=has_schedule),
         Explanation("no shuffling", shuffle=False),
         *(
-            Explanation(f"batches of {size}", batch_size=size, open_in=partial(may_have_batches_of, size))
+            Explanation(
+                f"batches of {size}",
+                batch_size=size,
+                open_in=partial(may_have_batches_of, size),
+                replaces="batch_size",
+            )
             for size in BATCH_SIZES
         ),
         *(
             Explanation(
-                f"the optimiser of {network}", change=partial(optimise_as, network), open_in=leaves_the_optimizer_open
+                f"the optimiser of {network}",
+                change=partial(optimise_as, network),
+                open_in=leaves_the_optimizer_open,
+                replaces="optimizer",
             )
             for network in NEIGHBOURS
         ),
-        Explanation("twice as many epochs", times_epochs=2, open_in=leaves_the_epochs_open),
+        Explanation("twice as many epochs", times_epochs=2, open_in=leaves_the_epochs_open, replaces="epochs"),
         Explanation("pixels standardised", data=standardised),
         Explanation("pixels from 0 to 255", data=undivided),
     )

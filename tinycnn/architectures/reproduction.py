@@ -8,6 +8,7 @@ beside each the row of one that a worker of a cluster trains (reproduction_jobs.
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
 from collections.abc import Iterable, Sequence
@@ -36,7 +37,7 @@ UNFINISHED, PERMIT = "unfinished", ".permit"
 
 Row = dict[str, Any]  # of results.json, see Results
 COUNT, TEXT = {"type": "integer", "minimum": 0}, {"type": "string"}
-EVERY_EPOCH = {"type": "array", "items": {"type": "number"}}
+EVERY_EPOCH = {"type": "array", "items": {"type": ["number", "null"]}}  # JSON has no NaN
 FORM = {
     "network": TEXT, "seed": COUNT, "epochs": COUNT, "data": TEXT, "images": COUNT, "device": TEXT, "machine": TEXT,
     "history": {
@@ -88,7 +89,7 @@ class Results:
     A row: network, seed, epochs (that it is to train), explanation (what of the recipe was changed, if anything was),
     data (its name), images (to train on), device, machine, path (of a device that has several), and history, which has
     for each finished epoch loss, acc, val_loss, val_acc, seconds (by the clock, validation included) and cpu_seconds
-    (of all threads of the process).
+    (of all threads of the process). A loss that is no number any more is NaN, and null in the file.
 
     Makes the folder, and takes in what workers of a cluster have left there; those that still train for an earlier
     command stop. Another command may train into the folder at the same time: its rows are taken in before results.json
@@ -206,7 +207,7 @@ def machine(device: str) -> str:
 
 
 def read(path: Path) -> list[Row]:
-    """The rows of a results.json. Raises ValueError, which names it, where it is damaged."""
+    """The rows of a results.json; a figure that is null there is NaN. Raises ValueError, which names a damaged file."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if fault := fault_of(content, SCHEMA):
@@ -215,6 +216,8 @@ def read(path: Path) -> list[Row]:
             get(row["network"])
             if len({len(row["history"][name]) for name in (*FIGURES, *TIMES)}) != 1:
                 raise ValueError(f"the figures of {row['network']} have different numbers of epochs")
+            for values in row["history"].values():
+                values[:] = [math.nan if value is None else value for value in values]
     except ValueError as error:
         raise ValueError(f"{path} is damaged ({error}); move it away to begin anew") from error
     return content["rows"]
@@ -294,11 +297,17 @@ def describe(run: Run, model: Model, data: Dataset) -> None:
     rate = f"{optimizer.name} at {recipe['learning_rate']:g}{' on a schedule' if recipe['schedule'] else ''}"
     print(
         f"{run}: {model.count_params():,} parameters on {model.device.name}, "
-        f"{len(data.x_train):,} images of {data.name}, {rate}, batches of {recipe['batch_size']}",
+        f"{len(data.x_train):,} images of {data.name}, {rate}, batches of {batch_size_of(run, model)}",
         flush=True,
     )
     if model.device.remark:
         print(f"note: {model.device.remark}", flush=True)
+
+
+def batch_size_of(run: Run, model: Model) -> int:
+    """That of the recipe, or what is tried instead."""
+    assert model.recipe
+    return EXPLANATIONS[run.explanation].batch_size or model.recipe["batch_size"]
 
 
 def fit(
@@ -316,7 +325,7 @@ def fit(
     model.fit(
         data.x_train,
         labels_for(model.loss, data.y_train, data.classes),
-        batch_size=change.batch_size or recipe["batch_size"],
+        batch_size=batch_size_of(run, model),
         epochs=run.epochs,
         validation_data=(data.x_test, labels_for(model.loss, data.y_test, data.classes)),
         verbose=verbose,

@@ -8,6 +8,7 @@ results.json, which it alone writes. A job trains as long as the folder's permit
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import uuid
@@ -156,7 +157,8 @@ class Display:
             for epoch in range(self.shown.get(name, 0), done):
                 figures = "  ".join(f"{figure} {history[figure][epoch]:.4f}" for figure in reproduction.FIGURES)
                 place = f"{name}: epoch {epoch + 1}/{row['epochs']}"
-                self.write(f"{place}  {figures}  {history['seconds'][epoch]:.1f} s")
+                lost = "" if math.isfinite(history["loss"][epoch]) else "  diverged"
+                self.write(f"{place}  {figures}  {history['seconds'][epoch]:.1f} s{lost}")
                 self.bar.update(1)
             self.shown[name] = done
             self.running[name] = f"{name} {done}/{row['epochs']}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
@@ -11,6 +12,7 @@ import numpy as np
 
 from tinycnn import optimizers
 from tinycnn.architectures.catalogue import ARCHITECTURES, Architecture
+from tinycnn.architectures.explanations import EXPLANATIONS, RECIPE
 from tinycnn.fit.files import write_atomically
 
 if TYPE_CHECKING:
@@ -54,6 +56,11 @@ def finished(rows: Rows) -> Rows:
     return whole or [max(rows, key=lambda row: len(row["history"]["val_acc"]))]
 
 
+def diverged(row: dict[str, Any]) -> bool:
+    """Whether a figure of this training is no number any more."""
+    return not all(math.isfinite(value) for values in row["history"].values() for value in values)
+
+
 def last_and_best(rows: Rows) -> tuple[list[float], list[float]]:
     """The validation accuracies of the last epochs, and of the best ones."""
     logs = [row["history"]["val_acc"] for row in rows]
@@ -61,9 +68,11 @@ def last_and_best(rows: Rows) -> tuple[list[float], list[float]]:
 
 
 def accuracies(rows: Rows) -> list[str]:
-    """The cells below ACCURACIES for rows that were trained in the same way."""
+    """The cells below ACCURACIES for rows that were trained in the same way; those that have diverged do not count."""
     architecture = ARCHITECTURES[rows[0]["network"]]
-    last, best = last_and_best(rows)
+    last, best = last_and_best([row for row in rows if not diverged(row)])
+    if not last:
+        return [documented(architecture), "diverged", "diverged", "-"]
     cells = [documented(architecture), spread(last), spread(best)]
     return [*cells, "-" if architecture.accuracy is None else difference(architecture, last, best)]
 
@@ -108,18 +117,24 @@ def epochs(rows: Rows) -> str:
 def remarks(rows: Rows) -> str:
     """What the reader must know to compare: what the documents leave open, and data other than theirs."""
     row, architecture = rows[0], ARCHITECTURES[rows[0]["network"]]
-    recipe, texts = architecture.recipe, [row["explanation"]] if row.get("explanation") else []
-    taken = [] if recipe.optimizer_documented else [f"{optimizers.get(recipe.optimizer).name} {recipe.learning_rate:g}"]
-    taken += [] if recipe.batch_size_documented else [f"batch {recipe.batch_size}"]
-    taken += [] if recipe.epochs_documented else [f"{recipe.epochs} epochs"]
+    recipe, explanation = architecture.recipe, row.get("explanation", RECIPE)
+    texts = [explanation] if explanation else []
+    taken = {} if recipe.optimizer_documented else {
+        "optimizer": f"{optimizers.get(recipe.optimizer).name} {recipe.learning_rate:g}"
+    }  # fmt: skip
+    taken |= {} if recipe.batch_size_documented else {"batch_size": f"batch {recipe.batch_size}"}
+    taken |= {} if recipe.epochs_documented else {"epochs": f"{recipe.epochs} epochs"}
+    taken.pop(EXPLANATIONS[explanation].replaces, None)
     if taken:
-        texts.append(f"not documented: {', '.join(taken)}")
+        texts.append(f"not documented: {', '.join(taken.values())}")
     if architecture.reconstructed:
         texts.append(f"{architecture.reconstructed} reconstructed")
     if other_data(row):
         texts.append(other_data(row))
     if len(row["history"]["val_acc"]) < row["epochs"]:
         texts.append("unfinished")
+    if lost := sum(map(diverged, rows)):
+        texts.append(f"{lost} of {len(rows)} diverged")
     return "; ".join(texts)
 
 
@@ -190,10 +205,11 @@ def draw(rows: Rows, network: str, folder: Path) -> Figure:
         axes.spines[["top", "right"]].set_visible(False)
     # The first epochs, far from the others, would press the rest into one line.
     loss = figure.axes[0]
-    loss.set_yscale("log")
-    loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    loss.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    loss.yaxis.set_minor_formatter("")
+    if np.isfinite(np.concatenate([line.get_ydata() for line in loss.get_lines()])).any():  # else all have diverged
+        loss.set_yscale("log")
+        loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        loss.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        loss.yaxis.set_minor_formatter("")
     ends = [line.get_ydata()[-1] for line in axes.get_lines()]
     axes.set_ylim(max(0, 1 - 4 * (1 - min(ends))), 1)
     figure.suptitle(about(here) + ("" if documented else " (no log is documented)"), color=INK, fontsize=12)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tinycnn.command.options import (
+    Diverged,
     Interrupted,
     cluster_client,
     cluster_options,
@@ -102,6 +103,8 @@ def reproduce(
         click.echo(f"\n{folder}: results.json and table.md")
     else:
         click.echo(f"\n{reproduction_report.table(results.rows)}\n\n{folder}: results.json, table.md and the curves")
+    if lost := [str(run) for run in runs if reproduction_report.diverged(results.row(run, found))]:
+        raise Diverged(f"{'; '.join(lost)}: diverged, the loss is no number any more")
 
 
 def print_plan(runs: Sequence[Run], folder: Path, data: Dataset) -> None:
