@@ -533,10 +533,14 @@ def test_what_a_name_holds_does_not_move_the_cursor(run):
     assert status == 2 and "\x1b" not in error and "\\x1b[2Jnetwork" in error
 
 
-def test_a_reader_that_goes_away_is_no_error():
-    code = "import sys; from tinycnn.command import main; main(['summary', 'models-9'])"
+@pytest.mark.parametrize("lines", [0, 1], ids=["at once", "after a line"])
+@pytest.mark.parametrize("arguments", [["summary", "DP(0.1)->" * 2000 + "FL()->DN(10)"], ["list"], ["--help"]])
+def test_a_reader_that_goes_away_is_no_error(arguments, lines):
+    """Of more than a pipe holds, which is 64 KB, and of less."""
+    code = f"from tinycnn.command import main; main({arguments})"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        process.stdout.readline()
+        for _ in range(lines):
+            process.stdout.readline()
         process.stdout.close()
         error = process.stderr.read()
         assert process.wait() == 0 and error == b""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import click
@@ -39,7 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command; bad input is one line on stderr and exit status 2, never a traceback. So is a warning a line."""
     warnings.showwarning = show_warning  # type: ignore[assignment]
     try:
-        sys.exit(cli.main(args=arguments, prog_name="tinycnn", standalone_mode=False))
+        status = cli.main(args=arguments, prog_name="tinycnn", standalone_mode=False)
+        with reader_may_go():
+            sys.stdout.flush()
+        sys.exit(status)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.Abort:  # what click makes of Ctrl-C
@@ -50,8 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         fail(str(diverged), DIVERGED)
     except click.ClickException as error:
         fail(error.format_message())
-    except BrokenPipeError:
-        # The reader went away (`tinycnn list | head -1`): nothing is wrong, and nothing more can be written.
+    except ReaderGone:  # nothing is wrong, and nothing more can be written
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
@@ -83,7 +86,32 @@ def options_of(arguments: Sequence[str] | None) -> set[str]:
     return {name for parameter in (command.params if command else []) for name in parameter.opts}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class ReaderGone(Exception):
+    """Who reads what is printed has gone away, as in `tinycnn list | head -1`."""
+
+
+@contextmanager
+def reader_may_go() -> Iterator[None]:
+    """Raises ReaderGone for a BrokenPipeError, of which click itself would make exit status 1."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise ReaderGone from error
+
+
+class Commands(click.Group):
+    """The subcommands, and help on them, for a reader who may go away."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        with reader_may_go():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with reader_may_go():
+            return super().invoke(ctx)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(tinycnn.__version__)
 def cli() -> None:
     """Train, look into and measure small convolutional networks."""
