@@ -15,7 +15,7 @@ import tinycnn
 from tinycnn import emulator, kernels, lessons
 from tinycnn.command.main import cli
 from tinycnn.fit.loop import Steps
-from tinycnn.lessons import drawing, learning, races, requests, steps, subjects
+from tinycnn.lessons import drawing, learning, products, races, requests, steps, subjects
 from tinycnn.lessons.subjects import SQUARE, STRIDED, Subject
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -155,6 +155,23 @@ def test_a_thread_loads_its_window_as_far_as_it_lies_in_the_image():
         p, q, _ = subjects.output_of(number, conv)
         assert loads[number] == conv.C * window_of(conv, p, q)
     assert answer_of(made("thread").questions[0]) == str(4 * conv.C)
+
+
+@pytest.mark.parametrize("network", ["go-crazy", "vanilla-15k", "CN(4,(3,3))->CN(6,(3,3),strides=2)->FL()->DN(10)"])
+def test_the_reasons_say_what_the_answers_are(network):
+    need_the_emulator()
+    subject = Subject(network)
+    copies = products.product(subject).questions[0]
+    rows, columns = re.search(r"sees it, (\d+) x (\d+)\.", copies.because).groups()
+    assert copies.choices[copies.answer] == f"{int(rows) * int(columns):,}"
+    loads = requests.reuse(subject).questions[0]
+    rows, columns, channels = re.search(r"(\d+) x (\d+) outputs see it, each for (\d+) ", loads.because).groups()
+    if "more than one warp" not in loads.because:
+        assert loads.choices[loads.answer] == f"{int(rows) * int(columns) * int(channels):,}"
+    thread = requests.one_thread(subject)
+    outside = re.search(r"and (\d+) of them lie outside", thread.questions[0].because)
+    assert thread.values["corner"] == thread.values["whole"] - int(outside[1] if outside else 0)
+    assert thread.values["middle"] > 0
 
 
 def test_the_sectors_of_a_warp_s_store_follow_from_where_its_outputs_lie():

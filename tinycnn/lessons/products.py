@@ -10,6 +10,7 @@ from tinycnn import emulator, kernels
 from tinycnn.devices.gpu import ladder
 from tinycnn.lessons import drawing
 from tinycnn.lessons.lesson import Made, number_question
+from tinycnn.lessons.requests import seen_by
 from tinycnn.lessons.runs import Run, recorded
 from tinycnn.lessons.subjects import Subject, launch_of
 
@@ -25,7 +26,8 @@ def product(subject: Subject) -> Made:
         path, launch_of(STEP, "forward", conv), 0, "step 6", [("x", "load"), ("a_tile", "store")], shared=TILE
     )
     loads, stores = pairs(run)
-    copies = copies_of(run, (conv.H // 2, conv.W // 2))
+    middle = conv.H // 2, conv.W // 2
+    copies, (rows, columns) = copies_of(run, middle), seen_by(conv, middle)
     requests = {step: shared_requests(step, subject) for step in list(ladder.STEPS)[2:]}
     names = [step.replace("_", ", ", 1).replace("_", " ") for step in requests]
     saved = requests["4_halo_tile"] / requests["5_register_blocking"]
@@ -33,13 +35,14 @@ def product(subject: Subject) -> Made:
     questions = [
         number_question(
             "The pixel in the middle of the image: in how many rows of the left matrix does it stand?", copies,
-            (1, conv.C, conv.R, conv.R * conv.S * conv.C), f"in one for each output that sees it, {conv.R} x {conv.S}.",
+            (1, conv.C, conv.R, conv.R * conv.S * conv.C),
+            f"in one for each output that sees it, {rows} x {columns}.",
         ),
         number_question(
-            "Step 5 keeps 4 x 4 sums in the registers of a thread. How many times fewer requests to shared memory does "
-            "a multiply-add need than in step 4?", saved, (saved / 2, 2 * saved, 4 * saved),
+            "Step 5 keeps 4 x 4 sums in the registers of a thread. How many times as many requests to shared memory "
+            "does a multiply-add need in step 4?", saved, (saved / 2, 2 * saved, 4 * saved),
             "for 16 multiply-adds it reads 4 + 4 numbers where step 4 reads 32; copying is in these counts too, and "
-            "half empty tiles.",
+            "half empty tiles" + (", which here cost more than registers save." if saved < 1 else "."),
             "{:.1f}",
         ),
     ]  # fmt: skip

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 
 from tinycnn import kernels
+from tinycnn.devices.gpu.ladder import Conv
 from tinycnn.emulator.tracing import SECTOR
 from tinycnn.lessons import drawing
 from tinycnn.lessons.lesson import Made, number_question
@@ -34,13 +35,15 @@ def one_thread(subject: Subject) -> Made:
     loads = loads_by_thread(run)[: conv.P * conv.Q * conv.K]
     corner, most = int(loads[0]), int(loads.max())
     whole = conv.R * conv.S * conv.C
-    middle = int(np.argmax(loads))
+    missing = whole - corner
+    # Where none lies outside, any window is as good as that in the middle.
+    middle = int(np.argmax(loads)) if corner < most else conv.P // 2 * conv.Q + conv.Q // 2
     questions = [
         number_question(
             "How many numbers of the image does thread 0 load, whose output is in the corner?", corner,
             (whole, conv.C, conv.R * conv.S, conv.H * conv.W * conv.C, whole // 2),
-            f"its window has {conv.R} x {conv.S} pixels of {conv.C} channels, {whole} numbers, and {whole - corner} of "
-            "them lie outside the image, where nothing is loaded.",
+            f"its window has {conv.R} x {conv.S} pixels of {conv.C} channels, {whole} numbers"
+            + (f", and {missing} of them lie outside the image, where nothing is loaded." if missing else "."),
         ),
         number_question(
             "By how many pixels do the windows of two neighbouring outputs differ?", conv.stride_w,
@@ -50,7 +53,7 @@ def one_thread(subject: Subject) -> Made:
     return Made(
         f"Here: {layer.what}, {layer}. Each of its {conv.P} x {conv.Q} x {conv.K} outputs has a thread.",
         questions,
-        partial(drawing.windows, run, conv, [0, middle]),
+        partial(drawing.windows, run, conv, [*dict.fromkeys((0, middle))]),
         [run],
         {"thread": watched([run], EVERYTHING)[:2]},
         {
@@ -58,6 +61,12 @@ def one_thread(subject: Subject) -> Made:
             "middle": middle, "whole": whole,
         },
     )  # fmt: skip
+
+
+def seen_by(conv: Conv, pixel: tuple[int, int]) -> tuple[int, int]:
+    """The rows and the columns of outputs whose windows a pixel lies in: how many."""
+    rows = sum(0 <= pixel[0] + conv.top - p * conv.stride_h < conv.R for p in range(conv.P))
+    return rows, sum(0 <= pixel[1] + conv.left - q * conv.stride_w < conv.S for q in range(conv.Q))
 
 
 def loads_by_thread(run: Run) -> np.ndarray:
@@ -127,13 +136,15 @@ def reuse(subject: Subject) -> Made:
     runs = [step_of_ladder(step, layer, i, (("x", "load"),)) for i, step in enumerate(steps)]
     heat = [requests_by_pixel(run) for run in runs]
     middle = layer.conv.H // 2, layer.conv.W // 2
+    rows_see, columns_see = seen_by(layer.conv, middle)
+    once = rows_see * columns_see * layer.conv.C  # by one warp for each output
     at_middle = [int(counts[middle]) for counts in heat]
     questions = [
         number_question(
             f"In step 2, how many requests load something of the pixel in the middle {middle}?", at_middle[0],
             (1, layer.conv.R * layer.conv.S, layer.conv.C, at_middle[0] // 2, 2 * at_middle[0]),
-            f"{layer.conv.R} x {layer.conv.S} outputs see it, each for {layer.conv.C} channels"
-            + (", and more than one warp has the same output." if layer.conv.K > 32 else "."),
+            f"{rows_see} x {columns_see} outputs see it, each for {layer.conv.C} channels"
+            + (", and more than one warp has the same output." if at_middle[0] > once else "."),
         ),
         number_question(
             "And in step 4, whose blocks keep what 4 x 4 outputs see of the image in shared memory, four channels at a "
