@@ -534,7 +534,7 @@ def test_what_a_name_holds_does_not_move_the_cursor(run):
 
 
 @pytest.mark.parametrize("lines", [0, 1], ids=["at once", "after a line"])
-@pytest.mark.parametrize("arguments", [["summary", "DP(0.1)->" * 2000 + "FL()->DN(10)"], ["list"], ["--help"]])
+@pytest.mark.parametrize("arguments", [["summary", "DP(0.1)->" * 700 + "FL()->DN(10)"], ["list"], ["--help"]])
 def test_a_reader_that_goes_away_is_no_error(arguments, lines):
     """Of more than a pipe holds, which is 64 KB, and of less."""
     code = f"from tinycnn.command import main; main({arguments})"

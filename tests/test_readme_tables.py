@@ -256,5 +256,5 @@ def test_a_damaged_results_file_is_named(tmp_path, capsys):
     write_reproduction(tmp_path, [{"network": "go-crazy", "val_acc": 0.9}])
     before = path.read_bytes()
     assert tables(path, tmp_path) == 2
-    assert "results.json is damaged (KeyError('history'))" in capsys.readouterr().err
+    assert "results.json is damaged (rows/0: 'seed' is a required property)" in capsys.readouterr().err
     assert path.read_bytes() == before
