@@ -355,12 +355,12 @@ KERNELS = (
     ),
     Mutant(
         "dense-last-slice", "kernels/dense.cu",
-        "slice < int(gridDim.z); slice++", "slice < int(gridDim.z) - 1; slice++",
+        "slice < int(gridDim.y); slice++", "slice < int(gridDim.y) - 1; slice++",
         "emulator", "dense", "the last slice of a long sum lost",
     ),
     Mutant(
         "dense-sliced-bias", "kernels/dense.cu",
-        "y, N, O, m0, n0, b, has_bias, relu);", "y, N, O, m0, n0, b, has_bias && gridDim.z == 1, relu);",
+        "y, N, O, m0, n0, b, has_bias, relu);", "y, N, O, m0, n0, b, has_bias && gridDim.y == 1, relu);",
         "emulator", "dense", "the bias missing where a sum is cut into slices",
     ),
     Mutant(
