@@ -106,6 +106,11 @@ template <typename T> __global__ void atomics(const T* x, T* sum, T* most, T* le
     atomicMin(least, x[i]);
 }
 
+template <typename T> __global__ void atomic_sum(const T* x, T* sum, int n) {  // CUDA has no atomicMax of float or double
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < n) atomicAdd(sum, x[i]);
+}
+
 template <typename T> __global__ void add_all(const T* x, T* sum) { atomicAdd(sum, x[threadIdx.x]); }
 
 extern "C" __global__ void exchange(int* cas, unsigned long long* last, int* old) {
