@@ -184,6 +184,11 @@ class Model(Weighted):
     def weights(self) -> list[Tensor]:
         return list({id(w): w for layer in self.layers for w in layer.weights}.values())  # a layer may be in two models
 
+    def to_be_trained(self) -> list[Tensor]:
+        """The trainable weights in the order of the graph, by which files number the optimiser's state."""
+        layers = dict.fromkeys(symbol.layer for symbol in ([] if self.output is None else self.symbols))
+        return [w for layer in layers for w in layer.weights if w.requires_grad]
+
     @property
     def trainable(self) -> bool:
         """Whether any layer is trained. Setting it sets it for every layer, from the next `compile` on."""
@@ -232,7 +237,7 @@ class Model(Weighted):
             loss = losses.categorical_crossentropy
         self.optimizer, self.loss = optimizers.get(optimizer), None if loss is None else losses.get(loss)
         self.metrics, self.own_metrics, self.own = names, own, None
-        self.trained = self.trainable_weights if self.weights else None
+        self.trained = self.to_be_trained() if self.weights else None
         if self.output is not None and not isinstance(self.output, (list, tuple)):
             own_of(self)
 

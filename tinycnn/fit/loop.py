@@ -289,7 +289,7 @@ def ready(model: Model) -> Optimizer:
     optimizer = model.optimizer
     assert optimizer is not None
     if model.trained is None:
-        model.trained = model.trainable_weights
+        model.trained = model.to_be_trained()
     elif {id(weight) for weight in model.trained} != {id(weight) for weight in model.trainable_weights}:
         warnings.warn(
             f"{model.name}: `trainable` was set after compile(), and takes effect when compile() is called again",

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinycnn import arithmetic
 from tinycnn import functional as F
 from tinycnn.devices import get_device
 from tinycnn.devices.base import Device, Mask
@@ -378,6 +379,12 @@ def unary(operation: str) -> Iterator[Case]:
     yield Case(operation, "", FUNCTIONS[operation], positive((3, 5)))
 
 
+def keep() -> Iterator[Case]:
+    for label, shape in (("", (3, 5)), ("stretched", (5,))):
+        mask = np.arange(15).reshape(3, 5) % 2
+        yield Case("keep", label, lambda x, mask=mask: arithmetic.keep(x, Tensor(mask, device=x.device)), normal(shape))
+
+
 def matmul() -> Iterator[Case]:
     yield Case("matmul", "", lambda a, b: a @ b, normal((3, 5), (5, 2)))
 
@@ -416,6 +423,7 @@ OPERATIONS: dict[str, Callable[[], Iterator[Case]]] = {
     **{name: partial(globalpool2d, name) for name in ("globalavgpool2d", "globalmaxpool2d")},
     **{name: partial(binary, name) for name in OPERATORS},
     **{name: partial(unary, name) for name in FUNCTIONS},
+    "keep": keep,
     "matmul": matmul,
     **{name: partial(reduction, name) for name in ("sum", "mean", "max")},
     "reshape": reshape,

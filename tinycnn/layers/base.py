@@ -281,7 +281,9 @@ class Layer(Weighted):
     @property
     def input_shape(self) -> Any:
         """(None, H, W, C) of what the layer is connected to, a list of such where there are several, or None."""
-        return [i.shape for i in self.input] if isinstance(self.input, list) else self.input and self.input.shape
+        if isinstance(self.input, list):
+            return [i.shape for i in self.input]
+        return None if self.input is None else self.input.shape
 
     @property
     def output_shape(self) -> tuple[int | None, ...] | None:
