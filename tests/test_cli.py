@@ -16,9 +16,9 @@ from tinycnn.callbacks import ModelCheckpoint
 from tinycnn.datasets import synthetic
 from tinycnn.datasets.idx import write_idx
 from tinycnn.fit.progress import Progress
-from tinycnn.layers import Dense, Flatten, UpSampling2D
+from tinycnn.layers import Dense, Flatten, Input, UpSampling2D
 from tinycnn.losses import SparseCategoricalCrossentropy
-from tinycnn.models import Sequential, load_model
+from tinycnn.models import Model, Sequential, load_model
 
 pytestmark = pytest.mark.usefixtures("reference")  # the command sets the current device; it is put back
 
@@ -244,6 +244,30 @@ def test_predict_gives_probabilities_of_a_network_that_ends_in_logits_and_refuse
     assert "ends with shape (56, 56, 1), and not in classes" in refused(
         "predict", tmp_path / "larger.safetensors", image
     )
+
+
+def test_networks_of_other_forms_are_refused_by_name(refused, digits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    x, image = Input((28, 28, 1)), digits / "t10k-images-idx3-ubyte.gz"
+    flat = Flatten()(x)
+    networks = {
+        "flat": Sequential([Dense(10, activation="softmax", input_shape=(784,))]),
+        "two": Model(x, [Dense(10, activation="softmax")(flat), Dense(2, activation="softmax")(flat)]),
+        "number": Sequential([Flatten(input_shape=(28, 28, 1)), Dense(1)]),
+        "sigmoid": Sequential([Flatten(input_shape=(28, 28, 1)), Dense(3, activation="sigmoid")]),
+    }
+    for name, network in networks.items():
+        if name != "two":
+            network.compile("sgd", "mse")
+        network.save(f"{name}.safetensors")
+    of_two, of_flat, of_others = "1 inputs and 2 outputs", "shape (None, 784), and not images", "no softmax at its end"
+    for command, name, words in [
+        (["predict"], "flat", of_flat), (["predict"], "two", of_two), (["predict"], "number", of_others),
+        (["predict"], "sigmoid", of_others), (["compare"], "two", of_two), (["compare"], "sigmoid", of_others),
+        (["plan"], "two", of_two), (["plan"], "flat", of_flat),
+    ]:  # fmt: skip
+        others = [image] if command == ["predict"] else []
+        assert words in refused(*command, f"{name}.safetensors", *others)
 
 
 def test_pictures_are_written(run, digits, trained, tmp_path):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tinycnn.command.options import device_option, find_network, json_option, path_option, print_json
+from tinycnn.command.options import check_form, device_option, find_network, json_option, path_option, print_json
 
 if TYPE_CHECKING:
     from tinycnn.keras_reference.compare import Answers, Trial
@@ -69,6 +69,7 @@ def comparisons(text: str, device: str | None, steps: int, path: str | None = No
         with use_device(name, dtype) as used, used.taking(path) if path and name == device else nullcontext():
             tinycnn.set_random_seed(0)
             model = find_network(networks[network])
+            check_form(model, network, classes=True)
             trial = trial_for(model, steps)
             if path == "one-kernel" and name == device:
                 trial = as_one_kernel(trial, model)

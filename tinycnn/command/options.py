@@ -172,6 +172,23 @@ def checkpoint(path: str, custom_objects: Mapping[str, type[Layer]] | None = Non
     return model
 
 
+def check_form(model: Model, text: str, images: bool = False, classes: bool = False) -> None:
+    """Raises UsageError for a network of several inputs or outputs; images: for one that takes none; classes: for one
+    whose outputs are no probabilities. text: what the user calls it."""
+    from tinycnn.losses import takes_logits
+    from tinycnn.pictures.paper import ends_in_softmax
+
+    fault = None
+    if (len(model.inputs), len(model.outputs)) != (1, 1):
+        fault = f"{len(model.inputs)} inputs and {len(model.outputs)} outputs, and not one of each"
+    elif images and len(model.input.extents) != 3:
+        fault = f"inputs of shape {model.input_shape}, and not images (None, H, W, C)"
+    elif classes and not (takes_logits(model.loss) or ends_in_softmax(model)):
+        fault = "no softmax at its end, so that its outputs are no probabilities"
+    if fault:
+        raise click.UsageError(f"{text} is a network that has {fault}")
+
+
 # ---------------------------------------------------------------- files
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tinycnn.command.options import find_network
+from tinycnn.command.options import check_form, find_network
 from tinycnn.command.planned_step import one_kernel
 from tinycnn.devices import get_device
 from tinycnn.devices.checks import compile_gate
@@ -130,6 +130,7 @@ def products_of(target: str, batch: int) -> tuple[Model, list[Product]]:
 
     with use_device("reference"), session.without_initial_weights():
         model = find_network(target)
+        check_form(model, target, images=True)
         return model, products(model, batch)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from tinycnn.command.options import (
     Diverged,
+    check_form,
     check_overwrites,
     check_picture,
     checkpoint,
@@ -39,10 +40,12 @@ def predict(file: str, image: str, index: int, device: str | None, plot: str | N
     check_overwrites({"the network": file, "IMAGE": image}, {"--plot": plot})
     use(device)
     model = checkpoint(file)
+    check_form(model, file, images=True)
+    if len(model.output.extents) != 1:
+        raise click.UsageError(f"the network in {file} ends with shape {model.output.extents}, and not in classes")
+    check_form(model, file, classes=True)
     x, how = read_image(image, model.input.extents, index)
     outputs = model(x)
-    if outputs.ndim != 2:
-        raise click.UsageError(f"the network in {file} ends with shape {outputs.shape[1:]}, and not in classes")
     if takes_logits(model.loss):  # its softmax is in its loss
         outputs = softmax(outputs)
     probabilities = outputs.numpy()[0]
