@@ -353,6 +353,22 @@ def test_an_array_is_printed_when_asked_for(files, tmp_path):
     assert done.exit_code == 0 and "fault: y = [1.  1.  1.  2.5 1. " in done.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["fault.cu", "--print", "z"], "no launch has an argument of this name; there are: n, y"),
+        (["relu", "--print", "y"], "--print is for kernel files of yours"),
+        (["--print", "y"], "for kernel files of yours"),
+        (["program.cu", "--print", "y"], "for kernel files of yours"),
+    ],
+)  # fmt: skip
+def test_an_array_that_cannot_be_printed_is_refused(files, tmp_path, arguments, words):
+    fault(tmp_path, "y[0] = 1;")
+    (tmp_path / "program.cu").write_text("int main() { return 0; }\n")
+    done = run(check, *arguments)
+    assert done.exit_code == 2 and words in " ".join(done.stderr.split())
+
+
 def test_what_a_kernel_prints_is_kept_apart_from_what_the_command_says(files, tmp_path):
     done = run(check, fault(tmp_path, 'if (threadIdx.x == 0) puts("hello");'), "--json")
     assert done.exit_code == 0 and json.loads(done.stdout)["reports"] == [] and done.stderr == "hello\n"

@@ -57,6 +57,8 @@ def check(
     reports: list[emulator.Report] = []
     launched = 0
     files = whole_program(targets, include)
+    if printed and (files or not targets):
+        raise click.UsageError("--print is for kernel files of yours, whose launch comments name their arrays")
     if files:
         reports, kernels, launched = check_program(order(files, include, define, gpu, arguments), seconds)
         if not as_json:
@@ -65,6 +67,7 @@ def check(
     wanted = [(target, *find(target)) for target in targets if Path(target) not in files]
     if not targets:
         wanted = [("", *found) for found in own_targets()]
+    check_printed(printed, wanted)
     for target, path, launches in wanted:
         if not launches:
             continue
@@ -83,6 +86,15 @@ def check(
         click.echo("{} of {}: {}".format(*(f"{n} {noun}{plural * (n != 1)}" for n, noun, plural in numbers)))
     if reports:
         raise click.exceptions.Exit(1)
+
+
+def check_printed(printed: Sequence[str], wanted: Sequence[tuple[str, Path, Sequence[emulator.Launch]]]) -> None:
+    """Raises UsageError for an array that no launch has, or whose launch is one of tinycnn's own."""
+    known = {name for _, path, launches in wanted if not is_own(path) for launch in launches for name in launch.names}
+    for name in printed:
+        if name not in known:
+            there = f"there are: {', '.join(sorted(known))}" if known else "--print is for kernel files of yours"
+            raise click.UsageError(f"--print {name}: no launch has an argument of this name; {there}")
 
 
 def check_program(ordered: dict[str, Any], seconds: float) -> tuple[list[emulator.Report], list[str], int]:
