@@ -84,6 +84,14 @@ def test_history_of_a_real_training():
     assert [list(line.get_ydata()) for line in right.lines] == [history.history["acc"], history.history["val_acc"]]
 
 
+def test_a_name_with_dollars_is_no_formula(tmp_path):
+    figure = plot_history(LOSSES, tmp_path / "a.png", title="a$_{$b")
+    assert figure.texts[0].get_text() == "a$_{$b" and (tmp_path / "a.png").exists()
+    model = network(name="a$_{$b")
+    plot_feature_maps(model, np.zeros((8, 8, 1)), tmp_path / "b.png")
+    assert (tmp_path / "b.png").exists()
+
+
 def test_history_of_one_epoch_shows_points():
     for axes in plot_history({key: values[:1] for key, values in LOSSES.items()}).axes:
         assert all(line.get_marker() not in (None, "None", "") for line in axes.lines)

@@ -49,6 +49,9 @@ def check_path(path: str | PathLike | None) -> None:
 
 def finish(figure: Figure, path: str | PathLike | None) -> Figure:
     """The figure itself, written to `path` unless that is None. Raises OSError naming a path that cannot be written."""
+    words = [part for axes in figure.axes for part in (axes.title, axes.xaxis.label, axes.yaxis.label, *axes.texts)]
+    for text in (*figure.texts, *words):
+        text.set_parse_math(False)  # names may have a $, which would begin a formula
     if path is not None:
         drawn = io.BytesIO()  # so that a figure that cannot be drawn leaves no half a file
         figure.savefig(drawn, format=Path(path).suffix[1:].lower(), bbox_inches="tight", pad_inches=0.15)
