@@ -210,6 +210,14 @@ def test_only_images_that_an_idx_file_has_are_read(tmp_path):
 # ---------------------------------------------------------------- in colour
 
 
+def test_16_bits_of_grey_are_as_grey_in_colour(tmp_path):
+    Image.fromarray(np.linspace(0, 40000, 1024).reshape(32, 32).astype(np.uint16)).save(tmp_path / "deep.png")
+    image, how = read_image(tmp_path / "deep.png", (32, 32, 3))
+    assert image.shape == (1, 32, 32, 3) and how == "32x32 picture, grey"
+    for channel in range(3):
+        np.testing.assert_allclose(image[0, :, :, channel].ravel(), np.linspace(0, 40000, 1024) / 65535, atol=2e-5)
+
+
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "CMYK", "L"])
 def test_a_network_of_colours_gets_them_as_they_are(tmp_path, mode):
     colours = np.zeros((32, 32, 3), np.uint8)

@@ -77,10 +77,15 @@ def in_colour(path: str | PathLike, shape: tuple[int, ...]) -> tuple[np.ndarray,
     """float32 (1, H, W, 3) of a picture, and what was done to it. What is transparent becomes white."""
     from PIL import Image, ImageOps
 
-    picture = ImageOps.exif_transpose(opened_picture(path)).convert("RGBA")
+    given = opened_picture(path)
+    if given.mode[0] in "IF":  # of 16 bits, which are grey, and which Pillow would cut off at 255
+        grey, alpha = decoded(given, path)
+        values = scaled(grey * alpha + (1 - alpha), shape)
+        return np.repeat(values[None, :, :, None], 3, axis=3), f"{grey.shape[1]}x{grey.shape[0]} picture, grey"
+    picture = ImageOps.exif_transpose(given).convert("RGBA")
     paper = Image.new("RGBA", picture.size, "white")
-    scaled = Image.alpha_composite(paper, picture).convert("RGB").resize((shape[1], shape[0]), Image.Resampling.LANCZOS)
-    return np.asarray(scaled, np.float32)[None] / 255, f"{picture.width}x{picture.height} picture, in colour"
+    small = Image.alpha_composite(paper, picture).convert("RGB").resize((shape[1], shape[0]), Image.Resampling.LANCZOS)
+    return np.asarray(small, np.float32)[None] / 255, f"{picture.width}x{picture.height} picture, in colour"
 
 
 def opened_picture(path: str | PathLike) -> Image:
