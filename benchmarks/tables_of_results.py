@@ -158,7 +158,8 @@ def training_speed(content, path, only=None):
         f"{field(content, 'device', path)}; batches of {settings['batch']}, {settings['data']}, medians of "
         f"{rounds} rounds of {steps} steps; {used(content, path)}."
     )
-    absent = {} if only else field(content, "absent", path)
+    found = {row["framework"] for row in content["rows"]}  # in one of a file's runs, perhaps, and not in another
+    absent = [] if only else [name for name in field(content, "absent", path) if name not in found]
     tail = f"\n\nNot measured, because not installed: {', '.join(absent)}." if absent else ""
     return f"{head}\n\n{markdown(lines, names, left=4)}{tail}{left_out(content)}{reached_table(content, only)}"
 

@@ -106,7 +106,7 @@ def test_the_speed_table_shows_each_frameworks_best(tmp_path):
         "device": "some CPU, 2 cores",
         "versions": {"tinycnn": "0.1.0", "keras": None},
         "settings": {"batch": 128, "data": "MNIST", "rounds": 3, "steps": 60},
-        "absent": {"Keras on JAX": ["keras"]},
+        "absent": {"Keras on JAX": ["keras"], "PyTorch": ["torch"]},
         "rows": rows,
         "ratios": report.ratios_of(rows),
     }
