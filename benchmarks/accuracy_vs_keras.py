@@ -13,7 +13,6 @@ after every training; what is in there already is left out, so an interrupted ru
 """
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -81,6 +80,7 @@ FRAMEWORKS = {"tinycnn": train_tinycnn, "Keras": train_keras}
 
 def train(name, framework, data, epochs, seed):
     """One row of the results. seconds: by the clock; cpu_seconds: of all threads, whoever else was computing."""
+    about = machine.provenance(machine.device(), DEVICE, PACKAGES)
     clock, processor = time.perf_counter(), time.process_time()
     history = FRAMEWORKS[framework](name, data, epochs, seed)
     return {
@@ -94,6 +94,7 @@ def train(name, framework, data, epochs, seed):
         "history": {figure: [round(value, 6) for value in values] for figure, values in history.items()},
         "seconds": round(time.perf_counter() - clock, 1),
         "cpu_seconds": round(time.process_time() - processor, 1),
+        **about,
     }
 
 
@@ -179,7 +180,7 @@ def main(arguments=None):
         sys.exit(f"accuracy_vs_keras.py: {error}")
 
     path = options.results / machine.slug(machine.device()) / "accuracy_vs_keras.json"
-    rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+    rows = machine.rows_before(path)
     done = {(row["network"], row["framework"], row["seed"], row["epochs"], row["data"]) for row in rows}
     jobs = [
         (name, framework, options.epochs, seed)
@@ -191,14 +192,7 @@ def main(arguments=None):
     for job, row in sharing.results(options, "accuracy_vs_keras", "train_job", jobs):
         print(f"{job[0]} in {job[1]}, {job[2]} epochs, seed {job[3]}: {row['val_acc']:.4f}", flush=True)
         rows.append(row)
-        facts = {
-            "device": machine.device(),
-            "tinycnn_device": DEVICE,
-            "versions": machine.versions(PACKAGES),
-            "rows": rows,
-            "comparisons": compare(rows),
-        }
-        machine.write_json(path, facts)
+        machine.write_json(path, {"device": machine.device(), "rows": rows, "comparisons": compare(rows)})
     for row in compare(rows):
         ours, theirs = row["tinycnn"], row["Keras"]
         print(

@@ -10,7 +10,6 @@ array, its error and its tolerance. The exit status is 1 where a tolerance was m
 """
 
 import argparse
-import json
 import sys
 import time
 
@@ -20,13 +19,16 @@ import sharing
 from tinycnn.architectures import ARCHITECTURES
 from tinycnn.command.compare import comparisons
 
+PACKAGES = ("tinycnn", "numpy", "numba", "keras", "jax")
+
 
 def summary(result, seconds):
     """One row of the results file."""
     rows = result.pop("rows")
     worst = max(rows, key=lambda row: row["share"])
     missed = sum(not row["passed"] for row in rows)
-    return {**result, "arrays": len(rows), "missed": missed, "worst": worst, "seconds": round(seconds, 1)}
+    about = machine.provenance(machine.device(), result["device"], PACKAGES)
+    return {**result, "arrays": len(rows), "missed": missed, "worst": worst, "seconds": round(seconds, 1), **about}
 
 
 def compared(job):
@@ -46,7 +48,7 @@ def main():
     sharing.add_options(parser)
     arguments = parser.parse_args()
     path = machine.RESULTS / machine.slug(machine.device()) / "compare.json"
-    rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+    rows = machine.rows_before(path)
     missed = 0
     jobs = [(name, arguments.device, arguments.steps) for name in arguments.networks or ARCHITECTURES]
     for _, found in sharing.results(arguments, "compare_all", "compared", jobs):
@@ -57,12 +59,7 @@ def main():
             worst = f"the worst error {row['worst']['share']:.2f} of its tolerance"
             print(f"{' '.join(key)}: {row['missed']} missed, {worst}, {row['seconds']} s", flush=True)
         rows.sort(key=lambda row: list(ARCHITECTURES).index(row["network"]))
-        facts = {
-            "device": machine.device(),
-            "versions": machine.versions(["tinycnn", "numpy", "numba", "keras", "jax"]),
-            "rows": rows,
-        }
-        machine.write_json(path, facts)
+        machine.write_json(path, {"device": machine.device(), "rows": rows})
     sys.exit(missed > 0)
 
 

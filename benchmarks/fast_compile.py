@@ -10,7 +10,6 @@ results/nvrtc/fast_compile.json. The exit status is 1 where registers spill to m
 """
 
 import argparse
-import json
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -113,10 +112,8 @@ def show(row):
 
 
 def write(path, facts, rows):
-    """JSON with a line for each kernel."""
-    lines = ",\n  ".join(json.dumps(row) for row in rows)
-    text = json.dumps(facts, indent=1).removesuffix("\n}") + f',\n "rows": [\n  {lines}\n ]\n}}\n'
-    machine.write_atomically(path, text)
+    """With a line for each kernel."""
+    machine.write_atomically(path, machine.text_with_lines(facts, "rows", rows))
 
 
 def main(words=None):

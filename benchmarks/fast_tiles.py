@@ -190,13 +190,12 @@ def main(arguments=None):
         return 2
     card = machine.gpu()
     path = options.results / machine.slug(card) / FILE
-    facts = machine.provenance(card, "cuda") | {"device": card, "versions": machine.versions(PACKAGES)}
-    facts |= {"path": "fast", "calls": measuring.CALLS, "rounds": measuring.ROUNDS}
-    rows, wrong = rows_before(path, facts) if options.missing else [], []
+    facts = {"device": card, "calls": measuring.CALLS, "rounds": measuring.ROUNDS}
+    rows, wrong = machine.rows_before(path, facts) if options.missing else [], []
     there = {(row["name"], row["direction"], row["masked"]) for row in rows}
     missing = [case for case in cases() if (case.problem.name, case.direction, case.masked) not in there]
     for case in budget.within(missing, lambda case: case.name, seconds_for):
-        row = measure(case, device)
+        row = machine.provenance(card, "cuda", PACKAGES) | {"path": "fast"} | measure(case, device)
         rows.append(row)
         wrong += [
             f"{case.name}: {one['kernel']}: {one['error']:.2g}" for one in row["tried"] if not one["error"] < MOST_ERROR
@@ -212,12 +211,6 @@ def main(arguments=None):
     return 1 if wrong else 0
 
 
-def rows_before(path, facts):
-    """The rows that are in the file already, where they were measured on the same GPU with the same versions."""
-    content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return content["rows"] if all(content.get(name) == facts[name] for name in ("device", "versions")) else []
-
-
 def text_of(facts, rows):
     """JSON with a line for each time."""
 
@@ -226,8 +219,7 @@ def text_of(facts, rows):
         lines = ",\n   ".join(map(json.dumps, row["tried"]))
         return f'{json.dumps(about).removesuffix("}")}, "tried": [\n   {lines}]}}'
 
-    lines = ",\n  ".join(map(of_row, rows))
-    return json.dumps(facts, indent=1).removesuffix("\n}") + f',\n "rows": [\n  {lines}\n ]\n}}\n'
+    return machine.text_with_lines(facts, "rows", rows, of_row)
 
 
 def rehearse(budget):

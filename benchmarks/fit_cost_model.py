@@ -72,10 +72,20 @@ class Row:
 def read(path=MEASURED):
     """(facts of the file, its Rows). Rows whose result was wrong are left out."""
     facts = json.loads(Path(path).read_text(encoding="utf-8"))
-    card = cards.get(facts["card"])
+    card = cards.get(facts["device"])
     return facts, [
         Row(row, tried, card) for row in facts["rows"] for tried in row["tried"] if tried["error"] < MOST_ERROR
     ]
+
+
+def source_of(facts):
+    """Where the times come from: card and path, the date of the last of them, and their commits."""
+    rows = facts["rows"]
+    commits = dict.fromkeys(row["commit"] or "unknown" for row in rows)
+    return {
+        "card": facts["device"], "date": max(row["date"] for row in rows), "commit": ", ".join(commits),
+        "path": rows[0]["path"],
+    }  # fmt: skip
 
 
 # ---------------------------------------------------------------- the fit
@@ -113,12 +123,15 @@ def families(rows):
     return found
 
 
-def held_out(rows, fitted):
-    """{row: the time by a model of its family that has not seen its layer}."""
+def held_out(rows):
+    """{row: the time by a model of its family that has not seen its layer}.
+
+    Each is fitted from LIKELY on: begun at what fits all times, it would stay near to what the unseen ones made of it.
+    """
     found, layers = {}, list(dict.fromkeys(row.problem[1] for row in rows))
     for part in range(PARTS):
         unseen = set(layers[part::PARTS])
-        coefficients = fit([row for row in rows if row.problem[1] not in unseen], fitted)
+        coefficients = fit([row for row in rows if row.problem[1] not in unseen])
         found |= {row: row.predicted(coefficients) for row in rows if row.problem[1] in unseen}
     return found
 
@@ -181,19 +194,20 @@ def main(arguments=None):
         kinds = {
             "expected": {row: row.expected for row in of_family if row.expected},
             "fitted": {row: row.predicted(coefficients[family]) for row in of_family},
-            "held out": held_out(of_family, coefficients[family]),
+            "held out": held_out(of_family),
         }
         found[family] = {kind: errors(predicted) for kind, predicted in kinds.items()}
         for kind, predicted in kinds.items():
             everything[kind] |= predicted
     found["all"] = {kind: errors(predicted) for kind, predicted in everything.items()}
-    source = {name: facts[name] for name in ("card", "date", "commit", "path")}
+    file = {"file": MEASURED.relative_to(machine.RESULTS).as_posix(), "sha256": digest(MEASURED)}
     facts = {
-        "measured": source | {"file": MEASURED.relative_to(machine.RESULTS).as_posix(), "sha256": digest(MEASURED)},
+        "measured": source_of(facts) | file,
         "coefficients": {name: {k: round(v, 4) for k, v in c._asdict().items()} for name, c in coefficients.items()},
         "errors": found,
     }
-    machine.write_atomically(cost.FILE, text_of(facts, [time_of(row) for row in quickest(rows)]))
+    text = machine.text_with_lines(facts, "times", [time_of(row) for row in quickest(rows)])
+    machine.write_atomically(cost.FILE, text)
     print(table(found))
     print(f"written: {cost.FILE}")
     return 0
@@ -212,12 +226,6 @@ def time_of(row):
     """A measured time as measured.py reads it."""
     tile = {"tile": type(row.tile).__name__, "numbers": row.tile, "slices": row.slices}
     return {"layer": row.layer, "direction": row.way, "masked": row.masked, **tile, "us": row.us}
-
-
-def text_of(facts, times):
-    """JSON with a line for each time."""
-    lines = ",\n  ".join(json.dumps(time) for time in times)
-    return json.dumps(facts, indent=1).removesuffix("\n}") + f',\n "times": [\n  {lines}\n ]\n}}\n'
 
 
 def digest(path):

@@ -207,8 +207,7 @@ def main():
         "numba": numba(arguments.results),
     }  # fmt: skip
     packages = ["tinycnn", "numpy", "numba-cuda", "cupy-cuda13x", "cupy-cuda12x"]
-    facts = {"device": device, "versions": machine.versions(packages)}
-    facts |= {name: value for name, value in machine.provenance(device, arguments.device).items() if name != "device"}
+    facts = machine.provenance(device, arguments.device, packages) | {"device": device}
     usual = SECONDS[arguments.device]
     for step in budget.within(arguments.steps, str, lambda step: usual.get(step, BENCHMARK[arguments.device])):
         began = time.perf_counter()

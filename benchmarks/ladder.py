@@ -169,8 +169,7 @@ def time_all(layers, device, name, peers, absent, cache, results, budget=None):
     sides = {**{step: LadderSide(device, step) for step in ladder.STEPS}, OWN: own}
     rows, contest, missing = {}, (None, None, None), dict.fromkeys(places(layers))
     facts = {
-        "device": name, "versions": machine.versions(versus.PACKAGES), "l2_bytes": cache, "absent": absent,
-        "date": machine.now(), "rounds": rounds,
+        "device": name, "l2_bytes": cache, "absent": absent, "date": machine.now(), "rounds": rounds,
     }  # fmt: skip
     for place in budget.within(places(layers), name_of, seconds_for):
         layer, direction, step = place
@@ -183,7 +182,8 @@ def time_all(layers, device, name, peers, absent, cache, results, budget=None):
             )
             measured_peers = contest[2].measure(peers)
         (one,) = contest[2].measure([sides[step]])
-        rows[place] = row_of(problem, direction, one, measured_peers) | machine.provenance(name, device.name)
+        rows[place] = row_of(problem, direction, one, measured_peers)
+        rows[place] |= machine.provenance(name, device.name, versus.PACKAGES)
         del missing[place]
         found = [by_step(layer, layers[layer], rows) for layer in layers]
         facts |= {"left_out": [name_of(place) for place in missing], "layers": [f for f in found if f["rows"]]}
@@ -254,7 +254,7 @@ def times_table(results):
     for path, content in files:
         rows = [row for layer in tables_shared.field(content, "layers", path) for row in layer["rows"]]
         commits = ", ".join(dict.fromkeys(row["commit"] or "unknown" for row in rows))
-        device, versions = tables_shared.field(content, "device", path), tables_shared.used(content, path)
+        device, versions = tables_shared.field(content, "device", path), tables_shared.used(rows, path)
         head = f"{device}; commit {commits}; {versions}:\n\n{by_layer(content, path, names, cells)}"
         never = [f"`{step}`" for step in ladder.STEPS if step not in {row["step"] for row in rows}]
         came_later = f"\n\nNot measured, for it was written later: {', '.join(never)}." if never else ""

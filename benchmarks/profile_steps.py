@@ -15,7 +15,6 @@ events cost the GPU is, about `events_us` each launch, so the sums of small kern
 
 import argparse
 import gc
-import json
 import sys
 import time
 import warnings
@@ -214,19 +213,19 @@ def measure(names, training, card, device, path, budget):
 
     Returns (the file's rows, {network: why it failed})."""
     facts = {
-        "device": card, "versions": machine.versions(PACKAGES), "data": training.name, "batch": BATCH,
-        "epoch_images": EPOCH_IMAGES,
+        "device": card, "data": training.name, "batch": BATCH, "epoch_images": EPOCH_IMAGES,
     }  # fmt: skip
-    rows, failed = rows_before(path, facts), {}
+    rows, failed = machine.rows_before(path, facts), {}
     missing = list(names)
     for name in budget.within(names, str, seconds_for):
         try:
-            row = profile(name, training.x, training.y, CupyMarks()) | machine.provenance(card, device)
+            row = profile(name, training.x, training.y, CupyMarks())
+            row |= machine.provenance(card, device, PACKAGES)
         except Exception as error:  # one network's failure is a fact of the file, and no end of the others
             failed[name] = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             print(f"{name}: FAILED: {failed[name]}", file=sys.stderr, flush=True)
         else:
-            rows = [r for r in rows if r["network"] != name] + [row | {"versions": facts["versions"]}]
+            rows = [r for r in rows if r["network"] != name] + [row]
             graph = "" if row["recorded"] else f", not recorded: {row['why_not_recorded']}"
             print(f"{name}: {row['launches']} launches, {row['us']:.0f} us{graph}", file=sys.stderr, flush=True)
         gc.collect()  # the graph, and the memory that belongs to it
@@ -239,12 +238,6 @@ def measure(names, training, card, device, path, budget):
 
 def place_of(row):
     return list(architectures.ARCHITECTURES).index(row["network"])
-
-
-def rows_before(path, facts):
-    """The rows that the file has already, of the same card and versions."""
-    content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return content["rows"] if all(content.get(name) == value for name, value in facts.items()) else []
 
 
 def table(rows):

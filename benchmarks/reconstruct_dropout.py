@@ -10,9 +10,7 @@ what is in there already is left out.
 """
 
 import argparse
-import json
 import sys
-from pathlib import Path
 from statistics import mean
 
 import machine
@@ -44,6 +42,7 @@ CANDIDATES = [
     ("no", 0.0),
 ]
 FIGURES = ("loss", "acc", "val_loss", "val_acc")
+PACKAGES = ("tinycnn", "numpy", "numba")
 
 
 def network(place, rate):
@@ -66,7 +65,8 @@ def train(place, rate, data, epochs, seed=0):
         validation_data=(data.x_test, to_categorical(data.y_test, data.classes)),
     ).history  # fmt: skip
     figures = {name: [round(value, 6) for value in history[name]] for name in FIGURES}
-    return {"place": place, "rate": rate, "epochs": epochs, "seed": seed, "data": data.name, **figures}
+    about = machine.provenance(machine.device(), tinycnn.get_device().name, PACKAGES)
+    return {"place": place, "rate": rate, "epochs": epochs, "seed": seed, "data": data.name, **figures, **about}
 
 
 def distance(row):
@@ -104,19 +104,13 @@ def main():
         sys.exit(f"reconstruct_dropout.py: {error}; the places are: {', '.join(PLACES)}")
 
     path = machine.RESULTS / machine.slug(machine.device()) / "reconstruct_dropout.json"
-    rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+    rows = machine.rows_before(path)
     for place, rate in candidates:
         if (place, rate, options.epochs, data.name) in {(r["place"], r["rate"], r["epochs"], r["data"]) for r in rows}:
             continue
         print(f"dropout of {rate:g} after {place}, {options.epochs} epochs, {data.name}", flush=True)
         rows.append(train(place, rate, data, options.epochs))
-        facts = {
-            "device": machine.device(),
-            "tinycnn_device": tinycnn.get_device().name,
-            "versions": machine.versions(["tinycnn", "numpy", "numba"]),
-            "rows": rows,
-        }
-        machine.write_json(Path(path), facts)
+        machine.write_json(path, {"device": machine.device(), "rows": rows})
     print(table(rows))
 
 

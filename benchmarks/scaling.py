@@ -127,9 +127,8 @@ def main(arguments=None):
                 flush=True,
             )
     facts = {
+        **machine.provenance(machine.device(), "cpu", PACKAGES),
         "device": machine.device(),
-        "versions": machine.versions(PACKAGES),
-        **machine.provenance(machine.device(), "cpu"),
         "batch": BATCH,
         "epochs": EPOCHS * ROUNDS,
         "steps": STEPS,

@@ -49,9 +49,10 @@ def planner_rows(results):
         for problem, row in sorted(best.items(), key=lambda item: (flop[item[0]], item[0][1]))
     ]  # fmt: skip
     told = fit_cost_model.errors({row: predicted[row] for row in best.values()})
+    source = fit_cost_model.source_of(facts)
     head = (
-        f"{facts['card']}, {facts['date'][:10]}, commit {facts['commit']}. Of these {len(lines)} times half are within "
-        f"a factor of {told['median']:.2f} of what is predicted, all within {told['worst']:.2f}."
+        f"{source['card']}, {source['date'][:10]}, commit {source['commit']}. Of these {len(lines)} times half are "
+        f"within a factor of {told['median']:.2f} of what is predicted, all within {told['worst']:.2f}."
     )
     columns = ("layer", "direction", "kernel", "measured µs", "predicted µs", "predicted / measured", "TFLOP/s")
     return f"{head}\n\n{markdown(lines, columns, left=3)}"
@@ -135,7 +136,7 @@ def compiled_by(content, path):
     """What was compiled, for which cards, and by what."""
     cards = {row["arch"]: row["card"] for row in content["rows"]}
     of = ", ".join(f"{arch} ({card})" for arch, card in sorted(cards.items()))
-    return f"Batches of {field(content, 'batch', path)}, for {of}; commit {content['commit']}; {used(content, path)}."
+    return f"Batches of {field(content, 'batch', path)}, for {of}; commit {content['commit']}; {used([content], path)}."
 
 
 def fast_kernels(content, path):

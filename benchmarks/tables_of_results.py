@@ -109,7 +109,7 @@ def beside_keras(content, path, only=None):
         facts = next(iter(rows.values()))
         own = facts["optimizers"][0] if len(facts["optimizers"]) == 1 else f"{len(facts['optimizers'])} kinds"
         lines.append([f"`{network}`", own, f"{facts['parameters']:,}", facts["batch"], facts["steps"], *cells])
-    head = f"{field(content, 'device', path)}; {used(content, path)}."
+    head = f"{field(content, 'device', path)}; {used(content['rows'], path)}."
     return f"{head}\n\n{markdown(lines, ['network', 'optimizers', 'parameters', 'batch', 'steps', *kinds], left=2)}"
 
 
@@ -125,8 +125,8 @@ def accuracy_vs_keras(content, path):
             row["conclusion"],
         ])  # fmt: skip
     names = ["network", "epochs", "seeds", "tinycnn", "Keras", "difference", "smallest visible", "Welch, at 5 %"]
-    device = field(content, "device", path)
-    head = f"{device}; all of MNIST, validation accuracy after the last epoch; {used(content, path)}."
+    device, versions = field(content, "device", path), used(field(content, "rows", path), path)
+    head = f"{device}; all of MNIST, validation accuracy after the last epoch; {versions}."
     return f"{head}\n\n{markdown(lines, names, left=1)}"
 
 
@@ -156,7 +156,7 @@ def training_speed(content, path, only=None):
     steps = " or ".join(str(n) for n in sorted({row.get("steps", settings["steps"]) for row in content["rows"]}))
     head = (
         f"{field(content, 'device', path)}; batches of {settings['batch']}, {settings['data']}, medians of "
-        f"{rounds} rounds of {steps} steps; {used(content, path)}."
+        f"{rounds} rounds of {steps} steps; {used(content['rows'], path)}."
     )
     found = {row["framework"] for row in content["rows"]}  # in one of a file's runs, perhaps, and not in another
     absent = [] if only else [name for name in field(content, "absent", path) if name not in found]
@@ -207,7 +207,7 @@ def scaling(content, path):
     names += ["times one core", "bytes summed a step"]
     head = (
         f"{field(content, 'device', path)}; batches of {content['batch']}, medians of {content['epochs']} epochs of "
-        f"{content['steps']} steps; commit {content['commit'] or 'unknown'}; {used(content, path)}."
+        f"{content['steps']} steps; commit {content['commit'] or 'unknown'}; {used([content], path)}."
     )
     return f"{head}\n\n{markdown(lines, names, left=2)}"
 
@@ -260,7 +260,7 @@ def step_profile(content, path, only=None):
     kernels = ", ".join(dict.fromkeys(row["path"] for row in rows))
     head = (
         f"{field(content, 'device', path)}; batches of {content['batch']}, an epoch is {content['epoch_images']:,} "
-        f"images; commit {commits}, {kernels} kernels; {used(content, path)}."
+        f"images; commit {commits}, {kernels} kernels; {used(rows, path)}."
     )
     failed = "".join(f"\n\n`{network}` failed: {why}." for network, why in content["failed"].items())
     return f"{head}\n\n{markdown(lines, names, left=1)}" + ("" if only else failed + left_out(content))

@@ -29,9 +29,13 @@ def field(content, name, path):
     return content[name]
 
 
-def used(content, path):
-    """'python 3.11.7, tinycnn 0.1.0, ...'"""
-    return ", ".join(f"{name} {version}" for name, version in field(content, "versions", path).items() if version)
+def used(rows, path):
+    """'python 3.11.7, tinycnn 0.1.0 and 0.2.0, ...': all versions with which these rows were measured."""
+    found = {}
+    for row in rows:
+        for name, version in field(row, "versions", path).items():
+            found.setdefault(name, {})[version] = None
+    return ", ".join(f"{name} {' and '.join(filter(None, each))}" for name, each in found.items() if any(each))
 
 
 def left_out(content):

@@ -336,7 +336,6 @@ def run(options):
         print(f"warning: the load is {load:.1f}; other programs are using this machine", file=sys.stderr)
     result = {
         "device": device,
-        "versions": machine.versions(PACKAGES),
         "settings": {
             "date": machine.now(), "data": training.name, "batch": BATCH, "steps": -(-len(training.x) // BATCH),
             "rounds": options.rounds, "warm_up_rounds": warm_up, "epoch_images": report.EPOCH_IMAGES,
@@ -345,7 +344,7 @@ def run(options):
         "absent": absent, "failed": {}, "left_out": [], "networks": described, "rows": [], "ratios": [], "reached": [],
     }  # fmt: skip
     path = options.results / machine.slug(device) / "train_frameworks.json"
-    provenance = machine.provenance(device, options.device)
+    provenance = machine.provenance(device, options.device, PACKAGES)
     with tempfile.TemporaryDirectory(prefix="tinycnn-benchmark-") as folder:
         data, fastest = Path(folder) / "data.npz", []
         training.save(data)

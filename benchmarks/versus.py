@@ -168,7 +168,7 @@ def row_of(table, problem, direction, networks, contenders, ours, peaks):
         other = fastest(m for m in contenders if m.side is side)
         row[f"{side.label}_us"] = other.us() if other else None
     row["ratio"] = peer.us() / mine.us() if mine and peer else None
-    row |= machine.provenance(peaks.name, ours[0].device.name) | {"path": ours[0].path}
+    row |= machine.provenance(peaks.name, ours[0].device.name, PACKAGES) | {"path": ours[0].path}
     row["measured"] = [m.facts() for m in contenders if table == TF32 or not m.how.tf32]
     return row
 
@@ -382,24 +382,15 @@ def main(name, title, about, find_problems, arguments=None):
         peers = peers[:1]
     folder = options.results / machine.slug(peaks.name)
     facts = {
-        "device": peaks.name, "versions": machine.versions(PACKAGES), "peaks": vars(peaks), "l2_bytes": cache,
+        "device": peaks.name, "peaks": vars(peaks), "l2_bytes": cache,
         "rounds": ROUNDS_WITHIN_A_BUDGET if budget.limited else ROUNDS, "absent": absent | no_peers,
     }  # fmt: skip
-    earlier = rows_before(folder / f"{name}.json", facts) if options.only else []
+    earlier = machine.rows_before(folder / f"{name}.json", facts) if options.only else []
     return run(name, title, facts, earlier, problems, ours, peers, peaks, folder, budget)
 
 
 def key_of(row):
     return row["operation"], row["name"], row["direction"], row["precision"]
-
-
-def rows_before(path, facts):
-    """The rows that are in the file already, where they were measured on the same device with the same versions."""
-    if not path.exists():
-        return []
-    content = json.loads(path.read_text(encoding="utf-8"))
-    same = all(content.get(name) == value for name, value in json.loads(json.dumps(facts)).items())
-    return content["rows"] if same else []
 
 
 def run(name, title, facts, earlier, problems, ours, peers, peaks, folder, budget=None):

@@ -16,7 +16,7 @@ from statistics import median
 
 import budget as budgets
 import machine
-from profile_steps import PACKAGES, rows_before
+from profile_steps import PACKAGES
 from tabulate import tabulate
 from train_frameworks import training_data
 
@@ -72,13 +72,13 @@ def main(arguments=None):
         with tinycnn.use_device(options.device) as device, device.taking("one-kernel"):
             card = machine.gpu() if options.device == "cuda" else "emulator"
             path, training = options.results / machine.slug(card) / FILE, training_data(options.images)
-            facts = {"device": card, "versions": machine.versions(PACKAGES), "data": training.name}
-            rows = rows_before(path, facts)
+            facts = {"device": card, "data": training.name}
+            rows = machine.rows_before(path, facts)
             for name in budget.within(names, str, lambda _: SECONDS):
                 found = profile(name, training.x, training.y, options.batch)
                 print(f"{name}: {found if isinstance(found, str) else round(found['us'], 1)}", flush=True)
                 if not isinstance(found, str):
-                    row = found | machine.provenance(card, options.device)
+                    row = found | machine.provenance(card, options.device, PACKAGES)
                     rows = [r for r in rows if r["network"] != name] + [row]
                     machine.write_json(path, {**facts, "rows": rows})
     except (DeviceError, ValueError) as error:

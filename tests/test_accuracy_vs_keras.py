@@ -8,6 +8,7 @@ import pytest
 import reconstruct_dropout
 from benchmark_inputs import learner, readme, tables
 
+import tinycnn
 from tinycnn import architectures
 from tinycnn.architectures import notation
 from tinycnn.datasets import Dataset
@@ -43,6 +44,7 @@ def test_the_conclusion_follows_from_the_test():
 
 def accuracy_rows(network, framework, accuracies, epochs=3):
     facts = {"network": network, "framework": framework, "epochs": epochs, "data": "MNIST"}
+    facts["versions"] = {"tinycnn": "0.2.0"}
     return [{**facts, "seed": seed, "val_acc": value} for seed, value in enumerate(accuracies)]
 
 
@@ -84,6 +86,7 @@ def test_both_frameworks_train_by_the_recipe_from_seeds_of_their_own(reference, 
     assert first["history"] == again["history"] != other["history"]
     assert len(first["history"]["val_loss"]) == 2 and first["val_loss"] == first["history"]["val_loss"][-1]
     assert (first["network"], first["framework"], first["epochs"], first["data"]) == ("learner", framework, 2, "noise")
+    assert first["versions"]["keras"] and first["versions"]["tinycnn"] == tinycnn.__version__
 
 
 def test_what_was_trained_is_not_trained_again(monkeypatch, tmp_path, capsys):

@@ -44,9 +44,11 @@ FORM = {
         "type": "object", "required": [*FIGURES, *TIMES], "properties": dict.fromkeys((*FIGURES, *TIMES), EVERY_EPOCH),
     },
 }  # fmt: skip
-MAY_HAVE = {"explanation": TEXT, "path": TEXT}
+VERSIONS = {"type": "object", "additionalProperties": {"type": ["string", "null"]}}
+MAY_HAVE = {"explanation": TEXT, "path": TEXT, "versions": VERSIONS}
 ROWS = {"type": "array", "items": {"type": "object", "required": list(FORM), "properties": FORM | MAY_HAVE}}
-SCHEMA = {"type": "object", "required": ["rows"], "properties": {"rows": ROWS}}  # of results.json
+# Of results.json. An older one has the versions once, for all of its rows.
+SCHEMA = {"type": "object", "required": ["rows"], "properties": {"rows": ROWS, "versions": VERSIONS}}
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,10 @@ class Results:
     """The rows of a folder's results.json, one a Run, and what is made from them.
 
     A row: network, seed, epochs (that it is to train), explanation (what of the recipe was changed, if anything was),
-    data (its name), images (to train on), device, machine, path (of a device that has several), and history, which has
-    for each finished epoch loss, acc, val_loss, val_acc, seconds (by the clock, validation included) and cpu_seconds
-    (of all threads of the process). A loss that is no number any more is NaN, and null in the file.
+    data (its name), images (to train on), device, machine, path (of a device that has several), versions (by which its
+    last epoch was trained: {package: version}), and history, which has for each finished epoch loss, acc, val_loss,
+    val_acc, seconds (by the clock, validation included) and cpu_seconds (of all threads of the process). A loss that is
+    no number any more is NaN, and null in the file.
 
     Makes the folder, and takes in what workers of a cluster have left there; those that still train for an earlier
     command stop. Another command may train into the folder at the same time: its rows are taken in before results.json
@@ -156,8 +159,7 @@ class Results:
     def write(self) -> None:
         with alone_in(self.folder):
             self.take_in_others()
-            facts = {"versions": hardware.versions(PACKAGES), "rows": self.rows}
-            write_atomically(self.path, (json_text(facts, indent=1) + "\n").encode())
+            write_atomically(self.path, (json_text({"rows": self.rows}, indent=1) + "\n").encode())
             self.known = stamp_of(self.path)
             reproduction_report.write_table(self.rows, self.folder)
 
@@ -214,6 +216,8 @@ def read(path: Path) -> list[Row]:
             raise ValueError(fault)
         for row in content["rows"]:
             get(row["network"])
+            if "versions" in content:
+                row.setdefault("versions", content["versions"])
             if len({len(row["history"][name]) for name in (*FIGURES, *TIMES)}) != 1:
                 raise ValueError(f"the figures of {row['network']} have different numbers of epochs")
             for values in row["history"].values():
@@ -245,6 +249,7 @@ class Keeper(Callback):
         times = time.perf_counter() - self.began[0], time.process_time() - self.began[1]
         if len(self.model.device.paths) > 1:
             self.row["path"] = self.model.path_taken
+        self.row["versions"] = hardware.versions(PACKAGES)
         figures = {name: round(logs[name], 6) for name in FIGURES}
         figures |= {name: round(value, 2) for name, value in zip(TIMES, times, strict=True)}
         for name, values in self.row["history"].items():

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+import tinycnn
+
 
 def cores() -> int:
     """How many processor cores this program may use."""
@@ -56,7 +58,9 @@ def versions(packages: Iterable[str]) -> dict[str, str | None]:
 
 
 def version(package: str) -> str | None:
-    """The version of an installed package, or None where it is not installed."""
+    """The version of an installed package, or None where it is not installed; of tinycnn, of the one that runs."""
+    if package == tinycnn.__name__:
+        return tinycnn.__version__
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
