@@ -248,14 +248,51 @@ def rows_of(explanation, *last, **facts):
         (rows_of(RECIPE, 0.9930, epochs=3), "nothing is trained yet"),
     ],
 )
-def test_the_conclusion_says_what_closes_the_gap(rows, said):
+def test_the_conclusion_says_what_closes_the_gap(rows, said, without_log):
     assert said in report.report("go-crazy", rows)
 
 
-def test_what_has_diverged_is_marked():
-    lost = {**row("no shuffling", [0.1], 1), "history": {"loss": [float("nan")], "val_acc": [0.1]}}
-    text = report.report("go-crazy", [*rows_of(RECIPE, 0.9930, 0.9950), row("no shuffling", [0.2]), lost])
-    assert "no shuffling (1 diverged)" in text and "the recipe as it is  " in text
+@pytest.fixture
+def without_log(monkeypatch):
+    """go-crazy, as if its document had its accuracy and no log."""
+    monkeypatch.setattr(report, "log_of", lambda architecture: [])
+
+
+@pytest.mark.parametrize(
+    ("best", "said"),
+    [
+        ((0.9944, 0.9946), "the gap is closed by: best epoch, beside the best of its log (0.9945)."),
+        ((0.9955, 0.9957), "best epoch, beside the best of its log (0.9945) leaves 0.0011 of it."),
+        ((0.9975, 0.9985), "nothing that was tried comes nearer"),
+    ],
+)
+def test_where_there_is_a_log_our_best_epochs_stand_beside_its_best(best, said):
+    rows = [row(RECIPE, [value, 0.9930 + 0.0002 * seed], seed) for seed, value in enumerate(best)]
+    text = report.report("go-crazy", rows)  # whose document has 0.9919 at last
+    assert said in text and "instead of the last" not in text
+    (line,) = [line for line in text.splitlines() if line.startswith("best epoch")]
+    assert f"{0.9945 - sum(best) / 2:+.4f}" in line
+
+
+def diverged(explanation, seed):
+    return {**row(explanation, [0.1], seed), "history": {"loss": [float("nan")], "val_acc": [0.1]}}
+
+
+def test_what_has_diverged_is_marked_and_not_counted(without_log):
+    recipe, shuffled = rows_of(RECIPE, 0.9930, 0.9950), row("no shuffling", [0.9960])
+    text = report.report("go-crazy", [*recipe, shuffled, diverged("no shuffling", 1)])
+    (line,) = [line.split() for line in text.splitlines() if line.startswith("no shuffling")]
+    assert line == "no shuffling (1 diverged) 0.9960 1 - -0.0041 below all".split()  # 0.1 to 0.996 is around 0.9919
+    assert "the recipe as it is  " in text and "nothing that was tried comes nearer" in text
+
+
+def test_where_every_seed_has_diverged_there_is_no_accuracy(without_log):
+    lost = [diverged("no shuffling", seed) for seed in range(2)]
+    text = report.report("go-crazy", [*rows_of(RECIPE, 0.9930, 0.9950), *lost])
+    (line,) = [line.split() for line in text.splitlines() if line.startswith("no shuffling")]
+    assert line == "no shuffling (2 diverged) - 0 - - -".split() and "nothing that was tried closes" not in text
+    text = report.report("go-crazy", [diverged(RECIPE, 0), *rows_of("no shuffling", 0.9919)])
+    assert "the recipe as it is diverges, so that there is nothing to compare with" in text
 
 
 def test_the_report_says_what_it_does_not_know():

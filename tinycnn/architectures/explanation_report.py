@@ -14,6 +14,7 @@ from tinycnn.architectures.reproduction_report import WITHIN, diverged, last_and
 Rows = Sequence[dict[str, Any]]  # of results.json, see reproduction.Results
 
 AS_IT_IS, BEST = "the recipe as it is", "best epoch instead of the last"
+BEST_OF_BOTH = "best epoch, beside the best of its log"
 HEADERS = ("what is changed", "accuracy", "seeds", "lowest to highest", "to the documented", "which lies")
 
 
@@ -21,31 +22,55 @@ class Found(NamedTuple):
     """What the seeds of one change gave."""
 
     name: str
-    values: list[float]  # validation accuracies, one a seed
-    diverged: int = 0  # so many of them are of trainings that have diverged
+    documented: float | None  # what the document has of it
+    values: list[float]  # validation accuracies, one a seed, of those that have not diverged
+    diverged: int = 0  # so many have
+
+    @property
+    def off(self) -> float:
+        """The documented accuracy less the mean of the seeds."""
+        assert self.documented is not None
+        return self.documented - mean(self.values)
+
+    @property
+    def lies(self) -> str:
+        assert self.documented is not None
+        return place(self.documented, self.values)
 
 
 def found(network: str, rows: Rows) -> list[Found]:
-    """What there is of a network, in the order of the explanations. Counted are trainings with all their epochs."""
+    """What there is of a network, in the order of the explanations. Counted are trainings with all their epochs.
+
+    A document without a log may give its best epoch. One with a log has a best epoch too, for ours to stand beside.
+    """
+    architecture = get(network)
+    documented, log = architecture.accuracy, log_of(architecture)
     whole = [r for r in rows if r["network"] == network and len(r["history"]["val_acc"]) == r["epochs"]]
     results = []
     for name in explanations_of(network):
         here = [row for row in whole if row.get("explanation", RECIPE) == name]
         if here:
-            (last, best), lost = last_and_best(here), sum(map(diverged, here))
-            results.append(Found(name or AS_IT_IS, last, lost))
-            if name == RECIPE:
-                results.append(Found(BEST, best, lost))
+            counted = [row for row in here if not diverged(row)]
+            (last, best), lost = last_and_best(counted), len(here) - len(counted)
+            results.append(Found(name or AS_IT_IS, documented, last, lost))
+            if name == RECIPE and documented is not None and log:
+                results.append(Found(f"{BEST_OF_BOTH} ({max(log):.4f})", max(log), best, lost))
+            elif name == RECIPE:
+                results.append(Found(BEST, documented, best, lost))
     return results
+
+
+def log_of(architecture: Architecture) -> list[float]:
+    """The validation accuracies that the document's log has."""
+    return [value for value in (architecture.history or {}).get("val_acc", []) if not math.isnan(value)]
 
 
 def documented_figures(architecture: Architecture) -> str:
     """'0.9919, its last epoch by its log (last 0.9919, best 0.9945)': what the document gives, and of which epoch."""
     if architecture.accuracy is None:
         return "no accuracy"
-    if architecture.history is None:
+    if not (log := log_of(architecture)):
         return f"{architecture.accuracy:.4f}, without a log"
-    log = [value for value in architecture.history["val_acc"] if not math.isnan(value)]
     which = {"neither": "neither its last nor its best"}.get(of := architecture.accuracy_of, f"its {of}")
     return f"{architecture.accuracy:.4f}, {which} epoch by its log (last {log[-1]:.4f}, best {max(log):.4f})"
 
@@ -63,43 +88,42 @@ def report(network: str, rows: Rows, form: str = "simple") -> str:
     for result in results:
         values, lost = result.values, f" ({result.diverged} diverged)" if result.diverged else ""
         line: list[Any] = [
-            f"{result.name}{lost}", f"{mean(values):.4f}", len(values),
+            f"{result.name}{lost}", f"{mean(values):.4f}" if values else "-", len(values),
             f"{min(values):.4f} to {max(values):.4f}" if len(values) > 1 else "-",
         ]  # fmt: skip
         if documented is not None:
-            line += [f"{documented - mean(values):+.4f}", place(documented, values)]
+            line += [f"{result.off:+.4f}", result.lies] if values else ["-", "-"]
         lines.append(line)
     table = tabulate(lines, HEADERS[: len(lines[0])], form, disable_numparse=True)
-    return "\n\n".join([head, table, conclusion(network, results, documented)])
-
-
-def conclusion(network: str, results: Sequence[Found], documented: float | None) -> str:
-    """What closes the gap, or that nothing does, in a sentence or two."""
     if documented is None:
-        return f"{network}: there is nothing to compare with"
+        return "\n\n".join([head, table, f"{network}: there is nothing to compare with"])
+    return "\n\n".join([head, table, conclusion(network, results)])
+
+
+def conclusion(network: str, results: Sequence[Found]) -> str:
+    """What closes the gap to what is documented, or that nothing does, in a sentence or two."""
     recipe = next((result for result in results if result.name == AS_IT_IS), None)
     if recipe is None:
         return f"{network}: the recipe as it is has not been trained to its end yet"
-    tried = [result for result in results if result is not recipe]
+    if not recipe.values:
+        return f"{network}: the recipe as it is diverges, so that there is nothing to compare with"
+    tried = [result for result in results if result is not recipe and result.values]
     missing = len(explanations_of(network)) + 1 - len(results)
     rest = f" {missing} more have not been tried to the end." if missing else ""
     if len(recipe.values) == 1:
         rest += " One seed shows no spread: --seeds 3 tells more."
-    gap_lies = place(documented, recipe.values)
-    if gap_lies == WITHIN:
+    if recipe.lies == WITHIN:
         return f"{network}: there is no gap; the documented value lies within what the seeds give.{rest}"
-    gap = abs(documented - mean(recipe.values))
-    closing = []
+    gap, closing = abs(recipe.off), []
     for result in tried:
-        where, left = place(documented, result.values), abs(documented - mean(result.values))
-        if where == WITHIN:
+        if result.lies == WITHIN:
             closing.append(result.name)
-        elif where != gap_lies and left <= gap:  # on the other side, and no further away
+        elif result.lies != recipe.lies and abs(result.off) <= gap:  # on the other side, and no further away
             closing.append(f"{result.name} (which goes past it)")
     if closing:
         return f"{network}: the gap is closed by: {', '.join(closing)}.{rest}"
-    nearest = min(tried, key=lambda result: abs(documented - mean(result.values)), default=None)
-    if nearest is None or (left := abs(documented - mean(nearest.values))) >= gap:
+    nearest = min(tried, key=lambda result: abs(result.off), default=None)
+    if nearest is None or (left := abs(nearest.off)) >= gap:
         return f"{network}: nothing that was tried comes nearer to the documented value.{rest}"
     return (
         f"{network}: nothing that was tried closes the gap of {gap:.4f}; {nearest.name} leaves {left:.4f} of it.{rest}"
