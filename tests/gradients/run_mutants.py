@@ -1,4 +1,4 @@
-"""Runs the mutants of mutants.py, prints which were caught, and exits with status 1 if one was not: `make mutants`.
+"""Runs the mutants of mutants/, prints which were caught, and exits with status 1 if one was not: `make mutants`.
 
 Each is applied to a copy of the package of its own, where a tool is run as a user would. It is killed where the tool
 says that something is wrong; an exception, a file that does not compile or no answer at all say nothing. The same tools
@@ -59,7 +59,7 @@ def changed(mutant):
     if found != 1:
         raise ValueError(
             f"mutant {mutant.name}: its text stands {found} times in {mutant.file}, not once; "
-            f"bring tests/gradients/mutants.py up to date: {mutant.old!r}"
+            f"bring tests/gradients/mutants up to date: {mutant.old!r}"
         )
     return text.replace(mutant.old, mutant.new)
 

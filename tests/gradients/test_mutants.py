@@ -1,4 +1,4 @@
-"""Every mutant of mutants.py is caught; and what judges that is judged here."""
+"""Every mutant of mutants/ is caught; and what judges that is judged here."""
 
 import sys
 from pathlib import Path

@@ -54,7 +54,7 @@ class NotDifferentiable(GradcheckError):
 class Row:
     """What was found for one argument: its worst element.
 
-    index: of that element; None where a whole tensor was moved at once (gradcheck_networks.py).
+    index: of that element; None where a whole tensor was moved at once (networks.py).
     analytic: what backward computed; numeric: what the oracle says; tolerance: how far apart these two may be.
     """
 
