@@ -81,17 +81,31 @@ def reproduced(rows):
     return [*report.accuracies(rows), f"{len(rows)}", epochs, rows[0]["machine"]]
 
 
-def explanations_table(results):
-    """What was tried of what a document leaves open, and whether it comes to the documented accuracy."""
-    from tinycnn.architectures import explanation_report
+NOT_EXPLAINED = "Not trained yet: `tinycnn reproduce NAME --explain` does it."
 
+
+def explained(results):
+    """[(machine, network, that machine's rows)] of what was tried of what the documents leave open."""
     rows = reproduction_rows(results, "reproduction/explanations/results.json")
     tried = [row for row in rows if row.get("explanation")]  # the others were trained by the recipe
-    texts = []
-    for machine, network in dict.fromkeys((row["machine"], row["network"]) for row in tried):
-        here = [row for row in rows if row["machine"] == machine]
-        texts.append(f"{machine}. {explanation_report.report(network, here, 'pipe')}")
-    return "\n\n".join(texts) or "Not trained yet: `tinycnn reproduce NAME --explain` does it."
+    pairs = dict.fromkeys((row["machine"], row["network"]) for row in tried)
+    return [(machine, network, [row for row in rows if row["machine"] == machine]) for machine, network in pairs]
+
+
+def explanations_table(results):
+    """What was tried for each network, and whether it comes to the documented accuracy."""
+    from tinycnn.architectures.explanation_report import report
+
+    texts = [f"{machine}. {report(network, rows, 'pipe')}" for machine, network, rows in explained(results)]
+    return "\n\n".join(texts) or NOT_EXPLAINED
+
+
+def explanations_in_short(results):
+    """What came of it, in a sentence for each network."""
+    from tinycnn.architectures.explanation_report import conclusion, found
+
+    lines = [f"- `{name}`: {conclusion(name, found(name, rows))}" for _, name, rows in explained(results)]
+    return "\n".join(lines) or NOT_EXPLAINED
 
 
 def beside_keras(content, path, only=None):
@@ -274,6 +288,7 @@ speeds = of_every_file("train_frameworks.json", training_speed, "Not measured ye
 TABLES = {
     "networks": networks_table,
     "explanations": explanations_table,
+    "explanations-in-short": explanations_in_short,
     "networks-in-short": partial(networks_table, only=NETWORKS_IN_SHORT),
     "beside-keras": besides,
     "beside-keras-in-short": partial(besides, only=NETWORKS_IN_SHORT),

@@ -95,25 +95,25 @@ def report(network: str, rows: Rows, form: str = "simple") -> str:
             line += [f"{result.off:+.4f}", result.lies] if values else ["-", "-"]
         lines.append(line)
     table = tabulate(lines, HEADERS[: len(lines[0])], form, disable_numparse=True)
-    if documented is None:
-        return "\n\n".join([head, table, f"{network}: there is nothing to compare with"])
-    return "\n\n".join([head, table, conclusion(network, results)])
+    return "\n\n".join([head, table, f"{network}: {conclusion(network, results)}"])
 
 
 def conclusion(network: str, results: Sequence[Found]) -> str:
     """What closes the gap to what is documented, or that nothing does, in a sentence or two."""
+    if get(network).accuracy is None:
+        return "there is nothing to compare with"
     recipe = next((result for result in results if result.name == AS_IT_IS), None)
     if recipe is None:
-        return f"{network}: the recipe as it is has not been trained to its end yet"
+        return "the recipe as it is has not been trained to its end yet"
     if not recipe.values:
-        return f"{network}: the recipe as it is diverges, so that there is nothing to compare with"
+        return "the recipe as it is diverges, so that there is nothing to compare with"
     tried = [result for result in results if result is not recipe and result.values]
     missing = len(explanations_of(network)) + 1 - len(results)
     rest = f" {missing} more have not been tried to the end." if missing else ""
     if len(recipe.values) == 1:
         rest += " One seed shows no spread: --seeds 3 tells more."
     if recipe.lies == WITHIN:
-        return f"{network}: there is no gap; the documented value lies within what the seeds give.{rest}"
+        return f"there is no gap; the documented value lies within what the seeds give.{rest}"
     gap, closing = abs(recipe.off), []
     for result in tried:
         if result.lies == WITHIN:
@@ -121,10 +121,8 @@ def conclusion(network: str, results: Sequence[Found]) -> str:
         elif result.lies != recipe.lies and abs(result.off) <= gap:  # on the other side, and no further away
             closing.append(f"{result.name} (which goes past it)")
     if closing:
-        return f"{network}: the gap is closed by: {', '.join(closing)}.{rest}"
+        return f"the gap is closed by: {', '.join(closing)}.{rest}"
     nearest = min(tried, key=lambda result: abs(result.off), default=None)
     if nearest is None or (left := abs(nearest.off)) >= gap:
-        return f"{network}: nothing that was tried comes nearer to the documented value.{rest}"
-    return (
-        f"{network}: nothing that was tried closes the gap of {gap:.4f}; {nearest.name} leaves {left:.4f} of it.{rest}"
-    )
+        return f"nothing that was tried comes nearer to the documented value.{rest}"
+    return f"nothing that was tried closes the gap of {gap:.4f}; {nearest.name} leaves {left:.4f} of it.{rest}"
