@@ -1,7 +1,7 @@
 """Tables of what was measured, from the files in benchmarks/results/:
 
 networks: the documented networks, from tinycnn.architectures and results/*/reproduction/results.json;
-explanations: of their differences, from results/*/reproduction/explanations/results.json;
+explanations: of their differences, from results/*/reproduction/explanations/results.json and those;
 beside-keras: from results/*/compare.json;
 accuracy-vs-keras: from results/*/accuracy_vs_keras.json;
 training-speed: from results/*/train_frameworks.json;
@@ -85,11 +85,20 @@ NOT_EXPLAINED = "Not trained yet: `tinycnn reproduce NAME --explain` does it."
 
 
 def explained(results):
-    """[(machine, network, that machine's rows)] of what was tried of what the documents leave open."""
-    rows = reproduction_rows(results, "reproduction/explanations/results.json")
-    tried = [row for row in rows if row.get("explanation")]  # the others were trained by the recipe
-    pairs = dict.fromkeys((row["machine"], row["network"]) for row in tried)
-    return [(machine, network, [row for row in rows if row["machine"] == machine]) for machine, network in pairs]
+    """[(machine, network, its rows)] of the networks that differ from their documents, or that were looked into."""
+    from tinycnn.architectures import ARCHITECTURES
+    from tinycnn.architectures.explanation_report import differs
+
+    found = {}
+    for row in reproduction_rows(results, "reproduction/explanations/results.json"):
+        found.setdefault((row["machine"], row["network"]), []).append(row)
+    # Those that were trained by the recipe alone; the others have these rows too.
+    recipe = {}
+    for row in reproduction_rows(results, "reproduction/results.json"):
+        recipe.setdefault((row["machine"], row["network"]), []).append(row)
+    found |= {key: rows for key, rows in recipe.items() if key not in found and differs(key[1], rows)}
+    order = list(ARCHITECTURES)
+    return sorted(((*key, rows) for key, rows in found.items()), key=lambda one: (one[0], order.index(one[1])))
 
 
 def explanations_table(results):

@@ -57,6 +57,25 @@ def test_reproduced_accuracies_stand_beside_the_documented_ones(tmp_path):
     assert cells["`models-1`"][-2] == "1 of 13, 512 images of MNIST"
 
 
+def test_every_network_that_differs_from_its_document_is_explained_or_said_not_to_be(tmp_path):
+    recipe = [reproduced(name, 0.99 + 0.0002 * seed, seed) for name in ("other-4", "other-1") for seed in (0, 1)]
+    within = [reproduced("go-crazy", accuracy, seed) for seed, accuracy in enumerate((0.9910, 0.9930))]
+    write_reproduction(tmp_path, [*recipe, *within, reproduced("other-3", 0.98)])  # one seed has no outside
+    changed = reproduced("other-4", 0.9945) | {"explanation": "no shuffling"}
+    rows = [row for row in recipe if row["network"] == "other-4"]  # which --explain has borrowed
+    write_result(tmp_path, "some-cpu/reproduction/explanations", "results.json", {"rows": [*rows, changed]})
+    path = readme(tmp_path, "explanations-in-short", "explanations")
+    assert tables(path, tmp_path) == 0
+    short, long = path.read_text(encoding="utf-8").split("before explanations\n")
+    first, second = [line for line in short.splitlines() if line.startswith("- `")]
+    assert first.startswith("- `other-1`: nothing that was tried") and "not been tried to the end" in first
+    assert second.startswith("- `other-4`: the gap is closed by: no shuffling (which goes past it)")
+    heads = [line for line in long.splitlines() if line.startswith("some CPU. ")]
+    assert [head.split()[2] for head in heads] == ["other-1:", "other-4:"]
+    (line,) = [line for line in long.split("other-4: the document")[1].splitlines() if "the recipe as it is" in line]
+    assert line.split("|")[3].strip() == "2"  # seeds, each counted once
+
+
 def test_of_several_machines_those_stand_there_that_trained_the_longest(tmp_path):
     rows = [reproduced("go-crazy", 0.98, epochs=5), reproduced("go-crazy", 0.99)]
     rows += [reproduced("go-crazy", 0.91, epochs=40, images=512), {**reproduced("go-crazy", 0.9, 21), "epochs": 100}]

@@ -60,6 +60,12 @@ def found(network: str, rows: Rows) -> list[Found]:
     return results
 
 
+def differs(network: str, rows: Rows) -> bool:
+    """Whether what is documented lies outside of what several seeds of the recipe gave."""
+    recipe = next((result for result in found(network, rows) if result.name == AS_IT_IS), None)
+    return recipe is not None and recipe.documented is not None and len(recipe.values) > 1 and recipe.lies != WITHIN
+
+
 def log_of(architecture: Architecture) -> list[float]:
     """The validation accuracies that the document's log has."""
     return [value for value in (architecture.history or {}).get("val_acc", []) if not math.isnan(value)]
