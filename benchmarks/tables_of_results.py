@@ -89,14 +89,16 @@ def explained(results):
     from tinycnn.architectures import ARCHITECTURES
     from tinycnn.architectures.explanation_report import differs
 
-    found = {}
-    for row in reproduction_rows(results, "reproduction/explanations/results.json"):
-        found.setdefault((row["machine"], row["network"]), []).append(row)
-    # Those that were trained by the recipe alone; the others have these rows too.
-    recipe = {}
-    for row in reproduction_rows(results, "reproduction/results.json"):
-        recipe.setdefault((row["machine"], row["network"]), []).append(row)
-    found |= {key: rows for key, rows in recipe.items() if key not in found and differs(key[1], rows)}
+    def by_network(name):
+        found = {}
+        for row in reproduction_rows(results, name):
+            found.setdefault((row["machine"], row["network"]), []).append(row)
+        return found
+
+    recipe = by_network("reproduction/results.json")
+    tried = by_network("reproduction/explanations/results.json")  # which has the recipe's rows too
+    found = {key: rows for key, rows in recipe.items() if differs(key[1], rows)}
+    found |= {key: rows for key, rows in tried.items() if any(row.get("explanation") for row in rows)}
     order = list(ARCHITECTURES)
     return sorted(((*key, rows) for key, rows in found.items()), key=lambda one: (one[0], order.index(one[1])))
 

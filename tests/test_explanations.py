@@ -352,6 +352,16 @@ def test_explaining_takes_what_is_trained_already_goes_on_and_keeps_apart(comman
     assert by_recipe and "Not trained yet" in tables_of_results.explanations_table(results)
 
 
+def test_of_a_change_all_seeds_that_there_are_are_counted(command):
+    assert command("tiny", "--epochs", "1", "--seeds", "2")[0] == 0
+    assert command("tiny", "--epochs", "2")[0] == 0  # another training
+    status, out, _ = command("tiny", "--epochs", "1", "--explain")
+    lines = [line.split() for line in out.split("the document gives")[1].splitlines()]
+    (recipe,) = [line for line in lines if line[:5] == "the recipe as it is".split()]
+    (shuffled,) = [line for line in lines if line[:2] == "no shuffling".split()]
+    assert status == 0 and (recipe[6], shuffled[3]) == ("2", "1")
+
+
 def interrupt_at(number):
     """Keeper.on_epoch_begin, the one of that number interrupted."""
     original, calls = reproduction.Keeper.on_epoch_begin, []

@@ -184,9 +184,16 @@ def same(row: Row, rows: Iterable[Row]) -> Row | None:
     return next((other for other in rows if facts_of(other) == facts_of(row)), None)
 
 
-def facts_of(row: Row) -> tuple[Any, ...]:
+def facts_of(row: Row, names: Iterable[str] = FACTS) -> tuple[Any, ...]:
     """What makes two rows those of one training."""
-    return tuple(row.get(name, RECIPE) for name in FACTS)
+    return tuple(row.get(name, RECIPE) for name in names)
+
+
+def all_seeds(rows: Sequence[Row], among: Iterable[Row]) -> list[Row]:
+    """Those `among` these that differ from one of the rows in their seed at most."""
+    names = [name for name in FACTS if name != "seed"]
+    wanted = {facts_of(row, names) for row in rows}
+    return [row for row in among if facts_of(row, names) in wanted]
 
 
 def checkpoint(folder: Path, row: Row) -> Path:

@@ -97,7 +97,7 @@ def reproduce(
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; the same command goes on, {folder} holds what is finished") from None
     if explain:
-        rows = [results.row(run, found) for run in runs]
+        rows = reproduction.all_seeds([results.row(run, found) for run in runs], results.rows)
         for name in names:
             click.echo(f"\n{explanation_report.report(name, rows)}")
         click.echo(f"\n{folder}: results.json and table.md")
