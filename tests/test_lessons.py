@@ -15,7 +15,7 @@ import tinycnn
 from tinycnn import emulator, kernels, lessons
 from tinycnn.command.main import cli
 from tinycnn.fit.loop import Steps
-from tinycnn.lessons import drawing, learning, products, races, requests, steps, subjects
+from tinycnn.lessons import figures, learning, own, products, races, requests, steps, subjects
 from tinycnn.lessons.subjects import SQUARE, STRIDED, Subject
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -83,7 +83,7 @@ def test_a_picture_is_drawn_for_paper(name, tmp_path):
     for suffix, begin in ((".svg", b"<?xml"), (".png", b"\x89PNG")):
         paths = [tmp_path / f"{number}{suffix}" for number in (1, 2)]
         for path in paths:
-            drawing.draw_to(made(name).picture(), [path])
+            figures.draw_to(made(name).picture(), [path])
         assert paths[0].read_bytes() == paths[1].read_bytes() and paths[0].read_bytes().startswith(begin)
 
 
@@ -130,7 +130,7 @@ def test_a_mistake_s_examples_are_the_images_that_were_mistaken():
     x = np.random.default_rng(0).random((4, 2, 2, 1))
     y, answers = np.array([0, 0, 1, 0]), np.array([1, 0, 1, 1])
     (found,) = learning.mistakes(np.array([[1, 2], [0, 1]]), x, y, answers)
-    images = [drawing.pixels(x[n, ..., 0]) for n in (0, 3)]
+    images = [figures.pixels(x[n, ..., 0]) for n in (0, 3)]
     assert found == {"true": 0, "taken": 1, "count": 2, "images": images}
 
 
@@ -457,7 +457,7 @@ def test_a_kernel_that_does_nothing_or_never_ends_has_a_page_too(tmp_path):
         file = tmp_path / f"{name}.cu"
         launch = "// launch: kernel=k grid=1 block=32 x=float[4]\n"
         file.write_text(f"{launch}__global__ void k(volatile float* x) {{ {body} }}\n")
-        made = races.own(file, emulator.read_launches(file), Subject(), seconds)
+        made = own.own(file, emulator.read_launches(file), Subject(), seconds)
         assert shown in " ".join([made.about, *made.values["reports"]]) and not made.values["playable"]
 
 
@@ -556,7 +556,7 @@ def parts_of(svg):
 
 def test_the_readme_s_picture_is_what_the_run_gives(tmp_path):
     """Compared are words and cells, for matplotlib's versions differ in the last decimals of a place."""
-    drawing.draw_to(made("warp").picture(), [tmp_path / "warp.svg"])
+    figures.draw_to(made("warp").picture(), [tmp_path / "warp.svg"])
     committed, fresh = (parts_of(text_of(path)) for path in (ROOT / "docs" / "warp.svg", tmp_path / "warp.svg"))
     assert committed == fresh, "python docs/pictures.py draws it again"
     assert committed[1]["#00558c"] == 32 + 2 and committed[1]["#ffcf8a"] == 7 * (32 + 2)

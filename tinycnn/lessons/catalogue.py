@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tinycnn.careful import nearest
 from tinycnn.emulator import Launch
-from tinycnn.lessons import gradients, learning, products, races, requests, roofs, steps, tiles
+from tinycnn.lessons import gradients, learning, own, products, races, requests, roofs, steps, tiles
 from tinycnn.lessons.lesson import Lesson
 
 LESSONS = (
@@ -93,6 +93,6 @@ def of_file(path: Path, launches: Sequence[Launch]) -> Lesson:
     return Lesson(
         0, path.stem, f"What {path.name} does",
         "A kernel is read by running it and watching: who asks for what, and what is wrong with it.",
-        f"the check of {path.name} and a recording of its first launch", partial(races.own, path, launches),
+        f"the check of {path.name} and a recording of its first launch", partial(own.own, path, launches),
         counts=True,
     )  # fmt: skip
