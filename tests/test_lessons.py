@@ -14,8 +14,10 @@ from lesson_pages import NAMES, data_of, every_lesson, made, need_the_emulator, 
 import tinycnn
 from tinycnn import emulator, kernels, lessons
 from tinycnn.command.main import cli
+from tinycnn.emulator.recording import RecordedArray
 from tinycnn.fit.loop import Steps
 from tinycnn.lessons import figures, learning, own, products, races, requests, steps, subjects
+from tinycnn.lessons.grids import grid_of
 from tinycnn.lessons.subjects import SQUARE, STRIDED, Subject
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -459,6 +461,32 @@ def test_a_kernel_that_does_nothing_or_never_ends_has_a_page_too(tmp_path):
         file.write_text(f"{launch}__global__ void k(volatile float* x) {{ {body} }}\n")
         made = own.own(file, emulator.read_launches(file), Subject(), seconds)
         assert shown in " ".join([made.about, *made.values["reports"]]) and not made.values["playable"]
+
+
+def test_a_large_array_s_picture_has_the_rows_that_a_warp_touches(tmp_path):
+    file = tmp_path / "column.cu"
+    file.write_text(
+        "// launch: kernel=column grid=1 block=32 x=float[1000000] y=float[32]\n"
+        "__global__ void column(const float* x, float* y) { y[threadIdx.x] = x[1000 * threadIdx.x]; }\n"
+    )
+    made = own.own(file, emulator.read_launches(file), Subject())
+    figure = made.picture()
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    begins = [f"{1000 * lane // 32 * 32:,}" for lane in range(1, 32)]  # of the rows, of 32 numbers each
+    assert texts == [*begins, *map(str, range(32))] and figure.get_figheight() > 64 * 0.1
+
+
+def test_what_touches_no_array_has_a_picture_too(tmp_path):
+    file = tmp_path / "empty.cu"
+    file.write_text("// launch: kernel=k grid=1 block=32 x=float[4]\n__global__ void k(float* x) {}\n")
+    assert run(str(file), "--picture", "-o", str(tmp_path)).exit_code == 0
+
+
+@pytest.mark.parametrize("shape", [(1, 500, 500, 3), (2, 2, 8, 600)])
+def test_an_array_that_is_too_wide_to_be_seen_is_drawn_in_rows_of_32(shape):
+    grid = grid_of(RecordedArray("x", "global", shape, 4, 0))
+    assert (grid.columns, grid.count) == (32, np.prod(shape)) and 32 * grid.rows >= grid.count
+    assert grid_of(RecordedArray("x", "global", (5, 8, 8, 16), 4, 0)) == (8, 128, 16, 8, 1024)
 
 
 # ---------------------------------------------------------------- the command

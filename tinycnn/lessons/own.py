@@ -7,6 +7,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from tinycnn import emulator
 from tinycnn.emulator import KernelError, Launch, Recording
 from tinycnn.emulator.recording import OPS
@@ -31,17 +33,20 @@ def own(path: Path, launches: Sequence[Launch], subject: Subject, seconds: float
     recording = None if ended else recorded_part(path, launches[0])
     race = next((r for r in here if r.kind == "race" and r.kernel == launches[0].kernel and r.other_line), None)
     runs, stages, frames = [], {}, []
+    names: dict[str, list[str]] = {"global": [], "shared": []}
     if recording is not None:
         runs = [Run(recording, 0, launches[0].kernel)]
+        for number in np.unique(recording.requests["array"]):
+            names[recording.arrays[number].space].append(recording.arrays[number].name)
         touched = {(recording.arrays[r["array"]].name, OPS[r["op"]]) for r in recording.requests}
         stages = {"own": watched(runs, sorted(touched))} if touched else {}
         if race is not None:
-            names = [thread_name(race.thread), thread_name(race.other_thread)]
-            draw = partial(figures.timeline, names=names, cell=f"{race.array}[{race.element}]")
+            threads = [thread_name(race.thread), thread_name(race.other_thread)]
+            draw = partial(figures.timeline, names=threads, cell=f"{race.array}[{race.element}]")
             events = events_of(recording, race)
             frames = [
                 (
-                    f"{names[first]} first",
+                    f"{threads[first]} first",
                     figures.inline(draw(in_order(events, first), "as good an order as any other")),
                 )
                 for first in (0, 1)
@@ -51,13 +56,12 @@ def own(path: Path, launches: Sequence[Launch], subject: Subject, seconds: float
     return Made(
         f"Here: {len(launches)} launch{'es' * (len(launches) != 1)} of {path.name}. The check has {kinds}.",
         [],
-        partial(figures.sectors, runs, recording.arrays[0].name if recording and recording.arrays else ""),
+        partial(figures.sectors, runs if names["global"] else [], "".join(names["global"][:1])),
         runs,
         stages,
         {
             "reports": [as_text(report) for report in reports], "frames": frames, "playable": bool(stages),
-            "arrays": [a.name for a in recording.arrays if a.space == "global"] if recording else [],
-            "shared": [a.name for a in recording.arrays if a.space == "shared"] if recording else [],
+            "arrays": names["global"], "shared": names["shared"],
             "shown": {"source": highlighted(path, "shown", faults), "file": path.name, "title": "whole"},
             "path": path.name,
         },
