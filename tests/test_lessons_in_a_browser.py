@@ -252,13 +252,29 @@ def test_the_heat_s_numbers_are_the_counts(browser):
 
 def test_play_goes_on_by_itself_and_stops(browser):
     shown(browser, page("banks"))
-    click(browser, "[data-do=play]")
-    assert browser.run(
-        "new Promise(done => { const look = () => document.querySelector('[data-do=at]').value > 1"
-        " ? done(true) : setTimeout(look, 20); look(); })"
+    most = len(made("banks").stages["banks"][0]["lists"][0]["requests"]) - 1
+    # The page's clock is driven by hand: tick() is what an interval does when its time has come, if there is one.
+    browser.run(
+        "window.running = new Map(); window.setInterval = act => (running.set(1, act), 1);"
+        " window.clearInterval = id => running.delete(id); window.tick = () => running.forEach(act => act())"
     )
+    place = (
+        "tick(), [document.querySelector('[data-do=at]').value, document.querySelector('output').textContent,"
+        " document.querySelector('[data-do=play]').textContent]"
+    )
+
+    def stands(at, word):
+        return [str(at), f"{at + 1} of {most + 1}", word]
+
+    assert browser.run(place) == stands(0, "Play")
     click(browser, "[data-do=play]")
-    assert browser.run("document.querySelector('[data-do=play]').textContent") == "Play"
+    assert [browser.run(place) for _ in range(3)] == [stands(at, "Stop") for at in (1, 2, 3)]
+    click(browser, "[data-do=play]")
+    assert [browser.run(place) for _ in range(2)] == 2 * [stands(3, "Play")]
+    click(browser, "[data-do=play]")
+    assert [browser.run(place) for _ in range(most)][-1] == stands(most, "Play")  # it stops at the end by itself
+    click(browser, "[data-do=play]")
+    assert browser.run(place) == stands(1, "Stop")  # and begins anew
 
 
 def test_the_receptive_field_follows_a_click(browser):
