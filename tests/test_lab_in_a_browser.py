@@ -128,7 +128,7 @@ def test_a_lesson_is_watched_beside_the_file(lab, browser):
 
 
 def test_back_changes_the_whole_page_and_nothing_beside_its_heading(lab, browser):
-    """What was played leaves nothing in the browser's history, or Back would change the frame under the other's heading."""
+    """What was played leaves nothing in the browser's history, or Back would change the frame and not its heading."""
     before = browser.run("history.length")
     for name in ("gradient", "tiles"):
         lab.click(f"[name=lesson][value={name}]")
