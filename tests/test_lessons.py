@@ -497,6 +497,19 @@ def test_the_list_names_every_lesson():
     assert all(name in output for name in NAMES) and len(NAMES) == 11
 
 
+def test_the_list_takes_no_option_of_a_page(tmp_path):
+    for option in (
+        ("--teacher",),
+        ("--picture",),
+        ("--network", "vanilla"),
+        ("--times", tmp_path),
+        ("--out", tmp_path),
+    ):
+        result = run("list", *map(str, option))
+        assert result.exit_code == 2
+        assert f"{option[0]} is for pages; `tinycnn lesson list` makes none" in result.output
+
+
 def test_a_wrong_name_is_answered_with_the_nearest(tmp_path):
     for name, hint in (
         ("warps", "did you mean warp?"),
@@ -511,6 +524,8 @@ def test_a_wrong_name_is_answered_with_the_nearest(tmp_path):
 def test_an_option_that_has_no_sense_here_is_refused(tmp_path):
     for arguments, message in (
         (["tiles", "--teacher"], "--teacher is for `tinycnn lesson all`"),
+        (["tiles", "--network", "vanilla"], "--network changes nothing in the lesson tiles, which shows no network"),
+        (["2", "--times", str(tmp_path)], "--times changes nothing in the lesson warp, which shows no times"),
         (["conv2d", "--network", "vanilla"], "--network and --times are for the lessons"),
         (["conv2d", "--times", str(tmp_path)], "--network and --times are for the lessons"),
     ):

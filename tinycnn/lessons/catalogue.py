@@ -57,7 +57,7 @@ LESSONS = (
     Lesson(
         8, "roof", "The roof",
         "A kernel is as fast as the slower of two things: its arithmetic, and the bytes that it moves for it.",
-        "traces of the ladder's steps", roofs.roof, minutes=12, counts=True,
+        "traces of the ladder's steps", roofs.roof, minutes=12, counts=True, times=True,
     ),
     Lesson(
         9, "learned", "What it learned",
@@ -68,12 +68,13 @@ LESSONS = (
         10, "tiles", "Fewer multiplications",
         "A tile of outputs can be computed with a quarter of the multiplications, and the price is a little precision.",
         "the matrices of tinycnn/devices/cpu/cook_toom.py, applied in float32 beside float64", tiles.fewer,
+        network=False,
     ),
     Lesson(
         11, "launches", "One launch after the other",
         "A training step is a chain of launches, each waiting for the one before, so a kernel costs more than its "
         "work.",
-        "the launches of one training step, in their order", steps.launches,
+        "the launches of one training step, in their order", steps.launches, times=True,
     ),
 )  # fmt: skip
 
