@@ -485,7 +485,7 @@ def test_what_touches_no_array_has_a_picture_too(tmp_path):
 @pytest.mark.parametrize("shape", [(1, 500, 500, 3), (2, 2, 8, 600)])
 def test_an_array_that_is_too_wide_to_be_seen_is_drawn_in_rows_of_32(shape):
     grid = grid_of(RecordedArray("x", "global", shape, 4, 0))
-    assert (grid.columns, grid.count) == (32, np.prod(shape)) and 32 * grid.rows >= grid.count
+    assert (grid.columns, grid.numbers) == (32, np.prod(shape)) and 32 * grid.rows >= grid.numbers
     assert grid_of(RecordedArray("x", "global", (5, 8, 8, 16), 4, 0)) == (8, 128, 16, 8, 1024)
 
 

@@ -83,7 +83,7 @@ def cells(axes: Axes, grid: Grid, drawn: Iterable[int], colours: Mapping[int, st
         if row != behind:
             y += 1
             axes.text(-0.3, y + 0.43, f"{row * grid.columns:,}", ha="right", va="center", fontsize=7, color=INK)
-        for column in range(min(grid.columns, grid.count - row * grid.columns)):
+        for column in range(min(grid.columns, grid.numbers - row * grid.columns)):
             places[row * grid.columns + column] = column + 0.25 * (column // grid.gap), y
         y, behind = y + 1, row + 1
     corners = np.array([(0, 0), (0.9, 0), (0.9, 0.86), (0, 0.86)])
@@ -113,8 +113,8 @@ def sectors(runs: Sequence[Run], array: str) -> Figure:
         grid = grid_of(described)
         touched = np.unique(recording.addresses()[at][active] // SECTOR)
         numbers = (touched[:, None] * SECTOR + np.arange(0, SECTOR, described.itemsize) - described.at).ravel()
-        numbers = numbers // described.itemsize % grid.count
-        wanted = offsets[active] // described.itemsize % grid.count
+        numbers = numbers // described.itemsize % grid.numbers
+        wanted = offsets[active] // described.itemsize % grid.numbers
         drawn = range(grid.rows) if grid.whole else np.unique(numbers // grid.columns).tolist()
         places = cells(axes, grid, drawn, {int(i): TOUCHED for i in numbers} | {int(i): LANE for i in wanted})
         if not grid.whole:
@@ -150,7 +150,7 @@ def windows(run: Run, conv: Conv, threads: Sequence[int]) -> Figure:
         chosen = recording.requests[recording.of("x", "load")]
         warp, lane = divmod(thread % size, 32)
         mine = (chosen["block"][:, 0] == thread // size) & (chosen["warp"] == warp) & (chosen["lanes"] >> lane & 1 == 1)
-        loaded = chosen["offsets"][mine, lane] // described.itemsize % grid.count
+        loaded = chosen["offsets"][mine, lane] // described.itemsize % grid.numbers
         cells(axes, grid, range(grid.rows), {int(i): LANE for i in loaded})
         output = output_of(thread, conv)
         axes.set_title(f"thread {thread}, output {output}: {len(loaded)} loads", fontsize=10, color=INK)

@@ -25,7 +25,7 @@ class Grid(NamedTuple):
     columns: int
     gap: int  # columns between gaps
     rowgap: int  # rows between gaps
-    count: int  # numbers that are drawn
+    numbers: int  # that are drawn
 
     @property
     def whole(self) -> bool:

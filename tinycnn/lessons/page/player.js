@@ -56,7 +56,7 @@ class Run {
   // The rows of an array that are drawn when request i is played: those that requests around it touch, and one above and
   // below each. They change with the request for which there would be too many; what a single one touches is all there.
   rowsAt(array, i) {
-    const { rows, columns, count } = array.grid;
+    const { rows, columns, numbers } = array.grid;
     if (array.whole) return [...Array(rows).keys()];
     if (!array.parts) {
       array.parts = [{ from: 0, rows: new Set() }];
@@ -65,7 +65,7 @@ class Run {
         if (request.array !== array) continue;
         for (const { offset } of request.lanes)
           for (let byte = 0; byte < request.size; byte += array.itemsize) {
-            const row = Math.floor(Math.floor((offset + byte) / array.itemsize) % count / columns);
+            const row = Math.floor(Math.floor((offset + byte) / array.itemsize) % numbers / columns);
             for (const near of [row - 1, row, row + 1]) if (near >= 0 && near < rows) around.add(near);
           }
         const both = new Set([...drawn, ...around]);
@@ -233,7 +233,7 @@ function label(context, text, x, y, size, colour) {
 // Where the numbers of an array stand on a sheet: (number) => [x, y], or undefined where its row is left out; and the
 // size of a cell. drawn: the rows. marks: what is written where some are left out.
 function layout(array, width, drawn) {
-  const { rows, columns, gap, rowgap, count } = array.grid, GAP = 2, MARK = 16, tops = new Map(), marks = [];
+  const { rows, columns, gap, rowgap, numbers } = array.grid, GAP = 2, MARK = 16, tops = new Map(), marks = [];
   const gaps = GAP * Math.floor((columns - 1) / gap), w = Math.min(26, (width - 2 - gaps) / columns);
   const h = drawn.length > 40 ? 4 : Math.min(18, Math.max(w, drawn.length > 20 ? 7 : 12));
   let y = 1, behind = 0;
@@ -245,14 +245,14 @@ function layout(array, width, drawn) {
     y += h;
     behind = row + 1;
   }
-  if (behind < rows) mark(`⋮ up to element ${(count - 1).toLocaleString("en")}`);
+  if (behind < rows) mark(`⋮ up to element ${(numbers - 1).toLocaleString("en")}`);
   const x = (c) => 1 + c * w + GAP * Math.floor(c / gap), top = (i) => tops.get(Math.floor(i / columns));
   return { w, h, height: y + 1, marks, place: (i) => top(i) && [x(i % columns), top(i)] };
 }
 
 function drawMemory(canvas, stage, list, name) {
   const { run, number, request, upTo } = stage.of(list), array = run.arrays.find((a) => a.name === name);
-  const size = array.itemsize, { rows, columns, count } = array.grid, drawn = run.rowsAt(array, number);
+  const size = array.itemsize, { rows, columns, numbers } = array.grid, drawn = run.rowsAt(array, number);
   const { w, h, height, marks, place } = layout(array, room(canvas), drawn);
   const { context, width } = sheet(canvas, height), gap = w > 5 ? 1 : 0.4;
   const leftOut = within(canvas.closest("[data-view]"), ".left-out");
@@ -267,9 +267,9 @@ function drawMemory(canvas, stage, list, name) {
     context.fillRect(x, y, w - gap, h - 1);
   };
   for (const row of drawn)
-    for (let i = row * columns; i < Math.min((row + 1) * columns, count); i++) cell(i, EMPTY);
+    for (let i = row * columns; i < Math.min((row + 1) * columns, numbers); i++) cell(i, EMPTY);
   const mine = (r) => (stage.thread ? r.lanes.filter(({ lane }) => lane === stage.lane) : r.lanes);
-  const first = (offset) => Math.floor(offset / size) % count;
+  const first = (offset) => Math.floor(offset / size) % numbers;
   if (stage.thread)
     for (const i of upTo) {
       const r = run.request(i);
@@ -280,10 +280,10 @@ function drawMemory(canvas, stage, list, name) {
     for (const sector of sectorsOf(request))
       for (let byte = 0; byte < SECTOR; byte += size) {
         const i = (sector * SECTOR + byte - array.at) / size;
-        if (i < 0 || Math.floor(i / count) !== Math.floor(request.lanes[0].offset / size / count)) continue;
-        if (!place(i % count)) continue;
-        cell(i % count, TOUCHED);
-        const [x, y] = place(i % count);
+        if (i < 0 || Math.floor(i / numbers) !== Math.floor(request.lanes[0].offset / size / numbers)) continue;
+        if (!place(i % numbers)) continue;
+        cell(i % numbers, TOUCHED);
+        const [x, y] = place(i % numbers);
         context.fillStyle = INK;
         if (h > 6) context.fillRect(x, y + h - 2.5, w - gap, 1.5);
       }
