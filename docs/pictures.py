@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tinycnn import lessons
-from tinycnn.lessons.drawing import draw_to
+from tinycnn.lessons.figures import draw_to
 
 PICTURE = Path(__file__).parent / "warp.svg"
 

@@ -207,6 +207,13 @@ def test_only_images_that_an_idx_file_has_are_read(tmp_path):
             read_image(tmp_path / "two", SHAPE, index)
 
 
+@pytest.mark.parametrize("shape", [SHAPE, (32, 32, 3)])
+def test_a_picture_has_no_number(tmp_path, shape):
+    Image.fromarray(digit()).save(tmp_path / "digit.png")
+    with pytest.raises(ValueError, match="digit.png is a picture, and has no image 0: --index is for IDX files"):
+        read_image(tmp_path / "digit.png", shape, 0)
+
+
 # ---------------------------------------------------------------- in colour
 
 

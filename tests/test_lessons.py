@@ -14,8 +14,10 @@ from lesson_pages import NAMES, data_of, every_lesson, made, need_the_emulator, 
 import tinycnn
 from tinycnn import emulator, kernels, lessons
 from tinycnn.command.main import cli
+from tinycnn.emulator.recording import RecordedArray
 from tinycnn.fit.loop import Steps
-from tinycnn.lessons import drawing, learning, products, races, requests, steps, subjects
+from tinycnn.lessons import figures, learning, own, products, races, requests, steps, subjects
+from tinycnn.lessons.grids import grid_of
 from tinycnn.lessons.subjects import SQUARE, STRIDED, Subject
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -83,7 +85,7 @@ def test_a_picture_is_drawn_for_paper(name, tmp_path):
     for suffix, begin in ((".svg", b"<?xml"), (".png", b"\x89PNG")):
         paths = [tmp_path / f"{number}{suffix}" for number in (1, 2)]
         for path in paths:
-            drawing.draw_to(made(name).picture(), [path])
+            figures.draw_to(made(name).picture(), [path])
         assert paths[0].read_bytes() == paths[1].read_bytes() and paths[0].read_bytes().startswith(begin)
 
 
@@ -130,7 +132,7 @@ def test_a_mistake_s_examples_are_the_images_that_were_mistaken():
     x = np.random.default_rng(0).random((4, 2, 2, 1))
     y, answers = np.array([0, 0, 1, 0]), np.array([1, 0, 1, 1])
     (found,) = learning.mistakes(np.array([[1, 2], [0, 1]]), x, y, answers)
-    images = [drawing.pixels(x[n, ..., 0]) for n in (0, 3)]
+    images = [figures.pixels(x[n, ..., 0]) for n in (0, 3)]
     assert found == {"true": 0, "taken": 1, "count": 2, "images": images}
 
 
@@ -457,8 +459,34 @@ def test_a_kernel_that_does_nothing_or_never_ends_has_a_page_too(tmp_path):
         file = tmp_path / f"{name}.cu"
         launch = "// launch: kernel=k grid=1 block=32 x=float[4]\n"
         file.write_text(f"{launch}__global__ void k(volatile float* x) {{ {body} }}\n")
-        made = races.own(file, emulator.read_launches(file), Subject(), seconds)
+        made = own.own(file, emulator.read_launches(file), Subject(), seconds)
         assert shown in " ".join([made.about, *made.values["reports"]]) and not made.values["playable"]
+
+
+def test_a_large_array_s_picture_has_the_rows_that_a_warp_touches(tmp_path):
+    file = tmp_path / "column.cu"
+    file.write_text(
+        "// launch: kernel=column grid=1 block=32 x=float[1000000] y=float[32]\n"
+        "__global__ void column(const float* x, float* y) { y[threadIdx.x] = x[1000 * threadIdx.x]; }\n"
+    )
+    made = own.own(file, emulator.read_launches(file), Subject())
+    figure = made.picture()
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    begins = [f"{1000 * lane // 32 * 32:,}" for lane in range(1, 32)]  # of the rows, of 32 numbers each
+    assert texts == [*begins, *map(str, range(32))] and figure.get_figheight() > 64 * 0.1
+
+
+def test_what_touches_no_array_has_a_picture_too(tmp_path):
+    file = tmp_path / "empty.cu"
+    file.write_text("// launch: kernel=k grid=1 block=32 x=float[4]\n__global__ void k(float* x) {}\n")
+    assert run(str(file), "--picture", "-o", str(tmp_path)).exit_code == 0
+
+
+@pytest.mark.parametrize("shape", [(1, 500, 500, 3), (2, 2, 8, 600)])
+def test_an_array_that_is_too_wide_to_be_seen_is_drawn_in_rows_of_32(shape):
+    grid = grid_of(RecordedArray("x", "global", shape, 4, 0))
+    assert (grid.columns, grid.numbers) == (32, np.prod(shape)) and 32 * grid.rows >= grid.numbers
+    assert grid_of(RecordedArray("x", "global", (5, 8, 8, 16), 4, 0)) == (8, 128, 16, 8, 1024)
 
 
 # ---------------------------------------------------------------- the command
@@ -467,6 +495,19 @@ def test_a_kernel_that_does_nothing_or_never_ends_has_a_page_too(tmp_path):
 def test_the_list_names_every_lesson():
     output = run("list").output
     assert all(name in output for name in NAMES) and len(NAMES) == 11
+
+
+def test_the_list_takes_no_option_of_a_page(tmp_path):
+    for option in (
+        ("--teacher",),
+        ("--picture",),
+        ("--network", "vanilla"),
+        ("--times", tmp_path),
+        ("--out", tmp_path),
+    ):
+        result = run("list", *map(str, option))
+        assert result.exit_code == 2
+        assert f"{option[0]} is for pages; `tinycnn lesson list` makes none" in result.output
 
 
 def test_a_wrong_name_is_answered_with_the_nearest(tmp_path):
@@ -483,6 +524,8 @@ def test_a_wrong_name_is_answered_with_the_nearest(tmp_path):
 def test_an_option_that_has_no_sense_here_is_refused(tmp_path):
     for arguments, message in (
         (["tiles", "--teacher"], "--teacher is for `tinycnn lesson all`"),
+        (["tiles", "--network", "vanilla"], "--network changes nothing in the lesson tiles, which shows no network"),
+        (["2", "--times", str(tmp_path)], "--times changes nothing in the lesson warp, which shows no times"),
         (["conv2d", "--network", "vanilla"], "--network and --times are for the lessons"),
         (["conv2d", "--times", str(tmp_path)], "--network and --times are for the lessons"),
     ):
@@ -556,7 +599,7 @@ def parts_of(svg):
 
 def test_the_readme_s_picture_is_what_the_run_gives(tmp_path):
     """Compared are words and cells, for matplotlib's versions differ in the last decimals of a place."""
-    drawing.draw_to(made("warp").picture(), [tmp_path / "warp.svg"])
+    figures.draw_to(made("warp").picture(), [tmp_path / "warp.svg"])
     committed, fresh = (parts_of(text_of(path)) for path in (ROOT / "docs" / "warp.svg", tmp_path / "warp.svg"))
     assert committed == fresh, "python docs/pictures.py draws it again"
     assert committed[1]["#00558c"] == 32 + 2 and committed[1]["#ffcf8a"] == 7 * (32 + 2)

@@ -30,6 +30,19 @@ def shown(browser, path, screen="screen", fragment=ANSWERED):
     return browser
 
 
+def drawn(browser):
+    """Of each canvas its height, and how many pixels have each colour: {"height": 300, "#00558c": 1200, ...}."""
+    return browser.run("""[...document.querySelectorAll("canvas")].map((canvas) => {
+        const { width, height } = canvas, { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+        const found = { height }, hex = (i) => data[i].toString(16).padStart(2, "0");
+        for (let i = 0; i < data.length; i += 4) {
+          const colour = data[i + 3] === 255 ? "#" + hex(i) + hex(i + 1) + hex(i + 2) : "nothing";
+          found[colour] = (found[colour] ?? 0) + 1;
+        }
+        return found;
+    })""")
+
+
 def click(browser, selector):
     browser.run(f"document.querySelector({selector!r}).click()")
 
@@ -43,7 +56,8 @@ def test_a_page_is_ready_says_nothing_asks_for_nothing_and_fits(browser, name, s
     shown(browser, page(name), screen)
     assert browser.said == [] and browser.asked == []
     assert browser.run("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
-    assert browser.run("[...document.querySelectorAll('canvas')].every(c => c.width > 0 && c.height > 0)")
+    for canvas in drawn(browser):
+        assert "nothing" not in canvas and len(canvas) > 2  # its height, the paper, and what is drawn on it
 
 
 @every_lesson
@@ -238,13 +252,29 @@ def test_the_heat_s_numbers_are_the_counts(browser):
 
 def test_play_goes_on_by_itself_and_stops(browser):
     shown(browser, page("banks"))
-    click(browser, "[data-do=play]")
-    assert browser.run(
-        "new Promise(done => { const look = () => document.querySelector('[data-do=at]').value > 1"
-        " ? done(true) : setTimeout(look, 20); look(); })"
+    most = len(made("banks").stages["banks"][0]["lists"][0]["requests"]) - 1
+    # The page's clock is driven by hand: tick() is what an interval does when its time has come, if there is one.
+    browser.run(
+        "window.running = new Map(); window.setInterval = act => (running.set(1, act), 1);"
+        " window.clearInterval = id => running.delete(id); window.tick = () => running.forEach(act => act())"
     )
+    place = (
+        "tick(), [document.querySelector('[data-do=at]').value, document.querySelector('output').textContent,"
+        " document.querySelector('[data-do=play]').textContent]"
+    )
+
+    def stands(at, word):
+        return [str(at), f"{at + 1} of {most + 1}", word]
+
+    assert browser.run(place) == stands(0, "Play")
     click(browser, "[data-do=play]")
-    assert browser.run("document.querySelector('[data-do=play]').textContent") == "Play"
+    assert [browser.run(place) for _ in range(3)] == [stands(at, "Stop") for at in (1, 2, 3)]
+    click(browser, "[data-do=play]")
+    assert [browser.run(place) for _ in range(2)] == 2 * [stands(3, "Play")]
+    click(browser, "[data-do=play]")
+    assert [browser.run(place) for _ in range(most)][-1] == stands(most, "Play")  # it stops at the end by itself
+    click(browser, "[data-do=play]")
+    assert browser.run(place) == stands(1, "Stop")  # and begins anew
 
 
 def test_the_receptive_field_follows_a_click(browser):
@@ -281,6 +311,50 @@ def test_the_controls_stay_in_sight(browser):
     shown(browser, page("banks"))
     browser.run("document.querySelector('.controls').scrollIntoView(), scrollBy(0, 300)")
     assert browser.run("document.querySelector('.controls').getBoundingClientRect().top") >= 0
+
+
+LARGE = """\
+// launch: kernel=twice grid=64 block=64 x=float[1000000] y=float[1000000] n=int:1000000
+__global__ void twice(const float* x, float* y, int n) {
+    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += blockDim.x * gridDim.x) y[i] = 2 * x[i];
+}
+"""
+EMPTY, TOUCHED, LANE = "#e9e9e9", "#ffcf8a", "#00558c"
+
+
+def test_of_a_million_numbers_those_rows_are_drawn_that_are_touched(browser, tmp_path):
+    file = tmp_path / "large.cu"
+    file.write_text(LARGE)
+    (path,) = lessons.write_file(file, emulator.read_launches(file), tmp_path)
+    for request in (0, 40):  # of the loads of x, which one warp after the other makes
+        shown(browser, path, fragment=f"#own={request}")
+        x, y = drawn(browser)
+        assert max(x["height"], y["height"]) < 1000
+        assert x[LANE] > 32 * 100 and x[EMPTY] > x[LANE] and y[EMPTY] > 32 * 100 and LANE not in y
+        words = browser.run("document.querySelector('canvas').ariaLabel")
+        assert words.startswith(f"x: 32 lanes at the elements {64 * 64 * request}, ")
+        notes = browser.run("[...document.querySelectorAll('.left-out')].map(e => !e.hidden && e.textContent)")
+        assert [note.split(".")[0] for note in notes] == [f"{name} has 31,250 rows of 32 numbers" for name in "xy"]
+    click(browser, "[data-do=larger]")
+    assert drawn(browser)[0][LANE] > x[LANE]
+
+
+SCATTERED = """\
+// launch: kernel=column grid=1 block=32 x=float[1000,1000] y=float[40]
+__global__ void column(const float* x, float* y) { y[threadIdx.x] = x[1000 * threadIdx.x]; }
+"""
+
+
+def test_a_single_request_s_rows_are_all_drawn_and_a_small_array_is(browser, tmp_path):
+    file = tmp_path / "column.cu"
+    file.write_text(SCATTERED)
+    (path,) = lessons.write_file(file, emulator.read_launches(file), tmp_path)
+    shown(browser, path, fragment="")
+    x, y = drawn(browser)
+    assert x["height"] < 1500 and x[TOUCHED] > 6 * x[LANE]
+    assert browser.run("[...document.querySelectorAll('.left-out')].map(e => e.hidden)") == [False, True]
+    last_row = "document.querySelectorAll('canvas')[1].getContext('2d').getImageData({}, 30, 1, 1).data[0]"
+    assert browser.run(f"[{last_row.format(4)}, {last_row.format(500)}]") == [0xE9, 0xFF]  # of 8 numbers
 
 
 def test_a_faulty_kernel_s_page_works_too(browser, tmp_path):

@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 from browser import MISSING, Browser, chromium
 from click.testing import CliRunner
-from helpers import LISTEN
 from lesson_pages import need_the_emulator
 
 import tinycnn
-from tinycnn import exercises, magics
+from tinycnn import exercises, magics, processes
 from tinycnn.command.main import cli
 
 COPY = """\
@@ -220,16 +219,16 @@ def test_a_kernel_that_ends_its_process_does_not_end_the_notebook_s(cell, shell,
 
 def test_a_command_that_is_given_up_ends_what_it_runs(monkeypatch):
     """What it runs holds a pipe of ours open, as long as it lives."""
-    program = f"""{LISTEN}
+    program = """
 import subprocess, sys
-child = subprocess.Popen(["sleep", "600"], pass_fds=[int(sys.argv[2])], start_new_session=True)
+child = subprocess.Popen(["sleep", "600"], pass_fds=[int(sys.argv[1])], start_new_session=True)
 try:
     print("begun", flush=True)
     child.wait()
 finally:
     child.kill()
 """
-    monkeypatch.setattr(magics, "PROGRAM", program)
+    monkeypatch.setattr(processes, "command", lambda *words: processes.python(program, *words))
     reading, writing = os.pipe()
     os.set_inheritable(writing, True)
     started = subprocess.Popen

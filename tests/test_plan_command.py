@@ -216,6 +216,7 @@ def test_the_rest_of_a_step_is_counted():
         (("conv2d", "--shape", "1x8x8x1", "--filters", "3x3x4", "--padding", "full"), "--padding"),
         (("conv2d", "--shape", "1x8x8x1", "--filters", "3x3x4", "--batch-size", "2"), "--batch-size is for networks"),
         ((*CONV[1:], "--card", "h20"), "no card is called 'h20'; did you mean 'h200'?"),
+        (("go-crazy", "--source", "--json"), "--json has the source among what it prints"),
         (("go-craz",), "did you mean go-crazy?"),
         (("go-crazy", "--shape", "1x8x8x1"), "--shape is for conv2d; 'go-crazy' is taken for a network"),
         (("go-crazy", "--direction", "all"), "--direction is for conv2d"),

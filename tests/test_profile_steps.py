@@ -1,7 +1,9 @@
 """The profile of training steps, on a stand-in for a GPU. Nothing is timed for its time's sake."""
 
+import itertools
 import json
 import sys
+from types import SimpleNamespace
 
 import machine
 import numpy as np
@@ -99,10 +101,15 @@ def test_a_step_is_profiled_recorded_with_its_launches_by_file(on_a_stand_in, tm
 
 
 def test_networks_that_are_measured_again_replace_their_rows_and_a_failure_is_named(on_a_stand_in, monkeypatch):
-    _, before = on_a_stand_in("--networks", "go-crazy", "cn-1")
-    _, after = on_a_stand_in("--networks", "go-crazy")
-    (old, kept), (new, same) = before["rows"], after["rows"]
-    assert kept == same and old["network"] == new["network"] == "go-crazy" and old["us"] != new["us"]
+    found = []
+    for seconds, names in ((0.5, ("go-crazy", "cn-1")), (2.0, ("go-crazy",))):  # that a look at the clock takes
+        ticks = itertools.count()
+        clock = SimpleNamespace(perf_counter=lambda ticks=ticks, seconds=seconds: seconds * next(ticks))
+        monkeypatch.setattr(profile_steps, "time", clock)
+        found.append(on_a_stand_in("--networks", *names)[1])
+    (old, kept), (new, same) = (content["rows"] for content in found)
+    assert kept == same and old["network"] == new["network"] == "go-crazy"
+    assert old["us"] == pytest.approx(0.5e6 / old["steps"]) and new["us"] == pytest.approx(2e6 / new["steps"])
 
     def build(name):
         raise MemoryError("the GPU has no room")

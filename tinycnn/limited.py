@@ -34,6 +34,7 @@ from contextlib import suppress
 from typing import IO, Any, NamedTuple, NoReturn
 
 import tinycnn
+from tinycnn import processes
 
 START_SECONDS = 60.0  # until the job says what it is at
 POLL_SECONDS = 0.1  # how soon the end of a child is noticed whose own children keep its pipes open
@@ -41,12 +42,6 @@ MOST_SAID = 2**24  # bytes of an answer
 STATUS = ", with status "
 FORGED = "it wrote where only the answer belongs"
 FLOOD_KEPT = 2000  # bytes: of what printed too much
-
-# The current folder is where foreign code lies: what is called json.py there is not to be imported.
-PROGRAM = (
-    "import sys; del sys.path[0]; import json; sys.path[:] = json.loads(sys.argv[1]); "
-    "from tinycnn import limited; limited.serve()"
-)
 
 SIGNALS = {
     "SIGSEGV": "a segmentation fault: memory that is not its own, a recursion without end, or memory it did not get",
@@ -102,10 +97,9 @@ def run(job: str, arguments: Mapping[str, Any], limits: Limits | None = None, sa
     orders, for_orders = os.pipe()
     token = secrets.token_hex(8)
     order = {"job": job, "arguments": dict(arguments), "limits": limits, "answer": for_child, "token": token}
-    places = [os.path.abspath(place) for place in sys.path]  # the first may be "", the current folder
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # its threads' stacks would count
     child = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, json.dumps(places), str(orders)],
+        processes.python("from tinycnn import limited; limited.serve()", str(orders)),
         stdin=None if same_output else subprocess.DEVNULL,
         stdout=None if same_output else subprocess.PIPE,
         stderr=None if same_output else subprocess.STDOUT,
@@ -277,7 +271,7 @@ def tell(value: Any) -> None:
 
 def serve() -> NoReturn:
     """What the child does: reads its order, runs the job, and says what it yields, line by line."""
-    orders = os.fdopen(int(sys.argv[2]))
+    orders = os.fdopen(int(sys.argv[1]))
     order = json.loads(orders.readline())
     threading.Thread(target=_end_with_the_parent, args=(orders,), daemon=True).start()
     limits = Limits(*order["limits"])

@@ -19,10 +19,8 @@ notebook's own process goes on, and reads what the command prints.
 from __future__ import annotations
 
 import html
-import json
 import os
 import shlex
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -32,11 +30,11 @@ from typing import Any
 
 import click
 
+from tinycnn import processes
 from tinycnn.fit.files import write_atomically
 
 COMMANDS = ("run", "check", "trace", "judge", "lesson")  # those that take a file which a cell can be
-PROGRAM = "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); from tinycnn.command import main; main()"
-GRACE_SECONDS = 2.0  # for a command to end by the Ctrl-C that a notebook sends to both of us, and by ours
+HEARD_SECONDS = 2.0  # for a command to end by the Ctrl-C that a notebook sends to both of us
 PAGE_HEIGHT = 720  # pixels
 
 
@@ -144,9 +142,8 @@ def show(words: Sequence[str], folder: str | None = None) -> None:
 
 def lines_of(words: Sequence[str], folder: str | None) -> Iterator[str]:
     """What the command prints, line by line. Ctrl-C ends it too."""
-    places = [os.path.abspath(place) for place in sys.path]  # those of this process, in which tinycnn was found
     child = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, json.dumps(places), *words],
+        processes.command(*words),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -161,17 +158,7 @@ def lines_of(words: Sequence[str], folder: str | None) -> Iterator[str]:
         child.wait()
     finally:
         child.stdout.close()  # before it is waited for: it must not wait in turn for somebody who reads
-        end(child)
-
-
-def end(child: subprocess.Popen) -> None:
-    """End a command that has not ended, so that it can end what it has started itself; at last by force."""
-    for number in (signal.SIGINT, signal.SIGKILL):
-        try:
-            child.wait(GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            child.send_signal(number)
-    child.wait()
+        processes.end(child, HEARD_SECONDS)
 
 
 def show_page(page: Path) -> None:

@@ -1,6 +1,7 @@
 """`tinycnn check`, `trace` and `debug`, pointed at a file of one's own."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -104,6 +105,31 @@ def test_trace_as_text_and_json(files):
     (shared,) = [line for line in answer["lines"] if line["space"] == "shared" and line["op"] == "load"]
     assert (shared["line"], shared["bank_conflict_ways"], shared["requests"]) == (12, 1, 2)
     assert not re.search(r"\bm?s\b|second", json.dumps(answer))
+
+
+@pytest.mark.parametrize("command", [check, trace])
+@pytest.mark.parametrize("target", ["good.cu", "relu"])
+def test_what_is_for_a_whole_program_is_refused_of_a_kernel(files, command, target):
+    for words, named in (
+        (["-D", "N=1"], "--define"), (["-I", "."], "--include"), (["--gpu", "a100"], "--gpu"),
+        (["--", "5"], "what stands after --"),
+    ):  # fmt: skip
+        done = run(command, target, *words)
+        assert done.exit_code == 2 and not done.stdout
+        assert f"{named} is for a whole program, whose file has a main" in done.stderr
+    assert "there is no kernel file" in run(command, "gone.cu", "-D", "N=1").stderr
+
+
+def test_the_trace_of_a_program_takes_no_shape(files, tmp_path):
+    (tmp_path / "whole.cu").write_text("int main() { return 0; }\n")
+    done = run(trace, "whole.cu", "--shape", "4")
+    assert done.exit_code == 2 and "--shape is for tinycnn's own kernels; a program says its shapes" in done.stderr
+
+
+def test_gdb_s_command_is_printed_or_started(files, monkeypatch):
+    monkeypatch.setattr(os, "execvp", lambda *words: pytest.fail("gdb is started"))
+    done = run(debug, "good.cu", "--start", "--json")
+    assert done.exit_code == 2 and "--json prints the command that --start starts: give one of the two" in done.stderr
 
 
 def test_debug_prints_a_command(files):
@@ -289,7 +315,7 @@ CRASHES = [
 ENDS = [
     ("exit(0);", "", "ended its process, with status 0"),
     ("", 'struct Flood { Flood() { for (;;) puts("again"); } } flood;', "printed more than 1 MiB"),
-    ("raise(19);", RAISE, "had not ended after 5.1 seconds"),  # SIGSTOP
+    ("raise(19);", RAISE, "had not ended after 7 seconds"),  # SIGSTOP; twice --seconds, and five
     ("", EAT, "memory it did not get"),
 ]  # fmt: skip
 
@@ -309,7 +335,7 @@ def test_a_kernel_that_crashes_is_a_line_with_its_block_and_thread(files, tmp_pa
 def test_a_kernel_that_ends_its_process_is_a_line_and_not_the_end_of_the_command(
     files, tmp_path, inside, outside, words
 ):
-    done = run(check, fault(tmp_path, inside, outside), "good.cu", "--json", "--seconds", "0.05")
+    done = run(check, fault(tmp_path, inside, outside), "good.cu", "--json", "--seconds", "1")
     answer = json.loads(done.stdout)
     assert done.exit_code == 1 and answer["kernels"] == ["fault", "copy", "reverse<float>"]
     (report,) = answer["reports"]
@@ -339,11 +365,12 @@ def test_the_trace_of_a_kernel_with_a_fault_is_a_line_too(files, tmp_path):
     for inside, words in (
         ("abort();", "an abort()"),
         ("y[n] = 1;", "`tinycnn check` tells which"),
-        ("for (;;) {}", "0.05 s"),
+        ("for (;;) {}", "0.5 s"),
     ):
-        done = run(trace, fault(tmp_path, inside), "--seconds", "0.05")
+        seconds = ("--seconds", "0.5") if "for" in inside else ()  # the others end by themselves
+        done = run(trace, fault(tmp_path, inside), *seconds)
         assert done.exit_code == 1 and not done.stdout and len(done.stderr.splitlines()) == 1 and words in done.stderr
-        done = run(trace, "fault.cu", "--seconds", "0.05", "--json")
+        done = run(trace, "fault.cu", *seconds, "--json")
         answer = json.loads(done.stdout)
         assert done.exit_code == 1 and answer["kernel"] == "fault" and words in answer["error"]
 

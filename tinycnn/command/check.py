@@ -18,6 +18,7 @@ from tinycnn.command.programs import (
     build,
     order,
     program_options,
+    refuse_without_program,
     tell,
     whole_program,
 )
@@ -67,6 +68,8 @@ def check(
     wanted = [(target, *find(target)) for target in targets if Path(target) not in files]
     if not targets:
         wanted = [("", *found) for found in own_targets()]
+    if not files:
+        refuse_without_program(arguments)
     check_printed(printed, wanted)
     for target, path, launches in wanted:
         if not launches:

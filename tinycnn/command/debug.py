@@ -9,7 +9,7 @@ import shutil
 import click
 
 from tinycnn import emulator
-from tinycnn.command.options import json_option, print_json
+from tinycnn.command.options import json_option, print_json, refuse_given
 from tinycnn.command.targets import HELP, Numbers, find, shape_option, with_errors
 
 
@@ -30,6 +30,8 @@ def debug(
     as_json: bool,
 ) -> None:
     """Build a kernel for debugging and print the gdb command that stops in one of its threads."""
+    if start:
+        refuse_given("prints the command that --start starts: give one of the two", "as_json")
     path, launches = find(target, shape)
     words = emulator.debug_command(path, launches[0], block, thread)
     if start:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from tinycnn import limited
 from tinycnn.careful import nearest
-from tinycnn.command.options import print_table
+from tinycnn.command.options import print_table, refuse_given
 from tinycnn.command.targets import find, is_own, shown, with_errors
 from tinycnn.emulator import MOST_SECONDS, KernelError, Launch
 from tinycnn.emulator.checking import launch_seconds
 from tinycnn.emulator.compiler import BUILD_SECONDS
+
+if TYPE_CHECKING:
+    from tinycnn.lessons.lesson import Lesson
 
 
 @click.command()
@@ -41,6 +45,9 @@ def lesson(name: str, folder: str, network: str | None, times: Path | None, teac
     from tinycnn import lessons
 
     if name == "list":
+        refuse_given(
+            "is for pages; `tinycnn lesson list` makes none", "folder", "network", "times", "teacher", "picture"
+        )
         print_table([(one.number, one.name, one.title) for one in lessons.LESSONS], ["", "name", "lesson"])
         return
     if teacher and name != "all":
@@ -55,6 +62,8 @@ def lesson(name: str, folder: str, network: str | None, times: Path | None, teac
             else written_apart(name, path, folder, picture)
         )
     else:
+        if name != "all":
+            refuse_unused(lessons.find(name))
         subject = lessons.Subject(network, times)
         pages = (
             lessons.write_all(folder, subject, teacher, picture)
@@ -63,6 +72,14 @@ def lesson(name: str, folder: str, network: str | None, times: Path | None, teac
         )
     for page in pages:
         click.echo(page)
+
+
+def refuse_unused(one: Lesson) -> None:
+    """Raises UsageError for --network and --times where this lesson shows nothing of it."""
+    if not one.network:
+        refuse_given(f"changes nothing in the lesson {one.name}, which shows no network", "network")
+    if not one.times:
+        refuse_given(f"changes nothing in the lesson {one.name}, which shows no times", "times")
 
 
 def written_apart(name: str, path: Path, folder: str, picture: bool) -> list[Path]:

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from tinycnn.devices import DEVICES, current_device, use_device
 from tinycnn.devices.base import PATHS
@@ -218,6 +219,14 @@ def check_overwrites(read: Mapping[str, str | None], written: Mapping[str, str |
     for name, path in written.items():
         if path and (other := known.setdefault(os.path.realpath(path), name)) != name:
             raise click.UsageError(f"{other} and {name} both name {path}; give {name} another file")
+
+
+def refuse_given(why: str, *names: str) -> None:
+    """Raises UsageError, the option's name and `why`, where one of these parameters of the command was given."""
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        if parameter.name in names and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{max(parameter.opts, key=len)} {why}")
 
 
 # ---------------------------------------------------------------- output

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from tinycnn.command.options import json_option, print_json, print_table
+from tinycnn.command.options import json_option, print_json, print_table, refuse_given
 from tinycnn.command.planned import about, find_card, gpu_to_measure, one_direction, step, take_times, wanted_by
 from tinycnn.shapes import Geometry, Padding, Pair, explicit_padding
 
@@ -75,6 +75,8 @@ def plan(
     """
     of_conv2d = {"--shape": shape, "--filters": filters, "--stride": stride, "--padding": padding}
     of_conv2d["--direction"] = direction
+    if source:
+        refuse_given("has the source among what it prints, so --source is not for it", "as_json")
     device = gpu_to_measure(name) if measure else None
     card = device.driver.card if device else find_card(name)
     if target == "conv2d":

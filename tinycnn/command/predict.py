@@ -22,11 +22,11 @@ from tinycnn.command.options import (
 @click.command()
 @click.argument("file", metavar="FILE.safetensors")
 @click.argument("image", metavar="IMAGE")
-@click.option("--index", type=click.IntRange(min=0), default=0, help="Which image of an IDX file, from 0.")
+@click.option("--index", type=click.IntRange(min=0), help="Which image of an IDX file, from 0; the first if not given.")
 @device_option
 @click.option("--plot", metavar="FILE", help="Draw the feature maps of the image, layer by layer.")
 @json_option
-def predict(file: str, image: str, index: int, device: str | None, plot: str | None, as_json: bool) -> None:
+def predict(file: str, image: str, index: int | None, device: str | None, plot: str | None, as_json: bool) -> None:
     """What a trained network sees in IMAGE, a picture file or an IDX file: the probability of every class.
 
     A picture is scaled to the network's size. For a network of grey images it is made grey, and inverted if it is dark

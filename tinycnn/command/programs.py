@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from tinycnn import emulator, limited
+from tinycnn.command.options import refuse_given
 from tinycnn.devices.gpu import cards
 from tinycnn.emulator import program, sources
 from tinycnn.emulator.compiler import BUILD_SECONDS
@@ -70,6 +71,14 @@ def whole_program(targets: Sequence[str], include: Sequence[Path]) -> list[Path]
         raise click.UsageError(f"{mains[0]} and {mains[1]} have a main each: check one program at a time")
     parts = [file for file in files if file not in mains and not emulator.describes_launches(file)]
     return [*mains, *parts] if mains else []
+
+
+def refuse_without_program(arguments: Sequence[str]) -> None:
+    """Raises UsageError for what only a whole program takes, where the TARGETs of `check` or `trace` are none."""
+    why = "is for a whole program, whose file has a main"
+    refuse_given(why, "include", "define", "gpu")
+    if arguments:
+        raise click.UsageError(f"what stands after {SEPARATOR} {why}")
 
 
 # ---------------------------------------------------------------- in a child process

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from tinycnn import emulator, limited
-from tinycnn.command.options import json_option, print_json, printable
+from tinycnn.command.options import json_option, print_json, printable, refuse_given
 from tinycnn.command.programs import (
     LIMITS,
     PROGRAM,
@@ -17,6 +17,7 @@ from tinycnn.command.programs import (
     build,
     order,
     program_options,
+    refuse_without_program,
     whole_program,
 )
 from tinycnn.command.targets import (
@@ -54,12 +55,14 @@ def trace(
 
     A kernel of your own runs in a process of its own, with limits on time, memory and what it prints."""
     if files := whole_program(targets, include):
+        refuse_given("is for tinycnn's own kernels; a program says its shapes itself", "shape")
         trace_program(order(files, include, define, gpu, arguments), blocks, seconds, as_json)
         return
     if len(targets) > 1:
         raise click.UsageError("of kernels one is traced at a time; several files are one program, which has a main")
     target = targets[0]
     path, launches = find(target, shape)
+    refuse_without_program(arguments)
     kernel = launches[0].kernel
     try:
         if is_own(path):

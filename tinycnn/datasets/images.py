@@ -22,12 +22,13 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 CONTRAST = 0.2  # the least that the lightest and the darkest pixel must be apart; MNIST's are 1 apart
 
 
-def read_image(path: str | PathLike, shape: tuple[int, ...], index: int = 0) -> tuple[np.ndarray, str]:
+def read_image(path: str | PathLike, shape: tuple[int, ...], index: int | None = None) -> tuple[np.ndarray, str]:
     """One image for a network, from a picture file or an IDX file.
 
     Args:
         path: a PNG, JPEG, BMP, GIF, TIFF, WebP or PPM picture, or an IDX file, gzipped or not.
-        shape: what the network takes, (H, W, 1), or (H, W, 3) in colour. index: which image of an IDX file, from 0.
+        shape: what the network takes, (H, W, 1), or (H, W, 3) in colour. index: which image of an IDX file, from 0;
+            None is the first.
 
     Shapes:
         -> float32 (1, H, W, C), from 0 to 1.
@@ -38,15 +39,17 @@ def read_image(path: str | PathLike, shape: tuple[int, ...], index: int = 0) -> 
 
     Raises:
         ValueError: naming the file, where it cannot be read, is neither, is damaged, or has no contrast; for an index
-            past its end; for a network that takes neither grey nor colours.
+            past its end, or of a picture; for a network that takes neither grey nor colours.
     """
     with opened(path) as file:
         idx = is_magic(file.read(4))
     if shape[2] != 1 and (idx or shape[2] != 3):
         raise ValueError(f"{path} is {'grey' if idx else 'a picture'}, but the network takes {shape[2]} channels")
+    if not idx and index is not None:
+        raise ValueError(f"{path} is a picture, and has no image {index}: --index is for IDX files")
     if shape[2] == 3:
         return in_colour(path, shape)
-    return from_idx(path, shape, index) if idx else from_picture(path, shape)
+    return from_idx(path, shape, index or 0) if idx else from_picture(path, shape)
 
 
 def from_idx(path: str | PathLike, shape: tuple[int, ...], index: int) -> tuple[np.ndarray, str]:

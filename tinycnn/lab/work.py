@@ -10,23 +10,12 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
-import signal
-import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from tinycnn import exercises, lessons
+from tinycnn import exercises, lessons, processes
 from tinycnn.lab.folder import Folder, version_of
-
-END_SECONDS = 5.0  # for a command to end its child after Ctrl-C
-
-# Without the current folder to import from: a student's click.py is not click. And Ctrl-C ends it also where the lab
-# was started in the background, by a shell that has it ignored.
-PROGRAM = (
-    "import sys; del sys.path[0]; import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    "from tinycnn.command import main; main()"
-)
 
 
 class NoSuchWork(ValueError):
@@ -104,27 +93,16 @@ def exercise_of(name: str) -> exercises.Exercise | None:
 async def said(words: list[str], folder: Path) -> tuple[int, str]:
     """(exit status, what it printed) of a tinycnn command in a folder; ended where the caller is cancelled."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", PROGRAM, *words,
+        *processes.command(*words, foreign=folder),  # a student's click.py is not click
         cwd=folder,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         env={**os.environ, "PYTHONIOENCODING": "utf-8"},
         start_new_session=True,  # Ctrl-C at the lab is the lab's
-    )  # fmt: skip
+    )
     try:
         output, _ = await process.communicate()
     finally:
-        if process.returncode is None:
-            process.send_signal(signal.SIGINT)
-            await asyncio.shield(ended(process))
+        await asyncio.shield(processes.end_soon(process))
     return process.returncode or 0, output.decode("utf-8", errors="replace")
-
-
-async def ended(process: asyncio.subprocess.Process) -> None:
-    """Wait for a process that was interrupted; kill it where it does not listen."""
-    try:
-        await asyncio.wait_for(process.wait(), END_SECONDS)
-    except asyncio.TimeoutError:  # TimeoutError itself from Python 3.11 on
-        process.kill()
-        await process.wait()

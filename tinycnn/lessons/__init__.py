@@ -10,8 +10,9 @@ was made: requests recorded by the emulator, gradients, a training. Nothing in i
     lesson.py       what a lesson is
     subjects.py     what a page is made from: the layers of a network, and launches of the ladder on them
     runs.py         a recorded launch as the page holds it
+    grids.py        where the numbers of its arrays stand, and which of them are drawn
     pages.py        from a lesson and a subject to files
-    drawing.py      pictures: the charts of the pages, and those for paper
+    figures.py      pictures: the charts of the pages, and those for paper
     requests.py     lessons 1 to 4, which play recorded requests;  races.py  5, and a kernel file of one's own
     gradients.py products.py roofs.py learning.py tiles.py steps.py    lessons 6 to 11
     page/           the words of each lesson, the style, and player.js, which plays a page

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tinycnn.careful import nearest
 from tinycnn.emulator import Launch
-from tinycnn.lessons import gradients, learning, products, races, requests, roofs, steps, tiles
+from tinycnn.lessons import gradients, learning, own, products, races, requests, roofs, steps, tiles
 from tinycnn.lessons.lesson import Lesson
 
 LESSONS = (
@@ -57,7 +57,7 @@ LESSONS = (
     Lesson(
         8, "roof", "The roof",
         "A kernel is as fast as the slower of two things: its arithmetic, and the bytes that it moves for it.",
-        "traces of the ladder's steps", roofs.roof, minutes=12, counts=True,
+        "traces of the ladder's steps", roofs.roof, minutes=12, counts=True, times=True,
     ),
     Lesson(
         9, "learned", "What it learned",
@@ -68,12 +68,13 @@ LESSONS = (
         10, "tiles", "Fewer multiplications",
         "A tile of outputs can be computed with a quarter of the multiplications, and the price is a little precision.",
         "the matrices of tinycnn/devices/cpu/cook_toom.py, applied in float32 beside float64", tiles.fewer,
+        network=False,
     ),
     Lesson(
         11, "launches", "One launch after the other",
         "A training step is a chain of launches, each waiting for the one before, so a kernel costs more than its "
         "work.",
-        "the launches of one training step, in their order", steps.launches,
+        "the launches of one training step, in their order", steps.launches, times=True,
     ),
 )  # fmt: skip
 
@@ -93,6 +94,6 @@ def of_file(path: Path, launches: Sequence[Launch]) -> Lesson:
     return Lesson(
         0, path.stem, f"What {path.name} does",
         "A kernel is read by running it and watching: who asks for what, and what is wrong with it.",
-        f"the check of {path.name} and a recording of its first launch", partial(races.own, path, launches),
+        f"the check of {path.name} and a recording of its first launch", partial(own.own, path, launches),
         counts=True,
     )  # fmt: skip

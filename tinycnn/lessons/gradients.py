@@ -11,7 +11,7 @@ from tinycnn import functional as F
 from tinycnn.datasets import synthetic
 from tinycnn.devices import use_device
 from tinycnn.layers import Conv2D, Symbol
-from tinycnn.lessons import drawing
+from tinycnn.lessons import figures
 from tinycnn.lessons.lesson import Made, Question, number_question
 from tinycnn.lessons.subjects import Subject, first_convolution
 from tinycnn.models import Model
@@ -68,10 +68,10 @@ def gradient(subject: Subject) -> Made:
     return Made(
         f"Here: one image through {subject.shown}, in float64; the first convolution's filter {k} over channel 0.",
         questions,
-        partial(drawing.slope, start, found[tap][1], g, f"tap {taps[tap]}"),
+        partial(figures.slope, start, found[tap][1], g, f"tap {taps[tap]}"),
         values={
             "frames": frames, "start": f"{start:.6f}", "worst": f"{worst:.1e}",
-            "dx": drawing.pixels(dx[0, :, :, 0], signed=True), "image": drawing.pixels(x[0, :, :, 0]),
+            "dx": figures.pixels(dx[0, :, :, 0], signed=True), "image": figures.pixels(x[0, :, :, 0]),
             "taps": f"{R} x {S}", "P": windows[0].shape[0], "Q": windows[0].shape[1],
         },
     )  # fmt: skip
@@ -145,20 +145,20 @@ def window(image: np.ndarray, r: int, s: int, dy: np.ndarray, symbol: Symbol) ->
 def frame(
     number: int, start: float, curve: np.ndarray, gradient: float, slope: float, seen: np.ndarray, dy: np.ndarray,
     tap: tuple[int, int],
-) -> drawing.Markup:  # fmt: skip
+) -> figures.Markup:  # fmt: skip
     """What is shown for one tap: the curve with the gradient as its tangent, and the three maps of its sum."""
     maps = [
-        (drawing.pixels(dy, signed=True), "dy: what each output's sum does to the loss"),
-        (drawing.pixels(seen), f"the pixels that tap {tap} has met"),
-        (drawing.pixels(dy * seen, signed=True), f"their product; its sum is {float((dy * seen).sum()):+.6f}"),
+        (figures.pixels(dy, signed=True), "dy: what each output's sum does to the loss"),
+        (figures.pixels(seen), f"the pixels that tap {tap} has met"),
+        (figures.pixels(dy * seen, signed=True), f"their product; its sum is {float((dy * seen).sum()):+.6f}"),
     ]
-    shown = drawing.Markup("").join(
-        drawing.Markup(
+    shown = figures.Markup("").join(
+        figures.Markup(
             '<figure><img class="pixels" width="168" height="168" src="{}" alt="{}">'
             "<figcaption>{}</figcaption></figure>"
         ).format(source, text, text)
         for source, text in maps
     )  # fmt: skip
-    return drawing.Markup("<p>gradient {}, slope {}</p><div>{}</div><div class='row'>{}</div>").format(
-        f"{gradient:+.6f}", f"{slope:+.6f}", drawing.inline(drawing.slope(start, curve, gradient, f"tap {tap}")), shown
+    return figures.Markup("<p>gradient {}, slope {}</p><div>{}</div><div class='row'>{}</div>").format(
+        f"{gradient:+.6f}", f"{slope:+.6f}", figures.inline(figures.slope(start, curve, gradient, f"tap {tap}")), shown
     )

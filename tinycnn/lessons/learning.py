@@ -10,7 +10,7 @@ import numpy as np
 from tinycnn import datasets
 from tinycnn.devices import use_device
 from tinycnn.layers import InputLayer, Symbol
-from tinycnn.lessons import drawing
+from tinycnn.lessons import figures
 from tinycnn.lessons.lesson import Made, Question, number_question
 from tinycnn.lessons.subjects import Subject, first_convolution
 from tinycnn.models import Model
@@ -55,9 +55,9 @@ def learned(subject: Subject) -> Made:
         f"Here: {subject.shown}, trained for {EPOCHS} epochs on {IMAGES:,} digits that tinycnn draws, and tested on as "
         "many others.",
         questions,
-        partial(drawing.grid, [found["kernel"] for found in kept], [name_of(e) for e in range(len(kept))]),
+        partial(figures.grid, [found["kernel"] for found in kept], [name_of(e) for e in range(len(kept))]),
         values={
-            "frames": frames, "pairs": pairs, "layers": spatial, "image": drawing.pixels(x[0, ..., 0]),
+            "frames": frames, "pairs": pairs, "layers": spatial, "image": figures.pixels(x[0, ..., 0]),
             "layer": symbol.layer.name, "accuracy": [f"{a:.3f}" for a in accuracy],
             "matrix": matrix(final["confusion"]), "side": model.input.extents[0],
         },
@@ -80,21 +80,21 @@ def state(model: Model, symbol: Symbol, x: np.ndarray, y: np.ndarray) -> dict[st
     }
 
 
-def frame(found: dict[str, Any]) -> drawing.Markup:
+def frame(found: dict[str, Any]) -> figures.Markup:
     """Filters above their maps."""
     shown = []
     for k in range(found["kernel"].shape[2]):
-        filters = drawing.pixels(found["kernel"][:, :, k], signed=True, limit=float(np.abs(found["kernel"]).max()))
-        maps = drawing.pixels(found["maps"][:, :, k], limit=float(found["maps"].max()) or 1.0)
+        filters = figures.pixels(found["kernel"][:, :, k], signed=True, limit=float(np.abs(found["kernel"]).max()))
+        maps = figures.pixels(found["maps"][:, :, k], limit=float(found["maps"].max()) or 1.0)
         shown.append(
-            drawing.Markup(
+            figures.Markup(
                 '<div><img class="pixels" width="56" height="56" src="{}" alt="filter {}"><br>'
                 '<img class="pixels" width="56" height="56" src="{}" alt="map {}"></div>'
             ).format(filters, k, maps, k)
         )
     right = found["confusion"].trace() / found["confusion"].sum()
-    return drawing.Markup("<p>{} of the test's digits are answered rightly.</p><div class='row'>{}</div>").format(
-        f"{right:.1%}", drawing.Markup("").join(shown)
+    return figures.Markup("<p>{} of the test's digits are answered rightly.</p><div class='row'>{}</div>").format(
+        f"{right:.1%}", figures.Markup("").join(shown)
     )
 
 
@@ -118,7 +118,7 @@ def mistakes(counts: np.ndarray, x: np.ndarray, y: np.ndarray, answers: np.ndarr
         true, taken = divmod(int(i), len(counts))
         those = np.flatnonzero((y == true) & (answers == taken))[:MOST_EXAMPLES]
         if wrong.flat[i] and len(those):
-            images = [drawing.pixels(x[n, ..., 0]) for n in those]
+            images = [figures.pixels(x[n, ..., 0]) for n in those]
             found.append({"true": true, "taken": taken, "count": int(wrong.flat[i]), "images": images})
     return found
 

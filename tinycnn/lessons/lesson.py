@@ -58,3 +58,5 @@ class Lesson:
     make: Callable[[Subject], Made]
     minutes: int = 0  # in a class of 90; 0: not in it
     counts: bool = False  # whether it shows the emulator's counts
+    network: bool = True  # whether it shows the subject's network
+    times: bool = False  # whether it shows the subject's times

@@ -17,7 +17,7 @@ import tinycnn
 from tinycnn.emulator import Launch
 from tinycnn.fit.files import write_atomically
 from tinycnn.lessons.catalogue import LESSONS, find, of_file
-from tinycnn.lessons.drawing import draw_to
+from tinycnn.lessons.figures import draw_to
 from tinycnn.lessons.lesson import Lesson, Made, Question
 from tinycnn.lessons.subjects import Subject
 

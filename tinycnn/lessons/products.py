@@ -8,7 +8,7 @@ import numpy as np
 
 from tinycnn import emulator, kernels
 from tinycnn.devices.gpu import ladder
-from tinycnn.lessons import drawing
+from tinycnn.lessons import figures
 from tinycnn.lessons.lesson import Made, number_question
 from tinycnn.lessons.requests import seen_by
 from tinycnn.lessons.runs import Run, recorded
@@ -31,7 +31,7 @@ def product(subject: Subject) -> Made:
     requests = {step: shared_requests(step, subject) for step in list(ladder.STEPS)[2:]}
     names = [step.replace("_", ", ", 1).replace("_", " ") for step in requests]
     saved = requests["4_halo_tile"] / requests["5_register_blocking"]
-    draw = partial(drawing.bars, names, list(requests.values()), "requests to shared memory for 32 multiply-adds")
+    draw = partial(figures.bars, names, list(requests.values()), "requests to shared memory for 32 multiply-adds")
     questions = [
         number_question(
             "The pixel in the middle of the image: in how many rows of the left matrix does it stand?", copies,
@@ -54,7 +54,7 @@ def product(subject: Subject) -> Made:
         [run],
         {"product": [{"label": "copies of x", "lists": [{"run": 0, "requests": part} for part in (loads, stores)]}]},
         {
-            "conv": conv, "run": run, "copies": copies, "chart": drawing.inline(draw()),
+            "conv": conv, "run": run, "copies": copies, "chart": figures.inline(draw()),
             "rows": [[name, f"{value:.2f}"] for name, value in zip(names, requests.values(), strict=True)],
             "larger": conv.P * conv.Q * conv.R * conv.S / (conv.H * conv.W),
         },

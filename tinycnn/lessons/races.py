@@ -1,26 +1,25 @@
-"""Lesson 5, the missing barrier; and the page of a kernel file of one's own, which shows its faults in the same way."""
+"""Lesson 5: the missing barrier, and what two threads that race do in time."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from tinycnn import emulator, kernels
-from tinycnn.emulator import KernelError, Launch, Recording, Report
+from tinycnn.emulator import Launch, Recording, Report
 from tinycnn.emulator.recording import OPS
-from tinycnn.lessons import drawing
+from tinycnn.lessons import figures
 from tinycnn.lessons.lesson import Made, Question
-from tinycnn.lessons.runs import Run, highlighted, watched
+from tinycnn.lessons.runs import highlighted
 from tinycnn.lessons.subjects import Subject, changed, launch_of
 
 STEP = "3_shared_filters"
 BARRIER = "        __syncthreads();  // all is there before anybody reads\n"
 GONE = "        // a barrier is missing here\n"  # one line too, so that the others keep their numbers
-MOST_OWN = 2000  # requests of a file of one's own that its page plays
 MOST_EVENTS = 8  # of a time line
 
 
@@ -32,9 +31,6 @@ class Event:
     barriers: int  # that the block had completed
     op: str
     line: int
-
-
-# ---------------------------------------------------------------- 5: the missing barrier
 
 
 def barrier(subject: Subject) -> Made:
@@ -72,11 +68,11 @@ def barrier(subject: Subject) -> Made:
             "at the order, not at the numbers.",
         ),
     ]
-    draw = partial(drawing.timeline, names=names, cell=f"{report.array}[{report.element}]")
+    draw = partial(figures.timeline, names=names, cell=f"{report.array}[{report.element}]")
     frames = [
-        (f"broken, {names[first]} first", drawing.inline(draw(in_order(events, first), "no barrier between the two")))
+        (f"broken, {names[first]} first", figures.inline(draw(in_order(events, first), "no barrier between the two")))
         for first in (0, 1)
-    ] + [("whole, as it has to be", drawing.inline(draw(in_order(ordered, 1), "a barrier between the two")))]
+    ] + [("whole, as it has to be", figures.inline(draw(in_order(ordered, 1), "a barrier between the two")))]
     return Made(
         f"Here: step 3 of the ladder without its first barrier, checked on {layer.what}, {layer}.",
         questions,
@@ -134,60 +130,3 @@ def events_of(recording: Recording, report: Report) -> list[Event]:
 def in_order(events: list[Event], first: int) -> list[Event]:
     """The same accesses with that thread first wherever no barrier decides: as good an order as any other."""
     return sorted(events, key=lambda e: (e.barriers, e.thread != first))[:MOST_EVENTS]
-
-
-# ---------------------------------------------------------------- a kernel file of one's own
-
-
-def own(path: Path, launches: Sequence[Launch], subject: Subject, seconds: float = emulator.MOST_SECONDS) -> Made:
-    """What is wrong with a kernel file, as the check finds it; and its first launch, played.
-
-    seconds: after so many a launch is ended.
-    """
-    reports = emulator.check(path, launches, seconds)
-    here = [report for report in reports if Path(report.file).name == path.name]
-    faults = {line for report in here for line in (report.line, report.other_line) if line}
-    ended = any(report.kind in ("endless", "crash") for report in reports)
-    recording = None if ended else recorded_part(path, launches[0])
-    race = next((r for r in here if r.kind == "race" and r.kernel == launches[0].kernel and r.other_line), None)
-    runs, stages, frames = [], {}, []
-    if recording is not None:
-        runs = [Run(recording, 0, launches[0].kernel)]
-        touched = {(recording.arrays[r["array"]].name, OPS[r["op"]]) for r in recording.requests}
-        stages = {"own": watched(runs, sorted(touched))} if touched else {}
-        if race is not None:
-            names = [thread_name(race.thread), thread_name(race.other_thread)]
-            draw = partial(drawing.timeline, names=names, cell=f"{race.array}[{race.element}]")
-            events = events_of(recording, race)
-            frames = [
-                (
-                    f"{names[first]} first",
-                    drawing.inline(draw(in_order(events, first), "as good an order as any other")),
-                )
-                for first in (0, 1)
-                if events
-            ]
-    kinds = f"{len(reports)} report{'s' * (len(reports) != 1)}" if reports else "nothing to report"
-    return Made(
-        f"Here: {len(launches)} launch{'es' * (len(launches) != 1)} of {path.name}. The check has {kinds}.",
-        [],
-        partial(drawing.sectors, runs, recording.arrays[0].name if recording and recording.arrays else ""),
-        runs,
-        stages,
-        {
-            "reports": [as_text(report) for report in reports], "frames": frames, "playable": bool(stages),
-            "arrays": [a.name for a in recording.arrays if a.space == "global"] if recording else [],
-            "shared": [a.name for a in recording.arrays if a.space == "shared"] if recording else [],
-            "shown": {"source": highlighted(path, "shown", faults), "file": path.name, "title": "whole"},
-            "path": path.name,
-        },
-    )  # fmt: skip
-
-
-def recorded_part(path: Path, launch: Launch) -> Recording | None:
-    """The first requests of a few blocks of a launch; None where a fault keeps it from being run to its end."""
-    try:
-        recording = emulator.record(path, launch, blocks=4)
-    except KernelError:
-        return None
-    return replace(recording, requests=recording.requests[:MOST_OWN])

@@ -9,7 +9,7 @@ import numpy as np
 from tinycnn import kernels
 from tinycnn.devices.gpu.ladder import Conv
 from tinycnn.emulator.tracing import SECTOR
-from tinycnn.lessons import drawing
+from tinycnn.lessons import figures
 from tinycnn.lessons.lesson import Made, number_question
 from tinycnn.lessons.runs import OP_WORDS, Run, recorded, watched
 from tinycnn.lessons.subjects import Layer, Subject, changed, launch_of
@@ -53,7 +53,7 @@ def one_thread(subject: Subject) -> Made:
     return Made(
         f"Here: {layer.what}, {layer}. Each of its {conv.P} x {conv.Q} x {conv.K} outputs has a thread.",
         questions,
-        partial(drawing.windows, run, conv, [*dict.fromkeys((0, middle))]),
+        partial(figures.windows, run, conv, [*dict.fromkeys((0, middle))]),
         [run],
         {"thread": watched([run], EVERYTHING)[:2]},
         {
@@ -113,7 +113,7 @@ def warp(subject: Subject) -> Made:
     return Made(
         f"Here: {layer.what}, {layer}, by the ladder's first two steps, which differ in one line.",
         questions,
-        partial(drawing.sectors, runs, "x"),
+        partial(figures.sectors, runs, "x"),
         runs,
         {"warp": watched(runs, (EVERYTHING[-1], *EVERYTHING[:-1]))},
         {"runs": runs, "stores": stores, "rows": rows, "moved": moved, "times": moved[0] / moved[1]},
@@ -163,7 +163,7 @@ def reuse(subject: Subject) -> Made:
         f"Here: {layer.what}, {layer}, by steps 2, 3 and 4 of the ladder. Counted is how many requests of warps touch "
         "each pixel of the image in global memory.",
         questions,
-        partial(drawing.heat, heat, [run.title for run in runs]),
+        partial(figures.heat, heat, [run.title for run in runs]),
         runs,
         {"reuse": stage},
         {"conv": layer.conv, "runs": runs, "rows": rows, "at_middle": at_middle},
@@ -219,7 +219,7 @@ def banks(subject: Subject) -> Made:
         f"Here: {layer.what}, {layer}; the gradient of its image by step 3 of the ladder, which turns the filters "
         "while it copies them to shared memory.",
         questions,
-        partial(drawing.banks, runs, "filters"),
+        partial(figures.banks, runs, "filters"),
         runs,
         {"banks": watched(runs, (("filters", "store"), ("filters", "load")))},
         {"runs": runs, "rows": rows, "worst": worst},

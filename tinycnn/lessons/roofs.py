@@ -7,7 +7,7 @@ from typing import Any
 
 from tinycnn import emulator, kernels
 from tinycnn.devices.gpu import cards, ladder
-from tinycnn.lessons import drawing
+from tinycnn.lessons import figures
 from tinycnn.lessons.lesson import Made, Question, number_question
 from tinycnn.lessons.subjects import Subject, launch_of
 
@@ -37,7 +37,7 @@ def roof(subject: Subject) -> Made:
             f"the most is {max(intensity.values()):.1f}, that of step {max(intensity, key=lambda s: intensity[s])[0]}.",
         ),
     ]  # fmt: skip
-    draw = partial(drawing.roofline, intensity, ROOFS, times)
+    draw = partial(figures.roofline, intensity, ROOFS, times)
     rows = [
         [step.replace("_", " "), f"{moved[step]:,}", f"{value:.2f}", *limits(value), *reached(times, step)]
         for step, value in intensity.items()
@@ -48,7 +48,7 @@ def roof(subject: Subject) -> Made:
         questions,
         draw,
         values={
-            "chart": drawing.inline(draw()), "rows": rows,
+            "chart": figures.inline(draw()), "rows": rows,
             "heads": heads + ([f"measured on {times['device']}, TFLOP/s"] if times else []), "times": times,
             "ridge": ridge, "card": card, "ratio": ratio, "cards": " and ".join(ROOFS), "flop": flop,
         },

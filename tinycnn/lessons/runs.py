@@ -12,9 +12,8 @@ import numpy as np
 from markupsafe import Markup
 
 from tinycnn.emulator import Launch, Recording, record
-from tinycnn.emulator.recording import BANKS, RecordedArray
-
-Extents = tuple[int, int]
+from tinycnn.emulator.recording import RecordedArray
+from tinycnn.lessons.grids import Extents, grid_of
 
 OP_WORDS = {"load": "loads of", "store": "stores to", "atomic": "atomics on"}
 
@@ -49,33 +48,16 @@ class Run:
         return line if name == self.file else f"{name}:{line}"
 
     def _array(self, array: RecordedArray) -> dict[str, Any]:
-        rows, columns, gap, rowgap = grid_of(array, self.shared.get(array.name))
+        grid = grid_of(array, self.shared.get(array.name))
         return {
             "name": array.name,
             "space": array.space,
             "shape": list(array.shape),
             "itemsize": array.itemsize,
             "at": array.at,
-            "grid": {"rows": rows, "columns": columns, "gap": gap, "rowgap": rowgap},
+            "grid": grid._asdict(),
+            "whole": grid.whole,
         }
-
-
-def grid_of(array: RecordedArray, shared: Extents | None = None) -> tuple[int, int, int, int]:
-    """(rows, columns, columns between gaps, rows between gaps) in which an array is drawn.
-
-    An image is drawn as its pixels lie, the channels of a pixel side by side; filters as a row of K for each (r, s, c).
-    """
-    if shared:
-        return (*shared, shared[1], shared[0])
-    if len(array.shape) == 4 and array.name.lstrip("d") in ("x", "y"):
-        _, H, W, C = array.shape
-        return H, W * C, C, H
-    if len(array.shape) == 4:
-        R, S, C, K = array.shape
-        return R * S * C, K, K, C
-    count = int(np.prod(array.shape, dtype=np.int64))
-    columns = min(BANKS, count)
-    return -(-count // columns), columns, columns, -(-count // columns)
 
 
 def recorded(

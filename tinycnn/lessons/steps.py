@@ -15,7 +15,7 @@ from tinycnn.devices.checks.cases import RecordingDriver
 from tinycnn.devices.gpu import KernelDevice
 from tinycnn.fit.data import resident
 from tinycnn.fit.loop import Steps
-from tinycnn.lessons import drawing
+from tinycnn.lessons import figures
 from tinycnn.lessons.lesson import Made, number_question
 from tinycnn.lessons.subjects import Subject
 from tinycnn.shapes import Shape
@@ -63,7 +63,7 @@ def launches(subject: Subject) -> Made:
             "they leave almost all of the GPU idle, and the next has to wait for them all the same.",
         ),
     ]  # fmt: skip
-    draw = partial(drawing.chain, found, times)
+    draw = partial(figures.chain, found, times)
     rows = [
         [number, file, launch.kernel, "x".join(map(str, launch.grid)), "x".join(map(str, launch.block))]
         + ([f"{times['us'][launch.kernel]:.1f}"] if times and launch.kernel in times["us"] else [""] * bool(times))
@@ -74,7 +74,7 @@ def launches(subject: Subject) -> Made:
         questions,
         draw,
         values={
-            "chart": drawing.inline(draw()), "rows": rows, "by_file": list(by_file.items()), "total": total,
+            "chart": figures.inline(draw()), "rows": rows, "by_file": list(by_file.items()), "total": total,
             "heads": ["", "file", "kernel", "grid", "block", *(["µs, measured"] if times else [])], "times": times,
             "smallest": smallest, "held": HELD,
         },

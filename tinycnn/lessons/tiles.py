@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from tinycnn.devices.cpu import cook_toom
-from tinycnn.lessons import drawing
+from tinycnn.lessons import figures
 from tinycnn.lessons.lesson import Made, Question, number_question
 from tinycnn.lessons.subjects import Subject
 
@@ -32,14 +32,14 @@ def fewer(subject: Subject) -> Made:
         ("and back", [("Aᵀ [...] A, the outputs", y), ("the same by the definition", direct)]),
     ]
     frames = [
-        (f"{number}. {name}", drawing.Markup("<div class='row'>{}</div>").format(
-            drawing.Markup("").join(drawing.number_table(title, values) for title, values in tables)))
+        (f"{number}. {name}", figures.Markup("<div class='row'>{}</div>").format(
+            figures.Markup("").join(figures.number_table(title, values) for title, values in tables)))
         for number, (name, tables) in enumerate(stages, 1)
     ]  # fmt: skip
     errors = {R: errors_of(R) for R in FILTERS}
     names = [f"{R} x {R}, {how}" for R in FILTERS for how in ("direct", "on tiles")]
     draw = partial(
-        drawing.bars, names, [error / 1e-7 for pair in errors.values() for error in pair],
+        figures.bars, names, [error / 1e-7 for pair in errors.values() for error in pair],
         "error beside float64, as a share of the outputs' size, in 1e-7",
     )  # fmt: skip
     ratio = errors[3][1] / errors[3][0]
@@ -62,9 +62,9 @@ def fewer(subject: Subject) -> Made:
         questions,
         draw,
         values={
-            "frames": frames, "chart": drawing.inline(draw()), "n": n, "multiplied": multiplied,
+            "frames": frames, "chart": figures.inline(draw()), "n": n, "multiplied": multiplied,
             "worst": float(np.abs(y - direct).max()), "points": ", ".join(str(p) for p in cook_toom.POINTS),
-            "tables": [drawing.number_table(name, values) for name, values in (("B", B), ("G", G), ("A", A))],
+            "tables": [figures.number_table(name, values) for name, values in (("B", B), ("G", G), ("A", A))],
             "ratios": {R: pair[1] / pair[0] for R, pair in errors.items()}, "tiles": TILES, "channels": CHANNELS,
         },
     )  # fmt: skip

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tinycnn.emulator import Launch
-from tinycnn.exercises import conv_forward, convolution, counts
+from tinycnn.exercises import conv_shapes, convolution, counts
 from tinycnn.exercises.exercise import Case, Exercise, Goal, Output, Sizes, ceil_div, ints, normal, rounded, unwritten
 
 THREADS = 128
@@ -22,19 +22,19 @@ EXERCISE = Exercise(
     name="backward_data",
     title="The gradient goes back",
     function="conv2d_backward_data",
-    signature=conv_forward.signature("backward_data", "dy", "w", "dx"),
+    signature=conv_shapes.signature("backward_data", "dy", "w", "dx"),
     sizes=convolution.SIZES,
     case=case,
     visible=(
-        *conv_forward.VISIBLE,
-        *conv_forward.at(
+        *conv_shapes.VISIBLE,
+        *conv_shapes.at(
             ("a last row and column of pixels is seen by no window", (1, 6, 6, 2, 3, 1, 1, 2, 2, 0, 0, 0, 0))
         ),
     ),
-    hidden=conv_forward.HIDDEN,
+    hidden=conv_shapes.HIDDEN,
     goals=(
         Goal("sectors a request of dx", 4, lambda trace, sizes: counts.sectors_per_request(trace, "dx")),
         Goal("atomics", 0, lambda trace, sizes: counts.atomics(trace)),
     ),
-    counted=conv_forward.at(("", (1, 6, 6, 32, 8, 3, 3, 1, 1, 0, 0, 0, 0)))[0],
+    counted=conv_shapes.at(("", (1, 6, 6, 32, 8, 3, 3, 1, 1, 0, 0, 0, 0)))[0],
 )

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tinycnn.emulator import Launch
-from tinycnn.exercises import conv_forward, convolution, counts
+from tinycnn.exercises import conv_shapes, convolution, counts
 from tinycnn.exercises.exercise import Case, Exercise, Goal, Output, Sizes, ceil_div, ints, normal, rounded, unwritten
 
 ACROSS, DOWN = 16, 8
@@ -29,11 +29,11 @@ EXERCISE = Exercise(
     name="backward_filter",
     title="Eight sums into one",
     function="conv2d_backward_filter",
-    signature=conv_forward.signature("backward_filter", "x", "dy", "dw"),
+    signature=conv_shapes.signature("backward_filter", "x", "dy", "dw"),
     sizes=convolution.SIZES,
     case=case,
-    visible=conv_forward.VISIBLE,
-    hidden=conv_forward.HIDDEN,
+    visible=conv_shapes.VISIBLE,
+    hidden=conv_shapes.HIDDEN,
     goals=(
         Goal("atomics", 0, lambda trace, sizes: counts.atomics(trace)),
         Goal(
@@ -47,5 +47,5 @@ EXERCISE = Exercise(
             / products(sizes),
         ),
     ),
-    counted=conv_forward.at(("", (2, 6, 6, 2, 16, 3, 3, 1, 1, 0, 0, 0, 0)))[0],
+    counted=conv_shapes.at(("", (2, 6, 6, 2, 16, 3, 3, 1, 1, 0, 0, 0, 0)))[0],
 )  # fmt: skip

@@ -12,6 +12,7 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const state = new URLSearchParams(location.hash.slice(1));
 const SECTOR = 32, BANKS = 32, LANES = 32, COLUMNS_BEFORE_OFFSETS = 10;
+const PART_ROWS = 20;  // of a large array that are drawn at a time, large enough for the lanes' numbers
 const INK = "#1b1b1b", PAPER = "#ffffff", EMPTY = "#e9e9e9", TOUCHED = "#ffcf8a", LANE = "#00558c", EARLIER = "#8fbfdc";
 
 let writing = 0;
@@ -51,6 +52,29 @@ class Run {
   }
 
   column(c, i) { return this.words[c * this.count + i]; }
+
+  // The rows of an array that are drawn when request i is played: those that requests around it touch, and one above and
+  // below each. They change with the request for which there would be too many; what a single one touches is all there.
+  rowsAt(array, i) {
+    const { rows, columns, numbers } = array.grid;
+    if (array.whole) return [...Array(rows).keys()];
+    if (!array.parts) {
+      array.parts = [{ from: 0, rows: new Set() }];
+      for (let number = 0; number < this.count; number++) {
+        const request = this.request(number), around = new Set(), { rows: drawn } = array.parts.at(-1);
+        if (request.array !== array) continue;
+        for (const { offset } of request.lanes)
+          for (let byte = 0; byte < request.size; byte += array.itemsize) {
+            const row = Math.floor(Math.floor((offset + byte) / array.itemsize) % numbers / columns);
+            for (const near of [row - 1, row, row + 1]) if (near >= 0 && near < rows) around.add(near);
+          }
+        const both = new Set([...drawn, ...around]);
+        if (drawn.size && both.size > PART_ROWS) array.parts.push({ from: number, rows: around });
+        else array.parts.at(-1).rows = both;
+      }
+    }
+    return [...array.parts.findLast(({ from }) => from <= i).rows].sort((a, b) => a - b);
+  }
 
   // One request: {line, array, op, size, block, warp, barriers, lanes: [{lane, offset}]}.
   request(i) {
@@ -172,8 +196,8 @@ class Stage {
   // {request, upTo: the requests so far, sum: what they cost} of one list; a shorter list stays at its end.
   of(list) {
     const { run, requests } = this.lists[list], at = Math.min(this.at, requests.length - 1);
-    return { run: this.runs[run], request: this.runs[run].request(requests[at]), at, count: requests.length,
-      upTo: requests.slice(0, at + 1), sum: this.costs[list][at], whole: this.costs[list].at(-1) };
+    return { run: this.runs[run], number: requests[at], request: this.runs[run].request(requests[at]), at,
+      count: requests.length, upTo: requests.slice(0, at + 1), sum: this.costs[list][at], whole: this.costs[list].at(-1) };
   }
 
   show() { for (const view of this.views) view(); }
@@ -206,26 +230,44 @@ function label(context, text, x, y, size, colour) {
   context.fillText(text, x, y);
 }
 
-// Where the numbers of an array stand on a sheet: (number) => [x, y], and the size of a cell.
-function layout(array, width) {
-  const { rows, columns, gap, rowgap } = array.grid, GAP = 2;
-  const gaps = GAP * Math.floor((columns - 1) / gap);
-  const w = Math.min(26, (width - 2 - gaps) / columns), h = rows > 40 ? 4 : Math.min(18, Math.max(w, rows > 20 ? 7 : 12));
-  const x = (c) => 1 + c * w + GAP * Math.floor(c / gap), y = (r) => 1 + r * h + GAP * Math.floor(r / rowgap);
-  return { w, h, height: y(rows - 1) + h + 1, place: (i) => [x(i % columns), y(Math.floor(i / columns))], x, y };
+// Where the numbers of an array stand on a sheet: (number) => [x, y], or undefined where its row is left out; and the
+// size of a cell. drawn: the rows. marks: what is written where some are left out.
+function layout(array, width, drawn) {
+  const { rows, columns, gap, rowgap, numbers } = array.grid, GAP = 2, MARK = 16, tops = new Map(), marks = [];
+  const gaps = GAP * Math.floor((columns - 1) / gap), w = Math.min(26, (width - 2 - gaps) / columns);
+  const h = drawn.length > 40 ? 4 : Math.min(18, Math.max(w, drawn.length > 20 ? 7 : 12));
+  let y = 1, behind = 0;
+  const mark = (text) => { marks.push([text, y + MARK / 2]); y += MARK; };
+  for (const row of drawn) {
+    if (row !== behind) mark(`⋮ from element ${(row * columns).toLocaleString("en")} on`);
+    else if (row && row % rowgap === 0) y += GAP;
+    tops.set(row, y);
+    y += h;
+    behind = row + 1;
+  }
+  if (behind < rows) mark(`⋮ up to element ${(numbers - 1).toLocaleString("en")}`);
+  const x = (c) => 1 + c * w + GAP * Math.floor(c / gap), top = (i) => tops.get(Math.floor(i / columns));
+  return { w, h, height: y + 1, marks, place: (i) => top(i) && [x(i % columns), top(i)] };
 }
 
 function drawMemory(canvas, stage, list, name) {
-  const { run, request, upTo } = stage.of(list), array = run.arrays.find((a) => a.name === name);
-  const size = array.itemsize, numbers = array.grid.rows * array.grid.columns;
-  const { w, h, height, place } = layout(array, room(canvas));
-  const { context } = sheet(canvas, height), gap = w > 5 ? 1 : 0.4;
+  const { run, number, request, upTo } = stage.of(list), array = run.arrays.find((a) => a.name === name);
+  const size = array.itemsize, { rows, columns, numbers } = array.grid, drawn = run.rowsAt(array, number);
+  const { w, h, height, marks, place } = layout(array, room(canvas), drawn);
+  const { context, width } = sheet(canvas, height), gap = w > 5 ? 1 : 0.4;
+  const leftOut = within(canvas.closest("[data-view]"), ".left-out");
+  leftOut.hidden = array.whole;
+  leftOut.textContent = `${name} has ${plural(rows, "row")} of ${columns} numbers. Drawn are those that this request and ` +
+    "others near it touch, with one above and below; ⋮ stands for the others.";
+  for (const [text, y] of marks) label(context, text, width / 2, y, 11, INK);
   const cell = (i, colour) => {
+    if (!place(i)) return;
     const [x, y] = place(i);
     context.fillStyle = colour;
     context.fillRect(x, y, w - gap, h - 1);
   };
-  for (let i = 0; i < numbers; i++) cell(i, EMPTY);
+  for (const row of drawn)
+    for (let i = row * columns; i < Math.min((row + 1) * columns, numbers); i++) cell(i, EMPTY);
   const mine = (r) => (stage.thread ? r.lanes.filter(({ lane }) => lane === stage.lane) : r.lanes);
   const first = (offset) => Math.floor(offset / size) % numbers;
   if (stage.thread)
@@ -239,6 +281,7 @@ function drawMemory(canvas, stage, list, name) {
       for (let byte = 0; byte < SECTOR; byte += size) {
         const i = (sector * SECTOR + byte - array.at) / size;
         if (i < 0 || Math.floor(i / numbers) !== Math.floor(request.lanes[0].offset / size / numbers)) continue;
+        if (!place(i % numbers)) continue;
         cell(i % numbers, TOUCHED);
         const [x, y] = place(i % numbers);
         context.fillStyle = INK;
@@ -249,7 +292,7 @@ function drawMemory(canvas, stage, list, name) {
       const i = first(offset + byte), [x, y] = place(i);
       context.fillStyle = LANE;
       context.fillRect(x, y + (h > 6 ? 1 : 0), w - gap, h > 6 ? h - 4.5 : h - 1);
-      if (w >= 15) label(context, stage.thread ? "●" : lane, x + (w - gap) / 2, y + h / 2 - 1, 10, PAPER);
+      if (w >= 15 && h >= 12) label(context, stage.thread ? "●" : lane, x + (w - gap) / 2, y + h / 2 - 1, 10, PAPER);
     }
   return `${name}: ${plural(mine(request).length, "lane")} at the elements ` +
     [...new Set(mine(request).map(({ offset }) => Math.floor(offset / size)))].join(", ");

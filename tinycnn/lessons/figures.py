@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from tinycnn.emulator.tracing import SECTOR
 from tinycnn.fit.files import write_atomically
-from tinycnn.lessons.runs import grid_of
+from tinycnn.lessons.grids import Grid, grid_of
 from tinycnn.lessons.subjects import output_of
 from tinycnn.pictures.paper import BLUE, INK, ORANGE, frameless, new_figure
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tinycnn.lessons.runs import Run
 
 LANE, TOUCHED, EMPTY = "#00558C", "#FFCF8A", "#E9E9E9"
+ROW = 0.14  # inches, in which a lane's number can be read
 
 
 # ---------------------------------------------------------------- to files and into pages
@@ -69,20 +70,30 @@ def inline(figure: Figure) -> Markup:
 # ---------------------------------------------------------------- lessons 1 and 2: an image, and who touches it
 
 
-def cells(axes: Axes, rows: int, columns: int, gap: int, colours: Mapping[int, str]) -> list[tuple[float, float]]:
-    """A grid of numbers, in these colours where there is one; where each begins."""
+def cells(axes: Axes, grid: Grid, drawn: Iterable[int], colours: Mapping[int, str]) -> dict[int, tuple[float, float]]:
+    """The numbers of some rows, in these colours where there is one; where each begins.
+
+    A row before which others are left out says with which number it begins.
+    """
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path as Outline
 
-    places = [(i % columns + 0.25 * (i % columns // gap), float(i // columns)) for i in range(rows * columns)]
+    places, y, behind = {}, 0.0, 0
+    for row in drawn:
+        if row != behind:
+            y += 1
+            axes.text(-0.3, y + 0.43, f"{row * grid.columns:,}", ha="right", va="center", fontsize=7, color=INK)
+        for column in range(min(grid.columns, grid.numbers - row * grid.columns)):
+            places[row * grid.columns + column] = column + 0.25 * (column // grid.gap), y
+        y, behind = y + 1, row + 1
     corners = np.array([(0, 0), (0.9, 0), (0.9, 0.86), (0, 0.86)])
     for colour in (EMPTY, *dict.fromkeys(colours.values())):  # one path a colour: a file of a fifth of the size
-        those = [corners + place for i, place in enumerate(places) if colours.get(i, EMPTY) == colour]
+        those = [corners + place for i, place in places.items() if colours.get(i, EMPTY) == colour]
         if those:
             outline = Outline.make_compound_path_from_polys(np.array(those))
             axes.add_patch(PathPatch(outline, facecolor=colour, linewidth=0))
-    axes.set_xlim(-0.2, places[-1][0] + 1.2)
-    axes.set_ylim(rows + 0.1, -0.2)
+    axes.set_xlim(-0.2, max(x for x, _ in places.values()) + 1.2)
+    axes.set_ylim(y + 0.1, -0.2)
     frameless(axes)
     return places
 
@@ -99,12 +110,15 @@ def sectors(runs: Sequence[Run], array: str) -> Figure:
         lanes = recording.active[chosen].sum(axis=1)
         at = int(chosen[lanes.argmax()])
         active, offsets = recording.active[at], recording.requests["offsets"][at]
-        rows, columns, gap, _ = grid_of(described)
+        grid = grid_of(described)
         touched = np.unique(recording.addresses()[at][active] // SECTOR)
         numbers = (touched[:, None] * SECTOR + np.arange(0, SECTOR, described.itemsize) - described.at).ravel()
-        numbers = numbers // described.itemsize % (rows * columns)
-        wanted = offsets[active] // described.itemsize % (rows * columns)
-        places = cells(axes, rows, columns, gap, {int(i): TOUCHED for i in numbers} | {int(i): LANE for i in wanted})
+        numbers = numbers // described.itemsize % grid.numbers
+        wanted = offsets[active] // described.itemsize % grid.numbers
+        drawn = range(grid.rows) if grid.whole else np.unique(numbers // grid.columns).tolist()
+        places = cells(axes, grid, drawn, {int(i): TOUCHED for i in numbers} | {int(i): LANE for i in wanted})
+        if not grid.whole:
+            figure.set_figheight(max(figure.get_figheight(), ROW * axes.get_ylim()[0]))
         by_element: dict[int, list[int]] = {}
         for lane, i in zip(np.flatnonzero(active).tolist(), wanted.tolist(), strict=True):
             by_element.setdefault(i, []).append(lane)
@@ -129,15 +143,15 @@ def windows(run: Run, conv: Conv, threads: Sequence[int]) -> Figure:
     """What the thread of an output loads of the image, for some threads: its window."""
     recording = run.recording
     described = next(a for a in recording.arrays if a.name == "x")
-    rows, columns, gap, _ = grid_of(described)
+    grid = grid_of(described)
     size = int(np.prod(recording.launch.block))
     figure = new_figure(4.4 * len(threads), 3.1)
     for axes, thread in zip(figure.subplots(1, len(threads), squeeze=False)[0], threads, strict=True):
         chosen = recording.requests[recording.of("x", "load")]
         warp, lane = divmod(thread % size, 32)
         mine = (chosen["block"][:, 0] == thread // size) & (chosen["warp"] == warp) & (chosen["lanes"] >> lane & 1 == 1)
-        loaded = chosen["offsets"][mine, lane] // described.itemsize % (rows * columns)
-        cells(axes, rows, columns, gap, {int(i): LANE for i in loaded})
+        loaded = chosen["offsets"][mine, lane] // described.itemsize % grid.numbers
+        cells(axes, grid, range(grid.rows), {int(i): LANE for i in loaded})
         output = output_of(thread, conv)
         axes.set_title(f"thread {thread}, output {output}: {len(loaded)} loads", fontsize=10, color=INK)
         axes.set_xlabel(f"columns, {conv.C} channels each", color=INK, fontsize=9)
