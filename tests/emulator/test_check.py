@@ -335,6 +335,28 @@ def test_variables_of_the_file_are_watched_too(tmp_path):
     assert (race.kind, race.line, race.kernel) == ("race", 4, "count") and "counter[0]" in race.message
 
 
+@pytest.mark.parametrize(
+    "line, wrong",
+    [
+        ("table[1] = 1;", True), ("atomicAdd(table + 1, 1.f);", True), ("memcpy(table + 1, y, 4);", True),
+        ("write(n::pair);", True), ("own = table[1] + n::pair[1];", False),
+    ],
+)  # fmt: skip
+def test_a_kernel_does_not_write_constant_memory(tmp_path, line, wrong):
+    text = (
+        "__constant__ float table[4];\nnamespace n { static __device__ __constant__ float unused, pair[2] = {1, 2}; }\n"
+        "__device__ float own;\n__device__ void write(float* p) { p[1] = 2; }\n"
+        f"__global__ void k(float* y) {{\n    {line}\n    y[0] = table[1] + n::pair[1] + own;\n}}\n"
+    )
+    report, _ = one_report(tmp_path, text, np.ones(1, np.float32), block=(1,))
+    assert (report is not None) == wrong
+    if wrong:
+        assert (report.kind, report.line) == ("read-only", 4 if "write" in line else 6)
+        assert report.message.startswith(
+            f"writes 4 bytes at {'pair' if 'pair' in line else 'table'} + 4 bytes; kernels"
+        )
+
+
 def test_null_and_wild_pointers(tmp_path):
     source = tmp_path / "wild.cu"
     source.write_text('extern "C" __global__ void wild(const float* x, float* y, long long i) { y[0] = x[i]; }\n')

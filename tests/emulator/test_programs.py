@@ -356,6 +356,24 @@ def test_whose_a_variable_is(tmp_path):
     assert reports.endswith("1 launch of 1 kernel: 3 reports\n")
 
 
+@pytest.mark.parametrize("command", [check, trace])
+def test_a_kernel_of_a_program_does_not_write_constant_memory(tmp_path, command):
+    """The host does, by either call."""
+    main, header = tmp_path / "main.cu", tmp_path / "table.cuh"
+    header.write_text("__constant__ int table[2];\n")
+    main.write_text(
+        '#include "table.cuh"\n__global__ void k(int* y, bool wrong) {\n    if (wrong) table[0] = 1;\n'
+        "    *y = table[1];\n}\n"
+        "int main(int argc, char**) {\n    int *y, *c, h[] = {1, 2}; cudaMalloc(&y, 4);\n"
+        "    cudaMemcpyToSymbol(table, h, 8); cudaGetSymbolAddress((void**)&c, table);\n"
+        "    cudaMemcpy(c, h, 8, cudaMemcpyHostToDevice); k<<<1, 1>>>(y, argc > 1); cudaFree(y);\n}\n"
+    )
+    assert CliRunner().invoke(command, [str(main)]).exit_code == 0
+    done = CliRunner().invoke(command, [str(main), "--", "wrong"])
+    assert done.exit_code == 1
+    assert "main.cu:3: read-only: k: block (0,0,0) thread (0,0,0): writes 4 bytes at table + 0 bytes" in done.output
+
+
 def test_a_launch_whose_blocks_hand_over_is_checked_from_its_last_block_too(tmp_path):
     """The program sees nothing of that: each launch counts, and prints, once."""
     program = tmp_path / "last.cu"

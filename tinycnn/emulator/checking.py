@@ -42,10 +42,11 @@ KINDS = (
     "endless",
     "crash",
     "divergent-barrier",
+    "read-only",
 )
 UNEXPECTED = "unexpected"  # what came out is not what the launch comment says
 ENDED = "ended"  # what only who started the process can tell: limited.py
-RACE, OUT_OF_BOUNDS, MISALIGNED, UNINITIALISED, ENDLESS, CRASH, SKIPPED = 1, 2, 3, 4, 8, 9, 10
+RACE, OUT_OF_BOUNDS, MISALIGNED, UNINITIALISED, ENDLESS, CRASH, SKIPPED, READ_ONLY = 1, 2, 3, 4, 8, 9, 10, 11
 
 
 @dataclass
@@ -276,6 +277,9 @@ def _message(watched: Observed, shared: int, problem: Problem, where: dict[int, 
         return f"{space} memory: {did} {problem.size} bytes at {_place(name, problem.offset)}; it has {size} bytes"
     if problem.kind == MISALIGNED:
         return f"{did} {problem.size} bytes at {_place(name, problem.offset)}, which is no multiple of {problem.size}"
+    if problem.kind == READ_ONLY:
+        what = f"{did} {problem.size} bytes at {_place(name, problem.offset)}"
+        return f"{what}; kernels only read __constant__ memory, and what they write is declared __device__"
     who = "no thread of this block" if problem.space else "nobody"
     word = watched.word_of(problem.region)
     remedy = f"; if it holds something before, give it a value in the launch comment: {word}:random" if word else ""

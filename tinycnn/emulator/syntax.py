@@ -110,6 +110,21 @@ def device_variables(source: bytes) -> dict[str, bool] | None:
     return found
 
 
+@functools.lru_cache(maxsize=256)
+def constants(source: bytes) -> frozenset[str]:
+    """The variables of __constant__ memory that a source file declares; those that a macro declares are not known."""
+    if b"__constant__" not in source:
+        return frozenset()
+    found = set()
+    for node in walk(parse(source)):
+        if node.type == "declaration" and any(child.text == b"__constant__" for child in node.children):
+            for name in node.children_by_field_name("declarator"):
+                while inner := name.child_by_field_name("declarator") or name.child_by_field_name("name"):
+                    name = inner
+                found.add(text_of(name))
+    return frozenset(found)
+
+
 def base_name(node: tree_sitter.Node | None) -> str:
     """`scale` of scale<float>, of maths::scale and of (scale)."""
     while node is not None:

@@ -167,7 +167,7 @@ class ProgramCheck:
         self, program: Program, tell: Tell, launched: Callable[[str], None], seconds: float = MOST_SECONDS
     ):  # fmt: skip
         self.program, self.tell, self.launched, self.seconds = program, tell, launched, seconds
-        self.variables = instrument.variables(program.module)
+        self.variables = instrument.variables(program.module, program.texts)
         self._reports: dict[tuple, Report] = {}
         self._limit = ExitStack()
         self._watched: WatchedLaunch | None = None
@@ -259,7 +259,7 @@ class ProgramTrace:
 
     def __init__(self, program: Program, blocks: int = tracing.MOST_BLOCKS, seconds: float = MOST_SECONDS):
         self.program, self.blocks, self.seconds = program, blocks, seconds
-        self.variables = instrument.variables(program.module)
+        self.variables = instrument.variables(program.module, program.texts)
         self.traces: dict[str, tracing.Trace] = {}
         self.launches: dict[str, int] = {}
         self.faults: list[str] = []

@@ -21,7 +21,7 @@ int64_t shared_size(int i, unsigned dynamic_bytes);
 int shared_arrays_count();
 void poison_shared(unsigned dynamic_bytes);
 
-struct GlobalArray { uint64_t address, size; int granule, unset; };   // as Python gives it
+struct GlobalArray { uint64_t address, size; int granule, unset, constant; };   // as Python gives it
 
 static Region* regions;
 static int region_count, last_region;
@@ -35,9 +35,9 @@ uintptr_t image_begin;
 
 Region& region_at(int id) { return regions[id]; }
 
-static void add_region(uintptr_t begin, int64_t size, int space, int granule, bool unset) {
+static void add_region(uintptr_t begin, int64_t size, int space, int granule, bool unset, bool constant) {
     Region& region = regions[region_count++];
-    region = {begin, begin + (uintptr_t)size, space, granule, unset, false, nullptr, nullptr, nullptr};
+    region = {begin, begin + (uintptr_t)size, space, granule, unset, constant, false, nullptr, nullptr, nullptr};
     if (checking) shadow_begin(region, 1);
     if (tracing) trace_begin(region);
 }
@@ -52,10 +52,12 @@ CUDASIM_EXPORT void cudasim_watch(const GlobalArray* arrays, int count, unsigned
     image_begin = (uintptr_t)__ehdr_start;
     region_count = last_region = 0;
     regions = (Region*)calloc(count + shared_arrays_count() + 1, sizeof(Region));  // + 1: never none
-    for (int i = 0; i < count; ++i) 
-        add_region(arrays[i].address, arrays[i].size, Global, arrays[i].granule, arrays[i].unset);
+    for (int i = 0; i < count; ++i) {
+        const GlobalArray& a = arrays[i];
+        add_region(a.address, a.size, Global, a.granule, a.unset, a.constant);
+    }
     for (int i = 0; i < shared_arrays_count(); ++i)
-        add_region((uintptr_t)shared_address(i), shared_size(i, dynamic_bytes), Shared, 4, true);
+        add_region((uintptr_t)shared_address(i), shared_size(i, dynamic_bytes), Shared, 4, true, false);
     watching = true;
 }
 
@@ -147,6 +149,10 @@ static void access(const void* address, int size, bool write, bool atomic, void*
     if (at + size > regions[id].end) {
         report_access(Kind::OutOfBounds, id, a);
         abandon();
+    }
+    if (write && regions[id].constant) {
+        report_access(Kind::ReadOnly, id, a);
+        abandon();  // the compiler for a GPU warns, and puts a trap there
     }
     if (at & (size - 1)) {
         report_access(Kind::Misaligned, id, a);

@@ -118,7 +118,9 @@ bool warp_waits_disagree();
 
 // ---------------------------------------------------------------- problems (problems.cpp)
 
-enum class Kind : int { None, Race, OutOfBounds, Misaligned, Uninitialised, Barrier, WarpIntrinsic, Trap, Endless, Crash, Skipped };
+enum class Kind : int {
+    None, Race, OutOfBounds, Misaligned, Uninitialised, Barrier, WarpIntrinsic, Trap, Endless, Crash, Skipped, ReadOnly
+};
 
 struct Problem {               // as Python reads it
     int kind;
