@@ -374,6 +374,65 @@ def test_a_kernel_of_a_program_does_not_write_constant_memory(tmp_path, command)
     assert "main.cu:3: read-only: k: block (0,0,0) thread (0,0,0): writes 4 bytes at table + 0 bytes" in done.output
 
 
+LIMITS = """template <int B> __global__ void __launch_bounds__(B) bounded(int* x) { x[threadIdx.x] = B; }
+template <typename T> __global__ void tiled(T* x) {
+    __shared__ T tile[4096];
+    extern __shared__ int more[];
+    tile[threadIdx.x] = more[threadIdx.x] = 1;
+    __syncthreads();
+    x[threadIdx.x] = tile[threadIdx.x ^ 1] + more[threadIdx.x ^ 1];
+}
+void say() { printf("%s ", cudaGetErrorName(cudaGetLastError())); }
+int main() {
+    int *x, h, blocks; cudaMalloc(&x, 4096); cudaMemset(x, 0, 4096); cudaFuncAttributes a;
+    bounded<128><<<1, 129>>>(x); say();  // too many threads
+    cudaMemcpy(&h, x, 4, cudaMemcpyDeviceToHost); printf("%d ", h);
+    bounded<128><<<1, 128>>>(x); say();
+    tiled<<<1, 64, 32 * 1024>>>(x); say();
+    tiled<<<1, 64, 32 * 1024 + 4>>>(x); say();  // too much memory
+    cudaFuncSetAttribute(tiled<int>, cudaFuncAttributeMaxDynamicSharedMemorySize, 227 * 1024); say();  // allows it
+    cudaFuncSetAttribute(tiled<int>, cudaFuncAttributeMaxDynamicSharedMemorySize, 100 * 1024); say();
+    tiled<int><<<1, 64, 100 * 1024>>>(x); say();
+    cudaFuncGetAttributes(&a, tiled<int>);
+    cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, tiled<int>, 64, 40 * 1024);
+    printf("%zu %d %d\\n", a.sharedSizeBytes, a.maxDynamicSharedSizeBytes, blocks);
+    cudaFree(x);
+}
+"""
+
+
+@pytest.mark.parametrize("command", ["run", check, trace])
+def test_what_a_kernel_itself_limits_is_an_error_of_the_launch(tmp_path, find_line, command):
+    program = tmp_path / "limits.cu"
+    program.write_text(LIMITS)
+    wrong, right = "cudaErrorInvalidValue", "cudaSuccess"
+    printed = f"{wrong} 0 {right} {right} {wrong} {wrong} {right} {right} {4 * 4096} {100 * 1024} 4\n"
+    if command == "run":
+        assert run(program) == (0, printed, "")
+        return
+    done = CliRunner().invoke(command, [str(program)])
+    assert printed in done.stderr
+    if command is trace:
+        assert done.exit_code == 0 and done.stdout.count("global store") == 3  # bounded<128>, tiled and tiled<int>
+        return
+    first, second, third, count = done.stdout.splitlines()
+    assert done.exit_code == 1 and count.endswith("3 reports")
+    for line, place, words in (
+        (
+            first,
+            "// too many threads",
+            "bounded<128>: a block has 129 threads, and the kernel's __launch_bounds__ allow 128",
+        ),
+        (
+            second,
+            "// too much memory",
+            "tiled: 32772 bytes of dynamic shared memory and 16384 of static: more than 48 KB",
+        ),
+        (third, "// allows it", "232448 bytes of dynamic shared memory are wanted beside 16384 of static"),
+    ):
+        assert f"limits.cu:{find_line(program, place)}: cuda-error: main: {wrong}: {words}" in line
+
+
 def test_a_launch_whose_blocks_hand_over_is_checked_from_its_last_block_too(tmp_path):
     """The program sees nothing of that: each launch counts, and prints, once."""
     program = tmp_path / "last.cu"

@@ -7,6 +7,7 @@ its dynamic ones (`extern __shared__`) are those that the object file leaves und
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ VARIABLES = ("STT_OBJECT", "STT_TLS")  # of the kinds of symbols
 
 
 class Symbol(NamedTuple):
-    """A variable of an object file or shared object."""
+    """A variable or a function of an object file or shared object."""
 
     name: str
     value: int  # its address, or its offset in thread-local storage
@@ -32,6 +33,10 @@ def variables(path: str | Path) -> list[Symbol]:
 
     Raises elftools.common.exceptions.ELFError for what is no such file.
     """
+    return _symbols(path, VARIABLES)
+
+
+def _symbols(path: str | Path, kinds: Collection[str]) -> list[Symbol]:
     found = []
     with open(path, "rb") as file:
         elf = ELFFile(file)
@@ -40,12 +45,36 @@ def variables(path: str | Path) -> list[Symbol]:
             assert isinstance(table, SymbolTableSection)
             for symbol in table.iter_symbols():
                 kind = symbol["st_info"]["type"]
-                if kind in VARIABLES:
+                if kind in kinds:
                     place = symbol["st_shndx"]  # a word where it is in no section
                     writable = isinstance(place, int) and sections[place] in (".data", ".bss")
                     own = kind == "STT_TLS", place != "SHN_UNDEF", writable
                     found.append(Symbol(symbol.name, symbol["st_value"], symbol["st_size"], *own))
     return found
+
+
+def functions(path: str | Path) -> list[Symbol]:
+    """The functions in the symbol table of a shared object. Raises as `variables` does."""
+    return [symbol for symbol in _symbols(path, ("STT_FUNC",)) if symbol.defined]
+
+
+def owner(symbol: str) -> str:
+    """The symbol of the function that a variable is local to: _Z9transposePKfPf for _ZZ9transposePKfPfE4tile."""
+    name = plain_name(symbol)
+    local, _, _ = symbol.rpartition(f"E{len(name)}{name}")
+    function = local.removeprefix("_ZZ")
+    if function == local:
+        return ""
+    c = re.fullmatch(r"(\d+)(\w+)", function)  # of extern "C", where the name alone stands
+    return c[2] if c and int(c[1]) == len(c[2]) else f"_Z{function}"
+
+
+def function_name(symbol: str) -> str:
+    """The name in the source of a function's symbol: `transpose` for _Z9transposePKfPf."""
+    name, rest = symbol, re.sub(r"^_ZN?L?", "", symbol)
+    while symbol.startswith("_Z") and (length := re.match(r"(\d+)", rest)):
+        name, rest = rest[length.end() :][: int(length[1])], rest[length.end() + int(length[1]) :]
+    return name
 
 
 def plain_name(symbol: str) -> str:

@@ -23,7 +23,7 @@ __all__ = ["KernelError", "LaunchError", "Module", "load"]
 
 Triple = tuple[int, int, int]
 
-INTERRUPTED, NO_MEMORY = -1, -2  # what cudasim_launch returns, if not the number of blocks that failed
+INTERRUPTED, NO_MEMORY, REFUSED = -1, -2, -3  # what cudasim_launch returns, if not the number of blocks that failed
 
 MOST_THREADS = 1024
 MOST_GRID = (2**31 - 1, 65535, 65535)
@@ -78,6 +78,12 @@ class _Kernel(ctypes.Structure):
         ("parameters", ctypes.POINTER(_Parameter)),
         ("count", ctypes.c_int),
     ]
+
+
+class _Function(ctypes.Structure):
+    """`Function` of limits.cpp."""
+
+    _fields_ = [("begin", ctypes.c_uint64), ("size", ctypes.c_uint64), ("shared", ctypes.c_uint64)]
 
 
 class SharedArray(ctypes.Structure):
@@ -143,6 +149,10 @@ class Module:
         self.shared = (SharedArray * (len(shared) or 1))(*[SharedArray(s.value, s.size) for s in dynamic + static])
         self.library.cudasim_shared(self.shared, len(self.shared_names), len(dynamic), ctypes.c_int64(anchor))
         self.variables = {s.name: s for s in symbols if not s.is_tls}
+        of = build.static_shared(static)
+        rows = [(self.base + f.value, f.size, of.get(f.name, 0)) for f in elf.functions(self.built)]
+        self._functions = (_Function * len(rows))(*(_Function(*row) for row in rows))
+        self.library.cudasim_functions(self._functions, len(rows))
 
     @property
     def own_variables(self) -> list[elf.Symbol]:
@@ -219,6 +229,8 @@ class Module:
         if failures == NO_MEMORY:
             count = int(np.prod(grid)) * int(np.prod(block))
             raise MemoryError(f"{signature.name}: no address space for the stacks of {count} threads")
+        if failures == REFUSED:
+            raise LaunchError(f"{signature.name}: {self.problems()[0].message.decode()}")
         if failures == INTERRUPTED:
             raise KernelError(f"{signature.name}: interrupted")  # unless Python raises KeyboardInterrupt before
         return failures

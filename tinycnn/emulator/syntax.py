@@ -1,10 +1,15 @@
 """Finds what only CUDA has in a source file: kernels, and launches `kernel<<<grid, block>>>(...)`.
 
 The rest of CUDA C++ is words, which a header can supply (cudasim.h); the launch is syntax, which none can. So it is
-rewritten, and nothing else:
+rewritten:
 
     scale<float><<<grid, block>>>(x, n);
     ::cudasim::Launcher("scale<float>", grid, block)(scale<float>, x, n);
+
+And a kernel with __launch_bounds__ or shared memory says so where it begins (limits.cpp):
+
+    __global__ void __launch_bounds__(B, 2) k(float* x) {
+    __global__ void __launch_bounds__(B, 2) k(float* x) { ::cudasim::begins(B, 2);
 
 A parser of CUDA's grammar (tree-sitter's) finds it, in macros too. Lines stay where they are, so that what a compiler
 or a report says of one is true of the file as it was written.
@@ -194,6 +199,8 @@ def _edits(
             yield Edit(function.start_byte, arguments.start_byte + 1, _call(function, launch, arguments, by_call))
             waiting += reversed(arguments.children)
             continue
+        if edit := _beginning(node):
+            yield edit
         if edit := _address(node, kernels):
             yield edit
             continue
@@ -225,6 +232,18 @@ def _call(function: tree_sitter.Node, launch: tree_sitter.Node, arguments: tree_
         lambda_ = b"[=](auto&... a) CUDASIM_UNHOOKED_CALL -> decltype(" + again + b"(a...)) { " + callee + b"(a...); }"
         return begin + b".deduced(" + lambda_ + comma
     return begin + b"(" + callee + comma
+
+
+def _beginning(node: tree_sitter.Node) -> Edit | None:
+    """What a kernel calls first, if it says how it may be launched."""
+    body = node.child_by_field_name("body")
+    if node.type != "function_definition" or not body or not any(c.type == "__global__" for c in node.children):
+        return None
+    bounds = next((child for child in node.children if child.type == "launch_bounds"), None)
+    if not bounds and b"__shared__" not in (body.text or b""):
+        return None
+    most = ", ".join(text_of(child) for child in bounds.named_children if child.type != "comment") if bounds else ""
+    return Edit(body.start_byte + 1, body.start_byte + 1, f" ::cudasim::begins({most});".encode())
 
 
 def _address(node: tree_sitter.Node, kernels: frozenset[str]) -> Edit | None:

@@ -21,7 +21,7 @@ from tinycnn.emulator import checking, instrument, tracing
 from tinycnn.emulator.checking import Report
 from tinycnn.emulator.compiler import BuildError
 from tinycnn.emulator.instrument import MOST_SECONDS, Array, Observed, Place
-from tinycnn.emulator.module import Problem, _Parameter
+from tinycnn.emulator.module import REFUSED, Problem, _Parameter
 from tinycnn.emulator.program import Allocation, Call, Mistake, Program
 
 REGISTERED = 3  # of `Owner` in host_parts.h
@@ -99,7 +99,7 @@ class ProgramRun:
 
     def after(self, call: Call, failures: int) -> None:
         """What stopped it, if anything did: of the others there may be many thousands."""
-        if not failures:
+        if failures in (0, REFUSED):
             return
         watched = WatchedLaunch(self.program, call, [])
         problems = [Problem.from_buffer_copy(p) for p in self.program.module.problems()]
@@ -207,6 +207,8 @@ class ProgramCheck:
         library, watched = self.program.library, self._watched
         assert watched
         problems = self._end()
+        if failures == REFUSED:  # which is one of the mistakes
+            problems = []
         if self._memory and self._memory.held and not failures and library.cudasim_handed_over():
             problems += self._backwards(watched, call, self._memory)
         problems.sort(key=lambda problem: problem.kind)
@@ -290,7 +292,9 @@ class ProgramTrace:
         if not watched:
             return
         self._limit.close()
-        if problems := self.program.module.problems():
+        if failures == REFUSED:  # the next one may be traced
+            del self.launches[watched.kernel]
+        elif problems := self.program.module.problems():
             where = watched.places([problems[0].pc] if problems[0].pc else [])
             self.faults.append(str(watched.report(problems[0], where)))
         else:

@@ -184,6 +184,8 @@ CUDASIM_INLINE void may_wait() {
     if (together || --patience < 0) yield();
 }
 
+void begins(int most_threads = INT_MAX, int = 0, int = 0);  // a kernel, with its __launch_bounds__ (limits.cpp)
+
 // ---------------------------------------------------------------- warp intrinsics (warp.cpp)
 
 enum class Warp {

@@ -20,6 +20,7 @@ struct Call {           // a launch, as host_launches.cpp takes it
     int count;
     uintptr_t begin, end;           // where the arguments lie: memory of the host that a kernel may read
     cudaStream_t stream;
+    const void* function;           // null where the compiler chose it by the arguments
 };
 cudaError_t launch(const Call& call);
 
@@ -69,7 +70,7 @@ template <typename... T> using Passed = PassedBy<std::index_sequence_for<T...>, 
 struct Launcher {
     Call call;
     Launcher(const char* name, dim3 grid, dim3 block, size_t shared = 0, cudaStream_t stream = nullptr, CUDASIM_HERE)
-        : call{name, grid, block, shared, site, false, nullptr, nullptr, nullptr, 0, 0, 0, stream} {}
+        : call{name, grid, block, shared, site, false, nullptr, nullptr, nullptr, 0, 0, 0, stream, nullptr} {}
     template <typename All> void run(All& all, void (*thunk)(void**), const Parameter* parameters, int count) {
         all.row.addresses[0] = &all.kernel;
         call.run = thunk;
@@ -86,6 +87,7 @@ struct Launcher {
             Passed<std::remove_cv_t<P>...> row;
             void (*kernel)(P...);
         } all{{nullptr, a...}, kernel};
+        call.function = (const void*)kernel;
         run(all, Pointed<P...>::call, Pointed<P...>::parameters, sizeof...(P));
     }
     template <typename F, typename... A> void deduced(F kernel, A... a) {

@@ -100,7 +100,7 @@ void check_barrier();          // release it if everyone who is left has come
 [[noreturn]] void stop_block();
 [[noreturn]] void stop_launch();
 
-constexpr int INTERRUPTED = -1, NO_MEMORY = -2;  // what cudasim_launch returns, if not how many blocks failed
+constexpr int INTERRUPTED = -1, NO_MEMORY = -2, REFUSED = -3;  // what cudasim_launch returns, if not how many blocks failed
 
 inline int warp_of(int thread) { return thread >> 5; }
 inline int lane_of(int thread) { return thread & 31; }
@@ -119,7 +119,8 @@ bool warp_waits_disagree();
 // ---------------------------------------------------------------- problems (problems.cpp)
 
 enum class Kind : int {
-    None, Race, OutOfBounds, Misaligned, Uninitialised, Barrier, WarpIntrinsic, Trap, Endless, Crash, Skipped, ReadOnly
+    None, Race, OutOfBounds, Misaligned, Uninitialised, Barrier, WarpIntrinsic, Trap, Endless, Crash, Skipped, ReadOnly,
+    Refused
 };
 
 struct Problem {               // as Python reads it
@@ -137,6 +138,11 @@ struct Problem {               // as Python reads it
 void report(Kind kind, Site site, int thread, const char* message);
 void tell_who(Problem& problem, int thread);
 Problem* find_problem(Kind kind, uint64_t pc, uint64_t other_pc, Site site);
+
+// ---------------------------------------------------------------- what a kernel says of its launches (limits.cpp)
+
+extern bool refused;
+void limit_launch(size_t dynamic_bytes);
 
 // ---------------------------------------------------------------- signals (crash.cpp)
 
