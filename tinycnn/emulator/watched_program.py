@@ -214,11 +214,7 @@ class ProgramCheck:
         problems.sort(key=lambda problem: problem.kind)
         where = watched.places([pc for p in problems for pc in (p.pc, p.other_pc) if pc])
         for problem in problems:
-            report = watched.report(problem, where)
-            if problem.kind != checking.SKIPPED or not checking.returns_between(
-                watched.path, watched.kernel, where.get(problem.other_pc), report
-            ):
-                self._add(report)
+            self._add(watched.report(problem, where))
         library.cudasim_unwatch()
 
     def end(self, status: int) -> None:

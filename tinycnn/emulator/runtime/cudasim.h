@@ -184,7 +184,13 @@ CUDASIM_INLINE void may_wait() {
     if (together || --patience < 0) yield();
 }
 
-void begins(int most_threads = INT_MAX, int = 0, int = 0);  // a kernel, with its __launch_bounds__ (limits.cpp)
+// syntax.py puts calls of these into kernels: at the beginning, with their __launch_bounds__ (limits.cpp), and at returns.
+void begins(int most_threads = INT_MAX, int = 0, int = 0);
+#ifdef CUDASIM_HOOKED
+void returns();  // hooks.cpp
+#else
+CUDASIM_INLINE void returns() {}
+#endif
 
 // ---------------------------------------------------------------- warp intrinsics (warp.cpp)
 

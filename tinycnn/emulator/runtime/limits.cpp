@@ -25,7 +25,7 @@ static Function function_at(uintptr_t address) {
 size_t static_shared(const void* function) { return (size_t)function_at((uintptr_t)function).shared; }
 
 bool refused;
-static bool begun;
+bool begun;
 static size_t dynamic_shared_bytes;
 void limit_launch(size_t dynamic_bytes) {
     begun = refused = false;

@@ -39,19 +39,16 @@ struct Access {  // a load or store that a thread is about to make (hooks.cpp)
     uint8_t reads;   // what was there before
 };
 
-constexpr unsigned STEPS = 16;
-
 struct Thread {
     uint3 index;
     State state;
     bool abandoned;   // ended by us, at a fault
+    bool returned;    // before the kernel's end, in hooked builds
     int fiber;        // whose stack it is on, from its first wait on
     Site site;        // where it waits
     uintptr_t pc;     // the instruction after its last barrier or intrinsic call
     uintptr_t last_barrier;  // the same of its last __syncthreads in this block; 0: none yet
     uintptr_t last_access;  // the instruction of its last access, in hooked builds
-    uintptr_t steps[STEPS];  // the last of its accesses and branches, of which there have been so many
-    unsigned step_count;
     uint64_t value;   // what it brings to a warp intrinsic, and takes from one
     int lane_argument, width;
     Access access;    // what it is parked at, when accesses are issued in lockstep
@@ -119,8 +116,7 @@ bool warp_waits_disagree();
 // ---------------------------------------------------------------- problems (problems.cpp)
 
 enum class Kind : int {
-    None, Race, OutOfBounds, Misaligned, Uninitialised, Barrier, WarpIntrinsic, Trap, Endless, Crash, Skipped, ReadOnly,
-    Refused
+    None, Race, OutOfBounds, Misaligned, Uninitialised, Barrier, WarpIntrinsic, Trap, Endless, Crash, ReadOnly, Refused
 };
 
 struct Problem {               // as Python reads it
@@ -142,6 +138,7 @@ Problem* find_problem(Kind kind, uint64_t pc, uint64_t other_pc, Site site);
 // ---------------------------------------------------------------- what a kernel says of its launches (limits.cpp)
 
 extern bool refused;
+extern bool begun;  // the kernel has called begins()
 void limit_launch(size_t dynamic_bytes);
 
 // ---------------------------------------------------------------- signals (crash.cpp)
