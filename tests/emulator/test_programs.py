@@ -483,6 +483,9 @@ def test_arguments_of_a_launch_are_what_they_are_in_cuda(tmp_path):
         "__global__ void add(int* y, int n, Pair p = {40, 2}) { *y += n + p.a + p.b; }\n"
         "__global__ void plain(int* y, int n, Pair p, const int* none) { *y += n + p.a + p.b + !none; }\n"
         "template <typename T> __global__ void of_any(int* y, T n) { *y += n; }\n"
+        "template <typename T> __global__ void of_two(T* y, Pair p, float2 v, const int* none) {\n"
+        "    *y += p.a + p.b + v.x + v.y + !none;\n}\n"
+        "#define LAUNCH(y) of_two<<<1, 1>>>(y, {1 << 20, \\\n    1 << 21}, {}, 0)\n"
         "int main() {\n"
         "    int* y; cudaMallocManaged(&y, 4); *y = 0; Bits bits = {3};\n"
         "    add<<<1, 1>>>(y, 1);\n"
@@ -490,10 +493,14 @@ def test_arguments_of_a_launch_are_what_they_are_in_cuda(tmp_path):
         "    plain<<<1, 1>>>(y, bits.x, Pair{1000, 2000}, 0);\n"
         "    of_any<<<1, 1>>>(y, Config::N);\n"
         "    of_any<<<1, 1>>>(y, bits.x);\n"
+        "    add<<<1, 1>>>(y, 1, {10000, 20000}); LAUNCH(y);\n"
+        "    of_two<<<1, 1>>>(y, {.a = 100000, .b = bits.x},\n        {200000.f}, nullptr); assert(__LINE__ == 21);\n"
         '    cudaDeviceSynchronize(); printf("%d\\n", *y); cudaFree(y);\n'
         "}\n"
     )
-    assert run(program) == (0, f"{43 + 306 + 3004 + 5 + 3}\n", "")
+    braces = 30001 + 2**20 + 2**21 + 1 + 100003 + 200001
+    assert run(program) == (0, f"{43 + 306 + 3004 + 5 + 3 + braces}\n", "")
+    assert CliRunner().invoke(check, [str(program)]).exit_code == 0
 
 
 def test_a_program_that_ends_in_a_kernels_launch_is_checked_up_to_there(tmp_path):

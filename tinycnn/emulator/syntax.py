@@ -203,6 +203,9 @@ def _edits(
                 continue
             by_call = base_name(function) in deduced | parameters
             yield Edit(function.start_byte, arguments.start_byte + 1, _call(function, launch, arguments, by_call))
+            for brace in [child for child in arguments.children if by_call and child.type == "initializer_list"]:
+                yield Edit(brace.start_byte, brace.start_byte, b"CUDASIM_BRACED(")
+                yield Edit(brace.end_byte, brace.end_byte, b")")
             waiting += reversed(arguments.children)
             continue
         if node.type == "function_definition" and any(child.type == "__global__" for child in node.children):

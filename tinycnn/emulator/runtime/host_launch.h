@@ -41,6 +41,12 @@ struct Null {  // NULL or 0, which came as an integer, for a parameter that is a
 };
 template <typename A> using MaybeNull = std::conditional_t<std::is_same_v<A, int> || std::is_same_v<A, long>, Null, A>;
 
+template <typename F> struct Braced {  // {1, 2}, whose type is that of the parameter that it is for
+    F value;
+    template <typename T> CUDASIM_UNHOOKED operator T() const { return value((T*)nullptr); }
+};
+template <typename F> Braced<F> braced(F value) { return {value}; }
+
 template <typename F, typename... A> struct Deduced {  // calls what the compiler chooses for these arguments
     template <size_t... I> CUDASIM_UNHOOKED static void unpack(void** arguments, std::index_sequence<I...>) {
         F& kernel = *static_cast<F*>(arguments[0]);
@@ -117,3 +123,5 @@ cudaError_t launch_known(const void* function, dim3 grid, dim3 block, void** arg
 
 }  // namespace cudasim
 #define CUDASIM_UNHOOKED_CALL CUDASIM_UNHOOKED
+#define CUDASIM_BRACED(...) \
+    ::cudasim::braced([=](auto* to) CUDASIM_UNHOOKED -> std::remove_pointer_t<decltype(to)> { return __VA_ARGS__; })
