@@ -209,9 +209,10 @@ def static_shared(arrays: Iterable[elf.Symbol]) -> dict[str, int]:
 
 def _check_static_shared(symbols: Sequence[elf.Symbol]) -> None:
     """As NVIDIA's assembler does. Raises BuildError."""
-    for function, size in static_shared(s for s in symbols if s.defined and s.size != MOST_SHARED).items():
+    arrays = {s.name: s for s in symbols if s.defined}  # several files may have the same one, of a template
+    for function, size in static_shared(arrays.values()).items():
         if function and size > MOST_STATIC_SHARED:
-            names = ", ".join(elf.plain_name(s.name) for s in symbols if elf.owner(s.name) == function)
+            names = ", ".join(elf.plain_name(name) for name in arrays if elf.owner(name) == function)
             raise BuildError(
                 f"{elf.function_name(function)}: {size} bytes of __shared__ arrays ({names}), and a kernel has at most"
                 f" {MOST_STATIC_SHARED}: declare one `extern __shared__`, and give the launch its size"

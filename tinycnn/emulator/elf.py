@@ -1,4 +1,4 @@
-"""The variables of a built kernel file, from its symbol table, which pyelftools reads.
+"""The variables and functions of a built kernel file, from its symbol table, which pyelftools reads.
 
 Shared memory is thread-local storage in the emulator, so a kernel's shared arrays are the TLS symbols of the file, and
 its dynamic ones (`extern __shared__`) are those that the object file leaves undefined.
@@ -7,14 +7,13 @@ its dynamic ones (`extern __shared__`) are those that the object file leaves und
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-VARIABLES = ("STT_OBJECT", "STT_TLS")  # of the kinds of symbols
+KINDS = ("STT_OBJECT", "STT_TLS", "STT_FUNC")  # of symbols
 
 
 class Symbol(NamedTuple):
@@ -24,19 +23,16 @@ class Symbol(NamedTuple):
     value: int  # its address, or its offset in thread-local storage
     size: int
     is_tls: bool
+    is_function: bool
     defined: bool
     writable: bool  # it may change, after the file is loaded
 
 
-def variables(path: str | Path) -> list[Symbol]:
-    """The variables, thread-local or not, in the symbol table of an object file or shared object.
+def symbols(path: str | Path) -> list[Symbol]:
+    """The variables, thread-local or not, and the functions in the symbol table of an object file or shared object.
 
     Raises elftools.common.exceptions.ELFError for what is no such file.
     """
-    return _symbols(path, VARIABLES)
-
-
-def _symbols(path: str | Path, kinds: Collection[str]) -> list[Symbol]:
     found = []
     with open(path, "rb") as file:
         elf = ELFFile(file)
@@ -45,17 +41,17 @@ def _symbols(path: str | Path, kinds: Collection[str]) -> list[Symbol]:
             assert isinstance(table, SymbolTableSection)
             for symbol in table.iter_symbols():
                 kind = symbol["st_info"]["type"]
-                if kind in kinds:
+                if kind in KINDS:
                     place = symbol["st_shndx"]  # a word where it is in no section
                     writable = isinstance(place, int) and sections[place] in (".data", ".bss")
-                    own = kind == "STT_TLS", place != "SHN_UNDEF", writable
+                    own = kind == "STT_TLS", kind == "STT_FUNC", place != "SHN_UNDEF", writable
                     found.append(Symbol(symbol.name, symbol["st_value"], symbol["st_size"], *own))
     return found
 
 
-def functions(path: str | Path) -> list[Symbol]:
-    """The functions in the symbol table of a shared object. Raises as `variables` does."""
-    return [symbol for symbol in _symbols(path, ("STT_FUNC",)) if symbol.defined]
+def variables(path: str | Path) -> list[Symbol]:
+    """Those of them that are variables. Raises as `symbols` does."""
+    return [symbol for symbol in symbols(path) if not symbol.is_function]
 
 
 def owner(symbol: str) -> str:

@@ -136,8 +136,9 @@ class Module:
         self._find_variables()
 
     def _find_variables(self) -> None:
-        """Tell the runtime where shared memory is; remember the other variables of the file, by name."""
-        symbols = [s for s in elf.variables(self.built) if s.defined]
+        """Tell the runtime where shared memory is, and whose; remember the other variables of the file, by name."""
+        found = [s for s in elf.symbols(self.built) if s.defined]
+        symbols = [s for s in found if not s.is_function]
         anchor = next(s.value for s in symbols if s.is_tls and "cudasim_anchor" in s.name)
         table = ctypes.addressof(ctypes.c_char.in_dll(self.library, "cudasim_kernels"))
         self.base = table - next(s.value for s in symbols if s.name == "cudasim_kernels")  # where the file is loaded
@@ -150,7 +151,7 @@ class Module:
         self.library.cudasim_shared(self.shared, len(self.shared_names), len(dynamic), ctypes.c_int64(anchor))
         self.variables = {s.name: s for s in symbols if not s.is_tls}
         of = build.static_shared(static)
-        rows = [(self.base + f.value, f.size, of.get(f.name, 0)) for f in elf.functions(self.built)]
+        rows = [(self.base + s.value, s.size, of.get(s.name, 0)) for s in found if s.is_function]
         self._functions = (_Function * len(rows))(*(_Function(*row) for row in rows))
         self.library.cudasim_functions(self._functions, len(rows))
 

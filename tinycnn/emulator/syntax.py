@@ -11,7 +11,7 @@ And a kernel tells where it begins, with its __launch_bounds__ (limits.cpp), and
 
     __global__ void __launch_bounds__(B, 2) k(float* x) {
         if (threadIdx.x > 9) return;
-    __global__ void __launch_bounds__(B, 2) k(float* x) { ::cudasim::begins(B, 2);
+    __global__ void __launch_bounds__(B, 2) k(float* x) { CUDASIM_BEGINS(B, 2)
         if (threadIdx.x > 9) for (::cudasim::returns();;) return;
 
 A parser of CUDA's grammar (tree-sitter's) finds it, in macros too. Lines stay where they are, so that what a compiler
@@ -250,7 +250,7 @@ def _in_a_kernel(kernel: tree_sitter.Node) -> Iterator[Edit]:
         return
     bounds = next((child for child in kernel.children if child.type == "launch_bounds"), None)
     most = ", ".join(text_of(child) for child in bounds.named_children if child.type != "comment") if bounds else ""
-    yield Edit(body.start_byte + 1, body.start_byte + 1, f" ::cudasim::begins({most});".encode())
+    yield Edit(body.start_byte + 1, body.start_byte + 1, f" CUDASIM_BEGINS({most})".encode())
     yield from _returns(body, _RETURN)
 
 
