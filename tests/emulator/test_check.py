@@ -182,7 +182,8 @@ def test_a_return_from_a_loop_with_a_barrier_is_no_fault(tmp_path):
     assert report is None and y.tolist() == 16 * [3] + 16 * [1]
 
 
-AROUND = """__global__ void k(const float* x, float* y, int n) {
+AROUND = """#define GUARD(around) if (around) return;
+__global__ void k(const float* x, float* y, int n) {
     __shared__ float tile[64];
     int t = threadIdx.x;
     EARLY
@@ -196,10 +197,16 @@ AROUND = """__global__ void k(const float* x, float* y, int n) {
 """
 
 
-@pytest.mark.parametrize("early", ["if (blockIdx.x > 9) return;", "if (n > 999) {\n        return;\n    }"])
-def test_a_return_that_nobody_takes_excuses_nobody(tmp_path, early):
+@pytest.mark.parametrize("between", ["    tile[t] = 0;\n", ""])
+@pytest.mark.parametrize(
+    "early", ["if (blockIdx.x > 9) return;", "if (n > 999) {\n        return;\n    }", "GUARD(n > 999)", ""]
+)
+def test_a_return_that_nobody_takes_excuses_nobody(tmp_path, early, between):
+    """One behind the barrier neither."""
     arrays = np.ones(64, np.float32), np.zeros(64, np.float32)
-    report, _ = one_report(tmp_path, AROUND.replace("EARLY", early), *arrays, np.int32(40), block=(64,))
+    text = AROUND.replace("EARLY", early).replace("    tile[t] = 0;\n", between)
+    text = text if early else text[:-2] + "    return;\n}\n"
+    report, _ = one_report(tmp_path, text, *arrays, np.int32(40), block=(64,))
     assert report.kind == "divergent-barrier" and report.thread == (40, 0, 0) and report.other_line is None
     assert "24 threads, the first (40,0,0), ended without coming to it" in report.message
 
@@ -210,6 +217,7 @@ def test_a_return_that_nobody_takes_excuses_nobody(tmp_path, early):
         "if (t >= n) return;", "if (t >= n) {\n        return;\n    }", "if (t >= n && x[t] > 0)\n        return;",
         "for (int i = 0; i < 9; i++)\n        if (i == 5 && t >= n) return;", "if (t < n) y[t] = 1; else return;",
         "for (int i = 0; i < 2; i++) {\n        if (i == 1 && t >= n) return;\n        tile[t] = x[t];\n    }",
+        "GUARD(t >= n)\n    if (blockIdx.x > 9) return;",
     ],
 )  # fmt: skip
 def test_a_return_that_is_taken_is_none_to_be_waited_for(tmp_path, early):
@@ -254,6 +262,19 @@ def test_within_a_warp_that_takes_the_lanes_for_one(tmp_path):
     checker = emulator.Checker(source, ["k"])
     _, y = checker.run(Launch("k", (1,), (64,), [np.zeros(1, np.int32), np.zeros(64, np.int32)]))
     assert y[0] == 1 and {report.kind for report in checker.reports} == {"race"}
+
+
+@pytest.mark.parametrize("barrier, wrong", [("__syncthreads", False), ("__syncwarp", True)])
+def test_volatile_orders_no_warps_in_shared_memory(tmp_path, barrier, wrong):
+    text = (
+        "__global__ void k(int* y) {\n    volatile __shared__ int tile[64];\n    int t = threadIdx.x;\n"
+        f"    tile[t] = t;\n    {barrier}();\n    y[t] = tile[t ^ 32];\n}}\n"
+    )
+    source = tmp_path / "volatile.cu"
+    source.write_text(text)
+    reports = emulator.check(source, [Launch("k", (1,), (64,), [np.zeros(64, np.int32)])])
+    found = {(report.kind, frozenset([report.line, report.other_line])) for report in reports}
+    assert (("race", frozenset([4, 6])) in found) == wrong and bool(found) == wrong
 
 
 def test_a_lock_is_given_up(tmp_path):
@@ -333,6 +354,28 @@ def test_variables_of_the_file_are_watched_too(tmp_path):
     launches = [Launch("count", (1,), (2,), []), Launch("look", (1,), (4,), [np.zeros(4, np.float32)])]
     (race,) = emulator.check(source, launches)
     assert (race.kind, race.line, race.kernel) == ("race", 4, "count") and "counter[0]" in race.message
+
+
+@pytest.mark.parametrize(
+    "line, wrong",
+    [
+        ("table[1] = 1;", True), ("atomicAdd(table + 1, 1.f);", True), ("memcpy(table + 1, y, 4);", True),
+        ("write(n::pair);", True), ("own = table[1] + n::pair[1];", False),
+    ],
+)  # fmt: skip
+def test_a_kernel_does_not_write_constant_memory(tmp_path, line, wrong):
+    text = (
+        "__constant__ float table[4];\nnamespace n { static __device__ __constant__ float unused, pair[2] = {1, 2}; }\n"
+        "__device__ float own;\n__device__ void write(float* p) { p[1] = 2; }\n"
+        f"__global__ void k(float* y) {{\n    {line}\n    y[0] = table[1] + n::pair[1] + own;\n}}\n"
+    )
+    report, _ = one_report(tmp_path, text, np.ones(1, np.float32), block=(1,))
+    assert (report is not None) == wrong
+    if wrong:
+        assert (report.kind, report.line) == ("read-only", 4 if "write" in line else 6)
+        assert report.message.startswith(
+            f"writes 4 bytes at {'pair' if 'pair' in line else 'table'} + 4 bytes; kernels"
+        )
 
 
 def test_null_and_wild_pointers(tmp_path):

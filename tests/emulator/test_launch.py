@@ -113,6 +113,77 @@ def test_the_limits_of_a_launch(module, grid, block, shared, words):
     assert words in str(error.value)
 
 
+LIMITED = """constexpr int WARP = 32;
+template <typename T, int N> __global__ void __launch_bounds__(N * WARP  // of N warps
+    , 1) of_warps(T* y) {
+    y[threadIdx.x] = 1;
+}
+extern "C" __global__ __launch_bounds__(WARP) void plain(float* y)
+{
+    y[threadIdx.x] = 1;
+}
+__global__ void tiled(float* y) {
+    __shared__ float tile[40][256];
+    extern __shared__ float more[];
+    tile[0][threadIdx.x] = more[threadIdx.x] = 1;
+    __syncthreads();
+    y[threadIdx.x] = tile[0][threadIdx.x ^ 1] + more[threadIdx.x ^ 1];
+}
+"""
+
+
+@pytest.mark.parametrize(
+    "kernel, block, shared, words",
+    [
+        ("of_warps<float, 2>", 64, 0, None),
+        ("of_warps<float, 2>", 65, 0, "a block has 65 threads, and the kernel's __launch_bounds__ allow 64"),
+        ("plain", 32, 0, None),
+        ("plain", 33, 0, "allow 32"),
+        ("tiled", 64, 187 * 1024, None),
+        ("tiled", 64, 187 * 1024 + 1, "191489 bytes of dynamic shared memory and 40960 of static: a block has"),
+    ],
+)
+def test_what_a_kernel_itself_limits(tmp_path, kernel, block, shared, words):
+    path = tmp_path / "limited.cu"
+    path.write_text(LIMITED)
+    y = np.zeros(128, np.float32)
+    launch = emulator.Launch(kernel, (2,), (block,), [y], shared)
+    for run in (
+        lambda: emulator.load(path, ["of_warps<float, 2>", "plain", "tiled"]).launch(
+            kernel, (2,), (block,), [y], shared
+        ),
+        lambda: emulator.check(path, [launch]),
+        lambda: emulator.trace(path, launch),
+    ):
+        if words is None:
+            run()
+            continue
+        with pytest.raises(emulator.LaunchError) as error:
+            run()
+        assert str(error.value).startswith(f"{kernel}: ") and words in str(error.value)
+    assert y.any() == (words is None)
+
+
+@pytest.mark.parametrize("size, fits", [(12288 - 64, True), (12289 - 64, False)])
+@pytest.mark.parametrize(
+    "kernel", ["template <typename T> __global__ void k(T* y)", 'extern "C" __global__ void k(float* y)']
+)
+def test_a_kernel_has_48_kb_of_static_shared_memory(tmp_path, kernel, size, fits):
+    path = tmp_path / "static.cu"
+    path.write_text(
+        f"{kernel} {{\n    __shared__ float tile[{size}], row[64];\n    int t = threadIdx.x;\n"
+        "    tile[t] = row[t] = y[t];\n    __syncthreads();\n    y[t] = tile[t ^ 1] + row[t ^ 1];\n}\n"
+    )
+    name = "k<float>" if "template" in kernel else "k"
+    if fits:
+        emulator.load(path, [name]).launch(name, (1,), (64,), [np.zeros(64, np.float32)])
+        return
+    with pytest.raises(emulator.BuildError) as error:
+        emulator.load(path, [name])
+    assert str(error.value).startswith("k: 49156 bytes of __shared__ arrays (")
+    assert "at most 49152: declare one `extern __shared__`" in str(error.value)
+
+
 def test_a_kernel_that_was_not_loaded(module):
     with pytest.raises(emulator.LaunchError, match="without a kernel 'copy<int>'; with: copy<float>, copy<double>"):
         module.launch("copy<int>", (1,), (8,), [X, Y, N])

@@ -356,6 +356,83 @@ def test_whose_a_variable_is(tmp_path):
     assert reports.endswith("1 launch of 1 kernel: 3 reports\n")
 
 
+@pytest.mark.parametrize("command", [check, trace])
+def test_a_kernel_of_a_program_does_not_write_constant_memory(tmp_path, command):
+    """The host does, by either call."""
+    main, header = tmp_path / "main.cu", tmp_path / "table.cuh"
+    header.write_text("__constant__ int table[2];\n")
+    main.write_text(
+        '#include "table.cuh"\n__global__ void k(int* y, bool wrong) {\n    if (wrong) table[0] = 1;\n'
+        "    *y = table[1];\n}\n"
+        "int main(int argc, char**) {\n    int *y, *c, h[] = {1, 2}; cudaMalloc(&y, 4);\n"
+        "    cudaMemcpyToSymbol(table, h, 8); cudaGetSymbolAddress((void**)&c, table);\n"
+        "    cudaMemcpy(c, h, 8, cudaMemcpyHostToDevice); k<<<1, 1>>>(y, argc > 1); cudaFree(y);\n}\n"
+    )
+    assert CliRunner().invoke(command, [str(main)]).exit_code == 0
+    done = CliRunner().invoke(command, [str(main), "--", "wrong"])
+    assert done.exit_code == 1
+    assert "main.cu:3: read-only: k: block (0,0,0) thread (0,0,0): writes 4 bytes at table + 0 bytes" in done.output
+
+
+LIMITS = """template <int B> __global__ void __launch_bounds__(B) bounded(int* x) { x[threadIdx.x] = B; }
+template <typename T> __global__ void tiled(T* x) {
+    __shared__ T tile[4096];
+    extern __shared__ int more[];
+    tile[threadIdx.x] = more[threadIdx.x] = 1;
+    __syncthreads();
+    x[threadIdx.x] = tile[threadIdx.x ^ 1] + more[threadIdx.x ^ 1];
+}
+void say() { printf("%s ", cudaGetErrorName(cudaGetLastError())); }
+int main() {
+    int *x, h, blocks; cudaMalloc(&x, 4096); cudaMemset(x, 0, 4096); cudaFuncAttributes a;
+    bounded<128><<<1, 129>>>(x); say();  // too many threads
+    cudaMemcpy(&h, x, 4, cudaMemcpyDeviceToHost); printf("%d ", h);
+    bounded<128><<<1, 128>>>(x); say();
+    tiled<<<1, 64, 32 * 1024>>>(x); say();
+    tiled<<<1, 64, 32 * 1024 + 4>>>(x); say();  // too much memory
+    cudaFuncSetAttribute(tiled<int>, cudaFuncAttributeMaxDynamicSharedMemorySize, 227 * 1024); say();  // allows it
+    cudaFuncSetAttribute(tiled<int>, cudaFuncAttributeMaxDynamicSharedMemorySize, 100 * 1024); say();
+    tiled<int><<<1, 64, 100 * 1024>>>(x); say();
+    cudaFuncGetAttributes(&a, tiled<int>);
+    cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, tiled<int>, 64, 40 * 1024);
+    printf("%zu %d %d\\n", a.sharedSizeBytes, a.maxDynamicSharedSizeBytes, blocks);
+    cudaFree(x);
+}
+"""
+
+
+@pytest.mark.parametrize("command", ["run", check, trace])
+def test_what_a_kernel_itself_limits_is_an_error_of_the_launch(tmp_path, find_line, command):
+    program = tmp_path / "limits.cu"
+    program.write_text(LIMITS)
+    wrong, right = "cudaErrorInvalidValue", "cudaSuccess"
+    printed = f"{wrong} 0 {right} {right} {wrong} {wrong} {right} {right} {4 * 4096} {100 * 1024} 4\n"
+    if command == "run":
+        assert run(program) == (0, printed, "")
+        return
+    done = CliRunner().invoke(command, [str(program)])
+    assert printed in done.stderr
+    if command is trace:
+        assert done.exit_code == 0 and done.stdout.count("global store") == 3  # bounded<128>, tiled and tiled<int>
+        return
+    first, second, third, count = done.stdout.splitlines()
+    assert done.exit_code == 1 and count.endswith("3 reports")
+    for line, place, words in (
+        (
+            first,
+            "// too many threads",
+            "bounded<128>: a block has 129 threads, and the kernel's __launch_bounds__ allow 128",
+        ),
+        (
+            second,
+            "// too much memory",
+            "tiled: 32772 bytes of dynamic shared memory and 16384 of static: more than 48 KB",
+        ),
+        (third, "// allows it", "232448 bytes of dynamic shared memory are wanted beside 16384 of static"),
+    ):
+        assert f"limits.cu:{find_line(program, place)}: cuda-error: main: {wrong}: {words}" in line
+
+
 def test_a_launch_whose_blocks_hand_over_is_checked_from_its_last_block_too(tmp_path):
     """The program sees nothing of that: each launch counts, and prints, once."""
     program = tmp_path / "last.cu"
@@ -406,6 +483,9 @@ def test_arguments_of_a_launch_are_what_they_are_in_cuda(tmp_path):
         "__global__ void add(int* y, int n, Pair p = {40, 2}) { *y += n + p.a + p.b; }\n"
         "__global__ void plain(int* y, int n, Pair p, const int* none) { *y += n + p.a + p.b + !none; }\n"
         "template <typename T> __global__ void of_any(int* y, T n) { *y += n; }\n"
+        "template <typename T> __global__ void of_two(T* y, Pair p, float2 v, const int* none) {\n"
+        "    *y += p.a + p.b + v.x + v.y + !none;\n}\n"
+        "#define LAUNCH(y) of_two<<<1, 1>>>(y, {1 << 20, \\\n    1 << 21}, {}, 0)\n"
         "int main() {\n"
         "    int* y; cudaMallocManaged(&y, 4); *y = 0; Bits bits = {3};\n"
         "    add<<<1, 1>>>(y, 1);\n"
@@ -413,10 +493,14 @@ def test_arguments_of_a_launch_are_what_they_are_in_cuda(tmp_path):
         "    plain<<<1, 1>>>(y, bits.x, Pair{1000, 2000}, 0);\n"
         "    of_any<<<1, 1>>>(y, Config::N);\n"
         "    of_any<<<1, 1>>>(y, bits.x);\n"
+        "    add<<<1, 1>>>(y, 1, {10000, 20000}); LAUNCH(y);\n"
+        "    of_two<<<1, 1>>>(y, {.a = 100000, .b = bits.x},\n        {200000.f}, nullptr); assert(__LINE__ == 21);\n"
         '    cudaDeviceSynchronize(); printf("%d\\n", *y); cudaFree(y);\n'
         "}\n"
     )
-    assert run(program) == (0, f"{43 + 306 + 3004 + 5 + 3}\n", "")
+    braces = 30001 + 2**20 + 2**21 + 1 + 100003 + 200001
+    assert run(program) == (0, f"{43 + 306 + 3004 + 5 + 3 + braces}\n", "")
+    assert CliRunner().invoke(check, [str(program)]).exit_code == 0
 
 
 def test_a_program_that_ends_in_a_kernels_launch_is_checked_up_to_there(tmp_path):

@@ -1,8 +1,9 @@
 """Builds a kernel file into a shared object, with the C++ compiler of the host, and keeps what it built.
 
-The file is not rewritten. A generated wrapper includes it and names, for each kernel that is asked for, a function that
-the compiler instantiates and describes (kernel_table.h). The wrapper, the runtime and the storage of dynamic shared
-memory are linked into one shared object; its name in the cache is a hash of everything that went into it.
+The file is rewritten only where C++ has no word for what it says (syntax.py). A generated wrapper includes it and
+names, for each kernel that is asked for, a function that the compiler instantiates and describes (kernel_table.h). The
+wrapper, the runtime and the storage of dynamic shared memory are linked into one shared object; its name in the cache
+is a hash of everything that went into it.
 """
 
 from __future__ import annotations
@@ -33,13 +34,14 @@ from tinycnn.emulator.unsupported import explained
 
 HERE = Path(__file__).parent / "runtime"
 CORE = ["problems.cpp", "fibers.cpp", "warp.cpp", "scheduler.cpp", "together.cpp", "interrupts.cpp", "crash.cpp"]
-CORE += ["deadline.cpp", "host_errors.cpp", "host_memory.cpp", "host_copies.cpp", "host_gpu.cpp", "host_launches.cpp"]
-CORE += ["host_streams.cpp", "host_program.cpp"]
+CORE += ["deadline.cpp", "limits.cpp", "host_errors.cpp", "host_memory.cpp", "host_copies.cpp", "host_gpu.cpp"]
+CORE += ["host_launches.cpp", "host_streams.cpp", "host_program.cpp"]
 TOOLS = ["shadow.cpp", "handover.cpp", "trace.cpp", "hooks.cpp"]
 RUNTIME = {FAST: CORE, DEBUG: CORE, HOOKED: CORE + TOOLS}
 
 BUILT_IN = "/tinycnn"  # stands in debug information for the temporary folder of the build
 
+MOST_STATIC_SHARED = 48 * 1024  # of that, declared with their sizes
 MOST_SHARED = 227 * 1024  # bytes of shared memory that a block can have at most, on compute capability 9.0
 
 # Of the kernels alone. A kernel that copies too much is for `check` to report; the C library's own check of memcpy and
@@ -154,6 +156,7 @@ def linked_in(
     if used := uninitialised(said, beside):
         parts.append(warnings_in(folder, used))
     symbols = [symbol for name in objects for symbol in elf.variables(folder / name) if symbol.is_tls and symbol.name]
+    _check_static_shared(symbols)
     defined = {symbol.name for symbol in symbols if symbol.defined}
     if dynamic := {s.name for s in symbols if s.name not in defined and not s.name.startswith("_ZSt")}:
         (folder / "dynamic.cpp").write_text(dynamic_shared(dynamic))
@@ -193,6 +196,27 @@ def compile_kernels(
         # In the hooked build's loops "may be" is all that the compiler says; where it is sure, this one tells.
         warnings = run(compiler.command, [*PLAIN, *plain, "-o", "plain.o"], folder, subject)
     return warnings
+
+
+def static_shared(arrays: Iterable[elf.Symbol]) -> dict[str, int]:
+    """{a function's symbol: the bytes of the __shared__ arrays that are declared in it with their sizes}"""
+    found: dict[str, int] = {}
+    for array in arrays:
+        function = elf.owner(array.name)
+        found[function] = found.get(function, 0) + array.size
+    return found
+
+
+def _check_static_shared(symbols: Sequence[elf.Symbol]) -> None:
+    """As NVIDIA's assembler does. Raises BuildError."""
+    arrays = {s.name: s for s in symbols if s.defined}  # several files may have the same one, of a template
+    for function, size in static_shared(arrays.values()).items():
+        if function and size > MOST_STATIC_SHARED:
+            names = ", ".join(elf.plain_name(name) for name in arrays if elf.owner(name) == function)
+            raise BuildError(
+                f"{elf.function_name(function)}: {size} bytes of __shared__ arrays ({names}), and a kernel has at most"
+                f" {MOST_STATIC_SHARED}: declare one `extern __shared__`, and give the launch its size"
+            )
 
 
 def warnings_in(folder: Path, used: Sequence[tuple[str, int, str, str]]) -> str:

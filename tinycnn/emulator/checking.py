@@ -16,7 +16,6 @@ that threads write the same value, or hand over by anything but barriers and, be
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -41,11 +40,11 @@ KINDS = (
     "trap",
     "endless",
     "crash",
-    "divergent-barrier",
+    "read-only",
 )
 UNEXPECTED = "unexpected"  # what came out is not what the launch comment says
 ENDED = "ended"  # what only who started the process can tell: limited.py
-RACE, OUT_OF_BOUNDS, MISALIGNED, UNINITIALISED, ENDLESS, CRASH, SKIPPED = 1, 2, 3, 4, 8, 9, 10
+RACE, OUT_OF_BOUNDS, MISALIGNED, UNINITIALISED, ENDLESS, CRASH, READ_ONLY = 1, 2, 3, 4, 8, 9, 10
 
 
 @dataclass
@@ -127,10 +126,6 @@ class Checker:
         where = self.watched.places([pc for p in problems for pc in (p.pc, p.other_pc) if pc])
         for problem in problems:
             report = report_of(self.watched, launch.kernel, launch.shared, problem, where)
-            if problem.kind == SKIPPED and returns_between(
-                self.watched.path, launch.kernel, where.get(problem.other_pc), report
-            ):
-                continue
             lines = frozenset([report.line, report.other_line or report.line])
             # Two faults of one line are told apart as far as they can be: by array, and by which end it was left.
             which = (report.array, problem.write, problem.offset < 0) if problem.kind == OUT_OF_BOUNDS else report.array
@@ -192,31 +187,6 @@ def _reads_an_input(watched: Watched, problem: Problem) -> bool:
     return not watched.module.library.cudasim_written(problem.region)
 
 
-def returns_between(path: Path, kernel: str, last: Place | None, report: Report) -> bool:
-    """Whether a kernel has a `return;` between where a thread was last and a barrier that it did not come to.
-
-    A thread that takes it is not waited for, and that is right. last: its last access or branch before the barrier;
-    where that is unknown, or in another function, it may have been anywhere. A barrier in a function that the kernel
-    calls comes after all of the kernel's.
-    """
-    text = re.sub(
-        r"//[^\n]*|/\*.*?\*/", lambda c: "\n" * c[0].count("\n"), path.read_text(errors="replace"), flags=re.DOTALL
-    )
-    name = re.split(r"[<\s]", kernel)[0].split("::")[-1]
-    begin = re.search(rf"__global__[^;{{}}]*?\b{name}\s*\([^;{{}}]*\{{", text)
-    if begin is None:
-        return True
-    lines = text[begin.end() :].split("\n}", 1)[0].splitlines()  # of the body, up to the brace that begins a line
-    first = text.count("\n", 0, begin.end()) + 1
-
-    def within(file: str, line: int) -> bool:
-        return first <= line < first + len(lines) and Path(file).name == path.name
-
-    since = last[1] - first if last and within(*last) else 0
-    until = report.line - first + 1 if within(report.file, report.line) else len(lines)
-    return any(re.search(r"\breturn\s*;", line) for line in lines[since:until])
-
-
 def report_of(
     watched: Observed, kernel: str, shared: int, problem: Problem, where: dict[int, Place]
 ) -> Report:  # fmt: skip
@@ -276,6 +246,9 @@ def _message(watched: Observed, shared: int, problem: Problem, where: dict[int, 
         return f"{space} memory: {did} {problem.size} bytes at {_place(name, problem.offset)}; it has {size} bytes"
     if problem.kind == MISALIGNED:
         return f"{did} {problem.size} bytes at {_place(name, problem.offset)}, which is no multiple of {problem.size}"
+    if problem.kind == READ_ONLY:
+        what = f"{did} {problem.size} bytes at {_place(name, problem.offset)}"
+        return f"{what}; kernels only read __constant__ memory, and what they write is declared __device__"
     who = "no thread of this block" if problem.space else "nobody"
     word = watched.word_of(problem.region)
     remedy = f"; if it holds something before, give it a value in the launch comment: {word}:random" if word else ""

@@ -38,7 +38,7 @@ MODE_FLAGS: dict[str, dict[str, list[str]]] = {
         + ["-fno-delete-null-pointer-checks"],
         "clang": ["-O0", "-g", "-gdwarf-4", "-DCUDASIM_HOOKED", "-fno-delete-null-pointer-checks"],
     },
-    DEBUG: {"gcc": ["-O0", "-g3"], "clang": ["-O0", "-g"]},
+    DEBUG: {"gcc": ["-O0", "-g3", "-DCUDASIM_DEBUG"], "clang": ["-O0", "-g", "-DCUDASIM_DEBUG"]},
 }
 BUILD_SECONDS = 120.0  # what a child process has that builds foreign code: zig's first build takes most of a minute
 INSTRUMENTED = ["-fsanitize=thread", "-fsanitize-coverage=trace-pc"]  # of the kernels, in hooked builds

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from tinycnn.emulator import build, elf
+from tinycnn.emulator import build, elf, sources, syntax
 from tinycnn.emulator.arguments import Signature
 from tinycnn.emulator.compiler import BuildError
 from tinycnn.emulator.launches import Launch
@@ -38,7 +38,7 @@ class GlobalArray(ctypes.Structure):
     """`GlobalArray` of hooks.cpp."""
 
     _fields_ = [("address", ctypes.c_uint64), ("size", ctypes.c_uint64), ("granule", ctypes.c_int)]
-    _fields_ += [("unset", ctypes.c_int)]
+    _fields_ += [("unset", ctypes.c_int), ("constant", ctypes.c_int)]
 
 
 class Array:
@@ -50,6 +50,7 @@ class Array:
         self.granule = 1 if dtype.itemsize == 1 else 2 if dtype.itemsize == 2 else 4
         self.moved_by = 0  # from the caller's addresses to the copy's
         self.unset = False  # nobody has written there yet
+        self.constant = False  # it is __constant__ memory
         self.word = ""  # of the launch comment, where that gives it no value: see _without_value
 
     @property
@@ -67,7 +68,7 @@ class Observed:
 
     def begin(self, shared: int, seconds: float, check: bool = False, trace: bool = False) -> None:
         """Tell the tools of the arrays. shared: the launch's bytes of dynamic shared memory."""
-        rows = [(array.begin + array.moved_by, array.size, array.granule, array.unset) for array in self.arrays]
+        rows = [(a.begin + a.moved_by, a.size, a.granule, a.unset, a.constant) for a in self.arrays]
         table = (GlobalArray * (len(rows) or 1))(*(GlobalArray(*row) for row in rows))
         self.module.library.cudasim_watch(table, len(rows), shared, int(check), int(trace), ctypes.c_double(seconds))
 
@@ -95,6 +96,7 @@ class Watched(Observed):
 
     def __init__(self, path: str | Path, kernels: Sequence[str]):
         super().__init__(load(path, kernels, build.HOOKED))
+        self.variables = variables(self.module, sources.read([self.path]).contents.values())
         self.args: list[Any] = []  # what the kernel was given: arrays are copies, to be read while it is watched
 
     @contextmanager
@@ -111,7 +113,7 @@ class Watched(Observed):
         grid, block = check_shape(launch.kernel, launch.grid, launch.block, launch.shared, launch.cooperative)
         signature.pack(launch.args)  # to refuse bad arguments before anything is copied
         self.arrays, self.args, alive = _guarded(launch, signature)
-        self.arrays += variables(self.module)
+        self.arrays += self.variables
         with self.module.lock, _kept(launch.buffers):
             self.begin(launch.shared, seconds, check, trace)
             library.cudasim_record(record)
@@ -128,14 +130,16 @@ class Watched(Observed):
                 del alive
 
 
-def variables(module: Module) -> list[Array]:
-    """A file's own __device__ and __constant__ variables, as arrays in place."""
-    found = module.own_variables
-    begins = [module.base + s.value for s in found]
-    return [
-        Array(elf.plain_name(s.name), begin, begin + s.size, np.dtype("uint32"))
-        for s, begin in zip(found, begins, strict=True)
-    ]
+def variables(module: Module, texts: Iterable[bytes]) -> list[Array]:
+    """A file's own __device__ and __constant__ variables, as arrays in place. texts: its source, and its headers'."""
+    constants = frozenset[str]().union(*map(syntax.constants, texts))
+    names = [elf.plain_name(symbol.name) for symbol in module.own_variables]
+    found = []
+    for symbol, name in zip(module.own_variables, names, strict=True):
+        begin = module.base + symbol.value
+        found.append(Array(name, begin, begin + symbol.size, np.dtype("uint32")))
+        found[-1].constant = name in constants and names.count(name) == 1  # of two namespaces, who knows which?
+    return found
 
 
 def _guarded(launch: Launch, signature: Signature) -> tuple[list[Array], list[Any], list[np.ndarray]]:

@@ -23,7 +23,7 @@ __all__ = ["KernelError", "LaunchError", "Module", "load"]
 
 Triple = tuple[int, int, int]
 
-INTERRUPTED, NO_MEMORY = -1, -2  # what cudasim_launch returns, if not the number of blocks that failed
+INTERRUPTED, NO_MEMORY, REFUSED = -1, -2, -3  # what cudasim_launch returns, if not the number of blocks that failed
 
 MOST_THREADS = 1024
 MOST_GRID = (2**31 - 1, 65535, 65535)
@@ -80,6 +80,12 @@ class _Kernel(ctypes.Structure):
     ]
 
 
+class _Function(ctypes.Structure):
+    """`Function` of limits.cpp."""
+
+    _fields_ = [("begin", ctypes.c_uint64), ("size", ctypes.c_uint64), ("shared", ctypes.c_uint64)]
+
+
 class SharedArray(ctypes.Structure):
     _fields_ = [("offset", ctypes.c_int64), ("size", ctypes.c_int64)]
 
@@ -130,8 +136,9 @@ class Module:
         self._find_variables()
 
     def _find_variables(self) -> None:
-        """Tell the runtime where shared memory is; remember the other variables of the file, by name."""
-        symbols = [s for s in elf.variables(self.built) if s.defined]
+        """Tell the runtime where shared memory is, and whose; remember the other variables of the file, by name."""
+        found = [s for s in elf.symbols(self.built) if s.defined]
+        symbols = [s for s in found if not s.is_function]
         anchor = next(s.value for s in symbols if s.is_tls and "cudasim_anchor" in s.name)
         table = ctypes.addressof(ctypes.c_char.in_dll(self.library, "cudasim_kernels"))
         self.base = table - next(s.value for s in symbols if s.name == "cudasim_kernels")  # where the file is loaded
@@ -143,6 +150,10 @@ class Module:
         self.shared = (SharedArray * (len(shared) or 1))(*[SharedArray(s.value, s.size) for s in dynamic + static])
         self.library.cudasim_shared(self.shared, len(self.shared_names), len(dynamic), ctypes.c_int64(anchor))
         self.variables = {s.name: s for s in symbols if not s.is_tls}
+        of = build.static_shared(static)
+        rows = [(self.base + s.value, s.size, of.get(s.name, 0)) for s in found if s.is_function]
+        self._functions = (_Function * len(rows))(*(_Function(*row) for row in rows))
+        self.library.cudasim_functions(self._functions, len(rows))
 
     @property
     def own_variables(self) -> list[elf.Symbol]:
@@ -219,6 +230,8 @@ class Module:
         if failures == NO_MEMORY:
             count = int(np.prod(grid)) * int(np.prod(block))
             raise MemoryError(f"{signature.name}: no address space for the stacks of {count} threads")
+        if failures == REFUSED:
+            raise LaunchError(f"{signature.name}: {self.problems()[0].message.decode()}")
         if failures == INTERRUPTED:
             raise KernelError(f"{signature.name}: interrupted")  # unless Python raises KeyboardInterrupt before
         return failures

@@ -185,7 +185,8 @@ class Program:
         self.library.cudasim_mistakes.restype = ctypes.POINTER(Mistake)
         self.library.cudasim_allocations.restype = ctypes.POINTER(Allocation)
         self.library.cudasim_error_name.restype = ctypes.c_char_p
-        self.has_fences = any(_FENCE.search(text) for text in source.contents.values())
+        self.texts = list(source.contents.values())
+        self.has_fences = any(_FENCE.search(text) for text in self.texts)
         self._tell_of_variables(source)
         self.library.cudasim_describe_gpu(gpu.name.encode(), (ctypes.c_int64 * 13)(*described(gpu)))
 

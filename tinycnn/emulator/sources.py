@@ -1,7 +1,7 @@
 """The source files of a whole program, and what of them is compiled in their place.
 
-A file with launches is rewritten (syntax.py), and so is one that includes such a file: the compiler sees copies, whose
-includes lead to copies, and which say of every line where it was written.
+A file with launches, or with kernels that limit theirs, is rewritten (syntax.py), and so is one that includes such a
+file: the compiler sees copies, whose includes lead to copies, and which say of every line where it was written.
 """
 
 from __future__ import annotations

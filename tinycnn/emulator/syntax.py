@@ -1,10 +1,18 @@
 """Finds what only CUDA has in a source file: kernels, and launches `kernel<<<grid, block>>>(...)`.
 
 The rest of CUDA C++ is words, which a header can supply (cudasim.h); the launch is syntax, which none can. So it is
-rewritten, and nothing else:
+rewritten:
 
     scale<float><<<grid, block>>>(x, n);
     ::cudasim::Launcher("scale<float>", grid, block)(scale<float>, x, n);
+
+And a kernel tells where it begins, with its __launch_bounds__ (limits.cpp), and where it returns before its end
+(hooks.cpp):
+
+    __global__ void __launch_bounds__(B, 2) k(float* x) {
+        if (threadIdx.x > 9) return;
+    __global__ void __launch_bounds__(B, 2) k(float* x) { CUDASIM_BEGINS(B, 2)
+        if (threadIdx.x > 9) for (::cudasim::returns();;) return;
 
 A parser of CUDA's grammar (tree-sitter's) finds it, in macros too. Lines stay where they are, so that what a compiler
 or a report says of one is true of the file as it was written.
@@ -22,6 +30,9 @@ import tree_sitter_cuda
 
 LAUNCH = b"<<<"
 IN_A_KERNEL = "launch_in_a_kernel"  # stands for a launch there, and nothing defines it: the compiler tells where it is
+RETURNS = b"for (::cudasim::returns();;) "  # one statement with the return behind it, wherever that may stand
+# By its text, as macros without a semicolon confuse the parser. What is in a comment or a string is none.
+_RETURN = re.compile(rb'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\breturn\s*;\s*}\Z|(\breturn\b)', re.DOTALL)
 # Some editors write << <grid, block>> >, which NVIDIA's compiler takes too.
 _SPACED = re.compile(rb"<<([ \t]+)<(.*?)>>([ \t]+)>(?=\s*\()", re.DOTALL)
 _IN_A_MACRO = b"void f(){", b";}"  # what a macro's body is parsed in
@@ -110,6 +121,21 @@ def device_variables(source: bytes) -> dict[str, bool] | None:
     return found
 
 
+@functools.lru_cache(maxsize=256)
+def constants(source: bytes) -> frozenset[str]:
+    """The variables of __constant__ memory that a source file declares; those that a macro declares are not known."""
+    if b"__constant__" not in source:
+        return frozenset()
+    found = set()
+    for node in walk(parse(source)):
+        if node.type == "declaration" and any(child.text == b"__constant__" for child in node.children):
+            for name in node.children_by_field_name("declarator"):
+                while inner := name.child_by_field_name("declarator") or name.child_by_field_name("name"):
+                    name = inner
+                found.add(text_of(name))
+    return frozenset(found)
+
+
 def base_name(node: tree_sitter.Node | None) -> str:
     """`scale` of scale<float>, of maths::scale and of (scale)."""
     while node is not None:
@@ -177,8 +203,13 @@ def _edits(
                 continue
             by_call = base_name(function) in deduced | parameters
             yield Edit(function.start_byte, arguments.start_byte + 1, _call(function, launch, arguments, by_call))
+            for brace in [child for child in arguments.children if by_call and child.type == "initializer_list"]:
+                yield Edit(brace.start_byte, brace.start_byte, b"CUDASIM_BRACED(")
+                yield Edit(brace.end_byte, brace.end_byte, b")")
             waiting += reversed(arguments.children)
             continue
+        if node.type == "function_definition" and any(child.type == "__global__" for child in node.children):
+            yield from _in_a_kernel(node)
         if edit := _address(node, kernels):
             yield edit
             continue
@@ -212,6 +243,26 @@ def _call(function: tree_sitter.Node, launch: tree_sitter.Node, arguments: tree_
     return begin + b"(" + callee + comma
 
 
+def _in_a_kernel(kernel: tree_sitter.Node) -> Iterator[Edit]:
+    """What it calls first, and what at its returns."""
+    body = kernel.child_by_field_name("body")
+    if not body:
+        return
+    bounds = next((child for child in kernel.children if child.type == "launch_bounds"), None)
+    most = ", ".join(text_of(child) for child in bounds.named_children if child.type != "comment") if bounds else ""
+    yield Edit(body.start_byte + 1, body.start_byte + 1, f" CUDASIM_BEGINS({most})".encode())
+    yield from _returns(body, _RETURN)
+
+
+def _returns(body: tree_sitter.Node, pattern: re.Pattern[bytes]) -> Iterator[Edit]:
+    """Where a function returns before its end, and no lambda or member function in it."""
+    others = [node for node in walk(body) if node.type in ("lambda_expression", "function_definition")]
+    for found in pattern.finditer(body.text or b""):
+        at = body.start_byte + found.start()
+        if found[1] and not any(node.start_byte <= at < node.end_byte for node in others):
+            yield Edit(at, at, RETURNS)
+
+
 def _address(node: tree_sitter.Node, kernels: frozenset[str]) -> Edit | None:
     """(void*)kernel, as cudaLaunchCooperativeKernel and its like take it: there its type would be lost."""
     if node.type == "cast_expression":
@@ -223,7 +274,10 @@ def _address(node: tree_sitter.Node, kernels: frozenset[str]) -> Edit | None:
 
 def _in_a_macro(node: tree_sitter.Node, kernels: frozenset[str], deduced: frozenset[str]) -> Iterator[Edit]:
     body, named = node.child_by_field_name("value"), node.child_by_field_name("parameters")
-    if body is None or not body.text or LAUNCH not in body.text:
+    if body is None or not body.text:
+        return
+    yield from _returns(body, re.compile(rb"(\breturn)\s*;"))  # one with a value is no kernel's
+    if LAUNCH not in body.text:
         return
     before, after = _IN_A_MACRO
     text = before + body.text + after

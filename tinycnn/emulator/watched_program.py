@@ -21,7 +21,7 @@ from tinycnn.emulator import checking, instrument, tracing
 from tinycnn.emulator.checking import Report
 from tinycnn.emulator.compiler import BuildError
 from tinycnn.emulator.instrument import MOST_SECONDS, Array, Observed, Place
-from tinycnn.emulator.module import Problem, _Parameter
+from tinycnn.emulator.module import REFUSED, Problem, _Parameter
 from tinycnn.emulator.program import Allocation, Call, Mistake, Program
 
 REGISTERED = 3  # of `Owner` in host_parts.h
@@ -99,7 +99,7 @@ class ProgramRun:
 
     def after(self, call: Call, failures: int) -> None:
         """What stopped it, if anything did: of the others there may be many thousands."""
-        if not failures:
+        if failures in (0, REFUSED):
             return
         watched = WatchedLaunch(self.program, call, [])
         problems = [Problem.from_buffer_copy(p) for p in self.program.module.problems()]
@@ -167,7 +167,7 @@ class ProgramCheck:
         self, program: Program, tell: Tell, launched: Callable[[str], None], seconds: float = MOST_SECONDS
     ):  # fmt: skip
         self.program, self.tell, self.launched, self.seconds = program, tell, launched, seconds
-        self.variables = instrument.variables(program.module)
+        self.variables = instrument.variables(program.module, program.texts)
         self._reports: dict[tuple, Report] = {}
         self._limit = ExitStack()
         self._watched: WatchedLaunch | None = None
@@ -207,16 +207,14 @@ class ProgramCheck:
         library, watched = self.program.library, self._watched
         assert watched
         problems = self._end()
+        if failures == REFUSED:  # which is one of the mistakes
+            problems = []
         if self._memory and self._memory.held and not failures and library.cudasim_handed_over():
             problems += self._backwards(watched, call, self._memory)
         problems.sort(key=lambda problem: problem.kind)
         where = watched.places([pc for p in problems for pc in (p.pc, p.other_pc) if pc])
         for problem in problems:
-            report = watched.report(problem, where)
-            if problem.kind != checking.SKIPPED or not checking.returns_between(
-                watched.path, watched.kernel, where.get(problem.other_pc), report
-            ):
-                self._add(report)
+            self._add(watched.report(problem, where))
         library.cudasim_unwatch()
 
     def end(self, status: int) -> None:
@@ -259,7 +257,7 @@ class ProgramTrace:
 
     def __init__(self, program: Program, blocks: int = tracing.MOST_BLOCKS, seconds: float = MOST_SECONDS):
         self.program, self.blocks, self.seconds = program, blocks, seconds
-        self.variables = instrument.variables(program.module)
+        self.variables = instrument.variables(program.module, program.texts)
         self.traces: dict[str, tracing.Trace] = {}
         self.launches: dict[str, int] = {}
         self.faults: list[str] = []
@@ -290,7 +288,9 @@ class ProgramTrace:
         if not watched:
             return
         self._limit.close()
-        if problems := self.program.module.problems():
+        if failures == REFUSED:  # the next one may be traced
+            del self.launches[watched.kernel]
+        elif problems := self.program.module.problems():
             where = watched.places([problems[0].pc] if problems[0].pc else [])
             self.faults.append(str(watched.report(problems[0], where)))
         else:

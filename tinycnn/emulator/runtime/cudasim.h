@@ -184,6 +184,19 @@ CUDASIM_INLINE void may_wait() {
     if (together || --patience < 0) yield();
 }
 
+// syntax.py puts calls of these into kernels: at the beginning, with their __launch_bounds__ (limits.cpp), and at returns.
+void begins(int most_threads = INT_MAX, int = 0, int = 0);
+#ifdef CUDASIM_DEBUG
+#define CUDASIM_BEGINS(...)  // a debugger is to stop at the kernel's own first line
+#else
+#define CUDASIM_BEGINS(...) ::cudasim::begins(__VA_ARGS__);
+#endif
+#ifdef CUDASIM_HOOKED
+void returns();  // hooks.cpp
+#else
+CUDASIM_INLINE void returns() {}
+#endif
+
 // ---------------------------------------------------------------- warp intrinsics (warp.cpp)
 
 enum class Warp {

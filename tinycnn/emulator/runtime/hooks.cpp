@@ -21,7 +21,7 @@ int64_t shared_size(int i, unsigned dynamic_bytes);
 int shared_arrays_count();
 void poison_shared(unsigned dynamic_bytes);
 
-struct GlobalArray { uint64_t address, size; int granule, unset; };   // as Python gives it
+struct GlobalArray { uint64_t address, size; int granule, unset, constant; };   // as Python gives it
 
 static Region* regions;
 static int region_count, last_region;
@@ -35,9 +35,9 @@ uintptr_t image_begin;
 
 Region& region_at(int id) { return regions[id]; }
 
-static void add_region(uintptr_t begin, int64_t size, int space, int granule, bool unset) {
+static void add_region(uintptr_t begin, int64_t size, int space, int granule, bool unset, bool constant) {
     Region& region = regions[region_count++];
-    region = {begin, begin + (uintptr_t)size, space, granule, unset, false, nullptr, nullptr, nullptr};
+    region = {begin, begin + (uintptr_t)size, space, granule, unset, constant, false, nullptr, nullptr, nullptr};
     if (checking) shadow_begin(region, 1);
     if (tracing) trace_begin(region);
 }
@@ -52,10 +52,12 @@ CUDASIM_EXPORT void cudasim_watch(const GlobalArray* arrays, int count, unsigned
     image_begin = (uintptr_t)__ehdr_start;
     region_count = last_region = 0;
     regions = (Region*)calloc(count + shared_arrays_count() + 1, sizeof(Region));  // + 1: never none
-    for (int i = 0; i < count; ++i) 
-        add_region(arrays[i].address, arrays[i].size, Global, arrays[i].granule, arrays[i].unset);
+    for (int i = 0; i < count; ++i) {
+        const GlobalArray& a = arrays[i];
+        add_region(a.address, a.size, Global, a.granule, a.unset, a.constant);
+    }
     for (int i = 0; i < shared_arrays_count(); ++i)
-        add_region((uintptr_t)shared_address(i), shared_size(i, dynamic_bytes), Shared, 4, true);
+        add_region((uintptr_t)shared_address(i), shared_size(i, dynamic_bytes), Shared, 4, true, false);
     watching = true;
 }
 
@@ -126,11 +128,6 @@ static void report_access(Kind kind, int region, const Access& access) {
         snprintf(p->message, sizeof p->message, "%s %d bytes %s", access.write ? "writes" : "reads", access.size, text);
 }
 
-static void step(uintptr_t pc) {
-    Thread& t = threads[current];
-    t.steps[t.step_count++ % STEPS] = pc;
-}
-
 static void access(const void* address, int size, bool write, bool atomic, void* return_address,
                    bool is_volatile = false, bool reads = false) {
     uintptr_t at = (uintptr_t)address;
@@ -148,12 +145,15 @@ static void access(const void* address, int size, bool write, bool atomic, void*
         report_access(Kind::OutOfBounds, id, a);
         abandon();
     }
+    if (write && regions[id].constant) {
+        report_access(Kind::ReadOnly, id, a);
+        abandon();  // the compiler for a GPU warns, and puts a trap there
+    }
     if (at & (size - 1)) {
         report_access(Kind::Misaligned, id, a);
         abandon();  // so does a GPU: "misaligned address" ends the launch
     }
     threads[current].last_access = a.pc;
-    step(a.pc);
     if (tracing) {
         threads[current].access = a;
         wait_as(State::AtAccess);
@@ -167,7 +167,6 @@ static void branch(void* return_address) {
     if (!watching) return;
     uintptr_t pc = (uintptr_t)return_address - image_begin;
     if (overdue) stop_overdue(pc);
-    step(pc);
     if (!tracing) return;
     threads[current].access = {pc};
     wait_as(State::AtAccess);
@@ -219,55 +218,44 @@ void tools_begin_block() {
         tracing = traced_count && *traced_blocks == number;
         if (tracing) ++traced_blocks, --traced_count;
     }
-    for (int i = 0; i < block.size; ++i) threads[i].last_access = threads[i].last_barrier = threads[i].step_count = 0;
+    for (int i = 0; i < block.size; ++i) {
+        threads[i].last_access = threads[i].last_barrier = 0;
+        threads[i].returned = false;
+    }
     shadow_begin_block();
 }
 
-// Where an ended thread was last before an instruction, or 0: what comes behind it is the kernel's end.
-static uintptr_t last_before(const Thread& t, uintptr_t before) {
-    for (unsigned back = 1; back <= t.step_count && back <= STEPS; ++back) {
-        uintptr_t pc = t.steps[(t.step_count - back) % STEPS];
-        if (pc < before) return pc;
-    }
-    return 0;
+void returns() {
+    if (watching) threads[current].returned = true;
 }
 
-// A thread that ended is not waited for at a barrier. That is as it should be if it returned before the barrier. If
-// it made an access that stands after the barrier, it went around it: the barrier was in a branch it did not take. (But
-// in a loop it may have come to this barrier, or a later one, and so behind it, in an earlier round.) And if it made none,
-// that is still so, unless there is a return between where it was last and the barrier: checking.py looks.
+// A thread that ended is not waited for at a barrier. If it made an access that stands after the barrier, it went around
+// it: the barrier was in a branch it did not take. (But in a loop it may have come to this barrier, or a later one, and so
+// behind it, in an earlier round.) And so it did if it came to the kernel's end, and not to a return. (Of a kernel that
+// syntax.py did not find that is not known.)
 void tools_after_barrier(uintptr_t pc, Site site) {
     if (!checking) return;
     shadow_after_barrier();
-    uintptr_t at = pc - image_begin;
+    int first = -1, around = 0;
     char text[200];
     for (int i = 0; i < block.size; ++i) {
         const Thread& t = threads[i];
         if (t.state != State::Done || t.abandoned) continue;
         uint3 who = t.index;
-        if (t.last_access > at && t.last_barrier < pc) {
+        if (t.last_access > pc - image_begin && t.last_barrier < pc) {
             snprintf(text, sizeof text, "divergent barrier: thread (%u,%u,%u) did not come to it, but went on behind it",
                      who.x, who.y, who.z);
             report(Kind::Barrier, site, i, text);
             return;
         }
+        if (begun && !t.returned && !around++) first = i;
     }
-    for (int i = 0; i < block.size; ++i) {
-        const Thread& t = threads[i];
-        if (t.state != State::Done || t.abandoned) continue;
-        uintptr_t last = last_before(t, at);
-        Problem* p = find_problem(Kind::Skipped, 0, last, site);
-        if (!p || p->count) continue;
-        int ended = 0;
-        for (int j = i; j < block.size; ++j)
-            ended += threads[j].state == State::Done && !threads[j].abandoned && last_before(threads[j], at) == last;
-        uint3 who = t.index;
-        p->count = 1;
-        tell_who(*p, i);
-        snprintf(p->message, sizeof p->message,
-                 "divergent barrier: %d thread%s, the first (%u,%u,%u), ended without coming to it; all threads of a "
-                 "block come to a barrier, or none", ended, ended == 1 ? "" : "s", who.x, who.y, who.z);
-    }
+    if (!around) return;
+    uint3 who = threads[first].index;
+    snprintf(text, sizeof text,
+             "divergent barrier: %d thread%s, the first (%u,%u,%u), ended without coming to it; all threads of a block "
+             "come to a barrier, or none", around, around == 1 ? "" : "s", who.x, who.y, who.z);
+    report(Kind::Barrier, site, first, text);
 }
 
 // All threads stand still: the first warp that has an access to make issues the one that comes first in the code, for

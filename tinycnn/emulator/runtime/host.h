@@ -74,6 +74,7 @@ void give_address(const void* symbol);
 cudaError_t set_function(const void* function, cudaFuncAttribute attribute, int value, Site site);
 cudaError_t function_attributes(cudaFuncAttributes* attributes, const void* function);
 int blocks_of_a_multiprocessor(int block, size_t shared);
+size_t static_shared(const void* function);
 cudaError_t check_stream(cudaStream_t stream, Site site);
 cudaError_t check_event(cudaEvent_t event, Site site);
 [[noreturn]] void fail_grid_barrier(Site site);
@@ -236,23 +237,24 @@ template <typename F> cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attr
     return cudasim::function_attributes(attributes, (const void*)function);
 }
 template <typename F>
-cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, F*, int block, size_t shared) {
-    *blocks = cudasim::blocks_of_a_multiprocessor(block, shared);
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, F* function, int block, size_t shared) {
+    *blocks = cudasim::blocks_of_a_multiprocessor(block, shared + cudasim::static_shared((const void*)function));
     return cudaSuccess;
 }
 template <typename F>
-cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, F*, int block, size_t shared, unsigned) {
-    *blocks = cudasim::blocks_of_a_multiprocessor(block, shared);
-    return cudaSuccess;
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, F* function, int block, size_t shared,
+                                                                   unsigned) {
+    return cudaOccupancyMaxActiveBlocksPerMultiprocessor(blocks, function, block, shared);
 }
 template <typename F, typename S>
-cudaError_t cudaOccupancyMaxPotentialBlockSizeVariableSMem(int* grid, int* block, F*, S shared_of, int most = 0) {
+cudaError_t cudaOccupancyMaxPotentialBlockSizeVariableSMem(int* grid, int* block, F* function, S shared_of, int most = 0) {
     int best = 0;
     cudaDeviceProp gpu;
     cudaGetDeviceProperties(&gpu, 0);
     if (!most || most > gpu.maxThreadsPerBlock) most = gpu.maxThreadsPerBlock;
     for (int size = most; size >= gpu.warpSize; size -= gpu.warpSize) {  // the largest of those that fill it best
-        int blocks = cudasim::blocks_of_a_multiprocessor(size, shared_of(size));
+        int blocks;
+        cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, function, size, shared_of(size));
         if (blocks * size <= best) continue;
         best = blocks * size;
         *grid = blocks * gpu.multiProcessorCount;

@@ -34,6 +34,9 @@ CUDASIM_EXPORT void cudasim_describe_gpu(const char* name, const int64_t* n) {
     p.singleToDoublePrecisionPerfRatio = 2;
 }
 
+// Without a program there is no described GPU, and the limit is that of compute capability 9.0.
+size_t most_shared() { return in_main ? gpu.properties.sharedMemPerBlockOptin : 227 * 1024; }
+
 int blocks_of_a_multiprocessor(int block, size_t shared) {
     const cudaDeviceProp& p = gpu.properties;
     if (block < 1 || block > p.maxThreadsPerBlock || shared > p.sharedMemPerBlockOptin) return 0;

@@ -20,6 +20,7 @@ struct Call {           // a launch, as host_launches.cpp takes it
     int count;
     uintptr_t begin, end;           // where the arguments lie: memory of the host that a kernel may read
     cudaStream_t stream;
+    const void* function;           // null where the compiler chose it by the arguments
 };
 cudaError_t launch(const Call& call);
 
@@ -39,6 +40,12 @@ struct Null {  // NULL or 0, which came as an integer, for a parameter that is a
     }
 };
 template <typename A> using MaybeNull = std::conditional_t<std::is_same_v<A, int> || std::is_same_v<A, long>, Null, A>;
+
+template <typename F> struct Braced {  // {1, 2}, whose type is that of the parameter that it is for
+    F value;
+    template <typename T> CUDASIM_UNHOOKED operator T() const { return value((T*)nullptr); }
+};
+template <typename F> Braced<F> braced(F value) { return {value}; }
 
 template <typename F, typename... A> struct Deduced {  // calls what the compiler chooses for these arguments
     template <size_t... I> CUDASIM_UNHOOKED static void unpack(void** arguments, std::index_sequence<I...>) {
@@ -69,7 +76,7 @@ template <typename... T> using Passed = PassedBy<std::index_sequence_for<T...>, 
 struct Launcher {
     Call call;
     Launcher(const char* name, dim3 grid, dim3 block, size_t shared = 0, cudaStream_t stream = nullptr, CUDASIM_HERE)
-        : call{name, grid, block, shared, site, false, nullptr, nullptr, nullptr, 0, 0, 0, stream} {}
+        : call{name, grid, block, shared, site, false, nullptr, nullptr, nullptr, 0, 0, 0, stream, nullptr} {}
     template <typename All> void run(All& all, void (*thunk)(void**), const Parameter* parameters, int count) {
         all.row.addresses[0] = &all.kernel;
         call.run = thunk;
@@ -86,6 +93,7 @@ struct Launcher {
             Passed<std::remove_cv_t<P>...> row;
             void (*kernel)(P...);
         } all{{nullptr, a...}, kernel};
+        call.function = (const void*)kernel;
         run(all, Pointed<P...>::call, Pointed<P...>::parameters, sizeof...(P));
     }
     template <typename F, typename... A> void deduced(F kernel, A... a) {
@@ -115,3 +123,5 @@ cudaError_t launch_known(const void* function, dim3 grid, dim3 block, void** arg
 
 }  // namespace cudasim
 #define CUDASIM_UNHOOKED_CALL CUDASIM_UNHOOKED
+#define CUDASIM_BRACED(...) \
+    ::cudasim::braced([=](auto* to) CUDASIM_UNHOOKED -> std::remove_pointer_t<decltype(to)> { return __VA_ARGS__; })

@@ -26,19 +26,21 @@ bool may_read(uintptr_t address) { return address - running_call.begin < running
 struct Allowed { const void* function; int bytes; };  // of dynamic shared memory, more than 48 KB
 static List<Allowed> allowed;
 
-static int allowed_shared(const void* function) {
+size_t most_dynamic_shared(const void* function) {
     for (const Allowed& one : allowed)
-        if (one.function == function) return one.bytes;
-    return (int)gpu.properties.sharedMemPerBlock;
+        if (one.function == function) return (size_t)one.bytes;
+    return (in_main ? gpu.properties.sharedMemPerBlock : most_shared()) - static_shared(function);
 }
 
 cudaError_t set_function(const void* function, cudaFuncAttribute attribute, int value, Site site) {
     if (attribute == cudaFuncAttributePreferredSharedMemoryCarveout) return cudaSuccess;
     if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize)
         return fail(cudaErrorInvalidValue, site, "there is no attribute %d of a function", (int)attribute);
-    if (value < 0 || value > (int)gpu.properties.sharedMemPerBlockOptin)
-        return fail(cudaErrorInvalidValue, site, "%d bytes of shared memory are wanted; a block of this GPU has at most %zu",
-                    value, gpu.properties.sharedMemPerBlockOptin);
+    size_t own = static_shared(function);
+    if (value < 0 || value + own > most_shared())
+        return fail(cudaErrorInvalidValue, site,
+                    "%d bytes of dynamic shared memory are wanted beside %zu of static; a block of this GPU has at most %zu",
+                    value, own, most_shared());
     for (Allowed& one : allowed)
         if (one.function == function) return one.bytes = value, cudaSuccess;
     allowed.add({function, value});
@@ -48,7 +50,8 @@ cudaError_t set_function(const void* function, cudaFuncAttribute attribute, int 
 cudaError_t function_attributes(cudaFuncAttributes* attributes, const void* function) {
     *attributes = {};
     attributes->maxThreadsPerBlock = gpu.properties.maxThreadsPerBlock;
-    attributes->maxDynamicSharedSizeBytes = allowed_shared(function);
+    attributes->sharedSizeBytes = static_shared(function);
+    attributes->maxDynamicSharedSizeBytes = (int)most_dynamic_shared(function);
     attributes->ptxVersion = attributes->binaryVersion = gpu.properties.major * 10 + gpu.properties.minor;
     attributes->preferredShmemCarveout = cudaSharedmemCarveoutDefault;
     return cudaSuccess;
@@ -66,7 +69,7 @@ const Known* known_kernel(const void* function) {
 
 // ---------------------------------------------------------------- launches
 
-static cudaError_t check_configuration(const Call& call, const void* function) {
+static cudaError_t check_configuration(const Call& call) {
     const cudaDeviceProp& p = gpu.properties;
     const dim3 &g = call.grid, &b = call.block;
     if (!g.x || !g.y || !g.z || !b.x || !b.y || !b.z)
@@ -77,10 +80,10 @@ static cudaError_t check_configuration(const Call& call, const void* function) {
     if (g.x > (unsigned)p.maxGridSize[0] || g.y > 65535 || g.z > 65535)
         return fail(cudaErrorInvalidConfiguration, call.site,
                     "%s: a grid has at most (2147483647, 65535, 65535) blocks, not (%u, %u, %u)", call.name, g.x, g.y, g.z);
-    if (call.shared > (size_t)allowed_shared(function))
+    if (size_t most = call.function ? most_dynamic_shared(call.function) : most_shared(); call.shared > most)
         return fail(cudaErrorInvalidValue, call.site,
-                    "%s: %zu bytes of dynamic shared memory; more than %d need cudaFuncSetAttribute, up to %zu", call.name,
-                    call.shared, allowed_shared(function), p.sharedMemPerBlockOptin);
+                    "%s: %zu bytes of dynamic shared memory; more than %zu need cudaFuncSetAttribute, up to %zu", call.name,
+                    call.shared, most, most_shared() - static_shared(call.function));
     if (call.cooperative) {
         int blocks = blocks_of_a_multiprocessor((int)(b.x * b.y * b.z), call.shared) * p.multiProcessorCount;
         if ((uint64_t)g.x * g.y * g.z > (uint64_t)blocks)
@@ -115,7 +118,7 @@ cudaError_t launch(const Call& call) {
     }
     Alone alone;
     if (broken) return last_error = broken;
-    cudaError_t error = check_configuration(call, *(const void**)call.arguments[0]);
+    cudaError_t error = check_configuration(call);
     if (!error) error = check_stream(call.stream, call.site);
     if (error) return unasked = true, error;
     static char* stacks;
@@ -131,9 +134,14 @@ cudaError_t launch(const Call& call) {
     int failures = cudasim_launch(call.run, call.arguments, grid, block, (unsigned)call.shared, nullptr, 0, stacks,
                                   call.cooperative);
     if (listener) listener(1, &call, failures);
-    for (Allocation& a : allocations) a.fresh = 0;
     running_call = {};
     in_launch = false;
+    if (failures == REFUSED) {
+        int count;
+        unasked = true;
+        return fail(cudaErrorInvalidValue, call.site, "%s: %s", call.name, cudasim_problems(&count)->message);
+    }
+    for (Allocation& a : allocations) a.fresh = 0;
     if (failures == NO_MEMORY)
         return fail(cudaErrorMemoryAllocation, call.site, "%s: no address space for the stacks of all threads at once",
                     call.name);
@@ -149,7 +157,7 @@ cudaError_t launch_known(const void* function, dim3 grid, dim3 block, void** arg
     void* all[64] = {(void*)&function};
     for (int i = 0; i < kernel->count && i < 63; ++i) all[i + 1] = arguments[i];
     return launch({"a kernel", grid, block, shared, site, cooperative, kernel->run, all, kernel->parameters, kernel->count,
-                   0, 0, stream});
+                   0, 0, stream, function});
 }
 
 void fail_grid_barrier(Site site) {

@@ -63,7 +63,12 @@ struct Gpu {  // what a program can ask of it
 };
 
 extern Gpu gpu;
+size_t most_shared();             // of a block, static and dynamic
 extern bool in_main;              // the program runs
+
+// ---------------------------------------------------------------- functions (host_launches.cpp)
+
+size_t most_dynamic_shared(const void* function);
 
 }  // namespace cudasim
 #pragma GCC visibility pop

@@ -39,19 +39,16 @@ struct Access {  // a load or store that a thread is about to make (hooks.cpp)
     uint8_t reads;   // what was there before
 };
 
-constexpr unsigned STEPS = 16;
-
 struct Thread {
     uint3 index;
     State state;
     bool abandoned;   // ended by us, at a fault
+    bool returned;    // before the kernel's end, in hooked builds
     int fiber;        // whose stack it is on, from its first wait on
     Site site;        // where it waits
     uintptr_t pc;     // the instruction after its last barrier or intrinsic call
     uintptr_t last_barrier;  // the same of its last __syncthreads in this block; 0: none yet
     uintptr_t last_access;  // the instruction of its last access, in hooked builds
-    uintptr_t steps[STEPS];  // the last of its accesses and branches, of which there have been so many
-    unsigned step_count;
     uint64_t value;   // what it brings to a warp intrinsic, and takes from one
     int lane_argument, width;
     Access access;    // what it is parked at, when accesses are issued in lockstep
@@ -100,7 +97,7 @@ void check_barrier();          // release it if everyone who is left has come
 [[noreturn]] void stop_block();
 [[noreturn]] void stop_launch();
 
-constexpr int INTERRUPTED = -1, NO_MEMORY = -2;  // what cudasim_launch returns, if not how many blocks failed
+constexpr int INTERRUPTED = -1, NO_MEMORY = -2, REFUSED = -3;  // what cudasim_launch returns, if not how many blocks failed
 
 inline int warp_of(int thread) { return thread >> 5; }
 inline int lane_of(int thread) { return thread & 31; }
@@ -118,7 +115,9 @@ bool warp_waits_disagree();
 
 // ---------------------------------------------------------------- problems (problems.cpp)
 
-enum class Kind : int { None, Race, OutOfBounds, Misaligned, Uninitialised, Barrier, WarpIntrinsic, Trap, Endless, Crash, Skipped };
+enum class Kind : int {
+    None, Race, OutOfBounds, Misaligned, Uninitialised, Barrier, WarpIntrinsic, Trap, Endless, Crash, ReadOnly, Refused
+};
 
 struct Problem {               // as Python reads it
     int kind;
@@ -135,6 +134,12 @@ struct Problem {               // as Python reads it
 void report(Kind kind, Site site, int thread, const char* message);
 void tell_who(Problem& problem, int thread);
 Problem* find_problem(Kind kind, uint64_t pc, uint64_t other_pc, Site site);
+
+// ---------------------------------------------------------------- what a kernel says of its launches (limits.cpp)
+
+extern bool refused;
+extern bool begun;  // the kernel has called begins()
+void limit_launch(size_t dynamic_bytes);
 
 // ---------------------------------------------------------------- signals (crash.cpp)
 

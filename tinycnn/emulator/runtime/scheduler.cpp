@@ -399,6 +399,7 @@ CUDASIM_EXPORT int cudasim_launch(void (*call)(void**), void** given, const unsi
     begin_time_limit(0);
 #endif
     poison_shared(shared);
+    limit_launch(shared);
     interrupted = stopped = false;
     together = cooperative;
     watch_interrupts();
@@ -422,7 +423,7 @@ CUDASIM_EXPORT int cudasim_launch(void (*call)(void**), void** given, const unsi
 #ifndef CUDASIM_HOOKED
     cudasim_ended();
 #endif
-    return interrupted ? INTERRUPTED : failures;
+    return interrupted ? INTERRUPTED : refused ? REFUSED : failures;
 }
 
 }  // namespace cudasim

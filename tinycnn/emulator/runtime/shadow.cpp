@@ -188,10 +188,11 @@ static void forget_before(Cell& cell) {
     extras[cell.extra].older = 0;
 }
 
-// Volatile accesses of two warps are no race: a thread may look until another has written. Within a warp they are: it
-// is code that takes the lanes for one.
-static bool apart(const Record& before) {
-    return before.block != block_number || warp_of(before.thread) != warp_of(current);
+// Volatile accesses of two warps to global memory are no race: a thread may look until another has written. Within a warp
+// they are: it is code that takes the lanes for one. And in shared memory they are: whoever looks there looks once as a
+// rule, at what a barrier should have put before it.
+static bool may_look(const Record& before, int space) {
+    return space == Global && (before.block != block_number || warp_of(before.thread) != warp_of(current));
 }
 
 static void access_cell(Cell& cell, uint8_t bytes, uint8_t every_byte, int space, bool unset, const Access& now, int id, uintptr_t at) {
@@ -199,7 +200,7 @@ static void access_cell(Cell& cell, uint8_t bytes, uint8_t every_byte, int space
                  (uint32_t)now.pc, (uint16_t)current, bytes, (bool)now.is_volatile};
     auto conflicts = [&](const Record& before, bool before_wrote, int address = 0) {
         if (!(before.bytes & bytes) || ordered(before, space, address)) return false;
-        if (before.is_volatile && now.is_volatile && apart(before)) return false;
+        if (before.is_volatile && now.is_volatile && may_look(before, space)) return false;
         race(before, now, before_wrote, id, at);
         return true;
     };

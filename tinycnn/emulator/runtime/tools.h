@@ -13,6 +13,7 @@ struct Region {          // an array
     uintptr_t begin, end;
     int space, granule;  // granule: bytes of its elements, at most 4, that one shadow cell watches
     bool unset;          // begins as nobody has written it
+    bool constant;       // __constant__ memory
     bool written;        // somebody has, while it was checked
     Cell* cells;         // shadow.cpp; of shared memory, those of the running block
     Cell* all_cells;     // of every block that runs at once
