@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tinycnn import emulator
-from tinycnn.emulator import Launch
+from tinycnn.emulator import Launch, instrument
 
 SOURCE = Path(__file__).parent / "faults.cu"
 
@@ -457,6 +457,16 @@ extern "C" __global__ void forever(int* y) {
     }
 }
 """
+
+
+def test_a_launch_is_given_the_processor_s_time_and_not_the_clock_s(tmp_path, monkeypatch):
+    """On a machine that has much else to do it computes for less than the time that goes by."""
+    source = tmp_path / "spin.cu"
+    source.write_text(SPIN)
+    computed = [0.0, 0.0, 0.01, 0.03, 0.05, 0.07, 0.09, 0.11]  # at the start, and whenever somebody looks
+    monkeypatch.setattr(instrument.time, "clock_gettime", lambda clock: computed.pop(0))
+    (report,) = emulator.check(source, [Launch("forever", (1,), (32,), [np.zeros(32, np.int32)])], seconds=0.1)
+    assert report.kind == "endless" and computed == []
 
 
 def test_a_kernel_that_does_not_end_is_ended_and_its_line_named(tmp_path):

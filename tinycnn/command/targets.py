@@ -170,7 +170,7 @@ seconds_option = click.option(
     type=click.FloatRange(min=0, min_open=True),
     default=emulator.MOST_SECONDS,
     show_default=True,
-    help="End a launch that takes longer, and say where it is.",
+    help="End a launch that computes longer, and say where it is.",
 )
 
 
