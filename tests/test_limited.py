@@ -42,6 +42,21 @@ def test_what_ends_a_child_is_told_with_what_it_was_at(what, words):
     assert len(outcome.printed) <= limited.FLOOD_KEPT and outcome.printed.startswith("flood" * (what == "flooding"))
 
 
+def test_a_child_that_waits_for_a_core_has_more_time(monkeypatch):
+    """As if the machine were busy for all of the first second, which is longer than the child may sleep."""
+    began = time.monotonic()
+    monkeypatch.setattr(limited, "waited", lambda pid: min(time.monotonic() - began, 1.0))
+    outcome = run("at_something", what="sleeping")
+    assert "had not ended after 0.3 seconds" in outcome.ended and time.monotonic() - began > 1.0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it is Linux that says it")
+def test_how_long_a_process_has_waited_for_a_core_is_known_and_of_none_it_is_0():
+    known, child = limited.waited(os.getpid()), subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    assert 0 <= known <= limited.waited(os.getpid()) and limited.waited(child.pid) == 0
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="macOS has no limit on memory")
 def test_a_child_that_takes_too_much_memory_is_ended():
     outcome = run("at_something", limited.Limits(memory=2**30), what="eating")
