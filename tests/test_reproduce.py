@@ -10,7 +10,14 @@ import pytest
 import tinycnn
 from tinycnn import command as cli
 from tinycnn import datasets
-from tinycnn.architectures import ARCHITECTURES, Architecture, Params, UnknownNetwork, reproduction
+from tinycnn.architectures import (
+    ARCHITECTURES,
+    Architecture,
+    Params,
+    UnknownNetwork,
+    reproduction,
+    reproduction_jobs,
+)
 from tinycnn.architectures import reproduction_report as report
 from tinycnn.architectures.catalogue import OPEN, SCHEDULED_ADAM
 from tinycnn.callbacks import ModelCheckpoint
@@ -180,6 +187,21 @@ def test_two_commands_may_train_into_one_folder(tiny, tmp_path, capsys):
     second.keep(row(tiny, [0.8], seed=1, epochs=1, **here))
     reproduction.reproduce([reproduction.Run(tiny, 1, 1)], data, first)  # what the other has finished since
     assert capsys.readouterr().out == "tiny, seed 1: finished already\n"
+
+
+def test_what_a_worker_has_left_is_read_once_and_again_when_it_is_written_again(tmp_path, monkeypatch):
+    """Who hands out a hundred jobs looks twice a second."""
+    results, read, opened = reproduction.Results(tmp_path), reproduction.read, []
+    monkeypatch.setattr(reproduction, "read", lambda path: opened.append(path.stem) or read(path))
+    kept = reproduction_jobs.OneRow(tmp_path)
+    (tmp_path / "unfinished").mkdir()
+    for name in ("go-crazy", "other-1"):
+        kept.keep(row(name, [0.5], epochs=2))
+    assert len(results.take_in()) == 2 and len(opened) == 2
+    assert results.take_in() == [] and len(opened) == 2
+    kept.keep(row("other-1", [0.5, 0.6], epochs=2))
+    (news,) = results.take_in()
+    assert news["history"]["val_acc"] == [0.5, 0.6] and len(opened) == 3
 
 
 def test_other_epochs_other_data_and_other_devices_are_runs_of_their_own(tmp_path):

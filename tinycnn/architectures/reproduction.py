@@ -104,6 +104,7 @@ class Results:
         self.path = self.folder / "results.json"
         self.known = stamp_of(self.path)  # of the results.json that the rows have all of
         self.rows = read(self.path) if self.known else []
+        self.taken: dict[Path, tuple[int, ...]] = {}  # of the rows that workers have left
         self.folder.mkdir(parents=True, exist_ok=True)
         self.permit.unlink(missing_ok=True)
         self.take_in()
@@ -132,9 +133,13 @@ class Results:
                 self.rows.append(row)
 
     def take_in(self) -> list[Row]:
-        """Take in the rows that workers have left; those of them that have more epochs than what was there."""
-        left = [read(path) for path in sorted((self.folder / UNFINISHED).glob("*.json"))]
-        return self.merge([row for (row,) in left])
+        """Take in the rows that workers have left since; those of them that have more epochs than what was there."""
+        left: list[Row] = []
+        for path in sorted((self.folder / UNFINISHED).glob("*.json")):
+            if (stamp := stamp_of(path)) and stamp != self.taken.get(path):
+                left += read(path)
+                self.taken[path] = stamp
+        return self.merge(left)
 
     def take_in_others(self) -> None:
         """Take in the rows that another command has written since results.json was read or written here."""
