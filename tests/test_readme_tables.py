@@ -69,7 +69,7 @@ def test_every_network_that_differs_from_its_document_is_explained_or_said_not_t
     short, long = path.read_text(encoding="utf-8").split("before explanations\n")
     first, second = [line for line in short.splitlines() if line.startswith("- `")]
     assert first.startswith("- `other-1`: nothing that was tried") and "not been tried to the end" in first
-    assert second.startswith("- `other-4`: the gap is closed by: no shuffling (which goes past it)")
+    assert second.startswith("- `other-4`: the gap is closed by: no shuffling (by one seed, which goes past it)")
     heads = [line for line in long.splitlines() if line.startswith("some CPU. ")]
     assert [head.split()[2] for head in heads] == ["other-1:", "other-4:"]
     (line,) = [line for line in long.split("other-4: the document")[1].splitlines() if "the recipe as it is" in line]

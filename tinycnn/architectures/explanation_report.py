@@ -122,10 +122,11 @@ def conclusion(network: str, results: Sequence[Found]) -> str:
         return f"there is no gap; the documented value lies within what the seeds give.{rest}"
     gap, closing = abs(recipe.off), []
     for result in tried:
-        if result.lies == WITHIN:
-            closing.append(result.name)
-        elif result.lies != recipe.lies and abs(result.off) <= gap:  # on the other side, and no further away
-            closing.append(f"{result.name} (which goes past it)")
+        past = result.lies not in (WITHIN, recipe.lies) and abs(result.off) <= gap  # and no further away
+        if result.lies == WITHIN or past:
+            alone = len(result.values) < len(recipe.values) and len(result.values) == 1
+            notes = ", ".join(["by one seed"] * alone + ["which goes past it"] * past)
+            closing.append(f"{result.name} ({notes})" if notes else result.name)
     if closing:
         return f"the gap is closed by: {', '.join(closing)}.{rest}"
     nearest = min(tried, key=lambda result: abs(result.off), default=None)
