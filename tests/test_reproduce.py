@@ -161,15 +161,16 @@ def test_what_is_finished_is_not_trained_again(command, tmp_path, monkeypatch):
 
 def test_every_row_keeps_the_versions_by_which_it_was_trained(command, tiny, tmp_path):
     """An older file says them once for all of its rows."""
-    older, folder = {"python": "3.10.0", "tinycnn": "0.1.0"}, tmp_path / "out"
+    older, own, folder = {"python": "3.10.0", "tinycnn": "0.1.0"}, {"tinycnn": "0.1.5"}, tmp_path / "out"
     folder.mkdir()
-    file = {"versions": older, "rows": [row("go-crazy", [0.9], epochs=1)]}
+    rows = [row("go-crazy", [0.9], epochs=1), row("other-1", [0.9], epochs=1, versions=own)]
+    file = {"versions": older, "rows": rows}
     (folder / "results.json").write_text(json.dumps(file), encoding="utf-8")
     assert command(tiny, "--epochs", 1)[0] == 0
     assert command(tiny, "--epochs", 1)[0] == 0  # which trains nothing
-    first, second = rows_in(folder)
-    assert first["versions"] == older
-    assert second["versions"].items() >= {"python": platform.python_version(), "tinycnn": tinycnn.__version__}.items()
+    first, second, third = rows_in(folder)
+    assert first["versions"] == older and second["versions"] == own
+    assert third["versions"].items() >= {"python": platform.python_version(), "tinycnn": tinycnn.__version__}.items()
 
 
 def test_two_commands_may_train_into_one_folder(tiny, tmp_path, capsys):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from statistics import mean
 from typing import Any, NamedTuple
 
@@ -60,9 +60,14 @@ def found(network: str, rows: Rows) -> list[Found]:
     return results
 
 
+def recipe_of(results: Iterable[Found]) -> Found | None:
+    """What the recipe as it is gave, if it was trained."""
+    return next((result for result in results if result.name == AS_IT_IS), None)
+
+
 def differs(network: str, rows: Rows) -> bool:
     """Whether what is documented lies outside of what several seeds of the recipe gave."""
-    recipe = next((result for result in found(network, rows) if result.name == AS_IT_IS), None)
+    recipe = recipe_of(found(network, rows))
     return recipe is not None and recipe.documented is not None and len(recipe.values) > 1 and recipe.lies != WITHIN
 
 
@@ -108,7 +113,7 @@ def conclusion(network: str, results: Sequence[Found]) -> str:
     """What closes the gap to what is documented, or that nothing does, in a sentence or two."""
     if get(network).accuracy is None:
         return "there is nothing to compare with"
-    recipe = next((result for result in results if result.name == AS_IT_IS), None)
+    recipe = recipe_of(results)
     if recipe is None:
         return "the recipe as it is has not been trained to its end yet"
     if not recipe.values:
