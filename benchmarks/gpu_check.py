@@ -7,6 +7,7 @@
 
 The steps:
 tests        the device suite with --device cuda
+emulator     the emulator's tests of what CUDA means, by CuPy; and its programs, by nvcc: they print the same
 sanitizers   compute-sanitizer's memcheck, racecheck, initcheck and synccheck over every kernel
 training     `tinycnn train go-crazy` for two epochs
 sectors      global-memory sectors of six kernels: the emulator's trace beside Nsight Compute's counters
@@ -28,7 +29,6 @@ import io
 import json
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -36,27 +36,32 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import budget as budgets
+import emulator_beside_gpu
 import machine
+from commands import ROOT, command
 
 import tinycnn
 from tinycnn import emulator
 from tinycnn.devices import DeviceError
 from tinycnn.devices.checks.cases import cases
 
-ROOT = Path(__file__).resolve().parent.parent
-SUITE = ["test_products.py", "test_layer_operations.py", "test_operations.py", "test_tensor.py"]
-SUITE += ["gradients/test_gradients.py", "gradients/test_cases.py"]
-SUITE += ["test_training.py", "test_callbacks.py", "test_checkpoint.py"]
-SUITE += ["test_kernel_devices.py::test_training_is_the_same_to_the_bit_with_and_without_graphs_on_a_gpu"]
+SUITE = """
+    test_products test_layer_operations test_operations test_tensor test_special_values test_image_outputs test_backend
+    gradients/test_gradients gradients/test_cases gradients/test_any_shape test_training test_callbacks test_checkpoint
+    test_own_losses test_loss_classes test_own_activations test_weights test_weights_of_images test_models
+    test_several_inputs test_frozen test_fit_again test_batch_logs test_generators test_threads
+    test_kernel_devices test_whole_steps
+""".split()
+ON_THE_DEVICE = "{device} or on_a_gpu"  # of their tests; the others need no device, or choose one themselves
 BENCHMARK_SECONDS = 1200  # of each benchmark, at most
-STEPS = ("tests", "sanitizers", "training", "sectors", "profile", "frameworks", "layers", "conv", "ladder", "numba")
+BENCHMARKS = ("profile", "frameworks", "layers", "conv", "ladder")
+STEPS = ("tests", "emulator", "sanitizers", "training", "sectors", *BENCHMARKS, "numba")
 # Seconds that a step takes, roughly, on a GPU and without one; of a benchmark, with which it is worth starting.
 SECONDS = {
-    "cuda": {"tests": 40, "sanitizers": 30, "training": 15, "sectors": 25, "numba": 120},
-    "emulator": {"tests": 240, "sanitizers": 1, "training": 25, "sectors": 15},
+    "cuda": {"tests": 40, "emulator": 40, "sanitizers": 30, "training": 15, "sectors": 25, "numba": 120},
+    "emulator": {"tests": 240, "emulator": 5, "sanitizers": 1, "training": 25, "sectors": 15},
 }
 BENCHMARK = {"cuda": 30, "emulator": 3}
-BENCHMARKS = ("profile", "frameworks", "layers", "conv", "ladder")
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
 METRICS = {
     "load": "l1tex__t_sectors_pipe_lsu_mem_global_op_ld.sum",
@@ -66,21 +71,21 @@ METRICS = {
 COMPARED = ("relu", "conv1x1", "conv2d", "dropout", "maxpool2d", "layout")
 
 
-def command(words, seconds):
-    """(exit status, output) of a command; status None where it ran past its time."""
-    try:
-        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=seconds)
-    except subprocess.TimeoutExpired:
-        return None, f"stopped after {seconds} s"
-    return done.returncode, done.stdout + done.stderr
-
-
 def tests(device, seconds=240):
-    files = [str(ROOT / "tests" / name) for name in SUITE]
+    files = [str(ROOT / "tests" / f"{name}.py") for name in SUITE]
+    files += ["-k", ON_THE_DEVICE.format(device=device)]
     processes = ["--numprocesses", str(min(6, machine.cores()))]
     status, output = command([sys.executable, "-m", "pytest", *processes, "--device", device, *files], seconds)
     last = [line for line in output.splitlines() if re.search(r"\d+ (passed|failed)", line)][-1:]
     return {"passed": status == 0, "summary": "".join(last), "output": "" if status == 0 else output[-4000:]}
+
+
+def as_the_emulator_says(device):
+    """The step of what the emulator's tests say of CUDA."""
+    if device != "cuda":
+        return {"passed": True, "absent": "no GPU is used"}
+    tested, ran = emulator_beside_gpu.tests(), emulator_beside_gpu.programs(machine.gpu())
+    return {"passed": tested["passed"] and ran["passed"], "tests": tested, "programs": ran}
 
 
 def sanitizers(device):
@@ -198,7 +203,8 @@ def main():
         return max(1, budget.left() / sum(step in BENCHMARKS for step in to_come)) if budget.limited else None
 
     steps = {
-        "tests": tests, "sanitizers": sanitizers, "training": training, "sectors": sectors,
+        "tests": tests, "emulator": as_the_emulator_says, "sanitizers": sanitizers,
+        "training": training, "sectors": sectors,
         "profile": benchmark(arguments.results, "profile_steps", share=share),
         "frameworks": benchmark(arguments.results, "train_frameworks", "--device", "cuda", share=share),
         "layers": benchmark(arguments.results, "layers_cudnn", share=share),

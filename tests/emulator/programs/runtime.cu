@@ -102,12 +102,17 @@ int main(int argc, char** argv) {
 
     cudaDeviceProp gpu;
     cudaGetDeviceProperties(&gpu, 0);
-    int devices, multiprocessors;
+    int devices, multiprocessors, clock;
     cudaGetDeviceCount(&devices);
     cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, 0);
-    double bandwidth = 2.0 * gpu.memoryClockRate * 1e3 * gpu.memoryBusWidth / 8;
-    printf("gpu %d|%s|%d.%d|%d|%d|%zu|%.0f\n", devices, gpu.name, gpu.major, gpu.minor, gpu.multiProcessorCount,
-           multiprocessors, gpu.sharedMemPerBlockOptin, bandwidth / 1e9);
+    cudaDeviceGetAttribute(&clock, cudaDevAttrMemoryClockRate, 0);
+#if CUDART_VERSION < 13000  // which has it there no more
+    if (clock != gpu.memoryClockRate) clock = 0;
+#endif
+    double bandwidth = 2.0 * clock * 1e3 * gpu.memoryBusWidth / 8;
+    printf("gpu %d|%s|%d.%d|%d|%d|%zu\n", devices, gpu.name, gpu.major, gpu.minor, gpu.multiProcessorCount,
+           multiprocessors, gpu.sharedMemPerBlockOptin);
+    printf("bandwidth %.0f\n", bandwidth / 1e9);
 
     int blocks = 0, grid = 0, block = 0;
     cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, big_shared, 256, 100 * 1024);
