@@ -2,7 +2,6 @@
 
 import math
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -10,7 +9,7 @@ from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
 
-from commands import ROOT, command
+from commands import ROOT, command, of_pytest
 
 FOLDER = ROOT / "tests" / "emulator"
 TESTS = ("test_semantics.py", "test_intrinsics.py", "test_together.py")
@@ -23,17 +22,16 @@ PROGRAMS = {  # those of FOLDER/programs: what follows the name of a compiler, a
     "parts": (["parts/main.cu", "parts/scale.cu", "-I", "parts/include", "-D", "OFFSET=5"], []),
 }
 NVCC = ("-std=c++17", "-arch=native", "-rdc=true", "--extended-lambda")
-NOT_COMPARED = ("bandwidth",)  # the emulator has the data sheet's
+# Bandwidth, of which the emulator has the data sheet's, and the error of too many threads, which CUDA 13 changed.
+NOT_COMPARED = ("bandwidth", "errors")
 NEAR = 1e-5  # of a number that is printed, what rounding may change
 
 
 def tests(seconds=120):
     """The emulator's own tests with its kernels on the GPU: see tests/emulator/on_gpu.py."""
     path = os.pathsep.join([str(FOLDER), *filter(None, [os.environ.get("PYTHONPATH")])])
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "on_gpu", *(str(FOLDER / name) for name in TESTS)]
-    status, output = command(words, seconds, variables={"PYTHONPATH": path})
-    last = [line for line in output.splitlines() if re.search(r"\d+ (passed|failed)", line)][-1:]
-    return {"passed": status == 0, "summary": "".join(last), "output": "" if status == 0 else output[-12000:]}
+    words = [sys.executable, "-m", "pytest", "-p", "on_gpu", *(str(FOLDER / name) for name in TESTS)]
+    return of_pytest(*command(words, seconds, variables={"PYTHONPATH": path}))
 
 
 def differing(ours, theirs):

@@ -38,7 +38,7 @@ from pathlib import Path
 import budget as budgets
 import emulator_beside_gpu
 import machine
-from commands import ROOT, command
+from commands import ROOT, command, of_pytest
 
 import tinycnn
 from tinycnn import emulator
@@ -75,9 +75,7 @@ def tests(device, seconds=240):
     files = [str(ROOT / "tests" / f"{name}.py") for name in SUITE]
     files += ["-k", ON_THE_DEVICE.format(device=device)]
     processes = ["--numprocesses", str(min(6, machine.cores()))]
-    status, output = command([sys.executable, "-m", "pytest", *processes, "--device", device, *files], seconds)
-    last = [line for line in output.splitlines() if re.search(r"\d+ (passed|failed)", line)][-1:]
-    return {"passed": status == 0, "summary": "".join(last), "output": "" if status == 0 else output[-4000:]}
+    return of_pytest(*command([sys.executable, "-m", "pytest", *processes, "--device", device, *files], seconds))
 
 
 def as_the_emulator_says(device):

@@ -8,6 +8,8 @@ python benchmarks/gpu_kernels.py --file step           # a small network's train
 import argparse
 import sys
 
+from sides import GENERAL
+
 import tinycnn
 from tinycnn.devices import DeviceError
 from tinycnn.devices.checks import fast_cases, step_cases
@@ -32,13 +34,14 @@ def run(device_name, files, dtypes):
 
 
 def general(device, case):
-    """A kernel file whose kernels take any shape."""
+    """A kernel file whose kernels take any shape; cuda takes others where it may."""
     operations = Operations(device.dtype)
     operations.device = device
-    for numbers in case.shapes:
-        case.at(operations, *numbers)
-    if case.more:
-        case.more(operations)
+    with device.taking(GENERAL):
+        for numbers in case.shapes:
+            case.at(operations, *numbers)
+        if case.more:
+            case.more(operations)
 
 
 def main():

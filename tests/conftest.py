@@ -4,6 +4,7 @@ import os
 from functools import cache
 
 os.environ.setdefault("KERAS_BACKEND", "jax")  # before anybody imports keras
+os.environ.setdefault("JAX_PLATFORMS", "cpu")  # beside a GPU it would take most of its memory, and compute in TF32
 # Before anybody imports NumPy: the tests fill the cores by themselves, and BLAS threads that wait for one another made
 # the small products of `reference` a hundred times slower.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -21,18 +21,24 @@ import numpy as np
 
 from tinycnn import emulator, kernels
 
-captured = None  # while a stream is capturing: {stream: what is noted of it, in order}
-spoilt = False  # whether something was tried meanwhile that cannot be part of a graph
+
+class Local(threading.local):
+    """What each thread has of its own."""
+
+    captured = None  # while its stream is capturing: {stream: what is noted of it, in order}
+    spoilt = False  # whether something was tried meanwhile that cannot be part of a graph
+
+
+local = Local()
 
 
 def do(action):
-    captured[get_current_stream()].append(action) if captured is not None else action()
+    local.captured[get_current_stream()].append(action) if local.captured is not None else action()
 
 
 def not_while_capturing():
-    global spoilt
-    if captured is not None:
-        spoilt = True
+    if local.captured is not None:
+        local.spoilt = True
         raise RuntimeError("the current stream is capturing, so H2D transfers are disallowed")
 
 
@@ -76,7 +82,6 @@ def at_address(place, size):
 
 
 default_pool = MemoryPool()
-local = threading.local()
 
 
 def get_allocator():
@@ -135,7 +140,7 @@ def asnumpy(array):
 def empty(shape, dtype):
     shape, dtype = (shape,) if isinstance(shape, int) else tuple(shape), np.dtype(dtype)
     made = get_allocator()(math.prod(shape) * dtype.itemsize).view(dtype).reshape(shape)
-    if captured is None:
+    if local.captured is None:
         made.fill(np.nan if dtype.kind == "f" else 77)  # nobody may rely on what is in it
     return made.view(ndarray)
 
@@ -280,16 +285,14 @@ class Stream:
         return event
 
     def wait_event(self, event):
-        if captured is not None:
-            captured.setdefault(self, []).append(event)
+        if local.captured is not None:
+            local.captured.setdefault(self, []).append(event)
 
     def begin_capture(self):
-        global captured
-        captured = {self: []}
+        local.captured = {self: []}
 
     def end_capture(self):
-        global captured, spoilt
-        noted, captured, was_spoilt, spoilt = captured, None, spoilt, False
+        noted, local.captured, was_spoilt, local.spoilt = local.captured, None, local.spoilt, False
         if was_spoilt:
             raise RuntimeError("cudaErrorStreamCaptureInvalidated")
         done = dict.fromkeys(noted, 0)
@@ -323,7 +326,7 @@ def get_current_stream():
 class Event:
     def record(self, stream=None):
         self.time, self.stream = time.perf_counter(), stream or get_current_stream()
-        self.number = len(captured[self.stream]) if captured is not None else 0
+        self.number = len(local.captured[self.stream]) if local.captured is not None else 0
 
     def synchronize(self):
         pass

@@ -4,7 +4,12 @@ import sys
 from pathlib import Path
 
 import emulator_beside_gpu
+import gpu_kernels
+import pytest
 import stand_in_cupy
+
+from tinycnn.devices.checks.cases import CASES
+from tinycnn.devices.gpu.emulator import EmulatorDevice
 
 FOLDER = Path(emulator_beside_gpu.FOLDER)
 
@@ -30,3 +35,12 @@ def test_what_it_is_to_run_is_there(monkeypatch):
     assert not [name for name in on_gpu.LAUNCHED if f"\ndef {name}(" not in text]
     for words, _ in emulator_beside_gpu.PROGRAMS.values():
         assert not [word for word in words if word.endswith(".cu") and not (FOLDER / "programs" / word).exists()]
+
+
+@pytest.mark.parametrize("file", ["conv2d", "conv1x1", "dense"])
+def test_the_kernels_for_any_shape_are_looked_at_whatever_path_is_usual(monkeypatch, file):
+    device, launched = EmulatorDevice(), []
+    monkeypatch.setattr(device, "launch", lambda file, *_, **__: launched.append(file))
+    device.path = "fast"
+    gpu_kernels.general(device, CASES[file])
+    assert file in launched and not [name for name in launched if name.startswith("fast/")]

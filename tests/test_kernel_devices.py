@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import stand_in_cupy
 from helpers import assert_close, assert_same_bits, images, normal
+from small_trainings import again, assert_alike_alone_and_at_once, compiled, fit, toy
 
 import tinycnn
 from tinycnn import command as cli
@@ -353,6 +354,26 @@ def test_training_is_the_same_to_the_bit_with_and_without_graphs_on_a_gpu(record
     assert all(r.graph is not None for r in recordings) and len(recordings) == 3
     without_graphs(monkeypatch)
     assert_same_training(found, trained(cuda.CudaDevice(), monkeypatch))
+
+
+def test_threads_that_train_at_once_record_each_its_own_step(stand_in, recordings, monkeypatch):
+    """What one launches or copies while another records is no part of that recording, and does not wait for its end."""
+    x, y = toy(32)
+
+    def trained(model):
+        with tinycnn.use_device("cuda"):
+            fit(model, x, y, epochs=3)
+        return model.get_weights()
+
+    monkeypatch.setitem(tinycnn.devices._made, ("cuda", "float32"), cuda.CudaDevice())
+
+    def model_of(seed):
+        again(seed)
+        return compiled("adam")
+
+    with tinycnn.use_device("cuda"):
+        assert_alike_alone_and_at_once(model_of, trained, lambda model: model.predict(x))
+    assert all(r.graph is not None for r in recordings) and len(recordings) >= 8
 
 
 def test_a_table_of_addresses_outlives_what_a_recorded_step_lets_go_of(stand_in):

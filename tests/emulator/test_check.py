@@ -474,12 +474,12 @@ def test_a_kernel_that_does_not_end_is_ended_and_its_line_named(tmp_path):
     source.write_text(SPIN)
     arrays = [np.zeros(1, np.int32), np.zeros(32, np.int32)]
     launches = [Launch("spin", (3,), (32,), arrays), Launch("forever", (1,), (32,), arrays[1:])]
-    spin, forever = (report for report in emulator.check(source, launches, seconds=0.05) if report.kind == "endless")
+    spin, forever = (report for report in emulator.check(source, launches, seconds=0.3) if report.kind == "endless")
     assert (spin.kernel, spin.block, spin.thread) == ("spin", (1, 0, 0), (5, 0, 0)) and spin.line == 3
     assert (forever.kernel, forever.thread) == ("forever", (31, 0, 0)) and forever.line in (10, 11)
-    assert "has not ended after 0.05 seconds" in spin.message and spin.file.endswith("spin.cu")
+    assert "has not ended after 0.3 seconds" in spin.message and spin.file.endswith("spin.cu")
     # What was ended leaves nothing behind, and what ends in time is left alone.
     arrays = [np.ones(1, np.int32), np.zeros(32, np.int32)]
     assert not [r for r in emulator.check(source, [Launch("spin", (1,), (32,), arrays)]) if r.kind != "race"]
-    with pytest.raises(emulator.KernelError, match=r"spin: .*spin.cu:3: the launch has not ended after 0.05 seconds"):
-        emulator.trace(source, launches[0], seconds=0.05)
+    with pytest.raises(emulator.KernelError, match=r"spin: .*spin.cu:3: the launch has not ended after 0.3 seconds"):
+        emulator.trace(source, launches[0], seconds=0.3)

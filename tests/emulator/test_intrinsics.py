@@ -61,12 +61,8 @@ def bytes_of(value):
 
 
 def permuted(x, y, selector):
-    both, result = bytes_of(x) + bytes_of(y), 0
-    for i in range(4):
-        digit = selector >> 4 * i & 15
-        byte = both[digit & 7]
-        result |= ((255 if byte >= 128 else 0) if digit & 8 else byte) << 8 * i
-    return result
+    both = bytes_of(x) + bytes_of(y)
+    return sum(both[selector >> 4 * i & 7] << 8 * i for i in range(4))
 
 
 def nth_set(mask, base, offset):
@@ -204,6 +200,7 @@ NEAR = {
     ("normcdff", "ff"): lambda x: (1 + math.erf(x / math.sqrt(2))) / 2,
     ("normcdf", "dd"): lambda x: (1 + math.erf(x / math.sqrt(2))) / 2,
 }  # fmt: skip
+COARSE = 0  # how far __tanf and its like may be off: on a GPU, for which on_gpu.py sets it, not here
 POSITIVE = re.compile(r"sqrt|log|powf")
 BY_HAND = {"__double2hiint", "__double2loint", "__hiloint2double", "__sincosf", "sincospif", "sincospi"}
 FUNCTIONS = [*EXACT, *VIEWS, *NEAR]
@@ -225,6 +222,8 @@ def inputs(number, letter, name):
     if letter in "fd":
         values = np.abs(values) if POSITIVE.search(name) else values
         values[values == 0] = 1
+    if name == "__fns" and number == 2:
+        values = np.maximum(values, -info.max)  # the lowest has no opposite
     return np.roll(values, 5 * number)
 
 
@@ -273,7 +272,8 @@ def test_bits_seen_as_another_type(module, function):
 def test_to_a_few_units_in_the_last_place(module, function):
     arrays, y = computed(module, function)
     want = [NEAR[function](*row) for row in zip(*(a.tolist() for a in arrays), strict=True)]
-    tolerance = 1e-6 if function[1][0] == "f" else 1e-14
+    coarse = COARSE if function[0].startswith("__") else 0
+    tolerance = max(coarse, 1e-6 if function[1][0] == "f" else 1e-14)
     np.testing.assert_allclose(y, want, rtol=tolerance, atol=tolerance)
 
 

@@ -103,7 +103,7 @@ def test_host_code_is_answered_as_cuda_answers_it():
     card = cards.get("a100")
     status, printed, errors = run(PROGRAMS / "runtime.cu", "--gpu", "a100", "--", "7")
     assert status == 7  # what it calls exit() with
-    limit = card.shared // (100 * 1024 + card.reserved)
+    limit = card.shared // (40 * 1024 + card.reserved)
     assert printed.splitlines() == [
         "arguments 1 7",
         "symbol 35",
@@ -114,7 +114,7 @@ def test_host_code_is_answered_as_cuda_answers_it():
         "mapped 1 1",
         f"gpu 1|{card.name}|8.0|108|108|{card.shared_of_a_block}",
         f"bandwidth {card.bandwidth / 1e9:.0f}",
-        f"occupancy {limit} {2 * card.multiprocessors} 1024",
+        f"occupancy 0 {2 * card.multiprocessors} 1024 {limit}",
         "shared cudaErrorInvalidValue cudaSuccess 63",
         "errors cudaErrorInvalidConfiguration|invalid configuration argument|no error",
         "invalid cudaErrorInvalidValue cudaErrorInvalidValue cudaErrorInvalidDevice",
@@ -380,6 +380,7 @@ def test_what_a_kernel_itself_limits_is_an_error_of_the_launch(find_line, comman
     program = PROGRAMS / "limits.cu"
     wrong, right = "cudaErrorInvalidValue", "cudaSuccess"
     printed = f"{wrong} 0 {right} {right} {wrong} {wrong} {right} {right} {4 * 4096} {100 * 1024} 4\n"
+    printed += f"together 4 {right} cudaErrorCooperativeLaunchTooLarge \n"
     if command == "run":
         assert run(program) == (0, printed, "")
         return
@@ -388,8 +389,9 @@ def test_what_a_kernel_itself_limits_is_an_error_of_the_launch(find_line, comman
     if command is trace:
         assert done.exit_code == 0 and done.stdout.count("global store") == 3  # bounded<128>, tiled and tiled<int>
         return
-    first, second, third, count = done.stdout.splitlines()
-    assert done.exit_code == 1 and count.endswith("3 reports")
+    first, second, third, fourth, count = done.stdout.splitlines()
+    assert done.exit_code == 1 and count.endswith("4 reports")
+    assert f"limits.cu:{find_line(program, '// one more')}: cuda-error: " in fourth and "at most 528" in fourth
     for line, place, words in (
         (
             first,

@@ -9,6 +9,12 @@ template <typename T> __global__ void tiled(T* x) {
     __syncthreads();
     x[threadIdx.x] = tile[threadIdx.x ^ 1] + more[threadIdx.x ^ 1];
 }
+__global__ void quiet(int* x) {
+    __shared__ int tile[4096];
+    tile[threadIdx.x] = 1;
+    __syncthreads();
+    if (!x) *x = tile[threadIdx.x ^ 1];
+}
 void say() { printf("%s ", cudaGetErrorName(cudaGetLastError())); }
 int main() {
     int *x, h, blocks; cudaMalloc(&x, 4096); cudaMemset(x, 0, 4096); cudaFuncAttributes a;
@@ -23,5 +29,14 @@ int main() {
     cudaFuncGetAttributes(&a, tiled<int>);
     cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, tiled<int>, 64, 40 * 1024);
     printf("%zu %d %d\n", a.sharedSizeBytes, a.maxDynamicSharedSizeBytes, blocks);
+
+    int multiprocessors;
+    void* arguments[] = {&x};
+    cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, 0);
+    cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, quiet, 64, 32 * 1024);
+    printf("together %d ", blocks);
+    cudaLaunchCooperativeKernel((void*)quiet, blocks * multiprocessors, 64, arguments, 32 * 1024, 0); say();
+    cudaLaunchCooperativeKernel((void*)quiet, blocks * multiprocessors + 1, 64, arguments, 32 * 1024, 0); say();  // one more
+    printf("\n");
     cudaFree(x);
 }

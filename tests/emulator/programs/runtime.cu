@@ -115,9 +115,11 @@ int main(int argc, char** argv) {
     printf("bandwidth %.0f\n", bandwidth / 1e9);
 
     int blocks = 0, grid = 0, block = 0;
-    cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, big_shared, 256, 100 * 1024);
+    cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, big_shared, 256, 100 * 1024);  // more than a launch may have yet
     cudaOccupancyMaxPotentialBlockSize(&grid, &block, add_one, 0, 0);
-    printf("occupancy %d %d %d\n", blocks, grid, block);
+    printf("occupancy %d %d %d ", blocks, grid, block);
+    cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, big_shared, 256, 40 * 1024);
+    printf("%d\n", blocks);
 
     big_shared<<<1, 64, 100 * 1024>>>(device);
     printf("shared %s ", cudaGetErrorName(cudaGetLastError()));

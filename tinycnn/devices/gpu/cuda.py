@@ -13,7 +13,9 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from contextvars import ContextVar
 from functools import cached_property
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,9 @@ from tinycnn.shapes import Shape
 
 OTHERWISE = "without a GPU, the emulator runs the same kernels: --device emulator"
 MOST_TABLES = 64
+
+# The Recording whose step this thread is recording: others launch theirs meanwhile.
+_recording: ContextVar[Recording | None] = ContextVar("recording", default=None)
 
 
 # ---------------------------------------------------------------- what has to be there
@@ -162,7 +167,12 @@ class CudaDriver(Driver):
         self.shared_of: dict[tuple[str, str], int] = {}  # bytes of shared memory, where a kernel asked for more
         # bytes: (device array, the pinned memory it was copied from)
         self.tables: OrderedDict[bytes, tuple[Array, Any]] = OrderedDict()
-        self.recording: Recording | None = None  # the Recording whose step is being recorded
+        self.changing_tables = Lock()
+
+    @property
+    def recording(self) -> Recording | None:
+        """That whose step this thread is recording."""
+        return _recording.get()
 
     @cached_property
     def card(self) -> Card:  # type: ignore[override]
@@ -211,13 +221,14 @@ class CudaDriver(Driver):
         if self.recording is not None:
             return self.recording.table(addresses)
         key = addresses.tobytes()
-        if key not in self.tables:
-            self.tables[key] = self._upload(addresses)
-            if len(self.tables) > MOST_TABLES:
-                self.cupy.cuda.get_current_stream().synchronize()  # its copy may not have been made yet
-                self.tables.popitem(last=False)
-        self.tables.move_to_end(key)
-        return self.tables[key][0]
+        with self.changing_tables:
+            if key not in self.tables:
+                self.tables[key] = self._upload(addresses)
+                if len(self.tables) > MOST_TABLES:
+                    self.cupy.cuda.get_current_stream().synchronize()  # its copy may not have been made yet
+                    self.tables.popitem(last=False)
+            self.tables.move_to_end(key)
+            return self.tables[key][0]
 
     def arrivals(self, count: int) -> Array:
         # Those of a recorded step are zeroed once: every replay finds what the last one left.
@@ -350,11 +361,11 @@ class Recording:
 
     def capture(self) -> None:
         """Record the step into self.graph, or say in a warning why that cannot be. Nothing is computed here."""
-        cupy, driver = self.driver.cupy, self.driver
+        cupy = self.driver.cupy
         cupy.get_default_memory_pool().free_all_blocks()  # what the first run took: the graph needs as much
         self.outside, self.pool = cupy.cuda.get_allocator(), cupy.cuda.MemoryPool()
         stream = cupy.cuda.Stream(non_blocking=True)
-        driver.recording = self
+        before = _recording.set(self)
         try:
             with cupy.cuda.using_allocator(self.pool.malloc), stream:
                 stream.begin_capture()
@@ -377,7 +388,7 @@ class Recording:
             self.tables.clear()
         finally:
             self.kept.clear()
-            driver.recording = None
+            _recording.reset(before)
 
 
 class CudaDevice(KernelDevice):

@@ -73,8 +73,7 @@ cudaError_t copy_symbol(const void* symbol, size_t symbol_size, void* other, siz
 void give_address(const void* symbol);
 cudaError_t set_function(const void* function, cudaFuncAttribute attribute, int value, Site site);
 cudaError_t function_attributes(cudaFuncAttributes* attributes, const void* function);
-int blocks_of_a_multiprocessor(int block, size_t shared);
-size_t static_shared(const void* function);
+int blocks_of_a_function(const void* function, int block, size_t shared);
 cudaError_t check_stream(cudaStream_t stream, Site site);
 cudaError_t check_event(cudaEvent_t event, Site site);
 [[noreturn]] void fail_grid_barrier(Site site);
@@ -238,7 +237,7 @@ template <typename F> cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attr
 }
 template <typename F>
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, F* function, int block, size_t shared) {
-    *blocks = cudasim::blocks_of_a_multiprocessor(block, shared + cudasim::static_shared((const void*)function));
+    *blocks = cudasim::blocks_of_a_function((const void*)function, block, shared);
     return cudaSuccess;
 }
 template <typename F>

@@ -32,6 +32,12 @@ size_t most_dynamic_shared(const void* function) {
     return (in_main ? gpu.properties.sharedMemPerBlock : most_shared()) - static_shared(function);
 }
 
+// How many blocks of a function, which may be null, a multiprocessor holds: none of those that no launch may have.
+int blocks_of_a_function(const void* function, int block, size_t shared) {
+    if (!function) return blocks_of_a_multiprocessor(block, shared);
+    return shared > most_dynamic_shared(function) ? 0 : blocks_of_a_multiprocessor(block, shared + static_shared(function));
+}
+
 cudaError_t set_function(const void* function, cudaFuncAttribute attribute, int value, Site site) {
     if (attribute == cudaFuncAttributePreferredSharedMemoryCarveout) return cudaSuccess;
     if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize)
@@ -85,7 +91,7 @@ static cudaError_t check_configuration(const Call& call) {
                     "%s: %zu bytes of dynamic shared memory; more than %zu need cudaFuncSetAttribute, up to %zu", call.name,
                     call.shared, most, most_shared() - static_shared(call.function));
     if (call.cooperative) {
-        int blocks = blocks_of_a_multiprocessor((int)(b.x * b.y * b.z), call.shared) * p.multiProcessorCount;
+        int blocks = blocks_of_a_function(call.function, (int)(b.x * b.y * b.z), call.shared) * p.multiProcessorCount;
         if ((uint64_t)g.x * g.y * g.z > (uint64_t)blocks)
             return fail(cudaErrorCooperativeLaunchTooLarge, call.site,
                         "%s: a cooperative launch is of blocks that the GPU holds at once: at most %d", call.name, blocks);

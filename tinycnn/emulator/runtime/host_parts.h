@@ -64,10 +64,12 @@ struct Gpu {  // what a program can ask of it
 
 extern Gpu gpu;
 size_t most_shared();             // of a block, static and dynamic
+int blocks_of_a_multiprocessor(int block, size_t shared);
 extern bool in_main;              // the program runs
 
 // ---------------------------------------------------------------- functions (host_launches.cpp)
 
+size_t static_shared(const void* function);
 size_t most_dynamic_shared(const void* function);
 
 }  // namespace cudasim

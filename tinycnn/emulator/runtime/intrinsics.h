@@ -15,9 +15,8 @@ CUDASIM_INLINE unsigned __byte_perm(unsigned x, unsigned y, unsigned selector) {
     uint64_t both = (uint64_t)y << 32 | x;
     unsigned result = 0;
     for (int i = 0; i < 4; ++i) {
-        unsigned digit = selector >> 4 * i & 15, byte = (unsigned)(both >> 8 * (digit & 7)) & 255;
-        if (digit & 8) byte = byte & 128 ? 255 : 0;
-        result |= byte << 8 * i;
+        unsigned place = selector >> 4 * i & 7;  // a digit's fourth bit counts in PTX's prmt alone
+        result |= ((unsigned)(both >> 8 * place) & 255) << 8 * i;
     }
     return result;
 }
