@@ -214,9 +214,10 @@ def test_what_is_predicted_or_evaluated_remembers_nothing_and_what_is_trained_do
     y = np.eye(3)[[0, 1]]
     network.predict(IMAGES)
     network.evaluate(IMAGES, y, verbose=0)
-    assert watching.remembered == [False, False]
+    assert len(watching.remembered) >= 2 and not any(watching.remembered)  # more where kernels are looked for first
+    watching.remembered.clear()
     network.fit(IMAGES, y, verbose=0)
-    assert watching.remembered == [False, False, True]
+    assert watching.remembered and all(watching.remembered)
 
 
 def test_the_summary_of_a_network_of_flat_inputs_with_several_dense_layers(float64):

@@ -66,7 +66,6 @@ def permuted(x, y, selector):
 
 
 def nth_set(mask, base, offset):
-    base %= 32
     places = range(base, 32) if offset >= 0 else range(base, -1, -1)
     if offset == 0:
         return base if mask >> base & 1 else 2**32 - 1
@@ -222,8 +221,8 @@ def inputs(number, letter, name):
     if letter in "fd":
         values = np.abs(values) if POSITIVE.search(name) else values
         values[values == 0] = 1
-    if name == "__fns" and number == 2:
-        values = np.maximum(values, -info.max)  # the lowest has no opposite
+    if name == "__fns":  # a bit's number, and steps that can be taken back: of others CUDA says nothing
+        values = values % 32 if number == 1 else np.maximum(values, -info.max) if number == 2 else values
     return np.roll(values, 5 * number)
 
 

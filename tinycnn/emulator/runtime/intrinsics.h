@@ -67,9 +67,10 @@ CUDASIM_INLINE int __dp2a_hi(int a, int b, int c) { return __dp2a_lo(a, b >> 16,
 CUDASIM_INLINE unsigned __dp2a_hi(unsigned a, unsigned b, unsigned c) { return __dp2a_lo(a, b >> 16, c); }
 // The place of the offset-th set bit from `base` on, upwards or, for a negative offset, downwards.
 CUDASIM_INLINE unsigned __fns(unsigned mask, unsigned base, int offset) {
-    base &= 31;
+    if (base > 31) return 0xffffffffu;
     if (offset == 0) return mask >> base & 1 ? base : 0xffffffffu;
-    int step = offset > 0 ? 1 : -1, left = offset > 0 ? offset : -offset;
+    int step = offset > 0 ? 1 : -1;
+    unsigned left = offset > 0 ? offset : 0u - offset;
     for (int bit = (int)base; bit >= 0 && bit < 32; bit += step)
         if (mask >> bit & 1 && --left == 0) return (unsigned)bit;
     return 0xffffffffu;
