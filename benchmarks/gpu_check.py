@@ -181,6 +181,22 @@ def numba(results):
     return step
 
 
+def absences(facts):
+    """Why a step, or a part of one, was not run: what is anywhere called "absent" in it."""
+    if isinstance(facts, dict):
+        own = [facts["absent"]] if facts.get("absent") else []
+        return own + absences(list(facts.values()))
+    return [why for part in facts for why in absences(part)] if isinstance(facts, list) else []
+
+
+def verdict(facts):
+    """'passed', 'FAILED' or 'not run', and what was not run of it."""
+    whys = "; ".join(dict.fromkeys(why.strip().splitlines()[-1] for why in absences(facts)))
+    if not facts["passed"] or not whys:
+        return "passed" if facts["passed"] else "FAILED"
+    return f"not run: {whys}" if facts.get("absent") else f"passed, but for what was not run: {whys}"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda", choices=["cuda", "emulator"])
@@ -218,7 +234,7 @@ def main():
         to_come = list(arguments.steps[arguments.steps.index(step) :])
         facts[step] = steps[step](arguments.device)
         facts[step]["seconds"] = round(time.perf_counter() - began, 1)
-        print(f"{step}: {'passed' if facts[step]['passed'] else 'FAILED'}, {facts[step]['seconds']} s", flush=True)
+        print(f"{step}: {verdict(facts[step])}, {facts[step]['seconds']} s", flush=True)
         facts["left_out"] = budget.left_out + to_come[1:]
         if arguments.device == "cuda":
             machine.write_json(arguments.results / machine.slug(device) / "check.json", facts)

@@ -104,6 +104,18 @@ def test_the_check_gives_its_benchmarks_a_share_and_leaves_out_what_does_not_fit
     assert "left out, for 60 s are too short (1): tests" in capsys.readouterr().out
 
 
+def test_what_was_not_run_does_not_read_as_passed():
+    absent = {"passed": True, "absent": "no GPU is used"}
+    assert gpu_check.verdict(absent) == "not run: no GPU is used"
+    assert gpu_check.verdict({"passed": True, "tests": {"passed": True}}) == "passed"
+    assert gpu_check.verdict({"passed": True, "tests": {"passed": True}, "times": absent}) == (
+        "passed, but for what was not run: no GPU is used"
+    )
+    rows = [{"counted": 3, "absent": None}, {"counted": None, "absent": "a warning\nno kernel\n"}]
+    assert gpu_check.verdict({"passed": True, "kernels": rows}) == "passed, but for what was not run: no kernel"
+    assert gpu_check.verdict({"passed": False, "kernels": rows}) == "FAILED"
+
+
 def test_without_a_budget_the_check_gives_none(commands, monkeypatch):
     gpu_check.benchmark(machine.RESULTS, "conv_cudnn")("cuda")
     ((words, seconds),) = commands
