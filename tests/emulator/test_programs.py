@@ -375,6 +375,30 @@ def test_a_kernel_of_a_program_does_not_write_constant_memory(tmp_path, command)
     assert "main.cu:3: read-only: k: block (0,0,0) thread (0,0,0): writes 4 bytes at table + 0 bytes" in done.output
 
 
+def test_a_kernel_that_is_launched_by_a_pointer_keeps_its_name(tmp_path):
+    program = tmp_path / "pointers.cu"
+    program.write_text(
+        "enum Kind { NONE, FOUR };\n"
+        "template <typename T, int N> __global__ void scale(T* x) { x[threadIdx.x] *= N; }\n"
+        "template <Kind K> __global__ void of_a_kind(float* x) { x[threadIdx.x] += K; }\n"
+        "namespace mine { __global__ void fill(float* x) { x[threadIdx.x] = threadIdx.x; } }\n"
+        "namespace { __global__ void hidden(float* x) { x[threadIdx.x] -= 1; } }\n"
+        'extern "C" __global__ void plain(float* x) { x[threadIdx.x] += 1; }\n'
+        "int main() {\n    float *x, h[32]; cudaMalloc(&x, 128); void* a[] = {&x};\n"
+        "    cudaLaunchKernel((void*)mine::fill, dim3(1), dim3(32), a);\n"
+        "    cudaLaunchKernel((void*)scale<float, 4>, dim3(1), dim3(32), a);\n"
+        "    cudaLaunchKernel(scale<float, 5>, dim3(1), dim3(32), a);\n"
+        "    cudaLaunchKernel((void*)of_a_kind<FOUR>, dim3(1), dim3(32), a);\n"
+        "    cudaLaunchKernel((void*)hidden, dim3(1), dim3(32), a);\n"
+        "    cudaLaunchCooperativeKernel((void*)plain, dim3(1), dim3(32), a);\n"
+        '    cudaMemcpy(h, x, 128, cudaMemcpyDeviceToHost); cudaFree(x); printf("%g\\n", h[31]);\n}\n'
+    )
+    done = CliRunner().invoke(trace, [str(program)])
+    assert done.exit_code == 0 and "621\n" in done.stderr
+    names = ["mine::fill", "scale<float, 4>", "scale<float, 5>", "of_a_kind<(Kind)1>", "hidden", "plain"]
+    assert [line for line in done.stdout.splitlines() if line in names] == names
+
+
 @pytest.mark.parametrize("command", ["run", check, trace])
 def test_what_a_kernel_itself_limits_is_an_error_of_the_launch(find_line, command):
     program = PROGRAMS / "limits.cu"
@@ -391,7 +415,8 @@ def test_what_a_kernel_itself_limits_is_an_error_of_the_launch(find_line, comman
         return
     first, second, third, fourth, count = done.stdout.splitlines()
     assert done.exit_code == 1 and count.endswith("4 reports")
-    assert f"limits.cu:{find_line(program, '// one more')}: cuda-error: " in fourth and "at most 528" in fourth
+    assert f"limits.cu:{find_line(program, '// one more')}: cuda-error: main: " in fourth and "quiet: a coop" in fourth
+    assert "at most 528" in fourth
     for line, place, words in (
         (
             first,

@@ -83,7 +83,9 @@ class _Kernel(ctypes.Structure):
 class _Function(ctypes.Structure):
     """`Function` of limits.cpp."""
 
-    _fields_ = [("begin", ctypes.c_uint64), ("size", ctypes.c_uint64), ("shared", ctypes.c_uint64)]
+    _fields_ = [
+        ("begin", ctypes.c_uint64), ("size", ctypes.c_uint64), ("shared", ctypes.c_uint64), ("symbol", ctypes.c_char_p)
+    ]  # fmt: skip
 
 
 class SharedArray(ctypes.Structure):
@@ -151,7 +153,7 @@ class Module:
         self.library.cudasim_shared(self.shared, len(self.shared_names), len(dynamic), ctypes.c_int64(anchor))
         self.variables = {s.name: s for s in symbols if not s.is_tls}
         of = build.static_shared(static)
-        rows = [(self.base + s.value, s.size, of.get(s.name, 0)) for s in found if s.is_function]
+        rows = [(self.base + s.value, s.size, of.get(s.name, 0), s.name.encode()) for s in found if s.is_function]
         self._functions = (_Function * len(rows))(*(_Function(*row) for row in rows))
         self.library.cudasim_functions(self._functions, len(rows))
 

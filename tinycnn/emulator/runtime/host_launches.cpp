@@ -162,7 +162,7 @@ cudaError_t launch_known(const void* function, dim3 grid, dim3 block, void** arg
                     "it is not known which kernel this pointer leads to: pass the kernel itself, or (void*)kernel");
     void* all[64] = {(void*)&function};
     for (int i = 0; i < kernel->count && i < 63; ++i) all[i + 1] = arguments[i];
-    return launch({"a kernel", grid, block, shared, site, cooperative, kernel->run, all, kernel->parameters, kernel->count,
+    return launch({name_of(function), grid, block, shared, site, cooperative, kernel->run, all, kernel->parameters, kernel->count,
                    0, 0, stream, function});
 }
 

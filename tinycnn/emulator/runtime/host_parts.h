@@ -69,6 +69,7 @@ extern bool in_main;              // the program runs
 
 // ---------------------------------------------------------------- functions (host_launches.cpp)
 
+const char* name_of(const void* function);  // as it stands in the source, of a template with its arguments
 size_t static_shared(const void* function);
 size_t most_dynamic_shared(const void* function);
 
