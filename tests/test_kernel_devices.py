@@ -517,6 +517,9 @@ def test_out_of_memory_says_how_much_was_asked_and_what_fits(stand_in, monkeypat
         MemoryError, match=r"no 2 GB left for an array of shape \(1024, 512, 1024\): 3 GB of 4 GB.*batch of 256"
     ):
         device.empty((1024, 512, 1024))
+    monkeypatch.setattr(stand_in.default_pool, "used_bytes", lambda: 2**28, raising=False)
+    with pytest.raises(MemoryError, match=r"256 MB of 1.25 GB are in use, and other programs have 2.75 GB; a batch"):
+        device.empty((1024, 512, 1024))
 
 
 @pytest.mark.parametrize(

@@ -143,15 +143,19 @@ def batch_that_fits(batch: int, needed: int, available: int) -> int:
     return min(2 ** int(math.log2(fits)), max(1, batch - 1))
 
 
-def out_of_memory(shape: Shape, asked: int, used: int, available: int) -> MemoryError:
-    """The MemoryError for an array of `shape`, whose first axis is taken for the batch."""
+def out_of_memory(shape: Shape, asked: int, used: int, available: int, others: int = 0) -> MemoryError:
+    """The MemoryError for an array of `shape`, whose first axis is taken for the batch.
+
+    Bytes: `asked` for; `used` by this program of what is `available` to it; what `others` have of the GPU's.
+    """
     advice = ""
     if len(shape) > 1 and shape[0] > 1:
         fits = batch_that_fits(shape[0], used + asked, available)
         advice = f"; a batch of {fits} should fit, where this one has {shape[0]} images"
+    taken = f", and other programs have {in_words(others)}" if others > available / 10 else ""
     return MemoryError(
         f"the GPU has no {in_words(asked)} left for an array of shape {tuple(shape)}: "
-        f"{in_words(used)} of {in_words(available)} are in use{advice}"
+        f"{in_words(used)} of {in_words(available)} are in use{taken}{advice}"
     )
 
 
@@ -208,7 +212,8 @@ class CudaDriver(Driver):
         except self.cupy.cuda.memory.OutOfMemoryError:
             used = self.cupy.get_default_memory_pool().used_bytes()
             free, total = self.cupy.cuda.runtime.memGetInfo()
-            raise out_of_memory(shape, size, min(used, total), min(used + free, total)) from None
+            available = min(used + free, total)
+            raise out_of_memory(shape, size, min(used, total), available, total - available) from None
 
     def copy(self, array: Array) -> Array:
         return self._allocate(array.shape, array.nbytes, lambda: array.copy(order="C"))
