@@ -518,7 +518,9 @@ def test_out_of_memory_says_how_much_was_asked_and_what_fits(stand_in, monkeypat
     ):
         device.empty((1024, 512, 1024))
     monkeypatch.setattr(stand_in.default_pool, "used_bytes", lambda: 2**28, raising=False)
-    with pytest.raises(MemoryError, match=r"256 MB of 1.25 GB are in use, and other programs have 2.75 GB; a batch"):
+    with pytest.raises(
+        MemoryError, match=r"256 MB of 1.25 GB are in use; another program or library has 2.75 GB; a batch"
+    ):
         device.empty((1024, 512, 1024))
 
 

@@ -152,7 +152,7 @@ def out_of_memory(shape: Shape, asked: int, used: int, available: int, others: i
     if len(shape) > 1 and shape[0] > 1:
         fits = batch_that_fits(shape[0], used + asked, available)
         advice = f"; a batch of {fits} should fit, where this one has {shape[0]} images"
-    taken = f", and other programs have {in_words(others)}" if others > available / 10 else ""
+    taken = f"; another program or library has {in_words(others)}" if others > available / 10 else ""
     return MemoryError(
         f"the GPU has no {in_words(asked)} left for an array of shape {tuple(shape)}: "
         f"{in_words(used)} of {in_words(available)} are in use{taken}{advice}"
