@@ -21,6 +21,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 os.environ.setdefault("KERAS_BACKEND", "jax")  # before anybody imports keras
+os.environ.setdefault("JAX_PLATFORMS", "cpu")  # where tinycnn trains too
 
 import machine
 import sharing
