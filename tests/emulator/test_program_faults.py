@@ -321,7 +321,7 @@ STOPPED = {  # what a kernel does, in its third line: (its end in words, what CU
 
 
 @pytest.mark.parametrize("does", STOPPED)
-def test_a_kernel_that_spins_asserts_or_crashes_is_told_with_its_line_and_the_program_goes_on(tmp_path, does):
+def test_a_kernel_that_spins_asserts_or_crashes_is_told_and_the_program_goes_on(tmp_path, does):
     program = tmp_path / "stopped.cu"
     program.write_text(
         "#include <cassert>\n"
