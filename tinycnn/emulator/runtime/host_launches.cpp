@@ -32,7 +32,7 @@ size_t most_dynamic_shared(const void* function) {
     return (in_main ? gpu.properties.sharedMemPerBlock : most_shared()) - static_shared(function);
 }
 
-// How many blocks of a function, which may be null, a multiprocessor holds: none of those that no launch may have.
+// How many blocks of a function, which may be null, a multiprocessor holds: 0 where a launch of them would be refused.
 int blocks_of_a_function(const void* function, int block, size_t shared) {
     if (!function) return blocks_of_a_multiprocessor(block, shared);
     return shared > most_dynamic_shared(function) ? 0 : blocks_of_a_multiprocessor(block, shared + static_shared(function));
@@ -162,8 +162,8 @@ cudaError_t launch_known(const void* function, dim3 grid, dim3 block, void** arg
                     "it is not known which kernel this pointer leads to: pass the kernel itself, or (void*)kernel");
     void* all[64] = {(void*)&function};
     for (int i = 0; i < kernel->count && i < 63; ++i) all[i + 1] = arguments[i];
-    return launch({name_of(function), grid, block, shared, site, cooperative, kernel->run, all, kernel->parameters, kernel->count,
-                   0, 0, stream, function});
+    return launch({name_of(function), grid, block, shared, site, cooperative, kernel->run, all, kernel->parameters,
+                   kernel->count, 0, 0, stream, function});
 }
 
 void fail_grid_barrier(Site site) {

@@ -1,7 +1,7 @@
-// What a kernel itself says of its launches: how many threads a block may have, by its __launch_bounds__, and how much
-// static shared memory it takes.
+// What a kernel itself says of its launches: how many threads a block may have, by its __launch_bounds__, how much static
+// shared memory it takes, and what it is called.
 //
-// The first is an expression in the kernel's own words, template parameters among them; the second is in the symbol
+// The first is an expression in the kernel's own words, template parameters among them; the others are in the symbol
 // table, where functions go by their addresses, and of a template the host code names none. So it is the first thread
 // that looks, before it does anything else, by a call that syntax.py puts at the beginning of kernels. What it refuses
 // has not begun.
