@@ -51,20 +51,26 @@ def differing(ours, theirs):
     return found
 
 
+def ended(status, output):
+    """How a program ended, and what it printed, without what `tinycnn run` adds."""
+    lines = [line for line in output.splitlines() if not line.startswith("tinycnn: ")]
+    return "\n".join([f"status {status}", *lines])
+
+
 def programs(card, seconds=60):
-    """What each of PROGRAMS prints when the emulator runs it, beside what it prints when nvcc has built it."""
+    """What each of PROGRAMS prints, and its exit status, in the emulator and as nvcc builds it."""
     if shutil.which("nvcc") is None:
         return {"passed": True, "absent": "nvcc is not installed"}
     folder, rows = FOLDER / "programs", []
     with tempfile.TemporaryDirectory() as built:
         for number, (name, (files, given)) in enumerate(PROGRAMS.items()):
             ours = [sys.executable, "-m", "tinycnn", "run", *files, "--gpu", card, *(["--", *given] if given else [])]
-            _, emulated = command(ours, seconds, folder)
+            emulated = ended(*command(ours, seconds, folder))
             binary = Path(built, str(number))
             status, printed = command(["nvcc", *NVCC, "-o", str(binary), *files], seconds, folder)
             if status == 0:
-                _, printed = command([str(binary), *given], seconds, folder)
-            emulated = "".join(f"{line}\n" for line in emulated.splitlines() if not line.startswith("tinycnn: "))
-            differ = differing(emulated, printed)
-            rows.append({"program": name, "lines": len(printed.splitlines()), "differing": differ})
+                printed = ended(*command([str(binary), *given], seconds, folder))
+            rows.append({
+                "program": name, "lines": len(printed.splitlines()), "differing": differing(emulated, printed),
+            })  # fmt: skip
     return {"passed": not any(row["differing"] for row in rows), "programs": rows}

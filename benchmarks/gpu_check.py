@@ -59,7 +59,7 @@ STEPS = ("tests", "emulator", "sanitizers", "training", "sectors", *BENCHMARKS, 
 # Seconds that a step takes, roughly, on a GPU and without one; of a benchmark, with which it is worth starting.
 SECONDS = {
     "cuda": {"tests": 40, "emulator": 40, "sanitizers": 30, "training": 15, "sectors": 25, "numba": 120},
-    "emulator": {"tests": 240, "emulator": 5, "sanitizers": 1, "training": 25, "sectors": 15},
+    "emulator": {"tests": 240, "emulator": 1, "sanitizers": 1, "training": 25, "sectors": 15},
 }
 BENCHMARK = {"cuda": 30, "emulator": 3}
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")

@@ -1,12 +1,13 @@
 """What compares the emulator with a GPU, where there is none: what it calls the same, and which tests it takes."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 import emulator_beside_gpu
 import gpu_kernels
 import pytest
-import stand_in_cupy
 
 from tinycnn.devices.checks.cases import CASES
 from tinycnn.devices.gpu.emulator import EmulatorDevice
@@ -25,16 +26,35 @@ def test_lines_are_the_same_but_for_rounding():
     ]
 
 
-def test_what_it_is_to_run_is_there(monkeypatch):
-    monkeypatch.setitem(sys.modules, "cupy", stand_in_cupy)
-    monkeypatch.syspath_prepend(FOLDER)
-    import on_gpu
+@pytest.mark.parametrize(("ends", "differ"), [((3, "one 1\n"), False), ((3, "two 1\n"), True), ((0, "one 1\n"), True)])
+def test_programs_print_and_end_alike(monkeypatch, ends, differ):
+    """Where neither prints anything, they still end in the same way or not."""
+    compiled = []
 
-    text = "".join((FOLDER / name).read_text() for name in emulator_beside_gpu.TESTS)
-    assert not [name for name in on_gpu.OF_THE_EMULATOR if f"def {name}(" not in text]
-    assert not [name for name in on_gpu.LAUNCHED if f"\ndef {name}(" not in text]
-    for words, _ in emulator_beside_gpu.PROGRAMS.values():
-        assert not [word for word in words if word.endswith(".cu") and not (FOLDER / "programs" / word).exists()]
+    def command(words, seconds, folder):
+        if words[0] == "nvcc":
+            compiled.append([word for word in words if word.endswith(".cu")])
+            return 0, ""
+        return (3, "one 1\ntinycnn: a remark\n") if "tinycnn" in words else ends
+
+    monkeypatch.setattr(emulator_beside_gpu, "command", command)
+    monkeypatch.setattr(emulator_beside_gpu.shutil, "which", lambda name: name)
+    found = emulator_beside_gpu.programs("h200")
+    assert found["passed"] is not differ
+    assert {bool(row["differing"]) for row in found["programs"]} == {differ}
+    assert all((FOLDER / "programs" / file).exists() for files in compiled for file in files) and compiled
+
+
+def test_of_the_emulators_tests_those_of_cuda_are_taken(tmp_path):
+    (tmp_path / "cupy.py").write_text("")  # nothing is asked of it before a test runs
+    path = os.pathsep.join([str(tmp_path), str(FOLDER)])
+    words = [sys.executable, "-m", "pytest", "-p", "on_gpu", "--collect-only", *emulator_beside_gpu.TESTS]
+    done = subprocess.run(words, cwd=FOLDER, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})
+    assert done.returncode == 0, done.stdout + done.stderr
+    taken = {line.split("::")[1].split("[")[0] for line in done.stdout.splitlines() if "::" in line}
+    assert {"test_votes", "test_to_the_last_bit", "test_blocks_that_wait_for_one_another"} <= taken
+    for name in ("test_what_would_hang_or_be_undefined_on_a_gpu_is_an_error", "test_nothing_is_both"):
+        assert name not in taken and name in "".join((FOLDER / file).read_text() for file in emulator_beside_gpu.TESTS)
 
 
 @pytest.mark.parametrize("file", ["conv2d", "conv1x1", "dense"])
