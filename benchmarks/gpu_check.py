@@ -47,8 +47,9 @@ from tinycnn.devices.checks.cases import cases
 
 SUITE = """
     test_products test_layer_operations test_operations test_tensor test_special_values test_image_outputs test_backend
-    gradients/test_gradients gradients/test_cases gradients/test_any_shape test_training test_callbacks test_checkpoint
-    test_own_losses test_loss_classes test_own_activations test_weights test_weights_of_images test_models
+    gradients/test_gradients gradients/test_cases gradients/test_any_shape gradients/test_gradcheck test_training
+    test_callbacks test_checkpoint test_old_checkpoints test_own_losses test_loss_classes test_own_activations
+    test_weights test_weights_of_images test_models
     test_several_inputs test_frozen test_fit_again test_batch_logs test_generators test_threads
     test_kernel_devices test_whole_steps
 """.split()

@@ -1,5 +1,6 @@
 """What the benchmarks do within a budget of seconds. Nothing is timed."""
 
+import re
 import sys
 
 import budget as budgets
@@ -102,6 +103,21 @@ def test_the_check_gives_its_benchmarks_a_share_and_leaves_out_what_does_not_fit
     for (words, seconds), share in zip(commands, shares, strict=True):
         assert "--dry-run" in words and share < seconds < gpu_check.BENCHMARK_SECONDS
     assert "left out, for 60 s are too short (1): tests" in capsys.readouterr().out
+
+
+# Tests of a device that a GPU need not run: they compare with Keras, or look at texts and pictures.
+NOT_ON_A_GPU = {"test_keras", "test_keras_spellings", "test_compare", "test_readme", "test_pictures"}
+
+
+def test_what_has_a_device_is_run_on_a_gpu():
+    folder = gpu_check.ROOT / "tests"
+    files = [*folder.glob("test_*.py"), *folder.glob("gradients/test_*.py")]
+    having = {
+        file.relative_to(folder).with_suffix("").as_posix()
+        for file in files
+        if re.search(r"^def test_\w+\([^)]*\bdevice\b", file.read_text(), re.MULTILINE)
+    }
+    assert having - set(gpu_check.SUITE) == NOT_ON_A_GPU
 
 
 def test_what_was_not_run_does_not_read_as_passed():
